@@ -1,0 +1,1 @@
+"""The `kerasburst` command: thin, one module per command."""

@@ -1,0 +1,67 @@
+"""kerasburst datasets."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from kerasburst.cli.options import data_dir_option, json_option
+from kerasburst.data.datasets import DATASETS, availability
+
+
+@click.command("datasets")
+@data_dir_option
+@json_option
+def command(data_dir, as_json):
+    """List the data sets, their sizes, and whether each is available here."""
+    rows = []
+    for info in DATASETS.values():
+        here = availability(info.name, data_dir)
+        rows.append(
+            {
+                "name": info.name,
+                "kind": info.kind,
+                "sample_shape": list(info.sample_shape),
+                "num_classes": info.num_classes,
+                "num_train": info.num_train,
+                "num_test": info.num_test,
+                "num_examples": info.num_examples,
+                "default_epochs": info.default_epochs,
+                "available": here.available,
+                "where": here.where,
+            }
+        )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (
+        ("name", "left"),
+        ("example", "left"),
+        ("classes", "right"),
+        ("train + test", "right"),
+        ("epochs", "right"),
+        ("here", "left"),
+        ("where", "left"),
+    ):
+        table.add_column(title, justify=justify, overflow="fold")
+    for row in rows:
+        split = f"{row['num_train']:,} + {row['num_test']:,}" if row["num_train"] else f"{row['num_examples']:,} split"
+        table.add_row(
+            row["name"],
+            "x".join(map(str, row["sample_shape"])),
+            str(row["num_classes"]),
+            split,
+            str(row["default_epochs"]),
+            "yes" if row["available"] else "no",
+            row["where"] if row["available"] else f"a network, or {row['name']}.npz in --data-dir",
+        )
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    console.print(table)
+    console.print("Or any .npz file of your own by its path: x_train, y_train, x_test, y_test, or x, y.")

@@ -1,0 +1,41 @@
+"""kerasburst evaluate."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from kerasburst.cli.options import data_dir_option, json_option
+from kerasburst.cli.quiet import load_tensorflow
+
+
+@click.command("evaluate")
+@click.argument("run", type=click.Path())
+@click.option("--queries", type=int, default=16, show_default=True, help="K, encodings of each test example.")
+@click.option("--batch-size", type=int, help="Default: the run's.")
+@data_dir_option
+@json_option
+def command(run, queries, batch_size, data_dir, as_json):
+    """Measure a trained run's accuracy on its test part, over many encodings.
+
+    The accuracy is the mean over K encodings of each example; beside it stands that of the mean of the K
+    logits, which is what asking the network K times gives.
+    """
+    load_tensorflow()
+    from kerasburst.training.evaluate import evaluate
+
+    result = evaluate(run, queries=queries, data_dir=data_dir, batch_size=batch_size)
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2))
+        return
+    low, high = result.accuracy_interval
+    click.echo(f"test examples             {result.examples:,}")
+    click.echo(f"encodings of each (K)     {result.queries}")
+    click.echo(f"accuracy                  {result.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%})")
+    if result.queries > 1:
+        spread = f"{min(result.accuracies):.2%} to {max(result.accuracies):.2%}"
+        click.echo(f"  of single encodings     {spread}")
+        click.echo(f"accuracy of mean logits   {result.accuracy_of_mean_logits:.2%}")
+    click.echo(f"cross-entropy             {result.loss:.4f} nats")
+    click.echo("firing rates              " + ", ".join(f"{n} {r:.3f}" for n, r in result.firing_rates.items()))

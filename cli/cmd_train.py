@@ -1,0 +1,143 @@
+"""kerasburst train."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from kerasburst import config as configs
+from kerasburst import files
+from kerasburst.cli.options import all_parameters, data_dir_option, json_option, numbered, parse_assignment, set_option
+from kerasburst.cli.progress import make_observer
+from kerasburst.cli.quiet import load_tensorflow
+from kerasburst.config import TrainConfig
+from kerasburst.validation import InputError
+
+_DEFAULT = TrainConfig()
+_FIELDS = {field.name for field in dataclasses.fields(TrainConfig)} - {"encoder", "network", "neuron"}
+
+
+def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        load_tensorflow()
+        for owner, name, default in all_parameters():
+            click.echo(f"{owner:<14} {name}={default!r}")
+        ctx.exit()
+
+
+@click.command("train")
+@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name, or an .npz file.")
+@click.option("--encoding", type=click.Choice(list(configs.ENCODERS)), default=_DEFAULT.encoding, show_default=True)
+@click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
+@click.option("--model", type=click.Choice(list(configs.NETWORKS)), help="Default: by the kind of data.")
+@click.option("--epochs", type=int, help="Default: the data set's own.")
+@click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
+@click.option("--learning-rate", type=float, default=_DEFAULT.learning_rate, show_default=True)
+@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True)
+@click.option("--train-limit", type=int, help="Train on a stratified subset of this many examples.")
+@data_dir_option
+@set_option
+@click.option(
+    "--list-parameters",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_parameters,
+    help="List what --set takes, with defaults, and exit.",
+)
+@click.option(
+    "--validation-split",
+    type=float,
+    default=_DEFAULT.validation_split,
+    show_default=True,
+    help="Share of the training part held out for validation.",
+)
+@click.option(
+    "--early-stopping", type=int, metavar="EPOCHS", help="Stop after this many epochs without a better validation loss."
+)
+@click.option("--keep-best", is_flag=True, help="Keep the weights of the best validation loss.")
+@click.option(
+    "--queries",
+    type=int,
+    default=_DEFAULT.queries,
+    show_default=True,
+    help="K, encodings of each test example that the test accuracy is a mean over.",
+)
+@click.option("--config", "config_file", type=click.Path(), help="Redo the run of this config.json; options override.")
+@click.option("--out", type=click.Path(), help="The run directory. Default: runs/DATASET-ENCODING, numbered.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it.")
+@click.option("--force", is_flag=True, help="Replace the run in --out.")
+@click.option("--tensorboard", is_flag=True, help="Log to OUT/tensorboard.")
+@json_option
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.pass_context
+def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_json, quiet, **options):
+    """Train a spiking network on encoded data, and measure it.
+
+    The run directory holds config.json, result.json, model.keras, history.csv and curves.png. A run that
+    was interrupted goes on with --resume --out DIRECTORY.
+    """
+    if resume and force:
+        raise InputError("--resume and --force exclude each other, received both")
+    if resume and out is None:
+        raise InputError("--resume needs --out, the directory of the run to go on with")
+    given = {
+        name: value
+        for name, value in options.items()
+        if name in _FIELDS and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    base = _DEFAULT
+    if config_file is not None:
+        base = TrainConfig.from_json(files.read_json(config_file), config_file)
+    elif resume and Path(out, "config.json").exists():
+        base = TrainConfig.from_json(files.read_json(Path(out, "config.json")), f"{out}/config.json")
+    if "data_dir" in given:
+        given["data_dir"] = str(Path(given["data_dir"]).expanduser().resolve())
+    if given.get("dataset", "").endswith(".npz"):
+        given["dataset"] = str(Path(given["dataset"]).expanduser().resolve())
+    config = dataclasses.replace(base, **given)
+    if "encoding" in given and given["encoding"] != base.encoding:
+        config = dataclasses.replace(config, encoder={})
+    if "model" in given and given["model"] != base.model:
+        config = dataclasses.replace(config, network={})
+    config = configs.set_parameters(config, [parse_assignment(text) for text in assignments])
+    if out is None:
+        out = numbered("runs", f"{Path(config.dataset).stem}-{config.encoding}")
+
+    load_tensorflow()
+    from kerasburst.training.fit import train
+
+    observer = make_observer(quiet=quiet, as_json=as_json)
+    try:
+        result = train(config, out, resume=resume, force=force, observer=observer, tensorboard=tensorboard)
+    except KeyboardInterrupt:
+        observer.close()
+        click.echo(f"stopped; go on with: kerasburst train --resume --out {out}", err=True)
+        raise
+    finally:
+        observer.close()
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps({"out": str(out), **result.to_json()}, indent=2))
+    elif not quiet:
+        click.echo(summary(result, out))
+
+
+def summary(result, out) -> str:
+    """Give the lines that end a training."""
+    low, high = result.test_accuracy_interval
+    draws = f"mean of {result.test_queries} encodings" if result.test_queries > 1 else "1 encoding"
+    lines = [
+        f"test accuracy   {result.test_accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, {draws})",
+        f"train accuracy  {result.train_accuracy:.2%}",
+        f"trained         {result.epochs} epochs in {result.train_seconds:.1f} s, "
+        f"{result.samples_per_second:,.0f} examples/s",
+        "firing rates    " + ", ".join(f"{name} {rate:.3f}" for name, rate in result.firing_rates.items()),
+        f"written to      {out}",
+    ]
+    return "\n".join(lines)

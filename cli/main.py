@@ -1,0 +1,107 @@
+"""The command's entrance: which commands there are, and how errors become lines and exit codes.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 3 an audit whose controls failed, 130 interrupted.
+Commands load when they are called for: `kerasburst --help` imports neither them nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+from kerasburst.validation import InputError, suggestion
+from kerasburst.version import __version__
+
+# name: (module, the line that `kerasburst --help` shows)
+COMMANDS = {
+    "train": ("kerasburst.cli.cmd_train", "Train a spiking network on encoded data."),
+    "evaluate": ("kerasburst.cli.cmd_evaluate", "Measure a trained run's accuracy over many encodings."),
+    "encode": ("kerasburst.cli.cmd_encode", "Draw what an encoder does to an example."),
+    "datasets": ("kerasburst.cli.cmd_datasets", "List the data sets, and whether each is available here."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands, in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import one command."""
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(COMMANDS[name][0]).command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]):
+        """Find the command, with a suggestion where it is misspelt."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(
+                f"command must be one of {', '.join(COMMANDS)}, received {args[0]!r}" + suggestion(args[0], COMMANDS)
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands' lines without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="kerasburst")
+def cli() -> None:
+    """Burst spike encoders and spiking networks for Keras, and honest measurements of both.
+
+    Start with: kerasburst train --encoding delayed_burst
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit."""
+    try:
+        code = cli.main(args=arguments, prog_name="kerasburst", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        code = 0
+    except click.ClickException as error:
+        name = error.ctx.command_path if getattr(error, "ctx", None) else "kerasburst"
+        code = _refuse(
+            f"{error.format_message()} (see {name} --help)"
+            if isinstance(error, click.UsageError)
+            else error.format_message()
+        )
+    except InputError as error:
+        code = _refuse(str(error))
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("kerasburst: interrupted", err=True)
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(f"kerasburst: {error.strerror or error}{where}", err=True)
+        code = 1
+    except Exception as error:
+        code = _failed(error)
+    sys.exit(code or 0)
+
+
+def _refuse(message: str) -> int:
+    click.echo("kerasburst: " + " ".join(message.split()), err=True)
+    return 2
+
+
+def _failed(error: Exception) -> int:
+    """Tell of a failure that is not the user's input: one line if it is foreseen, else a report of the defect."""
+    if type(error).__name__ == "TrainingFailed":
+        click.echo(f"kerasburst: {error}", err=True)
+    else:
+        traceback.print_exception(error)
+        click.echo("kerasburst: this is a defect of kerasburst; please report it with the lines above", err=True)
+    return 1

@@ -1,0 +1,76 @@
+"""Options that several commands share, and how `--set` reads its values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerasburst.validation import InputError
+
+
+def parse_assignment(text: str) -> tuple[str, str, Any]:
+    """Read SCOPE.NAME=VALUE.
+
+    VALUE is JSON where it can be, a list where it has commas, None for "none", else a string.
+
+    Example:
+        >>> parse_assignment("encoder.mean_burst_size=3"), parse_assignment("model.filters=8,16")
+        (('encoder', 'mean_burst_size', 3), ('model', 'filters', [8, 16]))
+    """
+    target, equals, value = text.partition("=")
+    scope, dot, name = target.strip().partition(".")
+    if not (equals and dot and name):
+        raise InputError(f"--set must be SCOPE.NAME=VALUE, such as encoder.mean_burst_size=3, received {text!r}")
+    return scope, name, _value(value.strip())
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("none", "null"):
+        return None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    if "," in text and "(" not in text:
+        return [_value(part.strip()) for part in text.split(",")]
+    return text
+
+
+def numbered(folder: str, name: str) -> Path:
+    """Give the first of folder/name, folder/name-2, folder/name-3, ... that does not exist."""
+    path, number = Path(folder, name), 1
+    while path.exists():
+        number += 1
+        path = Path(folder, f"{name}-{number}")
+    return path
+
+
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="SCOPE.NAME=VALUE",
+    help="Set a parameter of the encoder, neuron or model, such as encoder.mean_burst_size=3. Repeatable.",
+)
+data_dir_option = click.option(
+    "--data-dir", type=click.Path(), help="Folder of data files. Default: the one KERASBURST_DATA names."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+
+
+def all_parameters() -> list[tuple[str, str, Any]]:
+    """Give every parameter `--set` takes: (owner, "scope.name", default)."""
+    from kerasburst import config
+
+    rows = []
+    for owner, path in config.ENCODERS.items():
+        rows += [(owner, f"encoder.{n}", v) for n, v in config.parameters("encoder", path).items()]
+    rows += [("every network", f"neuron.{n}", v) for n, v in config.parameters("neuron", config.NEURON).items()]
+    for owner, path in config.NETWORKS.items():
+        rows += [(owner, f"model.{n}", v) for n, v in config.parameters("model", path).items()]
+    return rows

@@ -1,0 +1,215 @@
+"""What a run is: frozen, comparable, to and from JSON.
+
+The registries live here as import paths, so that naming the known encoders costs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from kerasburst.validation import InputError, check_bool, check_choice, check_float, check_int, fail, shown, suggestion
+from kerasburst.version import __version__
+
+FORMAT = 1
+
+# A new encoder or network is one file and one line here.
+ENCODERS = {
+    "rate": "kerasburst.encoders.rate:RateEncoder",
+    "poisson_burst": "kerasburst.encoders.poisson_burst:PoissonBurstEncoder",
+    "delayed_burst": "kerasburst.encoders.delayed_burst:DelayedBurstEncoder",
+}
+NETWORKS = {
+    "SNNConvNet": "kerasburst.models.snn_conv_net:SNNConvNet",
+    "SNNFCNet": "kerasburst.models.snn_fc_net:SNNFCNet",
+}
+NEURON = "kerasburst.neurons.base:LIFBase"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """All that `kerasburst train` needs to train a network again.
+
+    Args:
+        dataset: a known data set's name, or the path of an .npz file.
+        encoding: "rate", "poisson_burst" or "delayed_burst".
+        encoder: the encoder's parameters by name, beyond num_steps and seed.
+        num_steps: T, time steps, at least 1.
+        model: "SNNConvNet", "SNNFCNet", or None: the first for images, the second for tables.
+        network: the network's parameters by name.
+        neuron: the LIF parameters by name.
+        epochs: at least 1, or None for the data set's default.
+        batch_size: at least 1.
+        learning_rate: Adam's, above 0.
+        seed: of splits, initial weights, shuffling and spikes; at least 0.
+        train_limit: train on a stratified subset of this many examples; None for all.
+        data_dir: folder of data files; None for KERASBURST_DATA.
+        validation_split: share of the training part held out for validation, 0 to below 1.
+        early_stopping: stop after this many epochs without a better validation loss; None for never.
+        keep_best: keep the weights of the epoch with the best validation loss instead of the last.
+        queries: K, encodings of each test example that the test accuracy is a mean over.
+
+    Raises:
+        InputError: for a value outside its range.
+
+    Example:
+        >>> TrainConfig(encoding="delayed_burst", epochs=3).num_steps
+        10
+    """
+
+    dataset: str = "digits"
+    encoding: str = "rate"
+    encoder: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    num_steps: int = 10
+    model: str | None = None
+    network: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    neuron: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    epochs: int | None = None
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    seed: int = 0
+    train_limit: int | None = None
+    data_dir: str | None = None
+    validation_split: float = 0.0
+    early_stopping: int | None = None
+    keep_best: bool = False
+    queries: int = 4
+
+    def __post_init__(self):
+        """Check every value that needs no data."""
+        if not isinstance(self.dataset, str) or not self.dataset:
+            raise fail("dataset", "a name or a path", self.dataset)
+        check_choice("encoding", self.encoding, ENCODERS)
+        if self.model is not None:
+            check_choice("model", self.model, NETWORKS)
+        for name in ("encoder", "network", "neuron"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise fail(name, "a mapping of parameters", getattr(self, name))
+        check_int("num_steps", self.num_steps, low=1)
+        check_int("batch_size", self.batch_size, low=1)
+        check_float("learning_rate", self.learning_rate, above=0.0)
+        check_int("seed", self.seed, low=0, high=2**31 - 1)
+        check_float("validation_split", self.validation_split, low=0.0, below=1.0)
+        check_bool("keep_best", self.keep_best)
+        check_int("queries", self.queries, low=1)
+        for name in ("epochs", "train_limit", "early_stopping"):
+            if getattr(self, name) is not None:
+                check_int(name, getattr(self, name), low=1)
+        if self.data_dir is not None and not isinstance(self.data_dir, str):
+            raise fail("data_dir", "a path or null", self.data_dir)
+        if (self.early_stopping or self.keep_best) and not self.validation_split:
+            name = "early_stopping" if self.early_stopping else "keep_best"
+            raise InputError(f"{name} needs a validation_split above 0, received 0")
+
+    def resolved(self, kind: str, default_epochs: int) -> TrainConfig:
+        """Fill in every default, so that the config says all even if defaults change one day.
+
+        Args:
+            kind: the data set's kind, "image" or "tabular".
+            default_epochs: the data set's default number of epochs.
+
+        Raises:
+            InputError: for a parameter that the encoder, the neuron or the network does not have.
+        """
+        model = self.model or ("SNNConvNet" if kind == "image" else "SNNFCNet")
+        return dataclasses.replace(
+            self,
+            model=model,
+            epochs=self.epochs or default_epochs,
+            encoder=_filled("encoder", ENCODERS[self.encoding], self.encoder),
+            network=_filled("model", NETWORKS[model], self.network),
+            neuron=_filled("neuron", NEURON, self.neuron),
+        )
+
+    def make_encoder(self):
+        """Build the encoder layer."""
+        encoder = _load(ENCODERS[self.encoding])
+        _check_names("encoder", parameters("encoder", ENCODERS[self.encoding]), self.encoder)
+        return encoder(num_steps=self.num_steps, seed=self.seed, **self.encoder)
+
+    def make_network(self, num_classes: int):
+        """Build the network, on spikes, without its weights."""
+        network = _load(NETWORKS[self.model])
+        return network(num_classes, seed=self.seed, **self.network, **self.neuron)
+
+    def to_json(self) -> dict:
+        """Give the config as JSON values."""
+        return {"format": FORMAT, "kerasburst": __version__, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: object, source: str = "config") -> TrainConfig:
+        """Build from `to_json`.
+
+        Raises:
+            InputError: for another format, or a name that is not a field.
+        """
+        if not isinstance(value, Mapping):
+            raise fail(source, "a JSON object", value)
+        if value.get("format") != FORMAT:
+            raise InputError(
+                f"{source} must be of format {FORMAT}, which kerasburst {__version__} writes, received "
+                f"{shown(value.get('format'))} by kerasburst {value.get('kerasburst', 'unknown')}"
+            )
+        fields = {k: v for k, v in value.items() if k not in ("format", "kerasburst")}
+        _check_names(source, {field.name: None for field in dataclasses.fields(cls)}, fields)
+        return cls(**fields)
+
+
+def parameters(scope: str, path: str) -> dict[str, Any]:
+    """Give the settable parameters of a registered class with their defaults, from its signature.
+
+    Args:
+        scope: "encoder", "model" or "neuron".
+        path: "module:Class".
+    """
+    given_elsewhere = {"self", "num_steps", "num_classes", "seed", "encoder", "kwargs"}
+    if scope == "model":
+        given_elsewhere |= set(parameters("neuron", NEURON))
+    found = {}
+    for base in reversed(_load(path).__mro__):
+        if base.__module__.startswith("kerasburst.") and "__init__" in vars(base):
+            for parameter in inspect.signature(base.__init__).parameters.values():
+                if parameter.name not in given_elsewhere:
+                    found[parameter.name] = parameter.default
+    return found
+
+
+def set_parameters(config: TrainConfig, assignments: list[tuple[str, str, Any]]) -> TrainConfig:
+    """Return `config` with parameters set.
+
+    Args:
+        config: where to set them.
+        assignments: (scope, name, value), scope one of "encoder", "model", "neuron".
+
+    Raises:
+        InputError: for an unknown scope; names are checked when the config is resolved.
+    """
+    fields = {"encoder": "encoder", "model": "network", "neuron": "neuron"}
+    for scope, name, value in assignments:
+        field = fields[check_choice("--set", scope, fields)]
+        config = dataclasses.replace(config, **{field: {**getattr(config, field), name: value}})
+    return config
+
+
+def _load(path: str):
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _filled(scope: str, path: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = parameters(scope, path)
+    _check_names(scope, defaults, given)
+    values = {**defaults, **given}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _check_names(scope: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    for name in given:
+        if name not in known:
+            raise InputError(
+                f"{scope}.{name} is unknown: {scope} has {', '.join(known) or 'no parameters'}"
+                + suggestion(name, known)
+            )

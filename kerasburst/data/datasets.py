@@ -1,0 +1,345 @@
+"""The data sets by name: where each comes from, and how to get it.
+
+A new data set is one entry of `DATASETS`, and a reader in `readers.py` if none there reads its files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from kerasburst.data.dataset import Dataset
+from kerasburst.data.readers import (
+    Arrays,
+    Layout,
+    cifar_layouts,
+    read_fashion_mnist,
+    read_keras,
+    read_npz,
+    read_sklearn,
+)
+from kerasburst.data.sources import Source
+from kerasburst.data.splits import make_splits
+from kerasburst.validation import InputError, shown, suggestion
+
+DATA_VARIABLE = "KERASBURST_DATA"
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a data set before it is loaded.
+
+    Args:
+        name: Name to load it by.
+        title: Name to print.
+        kind: "image" or "tabular".
+        sample_shape: Shape of one example, images channels-last.
+        num_classes: Number of classes.
+        num_examples: Number of examples, all parts together.
+        num_train: Training examples of the official split; None: there is none, the split is random.
+        num_test: Test examples of the official split; None as above.
+        default_epochs: Epochs to train unless told otherwise.
+        origin: Where it comes from.
+        class_names: Names of the classes; empty: the labels.
+        full_scale: Raw value of full intensity of images that do not use their whole range.
+        bundled: Gives its arrays if they come with an installed package.
+        layouts: Forms in which it may lie in a folder, first choice first, if they do not.
+
+    Example:
+        >>> DATASETS["digits"].sample_shape, DATASETS["digits"].num_examples
+        ((8, 8, 1), 1797)
+    """
+
+    name: str
+    title: str
+    kind: str
+    sample_shape: tuple[int, ...]
+    num_classes: int
+    num_examples: int
+    num_train: int | None
+    num_test: int | None
+    default_epochs: int
+    origin: str
+    class_names: tuple[str, ...] = ()
+    full_scale: float | None = None
+    bundled: Callable[[], Arrays] | None = field(default=None, repr=False)
+    layouts: tuple[Layout, ...] = field(default=(), repr=False)
+
+
+class Availability(NamedTuple):
+    """Whether a data set can be loaded without a network, and where it is or what to do."""
+
+    available: bool
+    where: str
+
+
+_SKLEARN = "scikit-learn"
+_FASHION_FILES = tuple(
+    f"{part}-{what}-ubyte.gz" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")
+)
+_FASHION_NAMES = tuple("T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot".split(","))
+_CIFAR10_BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
+_CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def _npz(name: str) -> Layout:
+    return Layout((f"{name}.npz",), read_npz)
+
+
+def _sklearn(
+    name: str, title: str, shape: tuple[int, ...], count: int, epochs: int, names: tuple[str, ...], **more
+) -> DatasetInfo:
+    kind = "image" if len(shape) == 3 else "tabular"
+    bundled = partial(read_sklearn, name)
+    return DatasetInfo(
+        name, title, kind, shape, len(names), count, None, None, epochs, _SKLEARN, names, bundled=bundled, **more
+    )
+
+
+def _keras(
+    name: str, title: str, shape: tuple[int, ...], train: int, epochs: int, classes: int = 10, **more
+) -> DatasetInfo:
+    origin = f"keras.datasets.{name}"
+    return DatasetInfo(name, title, "image", shape, classes, train + 10_000, train, 10_000, epochs, origin, **more)
+
+
+DATASETS: dict[str, DatasetInfo] = {
+    info.name: info
+    for info in (
+        _sklearn("digits", "Digits", (8, 8, 1), 1797, 40, tuple("0123456789"), full_scale=16.0),
+        _sklearn("iris", "Iris", (4,), 150, 200, ("setosa", "versicolor", "virginica")),
+        _sklearn("breast_cancer", "Breast Cancer", (30,), 569, 60, ("malignant", "benign")),
+        _sklearn("wine", "Wine", (13,), 178, 100, ("class_0", "class_1", "class_2")),
+        _keras("mnist", "MNIST", (28, 28, 1), 60_000, 5, class_names=tuple("0123456789"), layouts=(_npz("mnist"),)),
+        _keras(
+            "fashion_mnist",
+            "Fashion-MNIST",
+            (28, 28, 1),
+            60_000,
+            5,
+            class_names=_FASHION_NAMES,
+            layouts=(
+                _npz("fashion_mnist"),
+                Layout(tuple(f"fashion-mnist/{file}" for file in _FASHION_FILES), read_fashion_mnist),
+                Layout(_FASHION_FILES, read_fashion_mnist),
+            ),
+        ),
+        _keras(
+            "cifar10",
+            "CIFAR-10",
+            (32, 32, 3),
+            50_000,
+            10,
+            class_names=_CIFAR10_NAMES,
+            layouts=(
+                _npz("cifar10"),
+                *cifar_layouts(10, _CIFAR10_BATCHES, "test_batch", "cifar-10-batches-py", "labels"),
+                _npz("cifar10_subset"),
+            ),
+        ),
+        _keras(
+            "cifar100",
+            "CIFAR-100",
+            (32, 32, 3),
+            50_000,
+            10,
+            100,
+            class_names=tuple(str(label) for label in range(100)),
+            layouts=(
+                _npz("cifar100"),
+                *cifar_layouts(100, ["train"], "test", "cifar-100-python", "fine_labels"),
+            ),
+        ),
+    )
+}
+
+
+def load_source(name: str | Path, data_dir: str | Path | None = None, download: bool = True) -> Source:
+    """Load a data set as it is: not yet split, not yet scaled.
+
+    Args:
+        name: A name in `DATASETS`, or the path of an `.npz` file with `x_train, y_train, x_test, y_test` or `x, y`.
+        data_dir: Folder to look in for files; None: the one that KERASBURST_DATA names, if any. Keras' cache is
+            looked in next.
+        download: Whether Keras may download what is not found.
+
+    Returns:
+        The checked source.
+
+    Raises:
+        InputError: If the name is unknown, the folder is none, or the data is absent or bad.
+
+    Example:
+        >>> load_source("iris").x.shape
+        (150, 4)
+    """
+    info = _info(name)
+    folder = _folder(data_dir)
+    if info is None:
+        path = _path(name)
+        return Source.from_arrays(path.stem, read_npz([path]), str(path))
+    if info.bundled is not None:
+        return _source(info, info.bundled(), f"{info.origin}'s {info.name}")
+    folder = folder or _variable_folder()
+    if folder is not None and (found := _find(info, folder)):
+        return _read(info, *found)
+    cached = _find(info, _keras_cache())
+    if cached:
+        try:
+            return _read(info, *cached)
+        except InputError:
+            if not download:
+                raise  # else Keras finds the damage too, and downloads the file anew
+    reason = "and downloading is off"
+    if download:
+        try:
+            arrays = read_keras(info.name)
+        except InputError as error:
+            reason = f"and {error}"
+        else:
+            return _source(info, arrays, info.origin)
+    place = f"in {folder}" if folder else "here"
+    raise InputError(f"dataset {info.name} is not {place} {reason}: {_advice(info, folder)}")
+
+
+def availability(name: str | Path, data_dir: str | Path | None = None) -> Availability:
+    """Tell whether a data set is on this machine, without reading or downloading it.
+
+    Args:
+        name: As for `load_source`.
+        data_dir: As for `load_source`.
+
+    Returns:
+        Whether it is there, and where; if it is not, what to put where.
+
+    Raises:
+        InputError: If the name is unknown or the folder is none.
+
+    Example:
+        >>> availability("digits")
+        Availability(available=True, where='scikit-learn')
+    """
+    info = _info(name)
+    folder = _folder(data_dir)
+    if info is None:
+        path = _path(name)
+        return Availability(os.path.isfile(path), str(path))
+    if info.bundled is not None:
+        return Availability(True, info.origin)
+    folder = folder or _variable_folder()
+    for place in (folder, _keras_cache()):
+        if place is not None and (found := _find(info, place)):
+            paths = found[1]
+            return Availability(True, str(paths[0] if len(paths) == 1 else paths[0].parent))
+    return Availability(False, f"downloaded when first used; without a network, {_advice(info, folder)}")
+
+
+def load_dataset(
+    name: str | Path,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    train_limit: int | None = None,
+    validation_split: float = 0.0,
+) -> Dataset:
+    """Load a data set, split it, and scale it to [0, 1] by its training part.
+
+    Args:
+        name: As for `load_source`.
+        data_dir: As for `load_source`.
+        seed: Seed of the splits, an integer of at least 0.
+        train_limit: Training examples to keep, validation included; None: all.
+        validation_split: Fraction of these that validates instead of training, in [0, 1).
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: If an argument is out of range, or the data is absent or bad.
+
+    Example:
+        >>> digits = load_dataset("digits", train_limit=1000, validation_split=0.1)
+        >>> digits.x_train.shape, len(digits.y_validation), len(digits.y_test), float(digits.x_train.max())
+        ((900, 8, 8, 1), 100, 359, 1.0)
+    """
+    source = load_source(name, data_dir)
+    return Dataset.from_source(source, make_splits(source, seed, train_limit, validation_split))
+
+
+def _info(name: str | Path) -> DatasetInfo | None:
+    """Give a known data set; None for the path of an `.npz` file."""
+    if str(name) in DATASETS:
+        return DATASETS[str(name)]
+    if isinstance(name, str | Path) and str(name).lower().endswith(".npz"):
+        return None
+    raise InputError(
+        f"dataset must be one of {', '.join(DATASETS)}, or the path of an .npz file, received {shown(name)}"
+        + suggestion(name, DATASETS)
+    )
+
+
+def _path(text: str | Path) -> Path:
+    return Path(os.path.expanduser(text))
+
+
+def _folder(data_dir: str | Path | None, argument: str = "data_dir") -> Path | None:
+    if data_dir is None:
+        return None
+    folder = _path(data_dir)
+    if not os.path.isdir(folder):
+        problem = "is a file" if os.path.isfile(folder) else "does not exist"
+        raise InputError(f"{argument} must be an existing folder, {folder} {problem}")
+    return folder
+
+
+def _variable_folder() -> Path | None:
+    return _folder(os.environ.get(DATA_VARIABLE) or None, DATA_VARIABLE)
+
+
+def _keras_cache() -> Path:
+    return _path(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"
+
+
+def _find(info: DatasetInfo, folder: Path) -> tuple[Layout, tuple[Path, ...]] | None:
+    for layout in info.layouts:
+        if paths := layout.find(folder):
+            return layout, paths
+    return None
+
+
+def _read(info: DatasetInfo, layout: Layout, paths: tuple[Path, ...]) -> Source:
+    return _source(info, layout.read(paths), str(paths[0] if len(paths) == 1 else paths[0].parent))
+
+
+def _source(info: DatasetInfo, arrays: Arrays, where: str) -> Source:
+    source = Source.from_arrays(info.name, arrays, where, class_names=info.class_names, full_scale=info.full_scale)
+    if source.sample_shape != info.sample_shape:
+        raise InputError(
+            f"{where}: examples of {info.name} must have shape {info.sample_shape}, received {source.sample_shape}"
+        )
+    return replace(source, note=_note(info, source))
+
+
+def _note(info: DatasetInfo, source: Source) -> str:
+    """Say it where the data is not the whole of what its name promises."""
+    count, start = len(source.y), source.test_start
+    sizes = (None, None) if start is None else (start, count - start)
+    if sizes == (info.num_train, info.num_test) and count == info.num_examples:
+        return ""
+    if start is None:
+        return f"{count:,} examples under {info.title}'s name, without its official split"
+    less = start <= info.num_train and count - start <= info.num_test
+    return f"{'a subset of' if less else 'not the standard'} {info.title}: {start:,} + {count - start:,}"
+
+
+def _advice(info: DatasetInfo, folder: Path | None) -> str:
+    for layout in info.layouts if folder else ():
+        if missing := layout.missing(folder):
+            return f"{', '.join(missing)} missing in {folder}, though other files of {info.title} are there"
+    return (
+        f"put {info.name}.npz (x_train, y_train, x_test, y_test) into a folder and name it by --data-dir "
+        f"or {DATA_VARIABLE}"
+    )

@@ -1,0 +1,86 @@
+"""tf.data pipelines that encode as they stream: the encoded set never exists as a whole."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from kerasburst.encoders.base import Encoder
+from kerasburst.encoders.functional import check_intensity
+from kerasburst.seeding import derive_seed
+from kerasburst.validation import InputError, check_bool, check_int, fail
+
+
+def make_dataset(
+    x: np.ndarray,
+    y: np.ndarray,
+    encoder: Encoder,
+    batch_size: int,
+    seed: int,
+    epoch: int = 0,
+    shuffle: bool = False,
+    num_parallel_calls: int | None = None,
+    num_epochs: int = 1,
+) -> tf.data.Dataset:
+    """Shuffle, encode, batch and prefetch.
+
+    An example's spikes depend on (seed, epoch, its index in `x`) alone, and the order on (seed,
+    epoch): neither on the batch size nor on the number of parallel calls.
+
+    Args:
+        x: intensities `(n, *features)` in [0, 1].
+        y: labels `(n,)`.
+        encoder: the encoder layer; its own seed is not used.
+        batch_size: examples in a batch; the last of an epoch may be smaller.
+        seed: int of at least 0.
+        epoch: number of the first epoch, at least 0.
+        shuffle: whether each epoch takes the examples in an order of its own.
+        num_parallel_calls: batches encoded at once; None for the number of cores.
+        num_epochs: epochs that the data set holds, one after the other.
+
+    Returns:
+        A data set of `(spikes, labels)`: uint8 `(batch, num_steps, *features)`, and `(batch,)`.
+
+    Raises:
+        InputError: for an empty set, lengths that differ, or intensities outside [0, 1].
+
+    Example:
+        >>> from kerasburst.encoders.rate import RateEncoder
+        >>> pipeline = make_dataset(np.ones((3, 4), "float32"), [0, 1, 0], RateEncoder(5), batch_size=2, seed=0)
+        >>> [(tuple(spikes.shape), labels.numpy().tolist()) for spikes, labels in pipeline]
+        [((2, 5, 4), [0, 1]), ((1, 5, 4), [0])]
+    """
+    batch_size = check_int("batch_size", batch_size, low=1)
+    seed = check_int("seed", seed, low=0)
+    epoch = check_int("epoch", epoch, low=0)
+    num_epochs = check_int("num_epochs", num_epochs, low=1)
+    check_bool("shuffle", shuffle)
+    if num_parallel_calls is None:
+        num_parallel_calls = os.cpu_count() or 1
+    check_int("num_parallel_calls", num_parallel_calls, low=1)
+    if not isinstance(encoder, Encoder):
+        raise fail("encoder", "an encoder layer", encoder)
+    n = len(x)
+    if n == 0 or len(y) != n:
+        raise InputError(f"x and y must be of one length of at least 1, received {n} and {len(y)}")
+    with tf.device("cpu:0"):
+        x = check_intensity(x, "x")
+        y = tf.convert_to_tensor(y)
+    order_key, spike_key = (tf.constant([derive_seed(seed, name), 0], tf.int64) for name in ("order", "spikes"))
+
+    def batches(epoch):
+        order = tf.range(n, dtype=tf.int64)
+        if shuffle:
+            order = tf.random.experimental.stateless_shuffle(order, seed=tf.random.fold_in(order_key, epoch))
+        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size).map(lambda index: (epoch, index))
+
+    def encode(epoch, index):
+        key = tf.random.fold_in(spike_key, epoch)
+        seeds = tf.stack([tf.fill(tf.shape(index), key[0]), key[1] + index], axis=1)
+        return encoder.encode(tf.gather(x, index), seeds), tf.gather(y, index)
+
+    dataset = tf.data.Dataset.range(epoch, epoch + num_epochs).flat_map(batches)
+    dataset = dataset.map(encode, num_parallel_calls=num_parallel_calls, deterministic=True)
+    return dataset.apply(tf.data.experimental.assert_cardinality(num_epochs * -(-n // batch_size))).prefetch(2)

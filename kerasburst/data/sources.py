@@ -1,0 +1,267 @@
+"""`Source`: the raw arrays of a data set, checked, before they are split and scaled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from kerasburst.validation import InputError, check_choice, check_float, check_int, fail
+
+KINDS = ("image", "tabular")
+_OFFICIAL = ("x_train", "y_train", "x_test", "y_test")
+_RANDOM = ("x", "y")
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A pool of labelled examples with raw values; its arrays cannot be written to.
+
+    With an official split, training and test part are one pool, the test part behind:
+    `pool = [training | test]`, `test_start` = number of training examples.
+
+    Args:
+        name: Name of the data set.
+        kind: "image" (`x` of shape `(n, height, width, channels)`) or "tabular" (`(n, features)`).
+        x: Raw values, uint8 or float32.
+        y: Labels 0 to `num_classes` - 1, int64, shape `(n,)`.
+        num_classes: Number of classes, at least 2.
+        class_names: One name per class; empty: the labels as text.
+        test_start: First index of the official test part, 1 to n - 1; None: no official split.
+        note: What a reader of results must know about this data, such as that it is a subset.
+        full_scale: Raw value of full intensity, above 0 (images only); None: 255 for uint8, 1 for float32.
+
+    Raises:
+        InputError: If the fields do not fit each other.
+
+    Example:
+        >>> import numpy as np
+        >>> images = np.zeros((4, 28, 28), np.uint8)
+        >>> source = Source.from_arrays("mine", {"x": images, "y": np.array([0, 1, 1, 0])})
+        >>> source.kind, source.x.shape, source.num_classes, source.full_scale
+        ('image', (4, 28, 28, 1), 2, 255.0)
+    """
+
+    name: str
+    kind: str
+    x: np.ndarray
+    y: np.ndarray
+    num_classes: int
+    class_names: tuple[str, ...] = ()
+    test_start: int | None = None
+    note: str = ""
+    full_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields against each other, fill the defaults, close the arrays."""
+        x, y = np.ascontiguousarray(self.x).view(), np.ascontiguousarray(self.y).view()
+        check_choice("kind", self.kind, KINDS)
+        if x.dtype not in (np.uint8, np.float32) or x.ndim != (4 if self.kind == "image" else 2):
+            raise fail("x", "uint8 or float32, 4-D for images and 2-D for tables", f"{x.dtype} {x.shape}")
+        if y.dtype != np.int64 or y.shape != x.shape[:1]:
+            raise fail("y", f"int64 of shape ({len(x)},)", f"{y.dtype} {y.shape}")
+        check_int("num_classes", self.num_classes, 2)
+        if y.size and not 0 <= int(y.min()) <= int(y.max()) < self.num_classes:
+            raise fail("y", f"labels from 0 to {self.num_classes - 1}", f"{y.min()} to {y.max()}")
+        names = tuple(self.class_names) or tuple(str(label) for label in range(self.num_classes))
+        if len(names) != self.num_classes:
+            raise fail("class_names", f"one name for each of {self.num_classes} classes", names)
+        if self.test_start is not None:
+            check_int("test_start", self.test_start, 1, len(x) - 1)
+        scale = self.full_scale
+        if self.kind == "image":
+            scale = check_float("full_scale", 255.0 if x.dtype == np.uint8 else 1.0) if scale is None else scale
+            scale = check_float("full_scale", scale, above=0.0)
+        elif scale is not None:
+            raise fail("full_scale", "None for tabular data", scale)
+        x.flags.writeable = y.flags.writeable = False
+        for field, value in (("x", x), ("y", y), ("class_names", names), ("full_scale", scale)):
+            object.__setattr__(self, field, value)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return self.x.shape[1:]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over values, shapes and types of `x` and `y`, and `test_start`."""
+        digest = hashlib.sha256(repr(self.test_start).encode())
+        for array in (self.x, self.y):
+            digest.update(f"|{array.dtype.newbyteorder('<').str} {array.shape}|".encode())
+            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
+        return digest.hexdigest()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        name: str,
+        arrays: Mapping[str, np.ndarray],
+        where: str = "",
+        *,
+        class_names: tuple[str, ...] = (),
+        note: str = "",
+        full_scale: float | None = None,
+    ) -> Source:
+        """Check arrays as a user brings them and join them into one pool.
+
+        Args:
+            name: Name of the data set.
+            arrays: `x_train, y_train, x_test, y_test` (an official split) or `x, y`. Features of one example have
+                1 dimension (tabular) or 2 or 3 (images, channels last). Images are integers 0 to 255, or floats
+                0 to 1; tables any finite numbers. Labels are integers 0 to C - 1, shape `(n,)` or `(n, 1)`.
+            where: File that the arrays come from, named in every error.
+            class_names: Names of the classes, at least as many as occur; empty: the labels as text.
+            note: What a reader of results must know about this data.
+            full_scale: Raw value of full intensity, for images that do not use their whole range.
+
+        Returns:
+            The checked source, images as uint8 or float32 with a channel axis, tables as float32.
+
+        Raises:
+            InputError: If anything of the above does not hold; the message names file and key.
+        """
+        keys = array_keys(arrays, where)
+        prefix = f"{where}: " if where else ""
+        parts = []
+        for x_key, y_key in zip(keys[::2], keys[1::2], strict=True):
+            x, y = np.asarray(arrays[x_key]), np.asarray(arrays[y_key])
+            _check_features(prefix + x_key, x)
+            labels = _labels(prefix + y_key, y)
+            if len(labels) != len(x):
+                counts = f"received {len(labels)} labels for {len(x)}"
+                raise InputError(f"{prefix}{y_key} must have one label per example of {x_key}, {counts}")
+            parts.append((x, labels))
+        num_classes = _check_classes([prefix + key for key in keys[1::2]], [labels for _, labels in parts])
+        if class_names and num_classes > len(class_names):
+            raise fail(f"{prefix}{keys[1]}", f"labels 0 to {len(class_names) - 1} of {name}", num_classes - 1)
+        x = _join([prefix + key for key in keys[::2]], [features for features, _ in parts])
+        return cls(
+            name=name,
+            kind="image" if x.ndim == 4 else "tabular",
+            x=x,
+            y=np.concatenate([labels for _, labels in parts]),
+            num_classes=num_classes,
+            class_names=tuple(class_names)[:num_classes],
+            test_start=len(parts[0][0]) if len(parts) == 2 else None,
+            note=note,
+            full_scale=full_scale,
+        )
+
+
+def array_keys(available: Iterable[str], where: str = "") -> tuple[str, ...]:
+    """Give the keys to read: those of an official split where all are there, else `x` and `y`.
+
+    Args:
+        available: Keys that are there.
+        where: File that they come from.
+
+    Returns:
+        `("x_train", "y_train", "x_test", "y_test")` or `("x", "y")`.
+
+    Raises:
+        InputError: If neither set is complete.
+
+    Example:
+        >>> array_keys(["x", "y", "author"])
+        ('x', 'y')
+    """
+    available = list(available)
+    for keys in (_OFFICIAL, _RANDOM):
+        if set(keys) <= set(available):
+            return keys
+    allowed = f"{', '.join(_OFFICIAL)}, or {' and '.join(_RANDOM)}"
+    has = ", ".join(sorted(available)) or "nothing"
+    raise InputError(f"{where or 'arrays'} must hold the arrays {allowed}; it holds {has}")
+
+
+def _check_features(key: str, x: np.ndarray) -> None:
+    _check_numbers(key, x)
+    if not 2 <= x.ndim <= 4:
+        raise InputError(
+            f"{key} must have shape (n, features), (n, height, width) or (n, height, width, channels), "
+            f"received {x.shape}"
+        )
+    if x.size == 0:
+        raise InputError(f"{key} must not be empty, received shape {x.shape}")
+    low, high = _finite_range(key, x)
+    if x.ndim == 2:
+        if max(abs(low), abs(high)) > _FLOAT32_MAX:
+            raise fail(key, "numbers that fit float32 (up to 3.4e38)", max(low, high, key=abs))
+    elif x.dtype.kind == "f":
+        if low < 0 or high > 1:
+            allowed = "floats from 0 to 1 (or integers from 0 to 255)"
+            raise InputError(f"{key} must be images with {allowed}, received {low:g} to {high:g}")
+    elif low < 0 or high > 255:
+        raise InputError(f"{key} must be images with integers from 0 to 255, received {low:g} to {high:g}")
+
+
+def _check_numbers(key: str, array: np.ndarray) -> None:
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{key} must hold integers or floats, received the type {array.dtype}")
+
+
+def _finite_range(key: str, array: np.ndarray) -> tuple[float, float]:
+    low, high = array.min(), array.max()  # NaN passes through both; no temporary array
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError(f"{key} must hold finite numbers, received NaN or infinity")
+    return float(low), float(high)
+
+
+def _labels(key: str, y: np.ndarray) -> np.ndarray:
+    _check_numbers(key, y)
+    if y.ndim == 2 and y.shape[1] > 1:
+        raise InputError(
+            f"{key} must be integer labels of shape (n,), received {y.shape}; if it is one-hot, save argmax(axis=1)"
+        )
+    if y.ndim != 1 and not (y.ndim == 2 and y.shape[1] == 1):
+        raise InputError(f"{key} must be integer labels of shape (n,) or (n, 1), received {y.shape}")
+    if y.size == 0:
+        raise InputError(f"{key} must not be empty, received shape {y.shape}")
+    low, high = _finite_range(key, y)
+    if y.dtype.kind == "f" and not np.array_equal(y, np.floor(y)):
+        raise fail(key, "integer labels", float(y[y != np.floor(y)].flat[0]))
+    if low < 0:
+        raise fail(key, "integer labels from 0 to C - 1", int(low))
+    if high >= 2**62:  # beyond any count of classes, and beyond what the conversion could hold
+        raise fail(key, "integer labels from 0 to C - 1", high)
+    return y.reshape(-1).astype(np.int64)
+
+
+def _check_classes(keys: list[str], labels: list[np.ndarray]) -> int:
+    classes = np.unique(labels[0])
+    gaps = np.flatnonzero(classes != np.arange(len(classes)))
+    if gaps.size:
+        raise InputError(
+            f"{keys[0]} must hold every class from 0 to {classes[-1]} (labels 0 to C - 1), "
+            f"class {gaps[0]} does not occur"
+        )
+    if len(classes) < 2:
+        raise InputError(f"{keys[0]} must hold at least two classes, received only class {classes[0]}")
+    for key, others in zip(keys[1:], labels[1:], strict=True):
+        if others.max() > classes[-1]:
+            raise fail(key, f"labels that the training part has, 0 to {classes[-1]}", int(others.max()))
+    return len(classes)
+
+
+def _join(keys: list[str], parts: list[np.ndarray]) -> np.ndarray:
+    """Put the parts into one new array, converting while copying, so that each value is copied once."""
+    parts = [part[..., np.newaxis] if part.ndim == 3 else part for part in parts]
+    types = [np.uint8 if part.ndim == 4 and part.dtype.kind != "f" else np.float32 for part in parts]
+    if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
+        raise InputError(
+            f"{keys[1]} must have examples of the same shape as x_train, {parts[0].shape[1:]}, "
+            f"received {parts[1].shape[1:]}"
+        )
+    if len(set(types)) > 1:
+        raise InputError(f"{keys[1]} must be integers or floats as x_train is, received {parts[1].dtype}")
+    pool = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), types[0])
+    start = 0
+    for part in parts:
+        pool[start : start + len(part)] = part
+        start += len(part)
+    return pool

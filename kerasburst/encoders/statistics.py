@@ -1,0 +1,84 @@
+"""What an encoder does to given intensities: measured over many draws, and in closed form."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from kerasburst.encoders.base import Encoder
+from kerasburst.encoders.functional import check_intensity
+from kerasburst.seeding import derive_seed
+from kerasburst.validation import check_int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EncodingStatistics:
+    """Spikes of one example.
+
+    Args:
+        x: its intensities `(*features)`.
+        spikes: one draw, uint8 `(num_steps, *features)`.
+        exact: P(spike), float32 `(num_steps, *features)`.
+        empirical: share of draws with a spike, float32 `(num_steps, *features)`.
+        draws: number of draws behind `empirical`.
+    """
+
+    x: np.ndarray
+    spikes: np.ndarray
+    exact: np.ndarray
+    empirical: np.ndarray
+    draws: int
+
+    def to_json(self) -> dict:
+        """Give the summary as JSON values."""
+        deviation = np.abs(self.empirical - self.exact)
+        spread = np.sqrt(np.maximum(self.exact * (1 - self.exact), 0) / self.draws)
+        z = np.divide(deviation, spread, out=np.zeros_like(deviation), where=spread > 0)
+        per_feature = self.empirical.sum(axis=0)
+        return {
+            "features": int(self.x.size),
+            "num_steps": len(self.spikes),
+            "draws": self.draws,
+            "mean_intensity": float(self.x.mean()),
+            "firing_rate": float(self.empirical.mean()),
+            "firing_rate_exact": float(self.exact.mean()),
+            "spikes_per_feature": float(per_feature.mean()),
+            "spikes_per_feature_max": float(per_feature.max()),
+            "silent_share": float((per_feature == 0).mean()),
+            "firing_rate_by_step": [float(rate) for rate in self.empirical.reshape(len(self.spikes), -1).mean(1)],
+            "largest_deviation": float(deviation.max()),
+            "largest_deviation_in_standard_errors": float(z.max()),
+        }
+
+
+def encoding_statistics(encoder: Encoder, x: np.ndarray, *, draws: int = 200, seed: int = 0) -> EncodingStatistics:
+    """Encode one example many times.
+
+    Args:
+        encoder: the encoder layer; its own seed is not used.
+        x: intensities `(*features)` in [0, 1].
+        draws: at least 1.
+        seed: int of at least 0.
+
+    Example:
+        >>> from kerasburst.encoders.rate import RateEncoder
+        >>> statistics = encoding_statistics(RateEncoder(4, mode="regular"), np.array([0.5, 1.0]), draws=3)
+        >>> statistics.to_json()["spikes_per_feature"], statistics.to_json()["largest_deviation"]
+        (3.0, 0.0)
+    """
+    check_int("draws", draws, low=1)
+    x = check_intensity(np.asarray(x, dtype="float32")[None], "x")
+    key = derive_seed(seed, "statistics")
+    first = encoder.encode(x, (key, 0))
+    total = tf.zeros(first.shape[1:], tf.int32)
+    for draw in range(draws):
+        total += tf.cast(encoder.encode(x, (key, draw))[0], tf.int32)
+    return EncodingStatistics(
+        x=x[0].numpy(),
+        spikes=first[0].numpy(),
+        exact=encoder.probability(x)[0].numpy(),
+        empirical=(total / draws).numpy().astype("float32"),
+        draws=draws,
+    )

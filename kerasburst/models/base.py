@@ -1,0 +1,201 @@
+"""What every spiking network shares: the encoder inside, the readout, the trace, the firing rates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasburst.encoders.base import Encoder
+from kerasburst.neurons.lif import LIF
+from kerasburst.neurons.surrogate import Surrogate
+from kerasburst.seeding import derive_seed
+from kerasburst.validation import InputError, check_choice, check_int, fail
+
+READOUTS = ("last", "mean", "count")
+
+
+class SpikingNetwork(keras.Model, ABC):
+    """A classifier over spike trains; a subclass gives `build_synapses` and `simulate`.
+
+    Args:
+        num_classes: C, at least 2.
+        encoder: an encoder layer; the network then takes intensities `(batch, *features)` instead of
+            spikes `(batch, num_steps, *features)`.
+        readout: logits are the output neurons' membrane at the "last" step, its "mean" over time, or
+            the "count" of their spikes.
+        beta: membrane decay per step of all neurons, in [0, 1].
+        threshold: firing threshold of all neurons, above 0.
+        reset_mechanism: "subtract", "zero" or "none".
+        surrogate: a name or a configured `Surrogate`.
+        trainable_beta: whether beta is trained.
+        trainable_threshold: whether the threshold is trained.
+        per_neuron: whether what is trained has a value for each neuron instead of one for each layer.
+        seed: int of at least 0 that fixes the initial weights, or None.
+        **kwargs: as for `keras.Model`. Under a 16-bit policy the membranes and logits stay float32.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        encoder: Encoder | None = None,
+        readout: str = "last",
+        beta: float = 0.95,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str | Surrogate = "atan",
+        trainable_beta: bool = False,
+        trainable_threshold: bool = False,
+        per_neuron: bool = False,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs, autocast=False)
+        self.num_classes = check_int("num_classes", num_classes, low=2)
+        self.encoder = keras.saving.deserialize_keras_object(encoder) if isinstance(encoder, dict) else encoder
+        if self.encoder is not None and not isinstance(self.encoder, Encoder):
+            raise fail("encoder", "an encoder layer or None", encoder)
+        self.readout = check_choice("readout", readout, READOUTS)
+        self.seed = None if seed is None else check_int("seed", seed, low=0)
+        self._neuron = {
+            "beta": beta,
+            "threshold": threshold,
+            "reset_mechanism": reset_mechanism,
+            "surrogate": surrogate,
+            "trainable_beta": trainable_beta,
+            "trainable_threshold": trainable_threshold,
+            "per_neuron": per_neuron,
+        }
+        self._graph = None
+        self._spikes_shape = None
+        self.output_dense = self._dense(self.num_classes, "output_dense")
+        self.output_lif = self._lif("output_lif", return_mem=True)
+
+    # What a subclass says -------------------------------------------------------------------------
+
+    @abstractmethod
+    def build_synapses(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build the layers for spikes of shape `(batch, num_steps, *features)`."""
+
+    @abstractmethod
+    def simulate(self, spikes: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """Run the network over spikes in the compute dtype.
+
+        Returns:
+            The spikes of every LIF layer by name, in the order of the network and each
+            `(batch, num_steps, *features)`, and the output membrane `(batch, num_steps, C)`.
+        """
+
+    def _dense(self, units: int, name: str) -> keras.layers.Dense:
+        return keras.layers.Dense(units, kernel_initializer=self._initializer(name), dtype=self.dtype_policy, name=name)
+
+    def _lif(self, name: str, **kwargs) -> LIF:
+        return LIF(**self._neuron, **kwargs, dtype=self.dtype_policy, name=name)
+
+    def _initializer(self, name: str) -> keras.initializers.Initializer:
+        return keras.initializers.GlorotUniform(None if self.seed is None else derive_seed(self.seed, "weights", name))
+
+    # What a user calls ----------------------------------------------------------------------------
+
+    def build(self, input_shape):
+        """Find the sizes of all layers from the input's shape."""
+        shape = tuple(input_shape)
+        if self.encoder is not None:
+            shape = tuple(self.encoder.compute_output_shape(shape))
+        if len(shape) < 3 or None in shape[2:]:
+            raise fail("inputs", "spikes of shape (batch, num_steps, *features) with known features", shape)
+        self.build_synapses(shape)
+        self._spikes_shape = shape
+        self.built = True
+
+    def call(self, inputs, training=None):
+        """Give logits `(batch, num_classes)`, float32."""
+        return self._read_out(*self.simulate(self._spikes(inputs)))
+
+    def _read_out(self, activity: dict[str, tf.Tensor], mem: tf.Tensor) -> tf.Tensor:
+        if self.readout == "last":
+            return mem[:, -1]
+        if self.readout == "mean":
+            return tf.reduce_mean(mem, axis=1)
+        return tf.reduce_sum(tf.cast(activity["output_lif"], tf.float32), axis=1)
+
+    def _spikes(self, inputs) -> tf.Tensor:
+        return tf.cast(inputs if self.encoder is None else self.encoder(inputs), self.compute_dtype)
+
+    def compute_output_spec(self, inputs, training=None):
+        """Give the logits' shape and dtype."""
+        return keras.KerasTensor((inputs.shape[0], self.num_classes), dtype="float32")
+
+    def compute_output_shape(self, input_shape):
+        """Give the logits' shape."""
+        return (input_shape[0], self.num_classes)
+
+    def membrane_trace(self, inputs, batch_size: int = 128) -> np.ndarray:
+        """Give the output neurons' membrane at every step.
+
+        Args:
+            inputs: what the network takes, `(n, ...)`.
+            batch_size: examples at once.
+
+        Returns:
+            float32 array `(n, num_steps, num_classes)`; with readout "last", `[:, -1]` are the logits.
+        """
+        return np.concatenate([mem.numpy() for _, mem, _ in self._probe_batches(inputs, batch_size)])
+
+    def firing_rates(self, inputs, batch_size: int = 128) -> dict[str, float]:
+        """Give each LIF layer's mean firing rate over `inputs`, in spikes per neuron and step.
+
+        Layers are named in the order of the network, after "input", the rate of the input spikes.
+        """
+        total: dict[str, float] = {}
+        for _, mem, rates in self._probe_batches(inputs, batch_size):
+            for name, rate in rates.items():
+                total[name] = total.get(name, 0.0) + len(mem) * float(rate)
+        return {name: value / len(inputs) for name, value in total.items()}
+
+    def _probe_batches(self, inputs, batch_size: int):
+        if len(inputs) == 0:
+            raise InputError("inputs must hold at least one example, received none")
+        if self._graph is None:
+            self._graph = tf.function(self.probe, reduce_retracing=True)
+        for start in range(0, len(inputs), batch_size):
+            yield self._graph(tf.convert_to_tensor(inputs[start : start + batch_size]))
+
+    def probe(self, inputs) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        """Give one batch's logits, membrane trace, and firing rate by layer; for use in a `tf.function`."""
+        if not self.built:
+            self.build(inputs.shape)
+        spikes = self._spikes(inputs)
+        activity, mem = self.simulate(spikes)
+        rates = {name: tf.reduce_mean(tf.cast(spk, tf.float32)) for name, spk in activity.items()}
+        return self._read_out(activity, mem), mem, {"input": tf.reduce_mean(tf.cast(spikes, tf.float32)), **rates}
+
+    def with_encoder(self, encoder: Encoder | None) -> SpikingNetwork:
+        """Give a copy with the same weights that has `encoder` inside, or none."""
+        if not self.built:
+            raise InputError("with_encoder needs a network that is built, received one without weights")
+        copy = type(self).from_config({**self.get_config(), "encoder": encoder})
+        spikes = self._spikes_shape
+        copy.build(spikes if encoder is None else (spikes[0], *spikes[2:]))
+        copy.set_weights(self.get_weights())
+        return copy
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        neuron = self.output_lif.get_config()
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "encoder": None if self.encoder is None else keras.saving.serialize_keras_object(self.encoder),
+            "readout": self.readout,
+            **{name: neuron[name] for name in self._neuron},
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Build from `get_config`."""
+        return cls(**config)

@@ -1,0 +1,128 @@
+"""The convolutional spiking network."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from kerasburst.models.base import SpikingNetwork
+from kerasburst.validation import check_choice, check_int, fail
+
+CONV_ACTIVATIONS = ("relu", "lif")
+
+
+@keras.saving.register_keras_serializable("kerasburst")
+class SNNConvNet(SpikingNetwork):
+    """Convolutional spiking network for images.
+
+    Conv 3x3 same, ReLU, max-pool 2, Conv 3x3 same, ReLU, max-pool 2, flatten, Dense, LIF, Dense, LIF.
+    The synaptic layers see all steps at once, as one batch; only the membranes run over time.
+
+    Args:
+        num_classes: C, at least 2.
+        filters: channels of the two convolutions.
+        kernel_size: side of their kernels, pixels.
+        hidden_units: size of the hidden layer.
+        conv_activation: "relu", or "lif" to put LIF neurons in place of both ReLUs.
+        **kwargs: encoder, readout, neuron parameters, seed: see `SpikingNetwork`.
+
+    Call arguments:
+        inputs: spikes `(batch, num_steps, height, width, channels)`, any dtype, at least 4x4 pixels; with
+            an encoder inside, intensities `(batch, height, width, channels)` in [0, 1].
+
+    Returns:
+        Logits `(batch, num_classes)`, float32.
+
+    Raises:
+        InputError: for a parameter outside its range, or an input that is not a sequence of images.
+
+    Example:
+        >>> net = SNNConvNet(10, filters=(4, 8), hidden_units=16)
+        >>> spikes = tf.zeros((2, 5, 8, 8, 1), tf.uint8)
+        >>> net(spikes).shape, net.membrane_trace(spikes).shape
+        (TensorShape([2, 10]), (2, 5, 10))
+
+    References:
+        The architecture of arXiv 2411.06613.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        filters: tuple[int, int] = (32, 64),
+        kernel_size: int = 3,
+        hidden_units: int = 1000,
+        conv_activation: str = "relu",
+        **kwargs,
+    ):
+        super().__init__(num_classes, **kwargs)
+        if not isinstance(filters, (list, tuple)) or len(filters) != 2:
+            raise fail("filters", "a pair of integers", filters)
+        self.filters = tuple(check_int("filters", n, low=1) for n in filters)
+        self.kernel_size = check_int("kernel_size", kernel_size, low=1)
+        self.hidden_units = check_int("hidden_units", hidden_units, low=1)
+        self.conv_activation = check_choice("conv_activation", conv_activation, CONV_ACTIVATIONS)
+        self.conv1, self.conv2 = (
+            keras.layers.Conv2D(
+                n,
+                self.kernel_size,
+                padding="same",
+                kernel_initializer=self._initializer(name),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            for n, name in zip(self.filters, ("conv1", "conv2"), strict=True)
+        )
+        self.conv1_lif, self.conv2_lif = (
+            (self._lif("conv1_lif"), self._lif("conv2_lif")) if conv_activation == "lif" else (None, None)
+        )
+        self.hidden_dense = self._dense(self.hidden_units, "hidden_dense")
+        self.hidden_lif = self._lif("hidden_lif")
+
+    def build_synapses(self, input_shape):
+        """Build the layers for spikes of shape `(batch, num_steps, height, width, channels)`."""
+        if len(input_shape) != 5 or min(input_shape[2:4]) < 4:
+            raise fail("inputs", "spikes (batch, num_steps, height, width, channels) of 4x4 or more", input_shape)
+        batch, steps, height, width, channels = input_shape
+        for conv, lif, n in zip((self.conv1, self.conv2), (self.conv1_lif, self.conv2_lif), self.filters, strict=True):
+            conv.build((batch, height, width, channels))
+            if lif is not None:
+                lif.build((batch, steps, height, width, n))
+            height, width, channels = height // 2, width // 2, n
+        self.hidden_dense.build((batch, steps, height * width * channels))
+        self.hidden_lif.build((batch, steps, self.hidden_units))
+        self.output_dense.build((batch, steps, self.hidden_units))
+        self.output_lif.build((batch, steps, self.num_classes))
+
+    def simulate(self, spikes):
+        """Run the network; see `SpikingNetwork.simulate`."""
+        activity = {}
+        lead = tf.unstack(tf.shape(spikes)[:2])
+        steps = spikes.shape[1]
+        if steps is not None:
+            lead[1] = steps
+        x = tf.reshape(spikes, [-1, *spikes.shape[2:]])
+        for conv, lif in ((self.conv1, self.conv1_lif), (self.conv2, self.conv2_lif)):
+            x = conv(x)
+            if lif is None:
+                # The maximum before the ReLU: the same values, from a quarter of the ReLUs.
+                x = tf.nn.relu(tf.nn.max_pool2d(x, 2, 2, "VALID"))
+            else:
+                spk = lif(tf.reshape(x, [*lead, *x.shape[1:]]))
+                activity[lif.name] = spk
+                x = tf.nn.max_pool2d(tf.reshape(spk, [-1, *x.shape[1:]]), 2, 2, "VALID")
+        x = tf.reshape(x, [*lead, self.hidden_dense.kernel.shape[0]])
+        activity["hidden_lif"] = self.hidden_lif(self.hidden_dense(x))
+        activity["output_lif"], mem = self.output_lif(self.output_dense(activity["hidden_lif"]))
+        return activity, mem
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "hidden_units": self.hidden_units,
+            "conv_activation": self.conv_activation,
+        }

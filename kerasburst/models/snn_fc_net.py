@@ -1,0 +1,71 @@
+"""The fully connected spiking network."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from kerasburst.models.base import SpikingNetwork
+from kerasburst.validation import check_int
+
+
+@keras.saving.register_keras_serializable("kerasburst")
+class SNNFCNet(SpikingNetwork):
+    """Fully connected spiking network for tabular data: Dense, LIF, Dense, LIF.
+
+    Args:
+        num_classes: C, at least 2.
+        hidden_units: size of the hidden layer.
+        **kwargs: encoder, readout, neuron parameters, seed: see `SpikingNetwork`.
+
+    Call arguments:
+        inputs: spikes `(batch, num_steps, *features)`, any dtype; with an encoder inside, intensities
+            `(batch, *features)` in [0, 1].
+
+    Returns:
+        Logits `(batch, num_classes)`, float32.
+
+    Raises:
+        InputError: for a parameter outside its range, or an input without a time axis.
+
+    Example:
+        >>> from kerasburst.encoders.rate import RateEncoder
+        >>> net = SNNFCNet(3, hidden_units=16, encoder=RateEncoder(num_steps=10))
+        >>> net(tf.random.uniform((2, 4))).shape
+        TensorShape([2, 3])
+        >>> net.membrane_trace(tf.random.uniform((2, 4))).shape
+        (2, 10, 3)
+
+    References:
+        The architecture of arXiv 2411.06613.
+    """
+
+    def __init__(self, num_classes: int, *, hidden_units: int = 1000, **kwargs):
+        super().__init__(num_classes, **kwargs)
+        self.hidden_units = check_int("hidden_units", hidden_units, low=1)
+        self.hidden_dense = self._dense(self.hidden_units, "hidden_dense")
+        self.hidden_lif = self._lif("hidden_lif")
+
+    def build_synapses(self, input_shape):
+        """Build the layers for spikes of shape `(batch, num_steps, *features)`."""
+        batch, steps, *features = input_shape
+        size = 1
+        for n in features:
+            size *= n
+        self.hidden_dense.build((batch, steps, size))
+        self.hidden_lif.build((batch, steps, self.hidden_units))
+        self.output_dense.build((batch, steps, self.hidden_units))
+        self.output_lif.build((batch, steps, self.num_classes))
+
+    def simulate(self, spikes):
+        """Run the network; see `SpikingNetwork.simulate`."""
+        if spikes.shape.rank > 3:
+            shape = tf.shape(spikes)
+            spikes = tf.reshape(spikes, [shape[0], shape[1], self.hidden_dense.kernel.shape[0]])
+        hidden = self.hidden_lif(self.hidden_dense(spikes))
+        output, mem = self.output_lif(self.output_dense(hidden))
+        return {"hidden_lif": hidden, "output_lif": output}, mem
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "hidden_units": self.hidden_units}

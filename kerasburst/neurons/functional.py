@@ -1,0 +1,131 @@
+r"""The leaky integrate-and-fire equation, in one place.
+
+    mem[t] = beta mem[t-1] + current[t] - threshold spk[t-1]         "subtract"
+    mem[t] = beta mem[t-1] (1 - spk[t-1]) + current[t]               "zero"
+    mem[t] = beta mem[t-1] + current[t]                              "none"
+    spk[t] = 1 if mem[t] > threshold else 0
+
+The spike that resets is detached; a trained threshold still receives the gradient of the term it is
+subtracted in. Since spk[t-1] = (mem[t-1] > threshold), the membrane is the whole state. Step for step
+this is snnTorch 1.0's `Leaky` with its default delayed reset.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from kerasburst.neurons import surrogate as surrogates
+from kerasburst.neurons.surrogate import Surrogate
+from kerasburst.validation import check_choice, fail
+
+RESET_MECHANISMS = ("subtract", "zero", "none")
+
+# A static number of steps up to this one is unrolled into the graph, which XLA and TensorFlow run
+# faster; beyond it, and for an unknown number, a while loop keeps the graph small.
+_UNROLL_LIMIT = 64
+
+
+def lif_step(
+    current: tf.Tensor,
+    mem: tf.Tensor,
+    beta: float | tf.Tensor,
+    threshold: float | tf.Tensor,
+    reset_mechanism: str,
+    surrogate: Surrogate,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Advance one step: (current[t], mem[t-1]) -> (spk[t], mem[t]), all `(batch, *features)`.
+
+    Example:
+        >>> spk, mem = lif_step(tf.constant([0.3]), tf.constant([1.5]), 0.5, 1.0, "subtract", surrogates.ATan())
+        >>> spk.numpy().tolist(), round(float(mem[0]), 4)  # 0.5 * 1.5 + 0.3 - 1.0
+        ([0.0], 0.05)
+    """
+    if reset_mechanism == "none":
+        new_mem = beta * mem + current
+    else:
+        fired = tf.stop_gradient(tf.cast(mem > threshold, mem.dtype))
+        if reset_mechanism == "subtract":
+            new_mem = beta * mem + current - threshold * fired
+        else:
+            new_mem = beta * mem * (1.0 - fired) + current
+    return surrogates.spike(new_mem - threshold, surrogate), new_mem
+
+
+def lif_sequence(
+    current: tf.Tensor,
+    beta: float | tf.Tensor = 0.95,
+    threshold: float | tf.Tensor = 1.0,
+    reset_mechanism: str = "subtract",
+    surrogate: str | Surrogate = "atan",
+    initial_mem: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Run the LIF equation over whole sequences.
+
+    Args:
+        current: input current `(batch, time, *features)`, any float dtype; computed in float32 or wider.
+        beta: membrane decay per step, in [0, 1]; a number, or a tensor that broadcasts to `(*features)`.
+        threshold: firing threshold, above 0, in the membrane's unit; likewise.
+        reset_mechanism: "subtract", "zero" or "none".
+        surrogate: a name or a `Surrogate`.
+        initial_mem: mem[-1], `(batch, *features)`; zeros if None. spk[-1] = (mem[-1] > threshold).
+
+    Returns:
+        `(spk, mem)`, each `(batch, time, *features)`.
+
+    Raises:
+        InputError: for an unknown reset mechanism or surrogate, a current of rank below 2, or an
+            initial membrane of another shape.
+
+    Example:
+        >>> spk, mem = lif_sequence(tf.constant([[0.6, 0.6, 0.6]]), beta=1.0)
+        >>> spk.numpy().tolist(), mem.numpy().round(2).tolist()
+        ([[0.0, 1.0, 0.0]], [[0.6..., 1.2..., 0.8...]])
+
+    References:
+        Eshraghian et al. 2023, "Training spiking neural networks using lessons from deep learning".
+    """
+    check_choice("reset_mechanism", reset_mechanism, RESET_MECHANISMS)
+    surrogate = surrogates.get(surrogate)
+    current = tf.convert_to_tensor(current)
+    if current.shape.rank is None or current.shape.rank < 2:
+        raise fail("current", "of shape (batch, time, *features)", tuple(current.shape))
+    dtype = tf.float64 if current.dtype == tf.float64 else tf.float32
+    current = tf.cast(current, dtype)
+    # tf.cast would take a Python number through float32.
+    beta, threshold = (
+        tf.constant(v, dtype) if isinstance(v, (int, float)) else tf.cast(v, dtype) for v in (beta, threshold)
+    )
+    mem = tf.zeros_like(current[:, 0]) if initial_mem is None else tf.cast(initial_mem, dtype)
+    if not mem.shape.is_compatible_with(current[:, 0].shape):
+        raise fail("initial_mem", f"of shape {tuple(current[:, 0].shape)}, (batch, *features)", tuple(mem.shape))
+
+    def step(now, mem):
+        return lif_step(now, mem, beta, threshold, reset_mechanism, surrogate)
+
+    num_steps = current.shape[1]
+    if num_steps is not None and (num_steps <= _UNROLL_LIMIT or tf.executing_eagerly()):
+        spks, mems = [], []
+        for now in tf.unstack(current, axis=1):
+            spk, mem = step(now, mem)
+            spks.append(spk)
+            mems.append(mem)
+        return tf.stack(spks, axis=1), tf.stack(mems, axis=1)
+    return _loop(step, current, mem)
+
+
+def _loop(step, current: tf.Tensor, mem: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    time_major = [1, 0, *range(2, current.shape.rank)]
+    currents = tf.transpose(current, time_major)
+    num_steps = tf.shape(currents)[0]
+    arrays = [tf.TensorArray(current.dtype, size=num_steps, element_shape=mem.shape) for _ in range(2)]
+
+    def body(t, mem, spks, mems):
+        spk, mem = step(currents[t], mem)
+        return t + 1, mem, spks.write(t, spk), mems.write(t, mem)
+
+    # XLA needs the bound to size the gradient's stacks.
+    _, _, spks, mems = tf.while_loop(lambda t, *_: t < num_steps, body, (0, mem, *arrays), maximum_iterations=num_steps)
+    outputs = [tf.transpose(array.stack(), time_major) for array in (spks, mems)]
+    for output in outputs:
+        output.set_shape(current.shape)
+    return outputs[0], outputs[1]

@@ -1,0 +1,114 @@
+"""The picture of an encoding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from kerasburst import files
+from kerasburst.encoders.base import Encoder
+from kerasburst.encoders.statistics import EncodingStatistics, encoding_statistics
+from kerasburst.validation import check_int
+
+_MOST_FRAMES = 10
+
+
+def encode(
+    encoder: Encoder,
+    x: np.ndarray,
+    out: str | Path,
+    *,
+    features: list[int] | None = None,
+    draws: int = 200,
+    seed: int = 0,
+    title: str = "",
+) -> dict:
+    """Draw what an encoder does to one example.
+
+    Writes `out`/encoding.png (raster of chosen features, encoded frames of an image, empirical against exact
+    spike probability) and `out`/encoding.json.
+
+    Args:
+        encoder: the encoder layer.
+        x: intensities `(*features)` in [0, 1].
+        out: directory to write to.
+        features: flat indices of the features in the raster; None for up to 24 spread over the intensities.
+        draws: encodings behind the empirical probabilities.
+        seed: int of at least 0.
+        title: heading of the picture.
+
+    Returns:
+        What encoding.json holds: firing statistics.
+
+    Raises:
+        InputError: for a feature that `x` does not have, or intensities outside [0, 1].
+    """
+    size = int(np.size(x))
+    for feature in features or []:
+        check_int("feature", feature, low=0, high=size - 1)
+    statistics = encoding_statistics(encoder, x, draws=draws, seed=seed)
+    chosen = features or _spread(statistics.x.ravel())
+    summary = {"encoder": type(encoder).__name__, "features_drawn": [int(f) for f in chosen], **statistics.to_json()}
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with files.replacing(out / "encoding.png") as temporary:
+        _draw(statistics, chosen, title).savefig(temporary, dpi=120)
+    files.write_json(out / "encoding.json", summary)
+    return summary
+
+
+def _spread(x: np.ndarray, most: int = 24) -> list[int]:
+    """Choose features from the darkest to the brightest, silent background once."""
+    order = np.argsort(x, kind="stable")
+    bright = order[x[order] > 0]
+    pool = np.concatenate([order[:1], bright]) if len(bright) < len(order) else order
+    return [int(i) for i in pool[np.unique(np.linspace(0, len(pool) - 1, min(most, len(pool))).round().astype(int))]]
+
+
+def _draw(statistics: EncodingStatistics, chosen: list[int], title: str) -> Figure:
+    num_steps = len(statistics.spikes)
+    image = statistics.x.ndim == 3
+    figure = Figure(figsize=(11, 6.4 if image else 4.2), layout="constrained")
+    grid = figure.add_gridspec(2 if image else 1, 2, height_ratios=[3, 1.3] if image else None)
+    _raster(figure.add_subplot(grid[0, 0]), statistics, chosen)
+    _agreement(figure.add_subplot(grid[0, 1]), statistics)
+    if image:
+        shown = np.unique(np.linspace(0, num_steps - 1, min(num_steps, _MOST_FRAMES)).round().astype(int))
+        frames = grid[1, :].subgridspec(1, len(shown) + 1)
+        _frame(figure.add_subplot(frames[0, 0]), statistics.x, "intensity")
+        for i, t in enumerate(shown):
+            _frame(figure.add_subplot(frames[0, i + 1]), statistics.spikes[t], f"t = {t}")
+    figure.suptitle(title)
+    return figure
+
+
+def _raster(axes, statistics: EncodingStatistics, chosen: list[int]) -> None:
+    spikes = statistics.spikes.reshape(len(statistics.spikes), -1)[:, chosen]
+    axes.eventplot([np.flatnonzero(row) for row in spikes.T], colors="black", linelengths=0.7, linewidths=3)
+    intensities = statistics.x.ravel()[chosen]
+    rows = range(0, len(chosen), max(1, len(chosen) // 12))
+    axes.set_yticks(list(rows), [f"{chosen[i]}: {intensities[i]:.2f}" for i in rows], fontsize=8)
+    axes.set(xlim=(-0.6, len(spikes) - 0.4), ylim=(-0.6, len(chosen) - 0.4), xlabel="step t")
+    axes.set_ylabel("feature: intensity")
+    axes.set_title("spikes of one draw", fontsize=10)
+
+
+def _agreement(axes, statistics: EncodingStatistics) -> None:
+    exact, empirical = statistics.exact.ravel(), statistics.empirical.ravel()
+    grid = np.linspace(0, 1, 101)
+    band = 2 * np.sqrt(grid * (1 - grid) / statistics.draws)
+    axes.fill_between(grid, grid - band, grid + band, color="tab:blue", alpha=0.15, lw=0, label="2 standard errors")
+    axes.plot(exact, empirical, ".", ms=3, alpha=0.5, color="tab:blue", label="one feature at one step")
+    axes.plot([0, 1], [0, 1], color="grey", lw=0.8)
+    axes.set(xlabel="exact spike probability", ylabel=f"share of {statistics.draws} draws", xlim=(0, 1), ylim=(0, 1))
+    axes.set_title("empirical against exact", fontsize=10)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+def _frame(axes, values: np.ndarray, title: str) -> None:
+    axes.imshow(values.astype(float).squeeze(), cmap="gray", vmin=0, vmax=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title, fontsize=8)

@@ -1,0 +1,1 @@
+"""Training into a run directory, and the accuracy of what came out."""

@@ -1,0 +1,65 @@
+"""Evaluate a finished run again, over as many encodings as wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import keras
+
+from kerasburst.models.base import SpikingNetwork
+from kerasburst.seeding import derive_seed
+from kerasburst.training.evaluation import Evaluation, evaluate_network
+from kerasburst.training.fit import check_same_data, prepare
+from kerasburst.training.run_directory import RunDirectory
+from kerasburst.validation import InputError
+
+
+def evaluate(
+    run: str | Path, *, queries: int = 16, data_dir: str | None = None, batch_size: int | None = None
+) -> Evaluation:
+    """Measure a run's network on its test part.
+
+    Args:
+        run: directory of a finished run.
+        queries: K, encodings of each example, at least 1; one is enough for a deterministic encoder.
+        data_dir: folder of data files, if it is not the one the run was trained from.
+        batch_size: examples at once; None for the run's.
+
+    Returns:
+        Accuracy with its interval, firing rates and loss. With the K of the training it equals the
+        figures in the run's result.json.
+
+    Raises:
+        InputError: where `run` is not a finished run, or its data has changed.
+    """
+    directory = RunDirectory(run)
+    config = directory.config()
+    if not (directory.path / "model.keras").exists():
+        raise InputError(f"run must be finished, {directory.path} is not: kerasburst train --resume --out {run}")
+    if data_dir is not None:
+        config = dataclasses.replace(config, data_dir=data_dir)
+    config, data = prepare(config)
+    check_same_data(data, directory)
+    return evaluate_network(
+        load_network(directory).with_encoder(None),
+        config.make_encoder(),
+        data.x_test,
+        data.y_test,
+        queries=queries,
+        seed=derive_seed(config.seed, "test"),
+        batch_size=batch_size or config.batch_size,
+    )
+
+
+def load_network(directory: RunDirectory) -> SpikingNetwork:
+    """Load a run's trained network, its encoder inside.
+
+    Raises:
+        InputError: where the file is damaged.
+    """
+    path = directory.path / "model.keras"
+    try:
+        return keras.saving.load_model(path)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be loaded: {' '.join(str(error).split())[:200]}") from None

@@ -1,0 +1,110 @@
+"""Accuracy over several encodings: one draw of a random encoder is not a test accuracy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+from scipy import special, stats
+
+from kerasburst.data.pipeline import make_dataset
+from kerasburst.encoders.base import Encoder
+from kerasburst.models.base import SpikingNetwork
+from kerasburst.validation import check_int
+
+# Below and above these mean rates a layer passes nothing on that varies.
+_SILENT, _SATURATED = 1e-6, 0.999
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """A network's accuracy on one set of examples.
+
+    Args:
+        examples: n.
+        queries: K, encodings of each example; 1 for a deterministic encoder.
+        accuracy: share of right answers, mean over the K encodings.
+        accuracy_interval: 95 % Wilson interval over the n examples.
+        accuracies: accuracy of each encoding.
+        accuracy_of_mean_logits: share of right answers from the mean of the K logits.
+        loss: cross-entropy in nats, mean over examples and encodings.
+        firing_rates: spikes per neuron and step, by layer in the network's order, after "input".
+    """
+
+    examples: int
+    queries: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    accuracies: tuple[float, ...]
+    accuracy_of_mean_logits: float
+    loss: float
+    firing_rates: dict[str, float]
+
+    def to_json(self) -> dict:
+        """Give the evaluation as JSON values."""
+        return dataclasses.asdict(self)
+
+
+def evaluate_network(
+    network: SpikingNetwork,
+    encoder: Encoder,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    queries: int = 4,
+    seed: int = 0,
+    batch_size: int = 128,
+) -> Evaluation:
+    """Measure a network that takes spikes.
+
+    Args:
+        network: takes spikes, has no encoder inside.
+        encoder: encodes each example `queries` times; once if it is deterministic.
+        x: intensities `(n, *features)` in [0, 1].
+        y: labels `(n,)`.
+        queries: K, at least 1.
+        seed: of the encodings; the first draws of a larger K are those of a smaller.
+        batch_size: examples at once.
+    """
+    queries = check_int("queries", queries, low=1) if encoder.random else 1
+    n = len(x)
+    pipeline = make_dataset(x, y, encoder, batch_size, seed, num_epochs=queries)
+    probe = tf.function(network.probe, reduce_retracing=True)
+    logits, rates = [], {}
+    for spikes, _ in pipeline:
+        batch_logits, _, batch_rates = probe(spikes)
+        logits.append(batch_logits.numpy())
+        for name, rate in batch_rates.items():
+            rates[name] = rates.get(name, 0.0) + float(rate) * len(batch_logits) / (n * queries)
+    z = np.concatenate(logits).reshape(queries, n, -1)
+    right = z.argmax(-1) == y
+    accuracy = float(right.mean())
+    interval = stats.binomtest(round(accuracy * n), n).proportion_ci(method="wilson")
+    log_p = np.take_along_axis(special.log_softmax(z.astype("float64"), -1), y[None, :, None], -1)
+    order = ["input", *(name for name in rates if name != "input")]
+    return Evaluation(
+        examples=n,
+        queries=queries,
+        accuracy=accuracy,
+        accuracy_interval=(float(interval.low), float(interval.high)),
+        accuracies=tuple(float(a) for a in right.mean(1)),
+        accuracy_of_mean_logits=float((z.mean(0).argmax(-1) == y).mean()),
+        loss=float(-log_p.mean()),
+        firing_rates={name: float(rates[name]) for name in order},
+    )
+
+
+def activity_warnings(firing_rates: dict[str, float]) -> list[str]:
+    """Name the layers in which nothing fires or everything does.
+
+    Example:
+        >>> activity_warnings({"input": 0.2, "hidden_lif": 0.0})
+        ['layer hidden_lif is silent: it fires 0 spikes per neuron and step']
+    """
+    warnings = []
+    for name, rate in firing_rates.items():
+        state = "silent" if rate < _SILENT else "saturated" if rate > _SATURATED else None
+        if state:
+            warnings.append(f"layer {name} is {state}: it fires {rate:.3g} spikes per neuron and step")
+    return warnings

@@ -1,0 +1,102 @@
+"""One error style: which argument, what is allowed, what came.
+
+Everything a user can get wrong raises `InputError`, a `ValueError`; the command line turns it into
+one line and exit code 2. An error of any other type is a defect of kerasburst or of the machine, and
+is not dressed up as the user's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Bad input: the message names the argument, the allowed range and the value received."""
+
+
+def fail(argument: str, allowed: str, received: object) -> InputError:
+    """Build the error for an `argument` that should be `allowed` but was `received`."""
+    return InputError(f"{argument} must be {allowed}, received {shown(received)}")
+
+
+def shown(value: object) -> str:
+    """Give `value` as it appears in an error: its repr on one line, shortened past 80 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def check_int(argument: str, value: object, low: int | None = None, high: int | None = None) -> int:
+    """Return `value` as an int within [low, high]; a bool or a fraction is refused."""
+    allowed = "an integer" + _bounds(low, high)
+    whole = isinstance(value, numbers.Real) and math.isfinite(value) and float(value).is_integer()
+    if isinstance(value, bool) or not whole:
+        raise fail(argument, allowed, value)
+    value = int(value)
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise fail(argument, allowed, value)
+    return value
+
+
+def check_float(
+    argument: str,
+    value: object,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return `value` as a finite float with low <= value <= high, value > above, value < below."""
+    parts = []
+    if above is not None:
+        parts.append(f"above {above:g}")
+    if below is not None:
+        parts.append(f"below {below:g}")
+    allowed = "a finite number" + _bounds(low, high) + "".join(f" {part}" for part in parts)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise fail(argument, allowed, value)
+    value = float(value)
+    if (
+        (low is not None and value < low)
+        or (high is not None and value > high)
+        or (above is not None and value <= above)
+        or (below is not None and value >= below)
+    ):
+        raise fail(argument, allowed, value)
+    return value
+
+
+def check_bool(argument: str, value: object) -> bool:
+    """Return `value` if it is True or False."""
+    if not isinstance(value, bool):
+        raise fail(argument, "true or false", value)
+    return value
+
+
+def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
+    """Return `value` if it is one of `choices`; the error suggests the nearest one."""
+    choices = list(choices)
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(
+            f"{argument} must be one of {', '.join(choices)}, received {shown(value)}" + suggestion(value, choices)
+        )
+    return value
+
+
+def suggestion(value: object, known: Iterable[str]) -> str:
+    """Give "; did you mean X?" for the known word nearest to `value`, or nothing."""
+    near = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f" from {low:g} to {high:g}"
+    if low is not None:
+        return f" of at least {low:g}"
+    if high is not None:
+        return f" of at most {high:g}"
+    return ""

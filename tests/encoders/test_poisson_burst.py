@@ -1,0 +1,76 @@
+"""Poisson-Burst's own parameters and its two degenerate cases; its distribution is in test_statistics.py."""
+
+import math
+
+import numpy as np
+import pytest
+
+from kerasburst.encoders.poisson_burst import PoissonBurstEncoder
+
+
+@pytest.mark.parametrize(
+    "argument, value, allowed",
+    [
+        ("num_steps", 0, "integer of at least 1"),
+        ("num_steps", -1, "integer of at least 1"),
+        ("num_steps", 2.5, "integer of at least 1"),
+        ("num_steps", True, "integer of at least 1"),
+        ("burst_interval", 0, "integer of at least 1"),
+        ("burst_interval", 1.5, "integer of at least 1"),
+        ("burst_interval", True, "integer of at least 1"),
+        ("burst_interval", 11, "at most num_steps = 10"),
+        ("mean_burst_size", 0, "finite number above 0"),
+        ("mean_burst_size", -1, "finite number above 0"),
+        ("mean_burst_size", math.inf, "finite number above 0"),
+        ("mean_burst_size", math.nan, "finite number above 0"),
+        ("mean_burst_size", None, "finite number above 0"),
+        ("overflow", "drop", "one of truncate, spill"),
+        ("seed", -1, "integer from 0 to"),
+        ("gamma", 0, "finite number above 0"),
+        ("gamma", -2.0, "finite number above 0"),
+        ("intensity_map", "cubic", "one of linear, power, or a callable"),
+        ("intensity_map", None, "one of linear, power, or a callable"),
+    ],
+)
+def test_bad_parameters(argument, value, allowed):
+    with pytest.raises(ValueError) as error:
+        PoissonBurstEncoder(**{"num_steps": 10, argument: value})
+    message = str(error.value)
+    assert message.startswith(f"{argument} must be ") and allowed in message and f"received {value!r}" in message
+
+
+def test_the_error_suggests_the_nearest_name():
+    with pytest.raises(ValueError, match="did you mean truncate"):
+        PoissonBurstEncoder(10, overflow="truncated")
+
+
+def test_an_interval_may_be_the_whole_window():
+    spikes = PoissonBurstEncoder(10, burst_interval=10, mean_burst_size=200.0, seed=0)(np.full((400, 1), 0.5)).numpy()
+    assert set(spikes.sum(axis=(1, 2)).tolist()) == {0, 10}  # a burst over everything, or nothing
+
+
+def test_spill_lets_a_burst_run_to_the_end_of_the_window():
+    arguments = dict(burst_interval=2, mean_burst_size=200.0, seed=0)
+    x = np.full((2000, 1), 0.3, "float32")
+    spilt = PoissonBurstEncoder(9, **arguments, overflow="spill")(x).numpy()[:, :, 0]
+    assert (np.diff(spilt, axis=1) >= 0).all()  # once begun it never ends
+    assert set(np.flatnonzero(np.diff(spilt, axis=1, prepend=0).any(axis=0))) == {0, 2, 4, 6, 8}
+    cut = PoissonBurstEncoder(9, **arguments)(x).numpy()[:, :, 0]
+    assert (cut[:, [0, 2, 4, 6]] == cut[:, [1, 3, 5, 7]]).all() and (np.diff(cut, axis=1) < 0).any()
+
+
+def test_bursts_that_begin_are_the_same_under_both_overflows():
+    arguments = dict(burst_interval=3, mean_burst_size=4.0, seed=2)
+    x = np.random.default_rng(0).random((500, 4)).astype("float32")
+    cut = PoissonBurstEncoder(10, **arguments)(x).numpy()
+    spilt = PoissonBurstEncoder(10, **arguments, overflow="spill")(x).numpy()
+    assert (cut <= spilt).all() and (cut < spilt).any()
+
+
+def test_the_uniforms_ends_decide_nothing_wrongly(extreme_uniforms):
+    x = np.float32([[0.0, 1e-7, 1.0]])
+    encoder = PoissonBurstEncoder(6, burst_interval=4, mean_burst_size=200.0, overflow="spill")
+    extreme_uniforms(0.0)
+    assert encoder(x).numpy().sum(axis=1).tolist() == [[0, 6, 6]]
+    extreme_uniforms(1.0 - 2.0**-24)
+    assert encoder(x).numpy().sum(axis=1).tolist() == [[0, 0, 6]]

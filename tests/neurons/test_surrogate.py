@@ -1,0 +1,178 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasburst.neurons import surrogate as surrogates
+from kerasburst.neurons.surrogate import ATan, FastSigmoid, Sigmoid, StraightThrough, Surrogate, Triangular, spike
+from kerasburst.validation import InputError
+
+from .reference import DERIVATIVES
+
+CONFIGURED = [
+    *(ATan(alpha) for alpha in (0.5, 1.0, 2.0, 7.0)),
+    *(FastSigmoid(slope) for slope in (1.0, 25.0, 100.0)),
+    *(Sigmoid(slope) for slope in (1.0, 4.0, 25.0)),
+    Triangular(),
+    StraightThrough(),
+]
+NAMES = {
+    "atan": ATan,
+    "fast_sigmoid": FastSigmoid,
+    "sigmoid": Sigmoid,
+    "triangular": Triangular,
+    "straight_through": StraightThrough,
+}
+# Both sides of 0 and of +-1, at all scales, and none nearer to the kinks at -1, 0 and 1 than 2e-5.
+GRID = np.concatenate([np.geomspace(2e-5, 0.99, 60), np.geomspace(1.01, 5.0, 20)])
+GRID = np.concatenate([-GRID[::-1], GRID])
+
+
+@pytest.mark.parametrize("surrogate", CONFIGURED, ids=repr)
+def test_derivative_is_the_slope_of_the_primitive(surrogate):
+    h = 1e-6
+    up = surrogate.primitive(tf.constant(GRID + h)).numpy()
+    down = surrogate.primitive(tf.constant(GRID - h)).numpy()
+    derivative = surrogate.derivative(tf.constant(GRID)).numpy()
+    assert derivative.dtype == np.float64 and derivative.shape == GRID.shape
+    # Rounding: eps |primitive| / h = 2.2e-16 * 5 / 1e-6; truncation: h^2 / 6 times the third derivative.
+    np.testing.assert_allclose(derivative, (up - down) / (2 * h), rtol=1e-5, atol=2e-8)
+
+
+@pytest.mark.parametrize("surrogate", CONFIGURED, ids=repr)
+def test_primitive_rises_and_is_odd_about_its_centre(surrogate):
+    p = surrogate.primitive(tf.constant(GRID)).numpy()
+    centre = float(surrogate.primitive(tf.constant(0.0, tf.float64)))
+    assert (np.diff(p) >= 0).all() and p[-1] > p[0]
+    np.testing.assert_allclose(p - centre, -(p[::-1] - centre), atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "kind"), NAMES.items())
+def test_formula_of_the_contract(name, kind):
+    v = np.concatenate([GRID, [0.0, 1.0, -1.0, 0.04, -0.3]])
+    np.testing.assert_allclose(kind().derivative(tf.constant(v)), DERIVATIVES[name](v), rtol=1e-10, atol=1e-14)
+
+
+def test_values_by_hand():
+    def at(surrogate, v):
+        return float(surrogate.derivative(tf.constant(v, tf.float64)))
+
+    assert at(ATan(), 0.0) == pytest.approx(1.0)  # (2/2) / 1
+    assert at(ATan(), 1 / np.pi) == pytest.approx(0.5)  # 1 / (1 + 1)
+    assert at(ATan(4.0), -1 / (2 * np.pi)) == pytest.approx(1.0)  # (4/2) / (1 + 1)
+    assert at(FastSigmoid(), 0.0) == pytest.approx(1.0)
+    assert at(FastSigmoid(), -0.04) == pytest.approx(0.25)  # 1 / (1 + 1)^2
+    assert at(FastSigmoid(10.0), 0.2) == pytest.approx(1 / 9)  # 1 / (1 + 2)^2
+    assert at(Sigmoid(), 0.0) == pytest.approx(6.25)  # 25 / 4
+    assert at(Sigmoid(2.0), np.log(3) / 2) == pytest.approx(0.375)  # s = 3/4: 2 * 3/4 * 1/4
+    assert at(Triangular(), 0.25) == pytest.approx(0.75)
+    assert at(Triangular(), -1.5) == 0.0
+    assert at(StraightThrough(), -9.0) == 1.0
+
+
+@pytest.mark.parametrize("surrogate", CONFIGURED, ids=repr)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_finite_far_from_the_threshold(surrogate, dtype):
+    v = tf.constant([-1e4, -100.0, 100.0, 1e4], dtype)
+    assert np.isfinite(surrogate.derivative(v)).all() and surrogate.derivative(v).dtype == v.dtype
+
+
+@pytest.mark.parametrize("surrogate", [*CONFIGURED, *NAMES], ids=str)
+def test_spike_is_the_step_with_a_tie_at_0_silent(surrogate):
+    v = tf.constant([-2.0, -1e-30, -0.0, 0.0, 1e-30, 0.5, 3.0])
+    spk = spike(v, surrogates.get(surrogate))
+    assert spk.dtype == v.dtype
+    assert spk.numpy().tolist() == [0, 0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize(("name", "kind"), NAMES.items())
+def test_backward_is_upstream_times_derivative(name, kind, graph):
+    v = tf.constant(np.linspace(-1.5, 1.5, 13))
+    upstream = np.linspace(-3.0, 2.0, 13)
+
+    def gradient(v):
+        with tf.GradientTape() as tape:
+            tape.watch(v)
+            loss = tf.reduce_sum(spike(v, kind()) * upstream)
+        return tape.gradient(loss, v)
+
+    got = (tf.function(gradient) if graph else gradient)(v)
+    np.testing.assert_allclose(got, upstream * DERIVATIVES[name](v.numpy()), rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize(("name", "kind"), NAMES.items())
+def test_get_by_name_gives_the_default(name, kind):
+    assert type(surrogates.get(name)) is kind and surrogates.get(name) == kind()
+
+
+def test_the_names_are_those_of_the_contract():
+    assert set(surrogates.SURROGATES) == set(NAMES)
+    assert (ATan().alpha, FastSigmoid().slope, Sigmoid().slope) == (2.0, 25.0, 25.0)
+
+
+def test_get_passes_an_object_through():
+    mine = FastSigmoid(3.0)
+    assert surrogates.get(mine) is mine
+
+
+@pytest.mark.parametrize("surrogate", CONFIGURED, ids=repr)
+def test_config_round_trip(surrogate):
+    config = keras.saving.serialize_keras_object(surrogate)
+    assert config["registered_name"] == f"kerasburst>{type(surrogate).__name__}"
+    for copy in (keras.saving.deserialize_keras_object(config), surrogates.get(config)):
+        assert copy is not surrogate and copy == surrogate
+        np.testing.assert_array_equal(copy.derivative(tf.constant(GRID)), surrogate.derivative(tf.constant(GRID)))
+
+
+def test_equality_and_hash():
+    assert ATan(2.0) == ATan() and hash(ATan(2.0)) == hash(ATan())
+    assert ATan(2.0) != ATan(3.0)
+    assert FastSigmoid(25.0) != Sigmoid(25.0)
+    assert Triangular() != StraightThrough()
+    assert ATan() != "atan"
+    assert len({ATan(), ATan(2), ATan(3), Sigmoid(3), Triangular(), Triangular()}) == 4
+    assert repr(FastSigmoid(3)) == "FastSigmoid(slope=3.0)"
+
+
+def test_a_surrogate_of_ones_own():
+    class Half(Surrogate):
+        def primitive(self, v):
+            return v / 2
+
+        def derivative(self, v):
+            return tf.fill(tf.shape(v), tf.constant(0.5, v.dtype))
+
+    v = tf.constant([-1.0, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(v)
+        spk = spike(v, surrogates.get(Half()))
+    assert spk.numpy().tolist() == [0, 1]
+    assert tape.gradient(spk, v).numpy().tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("bad", "hint"), [("arctan", "did you mean atan?"), ("fast_sigmod", "did you mean fast_sigmoid?")]
+)
+def test_unknown_name_suggests(bad, hint):
+    with pytest.raises(InputError) as error:
+        surrogates.get(bad)
+    message = str(error.value)
+    assert message.startswith("surrogate must be") and f"'{bad}'" in message and message.endswith(hint)
+    assert all(name in message for name in NAMES)
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "zzz", None, 3, ATan, keras.saving.serialize_keras_object(keras.initializers.Zeros())]
+)
+def test_not_a_surrogate(bad):
+    with pytest.raises(InputError, match="^surrogate must be a Surrogate or one of atan, .*, received "):
+        surrogates.get(bad)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf"), "2", None, True])
+@pytest.mark.parametrize(("kind", "argument"), [(ATan, "alpha"), (FastSigmoid, "slope"), (Sigmoid, "slope")])
+def test_bad_parameter(kind, argument, bad):
+    with pytest.raises(InputError) as error:
+        kind(bad)
+    assert str(error.value) == f"{argument} must be a finite number above 0, received {bad!r}"
