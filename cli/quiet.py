@@ -10,13 +10,12 @@ import tempfile
 def load_tensorflow() -> None:
     """Import TensorFlow and Keras; what they print on the way is shown only if they fail.
 
-    The lines come from C++ before its log level is read, hence the file descriptor. A TF_CPP_MIN_LOG_LEVEL
-    that is set already means that somebody wants to see them.
+    The lines come from C++ before its log level is read, hence the file descriptor. A lower
+    TF_CPP_MIN_LOG_LEVEL in the environment means that somebody wants to see them.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         _load()
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     sys.stderr.flush()
     kept = os.dup(2)

@@ -64,20 +64,25 @@ def check_intensity(x, argument: str = "inputs") -> tf.Tensor:
         return tf.identity(x)
 
 
+def _draw(shape, seed) -> tf.Tensor:
+    """Draw float32 uniforms, multiples of 2**-23 in [0, 1), the same with XLA as without.
+
+    Both make the same bits, but TensorFlow's own float kernel takes the low 23 of them and XLA's the high.
+    """
+    bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    return tf.cast(bits & 0x7FFFFF, tf.float32) * 2.0**-23
+
+
 def _uniforms(x: tf.Tensor, count: int, seed) -> tf.Tensor:
     """Draw `(batch, count, *features)` float32 uniforms in [0, 1)."""
     seed = tf.convert_to_tensor([0, seed] if isinstance(seed, int) else seed)
     shape = tf.shape(x)
     if seed.shape.rank == 1:
         drawn = tf.concat([shape[:1], [count], shape[1:]], axis=0)
-        u = tf.random.stateless_uniform(drawn, seed, alg="philox")
+        u = _draw(drawn, seed)
     elif seed.shape.rank == 2:
         drawn = tf.concat([[count], shape[1:]], axis=0)
-        u = tf.map_fn(
-            lambda pair: tf.random.stateless_uniform(drawn, pair, alg="philox"),
-            seed,
-            fn_output_signature=tf.float32,
-        )
+        u = tf.map_fn(lambda pair: _draw(drawn, pair), seed, fn_output_signature=tf.float32)
     else:
         raise fail("seed", "an int, a pair of ints, or of shape (batch, 2)", tuple(seed.shape))
     u.set_shape([x.shape[0], count, *x.shape[1:]])

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.pooling import max_pool
 from kerasburst.validation import check_choice, check_int, fail
 
 CONV_ACTIVATIONS = ("relu", "lif")
@@ -107,11 +108,11 @@ class SNNConvNet(SpikingNetwork):
             x = conv(x)
             if lif is None:
                 # The maximum before the ReLU: the same values, from a quarter of the ReLUs.
-                x = tf.nn.relu(tf.nn.max_pool2d(x, 2, 2, "VALID"))
+                x = max_pool(x, relu=True)
             else:
                 spk = lif(tf.reshape(x, [*lead, *x.shape[1:]]))
                 activity[lif.name] = spk
-                x = tf.nn.max_pool2d(tf.reshape(spk, [-1, *x.shape[1:]]), 2, 2, "VALID")
+                x = max_pool(tf.reshape(spk, [-1, *x.shape[1:]]))
         x = tf.reshape(x, [*lead, self.hidden_dense.kernel.shape[0]])
         activity["hidden_lif"] = self.hidden_lif(self.hidden_dense(x))
         activity["output_lif"], mem = self.output_lif(self.output_dense(activity["hidden_lif"]))

@@ -44,10 +44,14 @@ class LIFBase(keras.layers.Layer):
         shape = features if self.per_neuron else ()
         self._beta = self._threshold = None
         if self.trainable_beta:
-            self._beta = self.add_weight(name="beta", shape=shape, initializer=_constant(self.beta))
+            self._beta = self.add_weight(name="beta", shape=shape, initializer=_constant(self.beta), autocast=False)
         if self.trainable_threshold:
             self._threshold = self.add_weight(
-                name="threshold", shape=shape, initializer=_constant(self.threshold), constraint=_positive
+                name="threshold",
+                shape=shape,
+                initializer=_constant(self.threshold),
+                constraint=_positive,
+                autocast=False,
             )
 
     def _parameters(self) -> dict:

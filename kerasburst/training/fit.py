@@ -167,7 +167,7 @@ def train(
                 "--resume goes on with it, --force replaces it"
             )
         config = _same_run(config, directory)
-        if directory.finished and directory.result()["epochs"] >= config.epochs:
+        if directory.finished and config.epochs <= directory.config().epochs:
             observer.message(f"{directory.path} is finished; --epochs with a higher number trains on")
             return TrainResult.from_json(directory.result())
     config, data = prepare(config)

@@ -112,8 +112,8 @@ class RunDirectory:
 
     def save_checkpoint(self, model, history: list[dict], best: list[np.ndarray] | None) -> None:
         """Write weights, optimiser state and history after an epoch, then history.csv."""
-        arrays = {f"weight_{i}": np.asarray(v) for i, v in enumerate(model.weights)}
-        arrays |= {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(model.optimizer.variables)}
+        arrays = {f"weight_{i}": v.numpy() for i, v in enumerate(model.weights)}
+        arrays |= {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
         arrays |= {f"best_{i}": v for i, v in enumerate(best or [])}
         with files.replacing(self.path / "checkpoint.npz") as temporary:
             np.savez(temporary, history=np.array(json.dumps(history)), **arrays)
@@ -133,7 +133,7 @@ class RunDirectory:
             return [], None
         model.optimizer.build(model.trainable_variables)
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
                 for prefix, variables in (("weight", model.weights), ("optimizer", model.optimizer.variables)):
                     for i, variable in enumerate(variables):
                         variable.assign(stored[f"{prefix}_{i}"])

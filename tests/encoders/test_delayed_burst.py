@@ -67,8 +67,9 @@ def test_the_uniforms_ends_decide_nothing_wrongly(extreme_uniforms):
     x = np.float32([[0.0, 0.5, np.nextafter(np.float32(1), np.float32(0)), 1.0]])
     for overflow in ("drop", "clip"):
         encoder = DelayedBurstEncoder(6, margin=0, overflow=overflow, silence=None)
-        extreme_uniforms(0.0)  # no delay, and the smallest size: P(N <= 0) > 0
+        extreme_uniforms(0)  # no delay, and the smallest size: P(N <= 0) > 0
         assert not encoder(x).numpy().any()
-        extreme_uniforms(1.0 - 2.0**-24)  # delay and size as long as they get
-        late = [0, 0] if overflow == "drop" else [1, 1]
-        assert encoder(x).numpy().sum(axis=1).tolist() == [[*late, 6, 6]]
+        extreme_uniforms(1)  # delay and size as long as they get
+        late = 0 if overflow == "drop" else 1
+        # The third: mu = 6 * 2**-24, log(2**-23) / log(mu / (1 + mu)) = 1.07: one step late.
+        assert encoder(x).numpy().sum(axis=1).tolist() == [[late, late, 5, 6]]

@@ -97,3 +97,11 @@ def test_pure_functions_check_their_parameters_too(num_steps):
     for call in calls:
         with pytest.raises(ValueError, match=f"num_steps must be an integer of at least 1, received {num_steps}"):
             call()
+
+
+def test_the_uniforms_ends_decide_nothing_wrongly(extreme_uniforms):
+    x = np.float32([[0.0, 1e-7, 1.0 - 2.0**-23, 1.0]])
+    extreme_uniforms(0)
+    assert RateEncoder(6)(x).numpy().sum(axis=1).tolist() == [[0, 6, 6, 6]]
+    extreme_uniforms(1)  # u = 1 - 2**-23
+    assert RateEncoder(6)(x).numpy().sum(axis=1).tolist() == [[0, 0, 0, 6]]

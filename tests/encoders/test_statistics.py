@@ -258,9 +258,9 @@ def test_features_are_independent(kind, arguments):
 def test_examples_are_independent(kind, arguments, per_example):
     # One column per example of a batch of 6, one row per (seed, feature).
     encoder = kind(12, **arguments)
-    x = np.full((6, 500), 0.5, "float32")
+    x = np.full((6, 2000), 0.5, "float32")
     draws = []
-    for call in range(40):
+    for call in range(10):
         seed = [[call, i] for i in range(6)] if per_example else call
         draws.append(encoder.encode(tf.constant(x), seed).numpy())
     spikes = np.moveaxis(np.stack(draws), 1, -1)  # (calls, steps, features, examples)

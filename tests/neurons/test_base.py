@@ -106,9 +106,7 @@ def test_config_round_trip_with_every_parameter_varied(make):
 @pytest.mark.parametrize("per_neuron", [False, True])
 def test_weights(make, per_neuron):
     for beta, threshold in [(True, False), (False, True), (True, True)]:
-        layer = make(
-            beta=0.6, threshold=0.7, trainable_beta=beta, trainable_threshold=threshold, per_neuron=per_neuron
-        )
+        layer = make(beta=0.6, threshold=0.7, trainable_beta=beta, trainable_threshold=threshold, per_neuron=per_neuron)
         layer.build((None, None, 3))
         want = [("beta", 0.6)] * beta + [("threshold", 0.7)] * threshold
         assert [w.name for w in layer.trainable_weights] == [name for name, _ in want]

@@ -162,6 +162,7 @@ def test_stacked_cells():
 
 
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 class LIFCellLayerTest(TestCase):
     def test_basics(self):
         for settings, kwargs, shape, weights in [

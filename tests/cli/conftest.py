@@ -1,0 +1,49 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kerasburst.cli.main import main
+
+
+@dataclasses.dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def kerasburst(capfd, monkeypatch, tmp_path):
+    """Run the command in this process, in an empty folder and without data sets of the machine's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KERASBURST_DATA", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras-home-that-is-absent"))
+
+    def run(*arguments):
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return Outcome(exit.value.code or 0, captured.out, captured.err)
+
+    return run
+
+
+TINY = ("--dataset", "iris", "--epochs", "2", "--set", "model.hidden_units=8", "--queries", "2")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Write an .npz of 40 separable 6x6 images in two classes; keyword arguments replace its arrays."""
+
+    def write(name="mine.npz", **arrays):
+        rng = np.random.default_rng(0)
+        y = np.arange(40) % 2
+        x = rng.integers(0, 100, (40, 6, 6)).astype("uint8")
+        x[y == 1, :3] += 150
+        path = tmp_path / name
+        np.savez(path, **({"x": x, "y": y} | arrays))
+        return path
+
+    return write

@@ -1,0 +1,81 @@
+"""kerasburst encode, evaluate, datasets, --version, --help."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kerasburst import __version__
+from tests.cli.conftest import TINY
+
+
+def test_datasets(kerasburst, tmp_path, monkeypatch):
+    outcome = kerasburst("datasets")
+    assert outcome.code == 0
+    rows = {line.split()[0]: line for line in outcome.out.splitlines() if line}
+    assert "1,797" in rows["digits"] and "yes" in rows["digits"] and "8x8x1" in rows["digits"]
+    assert "60,000 + 10,000" in rows["mnist"] and " no " in rows["mnist"]
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "data" / "mnist.npz", x_train=[0])
+    listed = {row["name"]: row for row in json.loads(kerasburst("datasets", "--data-dir", "data", "--json").out)}
+    assert listed["mnist"]["available"] and "mnist.npz" in listed["mnist"]["where"]
+    assert not listed["cifar100"]["available"]
+    assert len(listed) == 8
+
+
+def test_encode(kerasburst, tmp_path):
+    arguments = ("--encoding", "delayed_burst", "--index", "3", "--feature", "12", "--feature", "20", "--draws", "20")
+    outcome = kerasburst("encode", *arguments, "--set", "encoder.mean_burst_size=4", "--out", "picture")
+    assert outcome.code == 0 and "firing rate" in outcome.out and "standard errors" in outcome.out
+    assert {path.name for path in (tmp_path / "picture").iterdir()} == {"encoding.png", "encoding.json"}
+    assert json.loads((tmp_path / "picture" / "encoding.json").read_text())["features_drawn"] == [12, 20]
+
+
+def test_evaluate_agrees_with_the_run(kerasburst, tmp_path):
+    assert kerasburst("train", *TINY, "--encoding", "poisson_burst", "--out", "run").code == 0
+    trained = json.loads((tmp_path / "run" / "result.json").read_text())
+    same = json.loads(kerasburst("evaluate", "run", "--queries", "2", "--json").out)
+    assert same["accuracies"] == trained["test_accuracies"]
+    assert same["accuracy_interval"] == trained["test_accuracy_interval"]
+    more = json.loads(kerasburst("evaluate", "run", "--queries", "6", "--batch-size", "7", "--json").out)
+    assert more["queries"] == 6 and more["accuracies"][:2] == same["accuracies"]
+    assert more["accuracy"] == pytest.approx(np.mean(more["accuracies"]))
+    text = kerasburst("evaluate", "run").out
+    assert "accuracy of mean logits" in text and "encodings of each (K)     16" in text
+
+
+def test_a_deterministic_encoder_is_asked_once(kerasburst):
+    assert kerasburst("train", *TINY, "--set", "encoder.mode=regular", "--out", "run").code == 0
+    assert json.loads(kerasburst("evaluate", "run", "--json").out)["queries"] == 1
+
+
+def test_version_and_help(kerasburst):
+    assert __version__ in kerasburst("--version").out
+    bare = kerasburst()
+    assert bare.code == 0 and "train" in bare.out
+    for name in ("train", "evaluate", "encode", "datasets"):
+        assert "Usage: kerasburst " + name in kerasburst(name, "--help").out
+
+
+def test_list_parameters(kerasburst):
+    lines = kerasburst("train", "--list-parameters").out.splitlines()
+    assert "delayed_burst  encoder.silence=0.0" in lines
+    assert "every network  neuron.beta=0.95" in lines
+    assert "SNNConvNet     model.conv_activation='relu'" in lines
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("encoder.margin=none", None),
+        ("encoder.mean_burst_size=2.5", 2.5),
+        ("neuron.trainable_beta=True", True),
+        ("model.filters=8,16", [8, 16]),
+        ("neuron.surrogate=atan(alpha=4)", "atan(alpha=4)"),
+    ],
+)
+def test_values_of_assignments(text, expected):
+    from kerasburst.cli.options import parse_assignment
+
+    value = parse_assignment(text)[2]
+    assert value == expected and type(value) is type(expected)

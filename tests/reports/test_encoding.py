@@ -1,0 +1,34 @@
+import json
+
+import numpy as np
+import pytest
+
+from kerasburst import InputError, PoissonBurstEncoder, RateEncoder, encode
+
+
+def test_writes_picture_and_figures(tmp_path):
+    x = np.array([0.0, 0.5, 1.0], "float32")
+    summary = encode(RateEncoder(4, mode="regular"), x, tmp_path / "out", draws=5)
+    assert (tmp_path / "out" / "encoding.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "out" / "encoding.json").read_text()) == summary
+    # 0, 2 and 4 spikes of 4 steps; regular coding equals its probability in every draw.
+    assert summary["spikes_per_feature"] == 2.0 and summary["spikes_per_feature_max"] == 4.0
+    assert summary["firing_rate"] == summary["firing_rate_exact"] == 0.5
+    assert summary["silent_share"] == pytest.approx(1 / 3)
+    assert summary["largest_deviation"] == 0.0
+    assert summary["firing_rate_by_step"] == pytest.approx([1 / 3, 2 / 3, 1 / 3, 2 / 3])
+
+
+def test_empirical_agrees_with_exact(tmp_path):
+    x = np.full((4, 4, 1), 0.5, "float32")
+    summary = encode(PoissonBurstEncoder(6), x, tmp_path, draws=400, features=[0, 15])
+    assert summary["features_drawn"] == [0, 15]
+    assert summary["largest_deviation_in_standard_errors"] < 5
+    assert summary["firing_rate"] == pytest.approx(summary["firing_rate_exact"], abs=0.03)
+
+
+@pytest.mark.parametrize("features, x", [([3], [0.1, 0.2]), ([-1], [0.1, 0.2]), (None, [0.1, 1.2])])
+def test_refuses(tmp_path, features, x):
+    with pytest.raises(InputError):
+        encode(RateEncoder(3), np.array(x, "float32"), tmp_path / "out", features=features)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,39 @@
+"""Every example runs."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def example(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def test_compose_layers(example):
+    assert example("compose_layers").main() > 0.6
+
+
+def test_stream_events(example):
+    assert example("stream_events").main() == 0.0
+
+
+def test_train_from_python(example):
+    accuracy = example("train_from_python").main(epochs=20)
+    assert accuracy["rate"] > 0.85
+
+
+def test_every_example_is_tested():
+    tested = {line.split('"')[1] for line in Path(__file__).read_text().splitlines() if 'example("' in line}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested - {"} == "}

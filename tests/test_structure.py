@@ -1,0 +1,51 @@
+"""The way of the data is the architecture: imports only point left."""
+
+import ast
+from pathlib import Path
+
+import kerasburst
+
+ROOT = Path(__file__).parents[1]
+ORDER = [
+    *("version", "validation", "files", "seeding", "config", "encoders", "data", "neurons", "models"),
+    *("training", "fleet", "privacy", "profiling", "transfer", "export", "reports", "cli"),
+]
+
+
+def _imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "kerasburst":
+            names = node.module.split(".")[1:]
+            yield from [names[0]] if names else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("kerasburst."))
+
+
+def test_imports_point_left():
+    wrong = []
+    sources = [(path, path.relative_to(ROOT / "kerasburst").parts[0]) for path in ROOT.glob("kerasburst/**/*.py")]
+    sources += [(path, "cli") for path in ROOT.glob("cli/*.py")]
+    for path, place in sources:
+        place = place.removesuffix(".py")
+        if place == "__init__":
+            continue
+        for name in _imported(path):
+            if ORDER.index(name) > ORDER.index(place):
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
+
+
+def test_everything_public_can_be_imported_from_the_top():
+    for name in kerasburst.__all__:
+        assert getattr(kerasburst, name) is not None
+    assert {"RateEncoder", "PoissonBurstEncoder", "DelayedBurstEncoder", "LIF", "LIFCell"} < set(dir(kerasburst))
+
+
+def test_files_are_packaged():
+    import configparser
+
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    listed = set(parser["options"]["packages"].split())
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("kerasburst/**/__init__.py")}
+    assert listed == found | {"kerasburst.cli"}
