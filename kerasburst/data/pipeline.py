@@ -77,8 +77,9 @@ def make_dataset(
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size).map(lambda index: (epoch, index))
 
     def encode(epoch, index):
-        key = tf.random.fold_in(spike_key, epoch)
-        seeds = tf.stack([tf.fill(tf.shape(index), key[0]), key[1] + index], axis=1)
+        # fold_in(key, n) is (hash of key, n). Twice, so that the epoch is hashed and the index alone counts up.
+        key = tf.random.fold_in(tf.random.fold_in(spike_key, epoch), tf.zeros_like(epoch))[0]
+        seeds = tf.stack([tf.fill(tf.shape(index), key), index], axis=1)
         return encoder.encode(tf.gather(x, index), seeds), tf.gather(y, index)
 
     dataset = tf.data.Dataset.range(epoch, epoch + num_epochs).flat_map(batches)

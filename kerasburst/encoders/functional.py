@@ -44,7 +44,8 @@ def check_intensity(x, argument: str = "inputs") -> tf.Tensor:
     """
     x = tf.convert_to_tensor(x)
     if x.dtype in (tf.float16, tf.bfloat16):
-        raise fail(argument, "at least 32 bits wide, since 16 bits round intensities", x.dtype.name)
+        mend = "under a 16-bit policy begin with keras.Input, or give your Model autocast=False"
+        raise fail(argument, f"at least 32 bits wide, since 16 bits round intensities ({mend})", x.dtype.name)
     if x.shape.rank is None or x.shape.rank < 2:
         shape = "unknown rank" if x.shape.rank is None else tuple(x.shape)
         raise fail(argument, "of shape (batch, *features), with a leading batch axis", shape)
