@@ -110,7 +110,7 @@ def _keras(
 DATASETS: dict[str, DatasetInfo] = {
     info.name: info
     for info in (
-        _sklearn("digits", "Digits", (8, 8, 1), 1797, 40, tuple("0123456789"), full_scale=16.0),
+        _sklearn("digits", "Digits", (8, 8, 1), 1797, 20, tuple("0123456789"), full_scale=16.0),
         _sklearn("iris", "Iris", (4,), 150, 200, ("setosa", "versicolor", "virginica")),
         _sklearn("breast_cancer", "Breast Cancer", (30,), 569, 60, ("malignant", "benign")),
         _sklearn("wine", "Wine", (13,), 178, 100, ("class_0", "class_1", "class_2")),

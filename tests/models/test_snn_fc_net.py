@@ -50,6 +50,8 @@ def test_trained_parameters_reach_both_layers():
 def test_config_round_trip(encoder):
     network = SNNFCNet(**VARIED, hidden_units=9, encoder=ENCODERS[encoder](), dtype="mixed_bfloat16")
     config = network.get_config()
+    surrogate = keras.saving.deserialize_keras_object(config["surrogate"])
+    assert VARIED.items() <= {**config, "surrogate": surrogate}.items()
     copy = SNNFCNet.from_config(config)
     assert copy.get_config() == config
     assert copy.dtype_policy.name == "mixed_bfloat16" and copy.hidden_units == 9 and copy.num_classes == 3
