@@ -1,4 +1,4 @@
-"""`kerasburst train` as a function: train, look at the figures, evaluate over more encodings.
+"""`kerasburst train` as a function: train, and look at the figures.
 
 Run: python examples/train_from_python.py
 """
@@ -8,22 +8,22 @@ import tempfile
 import kerasburst as kb
 
 
-def main(epochs: int = 60) -> dict[str, float]:
+def main(epochs: int = 60, num_steps: int = 10) -> dict[str, float]:
     """Train each encoding on breast_cancer; give the accuracy of each."""
     accuracy = {}
     with tempfile.TemporaryDirectory() as folder:
         for encoding in ("rate", "poisson_burst", "delayed_burst"):
-            out = f"{folder}/{encoding}"
-            config = kb.TrainConfig(dataset="breast_cancer", encoding=encoding, epochs=epochs, seed=0)
-            result = kb.train(config, out)
-            evaluation = kb.evaluate(out, queries=16)
-            low, high = evaluation.accuracy_interval
+            config = kb.TrainConfig(
+                dataset="breast_cancer", encoding=encoding, epochs=epochs, num_steps=num_steps, queries=16
+            )
+            result = kb.train(config, f"{folder}/{encoding}")
+            low, high = result.test_accuracy_interval
             print(
-                f"{encoding:<14} {evaluation.accuracy:.3f} ({low:.3f} to {high:.3f}), "
-                f"mean of 16 logits {evaluation.accuracy_of_mean_logits:.3f}, "
+                f"{encoding:<14} {result.test_accuracy:.3f} ({low:.3f} to {high:.3f}), "
+                f"mean of 16 logits {result.test_accuracy_of_mean_logits:.3f}, "
                 f"input rate {result.firing_rates['input']:.3f}"
             )
-            accuracy[encoding] = evaluation.accuracy
+            accuracy[encoding] = result.test_accuracy
     return accuracy
 
 

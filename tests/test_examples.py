@@ -30,10 +30,11 @@ def test_stream_events(example):
 
 
 def test_train_from_python(example):
-    accuracy = example("train_from_python").main(epochs=20)
-    assert accuracy["rate"] > 0.85
+    accuracy = example("train_from_python").main(epochs=12, num_steps=4)
+    assert list(accuracy) == ["rate", "poisson_burst", "delayed_burst"]
+    assert accuracy["rate"] > 0.8
 
 
 def test_every_example_is_tested():
-    tested = {line.split('"')[1] for line in Path(__file__).read_text().splitlines() if 'example("' in line}
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested - {"} == "}
+    source = Path(__file__).read_text()
+    assert all(f'example("{path.stem}")' in source for path in EXAMPLES.glob("*.py"))

@@ -30,7 +30,8 @@ def kerasburst(capfd, monkeypatch, tmp_path):
     return run
 
 
-TINY = ("--dataset", "iris", "--epochs", "2", "--set", "model.hidden_units=8", "--queries", "2")
+SMALL = ("--dataset", "iris", "--num-steps", "3", "--set", "model.hidden_units=8", "--queries", "2")
+TINY = (*SMALL, "--epochs", "2")
 
 
 @pytest.fixture

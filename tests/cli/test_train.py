@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kerasburst import files
-from tests.cli.conftest import TINY
+from tests.cli.conftest import SMALL, TINY
 
 FILES = {
     "checkpoint.npz",
@@ -111,7 +111,7 @@ def test_a_run_is_never_overwritten_without_force(kerasburst, tmp_path):
 
 
 def test_resume_trains_on_to_the_same_weights(kerasburst, tmp_path):
-    arguments = ("--dataset", "iris", "--set", "model.hidden_units=8", "--encoding", "poisson_burst")
+    arguments = (*SMALL, "--encoding", "poisson_burst")
     assert kerasburst("train", *arguments, "--epochs", "5", "--out", "whole").code == 0
     assert kerasburst("train", *arguments, "--epochs", "2", "--out", "parts", "--resume").code == 0
     first = history(tmp_path / "parts")
@@ -141,7 +141,7 @@ def test_resume_refuses_another_run(kerasburst, arguments, parts):
 
 
 def test_resume_refuses_changed_data(kerasburst, images):
-    arguments = ("--dataset", images(), "--epochs", "1", "--set", "model.hidden_units=4")
+    arguments = ("--dataset", images(), "--num-steps", "2", "--epochs", "1", "--set", "model.hidden_units=4")
     assert kerasburst("train", *arguments, "--out", "run").code == 0
     images(x=np.full((40, 6, 6), 7, "uint8"))
     outcome = kerasburst("train", "--resume", "--epochs", "2", "--out", "run")
@@ -157,7 +157,18 @@ def test_damaged_checkpoint(kerasburst, tmp_path):
 
 
 def test_own_images(kerasburst, images, tmp_path):
-    arguments = ("--epochs", "25", "--batch-size", "8", "--set", "model.filters=4,8", "--set", "model.hidden_units=16")
+    arguments = (
+        "--epochs",
+        "25",
+        "--num-steps",
+        "4",
+        "--batch-size",
+        "8",
+        "--set",
+        "model.filters=4,8",
+        "--set",
+        "model.hidden_units=16",
+    )
     outcome = kerasburst("train", "--dataset", images(), *arguments, "--out", "run", "--json")
     assert outcome.code == 0
     assert json.loads(outcome.out)["test_accuracy"] > 0.9
@@ -165,7 +176,18 @@ def test_own_images(kerasburst, images, tmp_path):
 
 
 def test_early_stopping_and_best_weights(kerasburst, tmp_path):
-    arguments = ["--dataset", "wine", "--learning-rate", "0.3", "--validation-split", "0.25", "--early-stopping", "3"]
+    arguments = [
+        "--dataset",
+        "wine",
+        "--num-steps",
+        "3",
+        "--learning-rate",
+        "0.3",
+        "--validation-split",
+        "0.25",
+        "--early-stopping",
+        "3",
+    ]
     outcome = kerasburst("train", *arguments, "--keep-best", "--epochs", "60", "--out", "run")
     assert outcome.code == 0
     losses = [float(row["val_loss"]) for row in history(tmp_path / "run")]
@@ -206,7 +228,7 @@ def test_a_full_disk_leaves_the_last_epoch(kerasburst, tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return savez(path, **arrays)
 
-    arguments = ("--dataset", "iris", "--set", "model.hidden_units=8", "--epochs", "4")
+    arguments = (*SMALL, "--epochs", "4")
     monkeypatch.setattr("numpy.savez", full)
     outcome = kerasburst("train", *arguments, "--out", "run")
     assert outcome.code == 1 and "No space left on device" in outcome.err and "Traceback" not in outcome.err
@@ -232,7 +254,7 @@ def test_a_full_disk_at_the_start(kerasburst, tmp_path, monkeypatch):
 
 # In processes of their own --------------------------------------------------------------------
 
-LONG = ("--dataset", "iris", "--encoding", "poisson_burst", "--epochs", "60", "--set", "model.hidden_units=12")
+LONG = (*SMALL, "--encoding", "poisson_burst", "--epochs", "60")
 
 
 def start(*arguments, cwd):
@@ -284,15 +306,18 @@ def check_kills(tmp_path, undisturbed, kills, rng):
     assert set(os.listdir(run)) - FILES == {n for n in os.listdir(run) if n.startswith(".writing-")}
 
 
+@pytest.mark.xdist_group("undisturbed")
 def test_kill_and_resume_three_times(tmp_path, undisturbed):
     check_kills(tmp_path, undisturbed, 3, np.random.default_rng(7))
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("undisturbed")
 def test_kill_and_resume_ten_times(tmp_path, undisturbed):
     check_kills(tmp_path, undisturbed, 10, np.random.default_rng(8))
 
 
+@pytest.mark.xdist_group("undisturbed")
 def test_interrupt_says_how_to_go_on(tmp_path, undisturbed):
     import signal
 

@@ -56,9 +56,9 @@ def write_fashion(folder):
     for part, count in (("train", 20), ("t10k", 10)):
         x, y = images(count), np.arange(count, dtype=np.uint8) % 10
         header = struct.pack(">4I", 0x803, count, 28, 28)
-        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + x.tobytes(), 1))
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + x.tobytes(), 1, mtime=0))
         (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(
-            gzip.compress(struct.pack(">2I", 0x801, count) + y.tobytes(), 1)
+            gzip.compress(struct.pack(">2I", 0x801, count) + y.tobytes(), 1, mtime=0)
         )
 
 
