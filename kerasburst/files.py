@@ -11,6 +11,8 @@ from pathlib import Path
 
 from kerasburst.validation import InputError
 
+_LEFTOVER = ".writing-"
+
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -19,7 +21,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     On any failure, a full disk included, the temporary file goes and `path` is as it was.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_LEFTOVER, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -31,6 +33,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def is_leftover(path: Path) -> bool:
+    """Tell whether `path` is a temporary file of a process that was killed while writing."""
+    return path.name.startswith(_LEFTOVER)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes left half-written in `folder`."""
+    for path in folder.iterdir():
+        if is_leftover(path):
+            path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

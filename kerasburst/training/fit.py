@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import importlib.util
 import platform
 import statistics
 import time
@@ -159,6 +160,8 @@ def train(
     """
     observer = observer or TrainingObserver()
     directory = RunDirectory(out)
+    if tensorboard:
+        _check_tensorboard()
     if directory.exists and not force:
         if not resume:
             state = "a finished" if directory.finished else "an unfinished"
@@ -344,7 +347,7 @@ def _fit(network, encoder, config: TrainConfig, data: Dataset, recorder: _Record
     if recorder.observer.wants_batches:
         callbacks.append(_Batches(recorder.observer))
     if tensorboard is not None:
-        callbacks.append(_tensorboard(tensorboard))
+        callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
     network.fit(
         pipeline,
         epochs=config.epochs,
@@ -357,12 +360,9 @@ def _fit(network, encoder, config: TrainConfig, data: Dataset, recorder: _Record
     )
 
 
-def _tensorboard(folder: Path) -> keras.callbacks.Callback:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        raise InputError("tensorboard is not installed: pip install 'kerasburst[tensorboard]'") from None
-    return keras.callbacks.TensorBoard(str(folder))
+def _check_tensorboard() -> None:
+    if importlib.util.find_spec("tensorboard") is None:
+        raise InputError("tensorboard is not installed: pip install 'kerasburst[tensorboard]'")
 
 
 def _finish(network, encoder, config, data: Dataset, recorder: _Recorder, directory: RunDirectory) -> TrainResult:

@@ -27,15 +27,16 @@ from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.validation import InputError
 
+# In the order of deletion: while config.json stands, the directory is still known for a run's.
 _FILES = (
     "result.json",
-    "config.json",
-    "splits.npz",
-    "data.json",
-    "checkpoint.npz",
-    "history.csv",
     "model.keras",
     "curves.png",
+    "checkpoint.npz",
+    "history.csv",
+    "splits.npz",
+    "data.json",
+    "config.json",
 )
 
 
@@ -53,7 +54,7 @@ class RunDirectory:
         self.path = Path(path).expanduser()
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"out must be a directory, {self.path} is a file")
-        if self.path.is_dir() and not self.exists and any(self.path.iterdir()):
+        if self.path.is_dir() and not self.exists and any(not files.is_leftover(p) for p in self.path.iterdir()):
             raise InputError(f"out must be new, empty or a run directory; {self.path} holds other files")
 
     @property
@@ -92,6 +93,7 @@ class RunDirectory:
         created = [p for p in (self.path, *self.path.parents) if not p.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            files.remove_leftovers(self.path)
             files.write_json(self.path / "config.json", config.to_json())
         except OSError as error:
             for path in created:

@@ -252,6 +252,24 @@ def test_a_full_disk_at_the_start(kerasburst, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_what_a_killed_process_left_half_written_is_swept(kerasburst, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".writing-x7.json").write_text("{")
+    assert kerasburst("train", *TINY, "--out", "run").code == 0
+    assert set(os.listdir(tmp_path / "run")) == FILES
+
+
+def test_tensorboard(kerasburst, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    outcome = kerasburst("train", *TINY, "--tensorboard", "--out", "run")
+    assert outcome.code == 2 and "pip install 'kerasburst[tensorboard]'" in outcome.err
+    assert os.listdir(tmp_path) == []
+    monkeypatch.undo()
+    pytest.importorskip("tensorboard")
+    assert kerasburst("train", *TINY, "--tensorboard", "--out", "run").code == 0
+    assert list((tmp_path / "run" / "tensorboard").rglob("events*"))
+
+
 # In processes of their own --------------------------------------------------------------------
 
 LONG = (*SMALL, "--encoding", "poisson_burst", "--epochs", "60")
@@ -303,7 +321,7 @@ def check_kills(tmp_path, undisturbed, kills, rng):
     drop = ("test_accuracy", "test_loss", "loss", "train_accuracy", "firing_rates", "test_accuracies")
     a, b = (json.loads((r / "result.json").read_text()) for r in (run, undisturbed))
     assert {name: a[name] for name in drop} == {name: b[name] for name in drop}
-    assert set(os.listdir(run)) - FILES == {n for n in os.listdir(run) if n.startswith(".writing-")}
+    assert set(os.listdir(run)) == FILES
 
 
 @pytest.mark.xdist_group("undisturbed")
