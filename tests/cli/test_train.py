@@ -260,11 +260,11 @@ def test_what_a_killed_process_left_half_written_is_swept(kerasburst, tmp_path):
 
 
 def test_tensorboard(kerasburst, tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    outcome = kerasburst("train", *TINY, "--tensorboard", "--out", "run")
+    with monkeypatch.context() as absent:
+        absent.setattr("importlib.util.find_spec", lambda name: None)
+        outcome = kerasburst("train", *TINY, "--tensorboard", "--out", "run")
     assert outcome.code == 2 and "pip install 'kerasburst[tensorboard]'" in outcome.err
     assert os.listdir(tmp_path) == []
-    monkeypatch.undo()
     pytest.importorskip("tensorboard")
     assert kerasburst("train", *TINY, "--tensorboard", "--out", "run").code == 0
     assert list((tmp_path / "run" / "tensorboard").rglob("events*"))
