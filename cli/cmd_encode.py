@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
@@ -11,7 +10,7 @@ from kerasburst import config as configs
 from kerasburst.cli.options import data_dir_option, json_option, numbered, parse_assignment, set_option
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.config import TrainConfig
-from kerasburst.validation import InputError, check_int
+from kerasburst.validation import InputError, check_int, user_path
 
 
 @click.command("encode")
@@ -38,9 +37,9 @@ def command(dataset, index, encoding, num_steps, features, draws, seed, data_dir
     config = TrainConfig(dataset=dataset, encoding=encoding, num_steps=num_steps, seed=seed, data_dir=data_dir)
     config = configs.set_parameters(config, [parse_assignment(text) for text in assignments])
     check_int("draws", draws, low=1)
-    out = Path(out) if out else numbered("runs", f"encode-{encoding}")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"out must be a directory, {out} is a file")
+    out = user_path("--out", out) if out else numbered("runs", f"encode-{encoding}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"out must be a new or empty directory, {out} is not")
     load_tensorflow()
     from kerasburst.data.datasets import load_dataset
     from kerasburst.reports.encoding import encode

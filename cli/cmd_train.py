@@ -15,7 +15,7 @@ from kerasburst.cli.options import all_parameters, data_dir_option, json_option,
 from kerasburst.cli.progress import make_observer
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.config import TrainConfig
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, user_path
 
 _DEFAULT = TrainConfig()
 _FIELDS = {field.name for field in dataclasses.fields(TrainConfig)} - {"encoder", "network", "neuron"}
@@ -31,7 +31,9 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 
 @click.command("train")
 @click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name, or an .npz file.")
-@click.option("--encoding", type=click.Choice(list(configs.ENCODERS)), default=_DEFAULT.encoding, show_default=True)
+@click.option(
+    "--encoding", type=click.Choice(list(configs.ENCODERS)), multiple=True, help=f"Default: {_DEFAULT.encoding}."
+)
 @click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
 @click.option("--model", type=click.Choice(list(configs.NETWORKS)), help="Default: by the kind of data.")
 @click.option("--epochs", type=int, help="Default: the data set's own.")
@@ -90,16 +92,25 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
         for name, value in options.items()
         if name in _FIELDS and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
+    if len(options["encoding"]) > 1:
+        raise InputError(f"--encoding of train must be given once, received {', '.join(options['encoding'])}")
+    if "encoding" in given:
+        (given["encoding"],) = given["encoding"]
     base = _DEFAULT
     if config_file is not None:
         base = TrainConfig.from_json(files.read_json(config_file), config_file)
-    elif resume and Path(out, "config.json").exists():
-        base = TrainConfig.from_json(files.read_json(Path(out, "config.json")), f"{out}/config.json")
+    elif resume and (user_path("--out", out) / "config.json").exists():
+        path = user_path("--out", out) / "config.json"
+        base = TrainConfig.from_json(files.read_json(path), str(path))
     if "data_dir" in given:
-        given["data_dir"] = str(Path(given["data_dir"]).expanduser().resolve())
-    if given.get("dataset", "").endswith(".npz"):
-        given["dataset"] = str(Path(given["dataset"]).expanduser().resolve())
+        given["data_dir"] = str(user_path("data_dir", given["data_dir"]).resolve())
+    if given.get("dataset", "").lower().endswith(".npz"):
+        given["dataset"] = str(user_path("dataset", given["dataset"]).resolve())
     config = dataclasses.replace(base, **given)
+    if config_file is not None and given.get("dataset", base.dataset) != base.dataset:
+        # What was filled in for the other data set is chosen anew, unless it is given here.
+        anew = {name: given.get(name) for name in ("model", "epochs")}
+        config = dataclasses.replace(config, **anew, network=base.network if given.get("model") else {})
     if "encoding" in given and given["encoding"] != base.encoding:
         config = dataclasses.replace(config, encoder={})
     if "model" in given and given["model"] != base.model:
@@ -107,6 +118,7 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
     config = configs.set_parameters(config, [parse_assignment(text) for text in assignments])
     if out is None:
         out = numbered("runs", f"{Path(config.dataset).stem}-{config.encoding}")
+    out = user_path("--out", out)
 
     load_tensorflow()
     from kerasburst.training.fit import train
@@ -116,7 +128,8 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
         result = train(config, out, resume=resume, force=force, observer=observer, tensorboard=tensorboard)
     except KeyboardInterrupt:
         observer.close()
-        click.echo(f"stopped; go on with: kerasburst train --resume --out {out}", err=True)
+        if Path(out, "config.json").exists():
+            click.echo(f"stopped; go on with: kerasburst train --resume --out {out}", err=True)
         raise
     finally:
         observer.close()
@@ -140,4 +153,6 @@ def summary(result, out) -> str:
         "firing rates    " + ", ".join(f"{name} {rate:.3f}" for name, rate in result.firing_rates.items()),
         f"written to      {out}",
     ]
+    if result.note:
+        lines.insert(0, f"data            {result.note}")
     return "\n".join(lines)

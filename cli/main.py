@@ -83,6 +83,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except MemoryError:
+        click.echo("kerasburst: out of memory; a smaller network, --batch-size or --num-steps needs less", err=True)
+        code = 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         click.echo(f"kerasburst: {error.strerror or error}{where}", err=True)
@@ -101,6 +104,8 @@ def _failed(error: Exception) -> int:
     """Tell of a failure that is not the user's input: one line if it is foreseen, else a report of the defect."""
     if type(error).__name__ == "TrainingFailed":
         click.echo(f"kerasburst: {error}", err=True)
+    elif type(error).__name__ == "ResourceExhaustedError":
+        click.echo("kerasburst: out of memory; a smaller network, --batch-size or --num-steps needs less", err=True)
     else:
         traceback.print_exception(error)
         click.echo("kerasburst: this is a defect of kerasburst; please report it with the lines above", err=True)

@@ -13,10 +13,10 @@ def load_tensorflow() -> None:
     The lines come from C++ before its log level is read, hence the file descriptor. A lower
     TF_CPP_MIN_LOG_LEVEL in the environment means that somebody wants to see them.
     """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         _load()
         return
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as swallowed:

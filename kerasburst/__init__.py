@@ -17,6 +17,9 @@ _PUBLIC = {
     "InputError": "kerasburst.validation",
     "LIF": "kerasburst.neurons.lif",
     "LIFCell": "kerasburst.neurons.lif_cell",
+    "SpikingNetwork": "kerasburst.models.base",
+    "TrainResult": "kerasburst.training.fit",
+    "TrainingObserver": "kerasburst.training.observer",
     "PoissonBurstEncoder": "kerasburst.encoders.poisson_burst",
     "RateEncoder": "kerasburst.encoders.rate",
     "SNNConvNet": "kerasburst.models.snn_conv_net",
@@ -27,6 +30,7 @@ _PUBLIC = {
     "evaluate": "kerasburst.training.evaluate",
     "lif_sequence": "kerasburst.neurons.functional",
     "load_dataset": "kerasburst.data.datasets",
+    "load_model": "kerasburst.models.loading",
     "make_dataset": "kerasburst.data.pipeline",
     "train": "kerasburst.training.fit",
 }

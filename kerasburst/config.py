@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,21 +89,23 @@ class TrainConfig:
         for name in ("encoder", "network", "neuron"):
             if not isinstance(getattr(self, name), Mapping):
                 raise fail(name, "a mapping of parameters", getattr(self, name))
-        check_int("num_steps", self.num_steps, low=1)
-        check_int("batch_size", self.batch_size, low=1)
-        check_float("learning_rate", self.learning_rate, above=0.0)
-        check_int("seed", self.seed, low=0, high=2**31 - 1)
-        check_float("validation_split", self.validation_split, low=0.0, below=1.0)
-        check_bool("keep_best", self.keep_best)
-        check_int("queries", self.queries, low=1)
+        for name in ("num_steps", "batch_size", "queries"):
+            self._convert(name, check_int(name, getattr(self, name), low=1))
         for name in ("epochs", "train_limit", "early_stopping"):
             if getattr(self, name) is not None:
-                check_int(name, getattr(self, name), low=1)
+                self._convert(name, check_int(name, getattr(self, name), low=1))
+        self._convert("seed", check_int("seed", self.seed, low=0))
+        self._convert("learning_rate", check_float("learning_rate", self.learning_rate, above=0.0))
+        self._convert("validation_split", check_float("validation_split", self.validation_split, low=0.0, below=1.0))
+        check_bool("keep_best", self.keep_best)
         if self.data_dir is not None and not isinstance(self.data_dir, str):
             raise fail("data_dir", "a path or null", self.data_dir)
         if (self.early_stopping or self.keep_best) and not self.validation_split:
             name = "early_stopping" if self.early_stopping else "keep_best"
             raise InputError(f"{name} needs a validation_split above 0, received 0")
+
+    def _convert(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
     def resolved(self, kind: str, default_epochs: int) -> TrainConfig:
         """Fill in every default, so that the config says all even if defaults change one day.
@@ -203,7 +206,24 @@ def _filled(scope: str, path: str, given: Mapping[str, Any]) -> dict[str, Any]:
     defaults = parameters(scope, path)
     _check_names(scope, defaults, given)
     values = {**defaults, **given}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {name: _as_json(f"{scope}.{name}", value) for name, value in values.items()}
+
+
+def _as_json(argument: str, value: Any) -> Any:
+    """Give a parameter as config.json can hold it; a surrogate or an intensity map as Keras serialises it."""
+    if isinstance(value, (tuple, list)):
+        return [_as_json(argument, item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar
+        return value.item()
+    if callable(value) or hasattr(value, "get_config"):
+        import keras
+
+        return keras.saving.serialize_keras_object(value)
+    try:
+        json.dumps(value)
+    except TypeError:
+        raise fail(argument, "a value that JSON can hold, or a registered Keras object", value) from None
+    return value
 
 
 def _check_names(scope: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:

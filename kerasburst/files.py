@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -32,6 +33,29 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+_UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENOENT)
+
+
+@contextlib.contextmanager
+def new_directory(argument: str, path: Path) -> Iterator[None]:
+    """Create a directory and its parents for what the body writes; on failure those that are empty go again.
+
+    Raises:
+        InputError: where the place cannot be written to.
+    """
+    created = [p for p in (path, *path.parents) if not p.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        for p in created:
+            if p.is_dir() and not any(p.iterdir()):
+                p.rmdir()
+        if error.errno in _UNUSABLE:
+            raise InputError(f"{argument} must be a directory that can be written, {path}: {error.strerror}") from None
         raise
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -29,9 +31,10 @@ def shown(value: object) -> str:
 
 
 def check_int(argument: str, value: object, low: int | None = None, high: int | None = None) -> int:
-    """Return `value` as an int within [low, high]; a bool or a fraction is refused."""
+    """Return `value` as an int within [low, high], high being 2**31 - 1 if None; a bool or a fraction is refused."""
+    high = 2**31 - 1 if high is None else high
     allowed = "an integer" + _bounds(low, high)
-    whole = isinstance(value, numbers.Real) and math.isfinite(value) and float(value).is_integer()
+    whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole:
         raise fail(argument, allowed, value)
     value = int(value)
@@ -56,9 +59,10 @@ def check_float(
     if below is not None:
         parts.append(f"below {below:g}")
     allowed = "a finite number" + _bounds(low, high) + "".join(f" {part}" for part in parts)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+    number = _as_float(value)
+    if not math.isfinite(number):
         raise fail(argument, allowed, value)
-    value = float(value)
+    value = number
     if (
         (low is not None and value < low)
         or (high is not None and value > high)
@@ -67,6 +71,16 @@ def check_float(
     ):
         raise fail(argument, allowed, value)
     return value
+
+
+def _as_float(value: object) -> float:
+    """Give a real number as a float; anything else, and what no float can hold, as NaN."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def check_bool(argument: str, value: object) -> bool:
@@ -86,6 +100,22 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
     return value
 
 
+def user_path(argument: str, value: object) -> Path:
+    """Return a path as the user meant it, with ~ expanded.
+
+    Raises:
+        InputError: where no file can have that path.
+    """
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise fail(argument, "a path", value)
+    path = Path(os.path.expanduser(value))
+    try:
+        path.exists()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{argument} must be a usable path, {shown(str(path))}: {error}") from None
+    return path
+
+
 def suggestion(value: object, known: Iterable[str]) -> str:
     """Give "; did you mean X?" for the known word nearest to `value`, or nothing."""
     near = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0.6)
@@ -93,6 +123,8 @@ def suggestion(value: object, known: Iterable[str]) -> str:
 
 
 def _bounds(low: float | None, high: float | None) -> str:
+    if high == 2**31 - 1:
+        return "" if low is None else f" of at least {low:g}"
     if low is not None and high is not None:
         return f" from {low:g} to {high:g}"
     if low is not None:

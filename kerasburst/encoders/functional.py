@@ -12,6 +12,7 @@ and its own intensities alone, whatever batch it travels in.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 
 import numpy as np
@@ -76,7 +77,7 @@ def _draw(shape, seed) -> tf.Tensor:
 
 def _uniforms(x: tf.Tensor, count: int, seed) -> tf.Tensor:
     """Draw `(batch, count, *features)` float32 uniforms in [0, 1)."""
-    seed = tf.convert_to_tensor([0, seed] if isinstance(seed, int) else seed)
+    seed = tf.convert_to_tensor([0, int(seed)] if isinstance(seed, numbers.Integral) else seed)
     shape = tf.shape(x)
     if seed.shape.rank == 1:
         drawn = tf.concat([shape[:1], [count], shape[1:]], axis=0)

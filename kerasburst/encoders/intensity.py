@@ -21,7 +21,7 @@ def resolve(intensity_map: str | Callable, gamma: float) -> Callable[[tf.Tensor]
     """
     check_float("gamma", gamma, above=0.0)
     if not callable(intensity_map):
-        check_choice("intensity_map", intensity_map, (*NAMES, "or a callable"))
+        check_choice("intensity_map", intensity_map, NAMES)
         return tf.identity if intensity_map == "linear" else lambda x: x**gamma
     values = np.asarray(intensity_map(tf.linspace(0.0, 1.0, 257)))
     good = values.shape == (257,) and values[0] == 0.0 and values[-1] <= 1.0 and np.all(np.diff(values) >= 0.0)

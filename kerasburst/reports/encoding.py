@@ -52,10 +52,10 @@ def encode(
     chosen = features or _spread(statistics.x.ravel())
     summary = {"encoder": type(encoder).__name__, "features_drawn": [int(f) for f in chosen], **statistics.to_json()}
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with files.replacing(out / "encoding.png") as temporary:
-        _draw(statistics, chosen, title).savefig(temporary, dpi=120)
-    files.write_json(out / "encoding.json", summary)
+    with files.new_directory("out", out):
+        with files.replacing(out / "encoding.png") as temporary:
+            _draw(statistics, chosen, title).savefig(temporary, dpi=120)
+        files.write_json(out / "encoding.json", summary)
     return summary
 
 

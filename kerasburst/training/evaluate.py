@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
+import zlib
 from pathlib import Path
 
-import keras
-
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.loading import load_model
 from kerasburst.seeding import derive_seed
 from kerasburst.training.evaluation import Evaluation, evaluate_network
 from kerasburst.training.fit import check_same_data, prepare
 from kerasburst.training.run_directory import RunDirectory
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, check_int
 
 
 def evaluate(
@@ -35,11 +36,14 @@ def evaluate(
     """
     directory = RunDirectory(run)
     config = directory.config()
-    if not (directory.path / "model.keras").exists():
+    if not directory.finished:
         raise InputError(f"run must be finished, {directory.path} is not: kerasburst train --resume --out {run}")
     if data_dir is not None:
         config = dataclasses.replace(config, data_dir=data_dir)
-    config, data = prepare(config)
+    if batch_size is not None:
+        check_int("batch_size", batch_size, low=1)
+    check_int("queries", queries, low=1)
+    config, data = prepare(config, directory.splits())
     check_same_data(data, directory)
     return evaluate_network(
         load_network(directory).with_encoder(None),
@@ -60,6 +64,6 @@ def load_network(directory: RunDirectory) -> SpikingNetwork:
     """
     path = directory.path / "model.keras"
     try:
-        return keras.saving.load_model(path)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+        return load_model(path)
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} cannot be loaded: {' '.join(str(error).split())[:200]}") from None

@@ -17,8 +17,9 @@ import tensorflow as tf
 from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
-from kerasburst.data.datasets import DATASETS, load_dataset
+from kerasburst.data.datasets import DATASETS, load_source
 from kerasburst.data.pipeline import make_dataset
+from kerasburst.data.splits import Splits, make_splits
 from kerasburst.seeding import derive_seed
 from kerasburst.training.curves import save_curves
 from kerasburst.training.evaluation import Evaluation, activity_warnings, evaluate_network
@@ -51,12 +52,13 @@ class TrainResult:
         epochs: finished epochs.
         stopped_early: whether early stopping ended the run.
         best_epoch: epoch whose weights were kept; None if the last.
-        train_seconds: wall time of all epochs, over all sessions of the run.
-        samples_per_second: training examples per second, of the median epoch.
+        train_seconds: wall time of all epochs, validation and compilation included, over all sessions of the run.
+        samples_per_second: training examples by the median epoch's wall time, validation included.
         firing_rates: spikes per neuron and step on the test part, by layer.
         warnings: silent or saturated layers.
         examples: number of training, validation and test examples.
         num_classes: C.
+        note: what must be known of the data, such as that it is a subset; else empty.
         seed: the run's seed.
         versions: of kerasburst and what it stands on.
     """
@@ -79,6 +81,7 @@ class TrainResult:
     warnings: tuple[str, ...]
     examples: dict[str, int]
     num_classes: int
+    note: str
     seed: int
     versions: dict[str, str]
 
@@ -89,11 +92,18 @@ class TrainResult:
     @classmethod
     def from_json(cls, value: dict) -> TrainResult:
         """Build from `to_json`."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(value, dict) or set(value) != names:
+            raise InputError("result.json is damaged or of another version of kerasburst")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
 
 
-def prepare(config: TrainConfig) -> tuple[TrainConfig, Dataset]:
+def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainConfig, Dataset]:
     """Fill in a config's defaults, load its data, and check that the two fit.
+
+    Args:
+        config: what to train.
+        splits: the recorded splits of a run that goes on; None to draw them.
 
     Raises:
         InputError: for anything wrong with either; nothing has been written then.
@@ -102,15 +112,15 @@ def prepare(config: TrainConfig) -> tuple[TrainConfig, Dataset]:
     if info is not None:  # a misspelt parameter is found before the data is read
         config = config.resolved(info.kind, info.default_epochs)
         _check(config, info.num_classes, info.sample_shape)
-    data = load_dataset(
-        config.dataset,
-        data_dir=config.data_dir,
-        seed=config.seed,
-        train_limit=config.train_limit,
-        validation_split=config.validation_split,
-    )
-    config = config.resolved(data.kind, _DEFAULT_EPOCHS)
-    _check(config, data.num_classes, data.sample_shape)
+    source = load_source(config.dataset, config.data_dir)
+    if splits is None:
+        splits = make_splits(source, config.seed, config.train_limit, config.validation_split)
+    elif splits.pool_size != len(source.y):
+        raise InputError(f"dataset must be the data that the run was begun with, {source.name} has changed")
+    data = Dataset.from_source(source, splits)
+    if info is None:
+        config = config.resolved(data.kind, _DEFAULT_EPOCHS)
+        _check(config, data.num_classes, data.sample_shape)
     return config, data
 
 
@@ -173,26 +183,36 @@ def train(
         if directory.finished and config.epochs <= directory.config().epochs:
             observer.message(f"{directory.path} is finished; --epochs with a higher number trains on")
             return TrainResult.from_json(directory.result())
-    config, data = prepare(config)
     going_on = directory.exists and not force
+    if directory.exists and force:
+        directory.check_ours()
+    config, data = prepare(config, directory.splits() if going_on else None)
     if going_on:
         check_same_data(data, directory)
-    elif directory.exists:
-        directory.clear()
-    directory.begin(config)
-    data.splits.save(directory.path / "splits.npz")
-    files.write_json(directory.path / "data.json", describe_data(data))
+    with directory.claimed():
+        if directory.exists and not going_on:
+            if not force:
+                raise InputError(f"out must be a new directory, another run has just begun in {directory.path}")
+            directory.clear()
+        directory.begin(config)
+        if not going_on:
+            data.splits.save(directory.path / "splits.npz")
+        files.write_json(directory.path / "data.json", describe_data(data))
+        return _train(config, data, directory, observer, directory.path / "tensorboard" if tensorboard else None)
 
+
+def _train(config: TrainConfig, data: Dataset, directory: RunDirectory, observer, tensorboard) -> TrainResult:
     encoder = config.make_encoder()
     network = config.make_network(data.num_classes)
     network.build(encoder.compute_output_shape((None, *data.sample_shape)))
     compile_network(network, config.learning_rate)
     history, best = directory.load_checkpoint(network)
     if history:
+        directory.write_history(history)  # a kill may have come between the checkpoint and its line
         observer.message(f"going on after epoch {len(history)} of {config.epochs}")
     recorder = _Recorder(config, directory, observer, history, best, steps=-(-len(data.x_train) // config.batch_size))
     if not recorder.done:
-        _fit(network, encoder, config, data, recorder, directory.path / "tensorboard" if tensorboard else None)
+        _fit(network, encoder, config, data, recorder, tensorboard)
     if recorder.best is not None:
         network.set_weights(recorder.best)
     return _finish(network, encoder, config, data, recorder, directory)
@@ -236,14 +256,8 @@ def _same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
             f"{name} must be what the run in {directory.path} was begun with, {have[name]!r}, to resume it; "
             f"received {wanted[name]!r}"
         )
-    finished = len(_read_history(directory))
-    check_int("epochs", filled.epochs, low=max(1, finished))
+    check_int("epochs", filled.epochs, low=max(1, directory.finished_epochs()))
     return filled
-
-
-def _read_history(directory: RunDirectory) -> list[str]:
-    path = directory.path / "history.csv"
-    return path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
 
 
 def check_same_data(data: Dataset, directory: RunDirectory) -> None:
@@ -252,8 +266,8 @@ def check_same_data(data: Dataset, directory: RunDirectory) -> None:
     Raises:
         InputError: where its fingerprint differs.
     """
-    path = directory.path / "data.json"
-    if path.exists() and files.read_json(path)["fingerprint"] != data.fingerprint:
+    recorded = directory.data()
+    if recorded is not None and recorded["fingerprint"] != data.fingerprint:
         raise InputError(f"dataset must be the data that {directory.path} was begun with, {data.name} has changed")
 
 
@@ -396,6 +410,7 @@ def _finish(network, encoder, config, data: Dataset, recorder: _Recorder, direct
         warnings=tuple(activity_warnings(test.firing_rates)),
         examples={part: len(getattr(data, f"x_{part}")) for part in ("train", "validation", "test")},
         num_classes=data.num_classes,
+        note=data.note,
         seed=config.seed,
         versions=versions(),
     )

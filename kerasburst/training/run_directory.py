@@ -14,30 +14,27 @@ Every file is written to a temporary name and renamed: a killed run leaves the o
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import errno
+import fcntl
 import io
 import json
+import os
+import shutil
 import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from kerasburst import files
 from kerasburst.config import TrainConfig
-from kerasburst.validation import InputError
+from kerasburst.data.splits import Splits
+from kerasburst.validation import InputError, user_path
 
-# In the order of deletion: while config.json stands, the directory is still known for a run's.
-_FILES = (
-    "result.json",
-    "model.keras",
-    "curves.png",
-    "checkpoint.npz",
-    "history.csv",
-    "splits.npz",
-    "data.json",
-    "config.json",
-)
+# In the order of deletion. config.json is not deleted but replaced: while it stands, the directory is a run's.
+_FILES = ("result.json", "model.keras", "curves.png", "checkpoint.npz", "history.csv", "splits.npz", "data.json")
 
 
 class RunDirectory:
@@ -51,7 +48,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path).expanduser()
+        self.path = user_path("out", path)
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"out must be a directory, {self.path} is a file")
         if self.path.is_dir() and not self.exists and any(not files.is_leftover(p) for p in self.path.iterdir()):
@@ -81,34 +78,64 @@ class RunDirectory:
 
     def result(self) -> dict | None:
         """Read result.json, or None if the run never finished."""
-        path = self.path / "result.json"
-        return files.read_json(path) if path.exists() else None
+        return self._read("result.json", ("epochs", "stopped_early"))
 
-    def begin(self, config: TrainConfig) -> None:
-        """Create the directory and write the config.
+    def data(self) -> dict | None:
+        """Read data.json, or None if it was never written."""
+        return self._read("data.json", ("fingerprint",))
+
+    def splits(self) -> Splits | None:
+        """Read splits.npz, or None if it was never written."""
+        path = self.path / "splits.npz"
+        return Splits.load(path) if path.exists() else None
+
+    def _read(self, name: str, keys: tuple[str, ...]) -> dict | None:
+        path = self.path / name
+        if not path.exists():
+            return None
+        value = files.read_json(path)
+        if not isinstance(value, dict) or any(key not in value for key in keys):
+            raise InputError(f"{path} is damaged: it must be a JSON object with {', '.join(keys)}")
+        return value
+
+    def check_ours(self) -> None:
+        """Refuse to replace what kerasburst did not write.
 
         Raises:
-            InputError: where the place cannot be written to.
+            InputError: where config.json is some other program's.
         """
-        created = [p for p in (self.path, *self.path.parents) if not p.exists()]
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            files.remove_leftovers(self.path)
-            files.write_json(self.path / "config.json", config.to_json())
-        except OSError as error:
-            for path in created:
-                if path.is_dir() and not any(path.iterdir()):
-                    path.rmdir()
-            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENOENT):
-                raise InputError(
-                    f"out must be a directory that can be written, {self.path}: {error.strerror}"
-                ) from None
-            raise
+        value = files.read_json(self.path / "config.json")
+        if not isinstance(value, dict) or not {"format", "kerasburst"} <= set(value):
+            raise InputError(f"out must be new, empty or a run directory; {self.path} holds another program's files")
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Create the directory and keep other processes from training in it.
+
+        Raises:
+            InputError: where the place cannot be written to, or another process trains there.
+        """
+        with files.new_directory("out", self.path):
+            handle = os.open(self.path, os.O_RDONLY)
+            try:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise InputError(f"out must be free, another process is training in {self.path}") from None
+                files.remove_leftovers(self.path)
+                yield
+            finally:
+                os.close(handle)
+
+    def begin(self, config: TrainConfig) -> None:
+        """Write the config."""
+        files.write_json(self.path / "config.json", config.to_json())
 
     def clear(self) -> None:
         """Delete the run's own files, the result first, and nothing else."""
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
 
     # The checkpoint -------------------------------------------------------------------------------
 
@@ -134,14 +161,31 @@ class RunDirectory:
         if not path.exists():
             return [], None
         model.optimizer.build(model.trainable_variables)
+        with self._opened(path) as stored:
+            for prefix, variables in (("weight", model.weights), ("optimizer", model.optimizer.variables)):
+                for i, variable in enumerate(variables):
+                    variable.assign(stored[f"{prefix}_{i}"])
+            best = [stored[f"best_{i}"] for i in range(len(model.weights))] if "best_0" in stored else None
+            return json.loads(str(stored["history"])), best
+
+    def finished_epochs(self) -> int:
+        """Count the epochs in the last checkpoint.
+
+        Raises:
+            InputError: where the checkpoint is damaged.
+        """
+        path = self.path / "checkpoint.npz"
+        if not path.exists():
+            return 0
+        with self._opened(path) as stored:
+            return len(json.loads(str(stored["history"])))
+
+    @contextlib.contextmanager
+    def _opened(self, path: Path):
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-                for prefix, variables in (("weight", model.weights), ("optimizer", model.optimizer.variables)):
-                    for i, variable in enumerate(variables):
-                        variable.assign(stored[f"{prefix}_{i}"])
-                best = [stored[f"best_{i}"] for i in range(len(model.weights))] if "best_0" in stored else None
-                return json.loads(str(stored["history"])), best
-        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+                yield stored
+        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{path} is damaged or of another network ({reason}); --force starts afresh") from None
 

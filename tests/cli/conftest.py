@@ -18,7 +18,7 @@ def kerasburst(capfd, monkeypatch, tmp_path):
     """Run the command in this process, in an empty folder and without data sets of the machine's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KERASBURST_DATA", raising=False)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras-home-that-is-absent"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path.parent / "keras-home"))
 
     def run(*arguments):
         capfd.readouterr()
