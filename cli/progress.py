@@ -1,8 +1,4 @@
-"""Show a training's progress: live on a terminal, plain lines elsewhere.
-
-The classes are observers in the sense of `kerasburst.training.observer`, which they cannot import before
-TensorFlow is wanted; they have its methods.
-"""
+"""Show a training's progress: live on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,11 +8,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from kerasburst.training.observer import TrainingObserver
 
-class Lines:
+
+class Lines(TrainingObserver):
     """One line an epoch."""
-
-    wants_batches = False
 
     def __init__(self, to_stderr: bool):
         self._err = to_stderr
@@ -26,9 +22,6 @@ class Lines:
         """Note how many epochs there are."""
         self._epochs = epochs
 
-    def batch(self, epoch, step, loss, accuracy):
-        """Say nothing."""
-
     def epoch(self, row):
         """Print the epoch."""
         click.echo(describe(row, self._epochs), err=self._err)
@@ -37,21 +30,8 @@ class Lines:
         """Print the line."""
         click.echo(text, err=self._err)
 
-    def close(self):
-        """Nothing is left open."""
 
-
-class Silent(Lines):
-    """Nothing at all."""
-
-    def epoch(self, row):
-        """Say nothing."""
-
-    def message(self, text):
-        """Say nothing."""
-
-
-class Live:
+class Live(TrainingObserver):
     """A line for each finished epoch above a live bar."""
 
     wants_batches = True
@@ -111,7 +91,7 @@ class Live:
 def make_observer(*, quiet: bool, as_json: bool):
     """Choose how to show progress; with JSON on stdout it goes to stderr."""
     if quiet:
-        return Silent(to_stderr=as_json)
+        return TrainingObserver()
     console = Console(stderr=as_json)
     return Live(console) if console.is_terminal else Lines(to_stderr=as_json)
 

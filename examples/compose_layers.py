@@ -3,6 +3,8 @@
 Run: python examples/compose_layers.py
 """
 
+import tempfile
+
 import keras
 import numpy as np
 from sklearn.datasets import load_digits
@@ -30,8 +32,9 @@ def main() -> float:
     model = build()
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     model.fit(x[:1500], y[:1500], epochs=6, batch_size=64, verbose=2)
-    model.save("digits.keras")
-    again = keras.saving.load_model("digits.keras")
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(f"{folder}/digits.keras")
+        again = kb.load_model(f"{folder}/digits.keras")
     accuracy = float(np.mean(again.predict(x[1500:], verbose=0).argmax(-1) == y[1500:]))
     print(f"accuracy of one encoding: {accuracy:.3f}")
     return accuracy

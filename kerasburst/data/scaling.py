@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -124,18 +123,21 @@ class Scaling:
             scaled[part] = np.clip((x[part] - low) / span, 0.0, 1.0)
         return scaled
 
-    def to_json(self) -> str:
-        """Give the scaling as JSON; `from_json` gives back the very same numbers."""
-        return json.dumps(asdict(self), allow_nan=False)
+    def to_json(self) -> dict:
+        """Give the scaling as JSON values; `from_json` gives back the very same numbers."""
+        return asdict(self)
 
     @classmethod
-    def from_json(cls, text: str) -> Scaling:
-        """Read what `to_json` wrote.
+    def from_json(cls, value: object) -> Scaling:
+        """Build from `to_json`.
 
         Raises:
-            InputError: If the text is no such JSON.
+            InputError: If the value is no scaling.
         """
         try:
-            return cls(**json.loads(text))
-        except (TypeError, json.JSONDecodeError) as error:
+            fields = {name: tuple(v) if isinstance(v, list) else v for name, v in dict(value).items()}
+            return cls(**fields)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"a scaling's JSON must hold kind, feature_shape, low and high ({error})") from error

@@ -19,3 +19,6 @@ class TrainingObserver:
 
     def message(self, text: str) -> None:
         """Something that a reader should know, one line."""
+
+    def close(self) -> None:
+        """The training has ended, or failed."""
