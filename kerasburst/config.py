@@ -12,7 +12,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kerasburst.validation import InputError, check_bool, check_choice, check_float, check_int, fail, shown, suggestion
+from kerasburst.validation import (
+    LARGEST,
+    InputError,
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+    fail,
+    shown,
+    suggestion,
+)
 from kerasburst.version import __version__
 
 FORMAT = 1
@@ -90,11 +100,11 @@ class TrainConfig:
             if not isinstance(getattr(self, name), Mapping):
                 raise fail(name, "a mapping of parameters", getattr(self, name))
         for name in ("num_steps", "batch_size", "queries"):
-            self._convert(name, check_int(name, getattr(self, name), low=1))
+            self._convert(name, check_int(name, getattr(self, name), low=1, high=LARGEST))
         for name in ("epochs", "train_limit", "early_stopping"):
             if getattr(self, name) is not None:
-                self._convert(name, check_int(name, getattr(self, name), low=1))
-        self._convert("seed", check_int("seed", self.seed, low=0))
+                self._convert(name, check_int(name, getattr(self, name), low=1, high=LARGEST))
+        self._convert("seed", check_int("seed", self.seed, low=0, high=LARGEST))
         self._convert("learning_rate", check_float("learning_rate", self.learning_rate, above=0.0))
         self._convert("validation_split", check_float("validation_split", self.validation_split, low=0.0, below=1.0))
         check_bool("keep_best", self.keep_best)

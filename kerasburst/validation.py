@@ -14,6 +14,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+LARGEST = 2**31 - 1  # what the libraries underneath take for a size or a number of times
+
 
 class InputError(ValueError):
     """Bad input: the message names the argument, the allowed range and the value received."""
@@ -31,8 +33,7 @@ def shown(value: object) -> str:
 
 
 def check_int(argument: str, value: object, low: int | None = None, high: int | None = None) -> int:
-    """Return `value` as an int within [low, high], high being 2**31 - 1 if None; a bool or a fraction is refused."""
-    high = 2**31 - 1 if high is None else high
+    """Return `value` as an int within [low, high]; a bool or a fraction is refused."""
     allowed = "an integer" + _bounds(low, high)
     whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole:
@@ -123,10 +124,8 @@ def suggestion(value: object, known: Iterable[str]) -> str:
 
 
 def _bounds(low: float | None, high: float | None) -> str:
-    if high == 2**31 - 1:
-        return "" if low is None else f" of at least {low:g}"
     if low is not None and high is not None:
-        return f" from {low:g} to {high:g}"
+        return f" from {low:.10g} to {high:.10g}"
     if low is not None:
         return f" of at least {low:g}"
     if high is not None:

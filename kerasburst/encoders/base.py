@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kerasburst.encoders import functional
-from kerasburst.validation import check_int
+from kerasburst.validation import LARGEST, check_int
 
 
 class Encoder(keras.layers.Layer, ABC):
@@ -38,8 +38,8 @@ class Encoder(keras.layers.Layer, ABC):
 
     def __init__(self, num_steps: int, *, seed: int | None = None, **kwargs):
         super().__init__(**kwargs, autocast=False)
-        self.num_steps = check_int("num_steps", num_steps, low=1)
-        self.seed = None if seed is None else check_int("seed", seed, low=0, high=2**31 - 1)
+        self.num_steps = check_int("num_steps", num_steps, low=1, high=LARGEST)
+        self.seed = None if seed is None else check_int("seed", seed, low=0, high=LARGEST)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.built = True
 

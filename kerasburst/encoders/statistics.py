@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.functional import check_intensity
 from kerasburst.seeding import derive_seed
-from kerasburst.validation import check_int
+from kerasburst.validation import LARGEST, check_int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ def encoding_statistics(encoder: Encoder, x: np.ndarray, *, draws: int = 200, se
         >>> statistics.to_json()["spikes_per_feature"], statistics.to_json()["largest_deviation"]
         (3.0, 0.0)
     """
-    check_int("draws", draws, low=1)
+    check_int("draws", draws, low=1, high=LARGEST)
     x = check_intensity(np.asarray(x, dtype="float32")[None], "x")
     key = derive_seed(seed, "statistics")
     first = encoder.encode(x, (key, 0))

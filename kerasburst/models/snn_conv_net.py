@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.pooling import max_pool
-from kerasburst.validation import check_choice, check_int, fail
+from kerasburst.validation import LARGEST, check_choice, check_int, fail
 
 CONV_ACTIVATIONS = ("relu", "lif")
 
@@ -60,9 +60,9 @@ class SNNConvNet(SpikingNetwork):
         super().__init__(num_classes, **kwargs)
         if not isinstance(filters, (list, tuple)) or len(filters) != 2:
             raise fail("filters", "a pair of integers", filters)
-        self.filters = tuple(check_int("filters", n, low=1) for n in filters)
-        self.kernel_size = check_int("kernel_size", kernel_size, low=1)
-        self.hidden_units = check_int("hidden_units", hidden_units, low=1)
+        self.filters = tuple(check_int("filters", n, low=1, high=LARGEST) for n in filters)
+        self.kernel_size = check_int("kernel_size", kernel_size, low=1, high=LARGEST)
+        self.hidden_units = check_int("hidden_units", hidden_units, low=1, high=LARGEST)
         self.conv_activation = check_choice("conv_activation", conv_activation, CONV_ACTIVATIONS)
         self.conv1, self.conv2 = (
             keras.layers.Conv2D(

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.validation import check_int
+from kerasburst.validation import LARGEST, check_int
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -42,7 +42,7 @@ class SNNFCNet(SpikingNetwork):
 
     def __init__(self, num_classes: int, *, hidden_units: int = 1000, **kwargs):
         super().__init__(num_classes, **kwargs)
-        self.hidden_units = check_int("hidden_units", hidden_units, low=1)
+        self.hidden_units = check_int("hidden_units", hidden_units, low=1, high=LARGEST)
         self.hidden_dense = self._dense(self.hidden_units, "hidden_dense")
         self.hidden_lif = self._lif("hidden_lif")
 
