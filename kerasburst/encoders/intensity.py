@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasburst.validation import InputError, check_choice, check_float, shown
+from kerasburst.validation import InputError, check_float, fail, shown
 
 NAMES = ("linear", "power")
 
@@ -21,7 +21,8 @@ def resolve(intensity_map: str | Callable, gamma: float) -> Callable[[tf.Tensor]
     """
     check_float("gamma", gamma, above=0.0)
     if not callable(intensity_map):
-        check_choice("intensity_map", intensity_map, NAMES)
+        if intensity_map not in NAMES:
+            raise fail("intensity_map", f"one of {', '.join(NAMES)}, or a callable", intensity_map)
         return tf.identity if intensity_map == "linear" else lambda x: x**gamma
     values = np.asarray(intensity_map(tf.linspace(0.0, 1.0, 257)))
     good = values.shape == (257,) and values[0] == 0.0 and values[-1] <= 1.0 and np.all(np.diff(values) >= 0.0)
