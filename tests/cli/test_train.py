@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import functools
 import json
 import os
 import signal
@@ -279,7 +280,10 @@ LONG = (*SMALL, "--encoding", "poisson_burst", "--epochs", "200")
 def start(*arguments, cwd):
     code = "import sys; from kerasburst.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "train", *LONG, *arguments]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell's background job ignores Ctrl-C and hands that down; what is tested here must not.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=cwd, preexec_fn=listen, **pipes)
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +346,7 @@ def test_interrupt_says_how_to_go_on(tmp_path):
     process = start("--epochs", "20000", "--out", "run", cwd=tmp_path)
     wait_for_epochs(tmp_path / "run", 2, process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate()
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "kerasburst train --resume --out run" in err
