@@ -105,7 +105,7 @@ def test_fit_with_an_encoder_inside():
 def test_bad_hidden_units(bad):
     with pytest.raises(InputError) as error:
         SNNFCNet(3, hidden_units=bad)
-    assert str(error.value) == f"hidden_units must be an integer of at least 1, received {bad!r}"
+    assert str(error.value) == f"hidden_units must be an integer from 1 to 2147483647, received {bad!r}"
 
 
 def test_gradient_reaches_every_weight():
