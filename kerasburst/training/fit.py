@@ -195,7 +195,7 @@ def train(
                 raise InputError(f"out must be a new directory, another run has just begun in {directory.path}")
             directory.clear()
         directory.begin(config)
-        if not going_on:
+        if directory.splits() is None:  # a new run, or one that was killed right after its config
             data.splits.save(directory.path / "splits.npz")
         files.write_json(directory.path / "data.json", describe_data(data))
         return _train(config, data, directory, observer, directory.path / "tensorboard" if tensorboard else None)

@@ -47,6 +47,14 @@ def test_a_line_of_history_lost_to_a_kill_comes_back(kerasburst, run):
     assert (run / "history.csv").read_text() == whole
 
 
+def test_splits_are_recorded_even_if_the_first_attempt_died_before(kerasburst, run):
+    for name in os.listdir(run):
+        if name != "config.json":
+            (run / name).unlink()
+    assert kerasburst("train", "--resume", "--out", run).code == 0
+    assert len(kb.Splits.load(run / "splits.npz").test) == 30
+
+
 def test_one_process_at_a_time(kerasburst, run):
     code = "import sys; from kerasburst.training.run_directory import RunDirectory\n"
     code += f"with RunDirectory({str(run)!r}).claimed():\n    print('claimed', flush=True); sys.stdin.readline()"

@@ -226,8 +226,8 @@ def test_stateful_without_a_static_batch_is_an_error():
 
 
 def test_reset_state_of_a_stateless_or_unbuilt_layer_does_nothing():
-    LIF().reset_state()
-    LIF(stateful=True).reset_state()
+    for layer in (LIF(), LIF(stateful=True)):
+        assert layer.reset_state() is None and not layer.variables
 
 
 def test_the_state_is_no_weight(tmp_path):
