@@ -7,7 +7,7 @@ import json
 import click
 
 from kerasburst.cli.options import data_dir_option, json_option
-from kerasburst.data.datasets import DATASETS, availability
+from kerasburst.data.datasets import list_datasets
 
 
 @click.command("datasets")
@@ -15,23 +15,7 @@ from kerasburst.data.datasets import DATASETS, availability
 @json_option
 def command(data_dir, as_json):
     """List the data sets, their sizes, and whether each is available here."""
-    rows = []
-    for info in DATASETS.values():
-        here = availability(info.name, data_dir)
-        rows.append(
-            {
-                "name": info.name,
-                "kind": info.kind,
-                "sample_shape": list(info.sample_shape),
-                "num_classes": info.num_classes,
-                "num_train": info.num_train,
-                "num_test": info.num_test,
-                "num_examples": info.num_examples,
-                "default_epochs": info.default_epochs,
-                "available": here.available,
-                "where": here.where,
-            }
-        )
+    rows = list_datasets(data_dir)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -57,11 +41,17 @@ def command(data_dir, as_json):
             str(row["num_classes"]),
             split,
             str(row["default_epochs"]),
-            "yes" if row["available"] else "no",
-            row["where"] if row["available"] else f"a network, or {row['name']}.npz in --data-dir",
+            ("part" if row["note"] else "yes") if row["available"] else "no",
+            _place(row),
         )
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
     console.print(table)
     console.print("Or any .npz file of your own by its path: x_train, y_train, x_test, y_test, or x, y.")
+
+
+def _place(row: dict) -> str:
+    if not row["available"]:
+        return f"a network, or {row['name']}.npz in --data-dir"
+    return f"{row['where']} ({row['note']})" if row["note"] else row["where"]

@@ -6,17 +6,22 @@ import json
 
 import click
 
-from kerasburst import config as configs
 from kerasburst.cli.options import data_dir_option, json_option, numbered, parse_assignment, set_option
 from kerasburst.cli.quiet import load_tensorflow
-from kerasburst.config import TrainConfig
+from kerasburst.config import ENCODERS, TrainConfig
 from kerasburst.validation import InputError, check_int, user_path
 
 
 @click.command("encode")
 @click.option("--dataset", default="digits", show_default=True, help="A data set's name, or an .npz file.")
 @click.option("--index", type=int, default=0, show_default=True, help="Which test example.")
-@click.option("--encoding", type=click.Choice(list(configs.ENCODERS)), default="rate", show_default=True)
+@click.option(
+    "--encoding",
+    "encodings",
+    type=click.Choice(list(ENCODERS)),
+    multiple=True,
+    help="Repeatable: each then has a directory in --out. Default: rate.",
+)
 @click.option("--num-steps", type=int, default=10, show_default=True, help="T, time steps.")
 @click.option("--feature", "features", type=int, multiple=True, help="Flat index of a feature to draw. Repeatable.")
 @click.option("--draws", type=int, default=200, show_default=True, help="Encodings behind the empirical rates.")
@@ -25,44 +30,61 @@ from kerasburst.validation import InputError, check_int, user_path
 @set_option
 @click.option("--out", type=click.Path(), help="Directory to write. Default: runs/encode-ENCODING, numbered.")
 @json_option
-def command(dataset, index, encoding, num_steps, features, draws, seed, data_dir, assignments, out, as_json):
+def command(dataset, index, encodings, num_steps, features, draws, seed, data_dir, assignments, out, as_json):
     """Draw what an encoder does to an example.
 
     Writes encoding.png (raster of features, encoded frames, empirical against exact spike probability) and
-    encoding.json.
+    encoding.json. --set takes parameters that every encoding given has.
     """
     for text in assignments:
         if not text.startswith("encoder."):
             raise InputError(f"--set of encode must be encoder.NAME=VALUE, received {text!r}")
-    config = TrainConfig(dataset=dataset, encoding=encoding, num_steps=num_steps, seed=seed, data_dir=data_dir)
-    config = configs.set_parameters(config, [parse_assignment(text) for text in assignments])
+    parameters = {parse_assignment(text)[1]: parse_assignment(text)[2] for text in assignments}
+    encodings = list(dict.fromkeys(encodings or ["rate"]))
     check_int("draws", draws, low=1)
-    out = user_path("--out", out) if out else numbered("runs", f"encode-{encoding}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"out must be a new or empty directory, {out} is not")
+    out = user_path("--out", out) if out else numbered("runs", "encode-" + "-".join(encodings))
     load_tensorflow()
-    from kerasburst.data.datasets import load_dataset
-    from kerasburst.reports.encoding import encode
+    from kerasburst.reports.encoding import check_new, encode
 
-    encoder = config.make_encoder()
-    data = load_dataset(dataset, data_dir=data_dir, seed=seed)
-    check_int("index", index, low=0, high=len(data.x_test) - 1)
-    label = data.class_names[int(data.y_test[index])]
-    title = f"{encoding}: {data.name}, test example {index} ({label}), T = {num_steps}"
-    result = encode(encoder, data.x_test[index], out, features=list(features), draws=draws, seed=seed, title=title)
+    check_new(out)
+    for encoding in encodings:  # a parameter that one of them does not have is found before another is drawn
+        TrainConfig(encoding=encoding, encoder=parameters, num_steps=num_steps, seed=seed).make_encoder()
+    results = {}
+    for encoding in encodings:
+        place = out / encoding if len(encodings) > 1 else out
+        results[encoding] = encode(
+            encoding,
+            out=place,
+            dataset=dataset,
+            index=index,
+            num_steps=num_steps,
+            encoder=parameters,
+            features=list(features),
+            draws=draws,
+            seed=seed,
+            data_dir=data_dir,
+        )
+        if not as_json:
+            click.echo(_summary(results[encoding], draws))
+            click.echo(f"written to              {place}")
     if as_json:
-        click.echo(json.dumps({"out": str(out), **result}, indent=2))
-        return
-    click.echo(title)
-    click.echo(f"mean intensity          {result['mean_intensity']:.4f}")
-    click.echo(f"firing rate             {result['firing_rate']:.4f}  (exact {result['firing_rate_exact']:.4f})")
-    click.echo(
-        f"spikes per feature      {result['spikes_per_feature']:.3f}, at most {result['spikes_per_feature_max']:.3f}"
+        if len(encodings) == 1:
+            click.echo(json.dumps({"out": str(out), **results[encodings[0]]}, indent=2))
+        else:
+            click.echo(json.dumps({"out": str(out), "encodings": results}, indent=2))
+
+
+def _summary(result: dict, draws: int) -> str:
+    return "\n".join(
+        [
+            result["title"],
+            f"mean intensity          {result['mean_intensity']:.4f}",
+            f"firing rate             {result['firing_rate']:.4f}  (exact {result['firing_rate_exact']:.4f})",
+            f"spikes per feature      {result['spikes_per_feature']:.3f}, "
+            f"at most {result['spikes_per_feature_max']:.3f}",
+            f"features never spiking  {result['silent_share']:.1%}",
+            "firing rate by step     " + " ".join(f"{rate:.2f}" for rate in result["firing_rate_by_step"]),
+            f"empirical against exact {result['largest_deviation']:.4f} apart at most, "
+            f"{result['largest_deviation_in_standard_errors']:.1f} standard errors, over {draws} draws",
+        ]
     )
-    click.echo(f"features never spiking  {result['silent_share']:.1%}")
-    click.echo("firing rate by step     " + " ".join(f"{rate:.2f}" for rate in result["firing_rate_by_step"]))
-    click.echo(
-        f"empirical against exact {result['largest_deviation']:.4f} apart at most, "
-        f"{result['largest_deviation_in_standard_errors']:.1f} standard errors, over {draws} draws"
-    )
-    click.echo(f"written to              {out}")

@@ -14,9 +14,10 @@ from kerasburst.cli.quiet import load_tensorflow
 @click.argument("run", type=click.Path())
 @click.option("--queries", type=int, default=16, show_default=True, help="K, encodings of each test example.")
 @click.option("--batch-size", type=int, help="Default: the run's.")
+@click.option("--dataset", help="The run's .npz file, if it has moved.")
 @data_dir_option
 @json_option
-def command(run, queries, batch_size, data_dir, as_json):
+def command(run, queries, batch_size, dataset, data_dir, as_json):
     """Measure a trained run's accuracy on its test part, over many encodings.
 
     The accuracy is the mean over K encodings of each example; beside it stands that of the mean of the K
@@ -25,7 +26,7 @@ def command(run, queries, batch_size, data_dir, as_json):
     load_tensorflow()
     from kerasburst.training.evaluate import evaluate
 
-    result = evaluate(run, queries=queries, data_dir=data_dir, batch_size=batch_size)
+    result = evaluate(run, queries=queries, data_dir=data_dir, dataset=dataset, batch_size=batch_size)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
         return

@@ -71,10 +71,11 @@ class DatasetInfo:
 
 
 class Availability(NamedTuple):
-    """Whether a data set can be loaded without a network, and where it is or what to do."""
+    """Whether a data set can be loaded without a network, where it is or what to do, and what to know of it."""
 
     available: bool
     where: str
+    note: str = ""
 
 
 _SKLEARN = "scikit-learn"
@@ -138,7 +139,7 @@ DATASETS: dict[str, DatasetInfo] = {
             layouts=(
                 _npz("cifar10"),
                 *cifar_layouts(10, _CIFAR10_BATCHES, "test_batch", "cifar-10-batches-py", "labels"),
-                _npz("cifar10_subset"),
+                Layout(("cifar10_subset.npz",), read_npz, "a subset of CIFAR-10"),
             ),
         ),
         _keras(
@@ -214,14 +215,14 @@ def availability(name: str | Path, data_dir: str | Path | None = None) -> Availa
         data_dir: As for `load_source`.
 
     Returns:
-        Whether it is there, and where; if it is not, what to put where.
+        Whether it is there, and where; if it is not, what to put where; and a note if it is not the whole.
 
     Raises:
         InputError: If the name is unknown or the folder is none.
 
     Example:
         >>> availability("digits")
-        Availability(available=True, where='scikit-learn')
+        Availability(available=True, where='scikit-learn', note='')
     """
     info = _info(name)
     folder = _folder(data_dir)
@@ -233,9 +234,37 @@ def availability(name: str | Path, data_dir: str | Path | None = None) -> Availa
     folder = folder or _variable_folder()
     for place in (folder, _keras_cache()):
         if place is not None and (found := _find(info, place)):
-            paths = found[1]
-            return Availability(True, str(paths[0] if len(paths) == 1 else paths[0].parent))
+            layout, paths = found
+            return Availability(True, str(paths[0] if len(paths) == 1 else paths[0].parent), layout.note)
     return Availability(False, f"downloaded when first used; without a network, {_advice(info, folder)}")
+
+
+def list_datasets(data_dir: str | Path | None = None) -> list[dict]:
+    """List the known data sets, their sizes, and whether each is on this machine.
+
+    Args:
+        data_dir: As for `load_source`.
+
+    Returns:
+        One dict a data set, of JSON values: what `DatasetInfo` says, and `available`, `where` and `note` as
+        `availability` tells.
+
+    Raises:
+        InputError: If the folder is none.
+
+    Example:
+        >>> [(row["name"], row["available"]) for row in list_datasets()][:2]
+        [('digits', True), ('iris', True)]
+    """
+    shown_fields = ("name", "kind", "num_classes", "num_train", "num_test", "num_examples", "default_epochs")
+    return [
+        {
+            **{name: getattr(info, name) for name in shown_fields},
+            "sample_shape": list(info.sample_shape),
+            **availability(info.name, data_dir)._asdict(),
+        }
+        for info in DATASETS.values()
+    ]
 
 
 def load_dataset(

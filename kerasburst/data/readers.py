@@ -41,6 +41,7 @@ class Layout:
     Args:
         files: Paths relative to the folder; all of them must be there.
         read: Gives the arrays, called with the full paths in the order of `files`.
+        note: What must be known of data in this form, such as that it is a subset.
 
     Example:
         >>> Layout(("mnist.npz",), read_npz).find(Path("no-such-folder")) is None
@@ -49,6 +50,7 @@ class Layout:
 
     files: tuple[str, ...]
     read: Callable[[Sequence[Path]], Arrays]
+    note: str = ""
 
     def find(self, folder: Path) -> tuple[Path, ...] | None:
         """Give the full paths if every file is in `folder`, else None."""

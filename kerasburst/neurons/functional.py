@@ -12,11 +12,13 @@ this is snnTorch 1.0's `Leaky` with its default delayed reset.
 
 from __future__ import annotations
 
+import numbers
+
 import tensorflow as tf
 
 from kerasburst.neurons import surrogate as surrogates
 from kerasburst.neurons.surrogate import Surrogate
-from kerasburst.validation import check_choice, fail
+from kerasburst.validation import check_choice, check_float, fail
 
 RESET_MECHANISMS = ("subtract", "zero", "none")
 
@@ -73,8 +75,8 @@ def lif_sequence(
         `(spk, mem)`, each `(batch, time, *features)`.
 
     Raises:
-        InputError: for an unknown reset mechanism or surrogate, a current of rank below 2, or an
-            initial membrane of another shape.
+        InputError: for an unknown reset mechanism or surrogate, a number outside its range, a current of
+            rank below 2 or without a step, or an initial membrane of another shape.
 
     Example:
         >>> spk, mem = lif_sequence(tf.constant([[0.6, 0.6, 0.6]]), beta=1.0)
@@ -89,12 +91,12 @@ def lif_sequence(
     current = tf.convert_to_tensor(current)
     if current.shape.rank is None or current.shape.rank < 2:
         raise fail("current", "of shape (batch, time, *features)", tuple(current.shape))
+    if current.shape[1] == 0:
+        raise fail("current", "of shape (batch, time, *features) with at least one step", tuple(current.shape))
     dtype = tf.float64 if current.dtype == tf.float64 else tf.float32
     current = tf.cast(current, dtype)
-    # tf.cast would take a Python number through float32.
-    beta, threshold = (
-        tf.constant(v, dtype) if isinstance(v, (int, float)) else tf.cast(v, dtype) for v in (beta, threshold)
-    )
+    beta = _parameter("beta", beta, dtype, low=0.0, high=1.0)
+    threshold = _parameter("threshold", threshold, dtype, above=0.0)
     mem = tf.zeros_like(current[:, 0]) if initial_mem is None else tf.cast(initial_mem, dtype)
     if not mem.shape.is_compatible_with(current[:, 0].shape):
         raise fail("initial_mem", f"of shape {tuple(current[:, 0].shape)}, (batch, *features)", tuple(mem.shape))
@@ -111,6 +113,12 @@ def lif_sequence(
             mems.append(mem)
         return tf.stack(spks, axis=1), tf.stack(mems, axis=1)
     return _loop(step, current, mem)
+
+
+def _parameter(name: str, value: float | tf.Tensor, dtype: tf.DType, **bounds: float) -> tf.Tensor:
+    if isinstance(value, numbers.Real):  # tf.cast would take it through float32
+        return tf.constant(check_float(name, value, **bounds), dtype)
+    return tf.cast(value, dtype)
 
 
 def _loop(step, current: tf.Tensor, mem: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -94,6 +94,13 @@ class LIF(LIFBase):
             inputs = self._check_batch(inputs)
             if initial_state is None:
                 initial_state = self._state.variable.value
+        if initial_state is not None:
+            initial_state = tf.convert_to_tensor(initial_state)
+            expected = inputs.shape[:1].concatenate(inputs.shape[2:])
+            if not initial_state.shape.is_compatible_with(expected):
+                raise fail(
+                    "initial_state", f"of shape {tuple(expected)}, (batch, *features)", tuple(initial_state.shape)
+                )
         spk, mem = lif_sequence(inputs, initial_mem=initial_state, **self._parameters())
         last = mem[:, -1]
         if self._state is not None:

@@ -171,9 +171,15 @@ def get(surrogate: str | dict | Surrogate) -> Surrogate:
     if isinstance(surrogate, Surrogate):
         return surrogate
     if isinstance(surrogate, dict):
-        surrogate = keras.saving.deserialize_keras_object(surrogate)
-        if isinstance(surrogate, Surrogate):
-            return surrogate
+        try:
+            restored = keras.saving.deserialize_keras_object(surrogate)
+        except InputError:
+            raise
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(f"surrogate {shown(surrogate)} is no serialised surrogate ({reason})") from None
+        if isinstance(restored, Surrogate):
+            return restored
     if isinstance(surrogate, str):
         name, _, argument = surrogate.partition("(")
         parameter, _, value = argument.removesuffix(")").partition("=")

@@ -2,20 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from kerasburst import files
+from kerasburst.config import TrainConfig
+from kerasburst.data.datasets import load_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.statistics import EncodingStatistics, encoding_statistics
-from kerasburst.validation import check_int
+from kerasburst.validation import InputError, check_int, user_path
 
 _MOST_FRAMES = 10
 
 
 def encode(
+    encoding: str = "rate",
+    *,
+    out: str | Path,
+    dataset: str = "digits",
+    index: int = 0,
+    num_steps: int = 10,
+    encoder: Mapping[str, Any] | None = None,
+    features: list[int] | None = None,
+    draws: int = 200,
+    seed: int = 0,
+    data_dir: str | None = None,
+) -> dict:
+    """Draw what an encoder does to a test example of a data set: `kerasburst encode`.
+
+    Args:
+        encoding: "rate", "poisson_burst" or "delayed_burst".
+        out: new or empty directory to write encoding.png and encoding.json to.
+        dataset: a known data set's name, or the path of an .npz file.
+        index: which test example.
+        num_steps: T, at least 1.
+        encoder: the encoder's parameters by name, beyond num_steps and seed.
+        features: flat indices of the features in the raster; None for up to 24 spread over the intensities.
+        draws: encodings behind the empirical probabilities.
+        seed: of the split and the draws, at least 0.
+        data_dir: folder of data files; None for KERASBURST_DATA.
+
+    Returns:
+        What encoding.json holds: firing statistics.
+
+    Raises:
+        InputError: for bad input; nothing is written then.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     encode("delayed_burst", out=folder, dataset="iris", draws=10)["example"]
+        {'dataset': 'iris', 'index': 0, 'label': 'setosa'}
+    """
+    out = check_new(out)
+    config = TrainConfig(
+        dataset=dataset, encoding=encoding, encoder=encoder or {}, num_steps=num_steps, seed=seed, data_dir=data_dir
+    )
+    layer = config.make_encoder()
+    data = load_dataset(dataset, data_dir=data_dir, seed=seed)
+    check_int("index", index, low=0, high=len(data.x_test) - 1)
+    example = {"dataset": data.name, "index": index, "label": data.class_names[int(data.y_test[index])]}
+    title = f"{encoding}: {data.name}, test example {index} ({example['label']}), T = {num_steps}"
+    return draw_encoding(
+        layer, data.x_test[index], out, features=features, draws=draws, seed=seed, title=title, example=example
+    )
+
+
+def check_new(out: str | Path) -> Path:
+    """Return `out` as a path that is absent or an empty directory.
+
+    Raises:
+        InputError: where it is a file, or holds files.
+    """
+    out = user_path("out", out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"out must be a new or empty directory, {out} is not")
+    return out
+
+
+def draw_encoding(
     encoder: Encoder,
     x: np.ndarray,
     out: str | Path,
@@ -24,6 +93,7 @@ def encode(
     draws: int = 200,
     seed: int = 0,
     title: str = "",
+    example: dict | None = None,
 ) -> dict:
     """Draw what an encoder does to one example.
 
@@ -38,6 +108,7 @@ def encode(
         draws: encodings behind the empirical probabilities.
         seed: int of at least 0.
         title: heading of the picture.
+        example: what encoding.json says of the example.
 
     Returns:
         What encoding.json holds: firing statistics.
@@ -50,7 +121,13 @@ def encode(
         check_int("feature", feature, low=0, high=size - 1)
     statistics = encoding_statistics(encoder, x, draws=draws, seed=seed)
     chosen = features or _spread(statistics.x.ravel())
-    summary = {"encoder": type(encoder).__name__, "features_drawn": [int(f) for f in chosen], **statistics.to_json()}
+    summary = {
+        "example": example,
+        "title": title,
+        "encoder": type(encoder).__name__,
+        "features_drawn": [int(f) for f in chosen],
+        **statistics.to_json(),
+    }
     out = Path(out)
     with files.new_directory("out", out):
         with files.replacing(out / "encoding.png") as temporary:

@@ -21,6 +21,15 @@ def test_datasets(kerasburst, tmp_path, monkeypatch):
     assert listed["mnist"]["available"] and "mnist.npz" in listed["mnist"]["where"]
     assert not listed["cifar100"]["available"]
     assert len(listed) == 8
+    (tmp_path / "data" / "cifar10_subset.npz").write_bytes(b"")
+    (cifar,) = (
+        r
+        for r in json.loads(kerasburst("datasets", "--data-dir", "data", "--json").out)
+        if r["num_test"] == 10_000 and r["name"] == "cifar10"
+    )
+    assert cifar["note"] == "a subset of CIFAR-10" and listed["mnist"]["note"] == ""
+    (line,) = (line for line in kerasburst("datasets", "--data-dir", "data").out.splitlines() if "cifar10 " in line)
+    assert " part " in line and "(a subset of CIFAR-10)" in line
 
 
 def test_encode(kerasburst, tmp_path):
@@ -29,6 +38,36 @@ def test_encode(kerasburst, tmp_path):
     assert outcome.code == 0 and "firing rate" in outcome.out and "standard errors" in outcome.out
     assert {path.name for path in (tmp_path / "picture").iterdir()} == {"encoding.png", "encoding.json"}
     assert json.loads((tmp_path / "picture" / "encoding.json").read_text())["features_drawn"] == [12, 20]
+
+
+def test_encode_with_several_encoders(kerasburst, tmp_path):
+    both = ("--encoding", "rate", "--encoding", "poisson_burst", "--dataset", "iris", "--draws", "5")
+    shown = json.loads(kerasburst("encode", *both, "--out", "pictures", "--json").out)
+    assert list(shown["encodings"]) == ["rate", "poisson_burst"]
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"rate", "poisson_burst"}
+    assert shown["encodings"]["poisson_burst"]["encoder"] == "PoissonBurstEncoder"
+    assert (tmp_path / "pictures" / "poisson_burst" / "encoding.png").exists()
+    refused = kerasburst("encode", *both, "--set", "encoder.gain=0.5", "--out", "no")
+    assert refused.code == 2 and "encoder.gain is unknown" in refused.err
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_moved_file_of_data_is_still_the_runs(kerasburst, images, tmp_path):
+    arguments = ("--epochs", "1", "--num-steps", "2", "--set", "model.filters=2,2", "--set", "model.hidden_units=4")
+    assert kerasburst("train", "--dataset", images(), *arguments, "--out", "run").code == 0
+    before = json.loads(kerasburst("evaluate", "run", "--queries", "2", "--json").out)
+    assert json.loads((tmp_path / "run" / "data.json").read_text())["where"] == str(tmp_path / "mine.npz")
+    (tmp_path / "mine.npz").rename(tmp_path / "moved.npz")
+    lost = kerasburst("evaluate", "run")
+    assert lost.code == 2 and "mine.npz does not exist" in lost.err
+    moved = kerasburst("evaluate", "run", "--queries", "2", "--dataset", "moved.npz", "--json")
+    assert json.loads(moved.out) == before
+    more = ("--resume", "--out", "run", "--epochs", "2", "--dataset")
+    assert kerasburst("train", *more, "moved.npz").code == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["dataset"] == str(tmp_path / "moved.npz")
+    other = images("other.npz", y=np.arange(40) % 2 ^ 1)
+    refused = kerasburst("train", "--resume", "--out", "run", "--epochs", "3", "--dataset", other)
+    assert refused.code == 2 and "has changed" in refused.err
 
 
 def test_evaluate_agrees_with_the_run(kerasburst, tmp_path):

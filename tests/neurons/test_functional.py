@@ -310,3 +310,23 @@ def test_no_gradient_crosses_a_reset_to_zero():
         _, mem = lif_sequence(current, 0.5, reset_mechanism="zero")
         last = mem[0, 1]
     assert tape.gradient(last, current).numpy().tolist() == [[0.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"beta": 1.5}, "beta must be a finite number from 0 to 1, received 1.5"),
+        ({"beta": -0.1}, "beta must be"),
+        ({"beta": float("nan")}, "beta must be"),
+        ({"threshold": 0.0}, "threshold must be a finite number above 0, received 0.0"),
+        ({"threshold": np.float32(-1)}, "threshold must be"),
+    ],
+)
+def test_numbers_outside_their_range(arguments, message):
+    with pytest.raises(InputError, match=message):
+        lif_sequence(one([0.5]), **arguments)
+
+
+def test_no_step_at_all():
+    with pytest.raises(InputError, match="at least one step"):
+        lif_sequence(tf.zeros((2, 0, 3)))

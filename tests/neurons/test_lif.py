@@ -154,7 +154,7 @@ def test_streaming_as_a_functional_model_with_two_inputs(tmp_path):
 
 
 def test_an_initial_state_of_another_shape_is_an_error():
-    with pytest.raises(InputError, match=r"initial_mem must be of shape \(3, 4\).*received \(1, 4\)"):
+    with pytest.raises(InputError, match=r"initial_state must be of shape \(3, 4\).*received \(1, 4\)"):
         LIF()(tf.zeros((3, 5, 4)), initial_state=tf.zeros((1, 4)))
 
 

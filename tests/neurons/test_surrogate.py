@@ -170,6 +170,12 @@ def test_not_a_surrogate(bad):
         surrogates.get(bad)
 
 
+@pytest.mark.parametrize("bad", [{}, {"class_name": "ATan"}, {"class_name": 3, "config": None}, {"module": "os"}])
+def test_a_damaged_config_is_bad_input(bad):
+    with pytest.raises(InputError, match="^surrogate "):
+        surrogates.get(bad)
+
+
 @pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf"), "2", None, True])
 @pytest.mark.parametrize(("kind", "argument"), [(ATan, "alpha"), (FastSigmoid, "slope"), (Sigmoid, "slope")])
 def test_bad_parameter(kind, argument, bad):

@@ -3,12 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from kerasburst import InputError, PoissonBurstEncoder, RateEncoder, encode
+from kerasburst import InputError, PoissonBurstEncoder, RateEncoder, draw_encoding, encode
 
 
 def test_writes_picture_and_figures(tmp_path):
     x = np.array([0.0, 0.5, 1.0], "float32")
-    summary = encode(RateEncoder(4, mode="regular"), x, tmp_path / "out", draws=5)
+    summary = draw_encoding(RateEncoder(4, mode="regular"), x, tmp_path / "out", draws=5)
     assert (tmp_path / "out" / "encoding.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "out" / "encoding.json").read_text()) == summary
     # 0, 2 and 4 spikes of 4 steps; regular coding equals its probability in every draw.
@@ -21,7 +21,7 @@ def test_writes_picture_and_figures(tmp_path):
 
 def test_empirical_agrees_with_exact(tmp_path):
     x = np.full((4, 4, 1), 0.5, "float32")
-    summary = encode(PoissonBurstEncoder(6), x, tmp_path, draws=400, features=[0, 15])
+    summary = draw_encoding(PoissonBurstEncoder(6), x, tmp_path, draws=400, features=[0, 15])
     assert summary["features_drawn"] == [0, 15]
     assert summary["largest_deviation_in_standard_errors"] < 5
     assert summary["firing_rate"] == pytest.approx(summary["firing_rate_exact"], abs=0.03)
@@ -30,5 +30,33 @@ def test_empirical_agrees_with_exact(tmp_path):
 @pytest.mark.parametrize("features, x", [([3], [0.1, 0.2]), ([-1], [0.1, 0.2]), (None, [0.1, 1.2])])
 def test_refuses(tmp_path, features, x):
     with pytest.raises(InputError):
-        encode(RateEncoder(3), np.array(x, "float32"), tmp_path / "out", features=features)
+        draw_encoding(RateEncoder(3), np.array(x, "float32"), tmp_path / "out", features=features)
     assert not (tmp_path / "out").exists()
+
+
+def test_of_a_data_set(tmp_path):
+    summary = encode("delayed_burst", out=tmp_path, index=2, num_steps=6, encoder={"margin": 3.0}, draws=5)
+    assert summary["encoder"] == "DelayedBurstEncoder" and summary["draws"] == 5
+    assert summary["example"]["dataset"] == "digits" and summary["example"]["index"] == 2
+    assert json.loads((tmp_path / "encoding.json").read_text()) == summary
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"encoding": "brust"}, "encoding must be one of"),
+        ({"index": 30}, "index must be an integer from 0 to 29"),
+        ({"encoder": {"gian": 1.0}}, "encoder.gian is unknown.*did you mean gain"),
+        ({"draws": 0}, "draws must be"),
+    ],
+)
+def test_refusals_write_nothing(tmp_path, arguments, message):
+    with pytest.raises(InputError, match=message):
+        encode(**{"out": tmp_path / "out", "dataset": "iris"} | arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_never_writes_among_other_files(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="out must be a new or empty directory"):
+        encode(out=tmp_path, dataset="iris")

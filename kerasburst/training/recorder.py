@@ -1,0 +1,93 @@
+"""Keras callbacks of a training: record each epoch so that it can be gone on from, and tell the observer."""
+
+from __future__ import annotations
+
+import time
+
+import keras
+import numpy as np
+
+from kerasburst.training.observer import TrainingObserver
+
+
+class TrainingFailed(RuntimeError):
+    """Training cannot go on: its loss is no longer a number."""
+
+
+class Recorder(keras.callbacks.Callback):
+    """After each epoch: one history row, one checkpoint, one word to the observer, a decision to stop."""
+
+    def __init__(self, config, directory, observer, history, best, steps):
+        super().__init__()
+        self.config, self.directory, self.observer = config, directory, observer
+        self.history, self.best = history, best
+        self.steps = steps
+        self._started = 0.0
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Number of the epoch with the lowest validation loss, the first of equals."""
+        if not self.config.validation_split or not self.history:
+            return None
+        return min(self.history, key=lambda row: row["val_loss"])["epoch"]
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether patience has run out; a function of the history alone, so that resuming agrees."""
+        patience = self.config.early_stopping
+        return patience is not None and bool(self.history) and len(self.history) - self.best_epoch >= patience
+
+    @property
+    def done(self) -> bool:
+        """Whether no epoch is left to train."""
+        return len(self.history) >= self.config.epochs or self.stopped_early
+
+    def on_train_begin(self, logs=None):
+        """Tell the observer what is to come."""
+        self.observer.start(
+            epochs=self.config.epochs,
+            first_epoch=len(self.history) + 1,
+            steps=self.steps,
+            batch_size=self.config.batch_size,
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the epoch's clock."""
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Record the epoch.
+
+        Raises:
+            TrainingFailed: where the loss is not a number.
+        """
+        names = ("loss", "accuracy", "val_loss", "val_accuracy")
+        row = {"epoch": epoch + 1, **{name: float(logs[name]) for name in names if name in logs}}
+        row["seconds"] = round(time.perf_counter() - self._started, 4)
+        if not np.isfinite(row["loss"]):
+            raise TrainingFailed(
+                f"the loss of epoch {epoch + 1} is {row['loss']}: lower --learning-rate; "
+                f"epochs up to {epoch} are kept in {self.directory.path}"
+            )
+        self.history.append(row)
+        if self.config.keep_best and self.best_epoch == row["epoch"]:
+            self.best = self.model.get_weights()
+        self.directory.save_checkpoint(self.model, self.history, self.best)
+        self.observer.epoch(row)
+        self.model.stop_training = self.done
+
+
+class BatchTeller(keras.callbacks.Callback):
+    """Tell the observer of every batch; apart, since Keras fetches the losses only where it is used."""
+
+    def __init__(self, observer: TrainingObserver):
+        super().__init__()
+        self._observer, self._epoch = observer, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Note the epoch's number."""
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Tell of the batch."""
+        self._observer.batch(self._epoch, batch + 1, float(logs["loss"]), float(logs["accuracy"]))

@@ -1,0 +1,87 @@
+"""The figures of a finished run, and what they depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+
+import tensorflow as tf
+
+from kerasburst.validation import InputError
+from kerasburst.version import __version__
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """The figures of a finished run.
+
+    Args:
+        test_accuracy: share of right answers on the test part, mean over `test_queries` encodings.
+        test_accuracy_interval: 95 % Wilson interval over the test examples.
+        test_queries: K, encodings of each test example.
+        test_accuracies: accuracy of each encoding.
+        test_accuracy_of_mean_logits: accuracy of the mean of the K logits.
+        train_accuracy: on the training part, one encoding of each example, after training.
+        validation_accuracy: likewise; None without a validation part.
+        loss: training loss of the last epoch, nats.
+        test_loss: nats.
+        epochs: finished epochs.
+        stopped_early: whether early stopping ended the run.
+        best_epoch: epoch whose weights were kept; None if the last.
+        train_seconds: wall time of all epochs, validation and compilation included, over all sessions of the run.
+        samples_per_second: training examples by the median epoch's wall time, validation included.
+        firing_rates: spikes per neuron and step on the test part, by layer.
+        warnings: silent or saturated layers.
+        examples: number of training, validation and test examples.
+        num_classes: C.
+        note: what must be known of the data, such as that it is a subset; else empty.
+        seed: the run's seed.
+        versions: of kerasburst and what it stands on.
+    """
+
+    test_accuracy: float
+    test_accuracy_interval: tuple[float, float]
+    test_queries: int
+    test_accuracies: tuple[float, ...]
+    test_accuracy_of_mean_logits: float
+    train_accuracy: float
+    validation_accuracy: float | None
+    loss: float
+    test_loss: float
+    epochs: int
+    stopped_early: bool
+    best_epoch: int | None
+    train_seconds: float
+    samples_per_second: float
+    firing_rates: dict[str, float]
+    warnings: tuple[str, ...]
+    examples: dict[str, int]
+    num_classes: int
+    note: str
+    seed: int
+    versions: dict[str, str]
+
+    def to_json(self) -> dict:
+        """Give the result as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict) -> TrainResult:
+        """Build from `to_json`."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(value, dict) or set(value) != names:
+            raise InputError("result.json is damaged or of another version of kerasburst")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+
+
+def versions() -> dict[str, str]:
+    """Give the versions that a figure depends on."""
+    packages = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
+    return {
+        "kerasburst": __version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+        "platform": platform.platform(),
+        "devices": ", ".join(device.device_type for device in tf.config.list_physical_devices()),
+    }
