@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -14,6 +15,8 @@ from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import DATASETS, availability, load_source
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.data.splits import Splits, make_splits
+from kerasburst.encoders.base import Encoder
+from kerasburst.models.base import SpikingNetwork
 from kerasburst.seeding import derive_seed
 from kerasburst.training.curves import save_curves
 from kerasburst.training.evaluation import Evaluation, activity_warnings, evaluate_network
@@ -133,28 +136,73 @@ def train(
 
 
 def _train(config: TrainConfig, data: Dataset, directory: RunDirectory, observer, tensorboard) -> TrainResult:
-    encoder = config.make_encoder()
-    network = config.make_network(data.num_classes)
-    network.build(encoder.compute_output_shape((None, *data.sample_shape)))
-    compile_network(network, config.learning_rate)
+    network, encoder = build(config, data)
     history, best = directory.load_checkpoint(network)
     if history:
         directory.write_history(history)  # a kill may have come between the checkpoint and its line
         observer.message(f"going on after epoch {len(history)} of {config.epochs}")
     recorder = Recorder(config, directory, observer, history, best, steps=-(-len(data.x_train) // config.batch_size))
     if not recorder.done:
-        _fit(network, encoder, config, data, recorder, tensorboard)
+        callbacks: list = [recorder]
+        if observer.wants_batches:
+            callbacks.append(BatchTeller(observer))
+        if tensorboard is not None:
+            callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
+        run_epochs(network, encoder, config, data, first_epoch=len(history), callbacks=callbacks)
     if recorder.best is not None:
         network.set_weights(recorder.best)
     return _finish(network, encoder, config, data, recorder, directory)
 
 
-def compile_network(network: keras.Model, learning_rate: float) -> None:
-    """Compile with Adam, softmax cross-entropy on the logits, and accuracy."""
+def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
+    """Build a resolved config's network for the data, and its encoder.
+
+    The network takes spikes and is compiled with Adam, softmax cross-entropy on the logits, and accuracy.
+    """
+    encoder = config.make_encoder()
+    network = config.make_network(data.num_classes)
+    network.build(encoder.compute_output_shape((None, *data.sample_shape)))
     network.compile(
-        optimizer=keras.optimizers.Adam(learning_rate),
+        optimizer=keras.optimizers.Adam(config.learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+    )
+    return network, encoder
+
+
+def run_epochs(
+    network: SpikingNetwork,
+    encoder: Encoder,
+    config: TrainConfig,
+    data: Dataset,
+    *,
+    first_epoch: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> None:
+    """Train a compiled network through the pipeline, from `first_epoch` to the config's last."""
+    pipeline = make_dataset(
+        data.x_train,
+        data.y_train,
+        encoder,
+        config.batch_size,
+        config.seed,
+        epoch=first_epoch,
+        shuffle=True,
+        num_epochs=config.epochs - first_epoch,
+    )
+    validation = None
+    if len(data.x_validation):
+        seed = derive_seed(config.seed, "validation")
+        validation = make_dataset(data.x_validation, data.y_validation, encoder, config.batch_size, seed)
+    network.fit(
+        pipeline,
+        epochs=config.epochs,
+        initial_epoch=first_epoch,
+        steps_per_epoch=-(-len(data.x_train) // config.batch_size),
+        validation_data=validation,
+        callbacks=list(callbacks),
+        shuffle=False,
+        verbose=0,
     )
 
 
@@ -171,39 +219,6 @@ def describe_data(data: Dataset, where: str) -> dict:
         "fingerprint": data.fingerprint,
         "note": data.note,
     }
-
-
-def _fit(network, encoder, config: TrainConfig, data: Dataset, recorder: Recorder, tensorboard: Path | None) -> None:
-    first = len(recorder.history)
-    pipeline = make_dataset(
-        data.x_train,
-        data.y_train,
-        encoder,
-        config.batch_size,
-        config.seed,
-        epoch=first,
-        shuffle=True,
-        num_epochs=config.epochs - first,
-    )
-    validation = None
-    if len(data.x_validation):
-        seed = derive_seed(config.seed, "validation")
-        validation = make_dataset(data.x_validation, data.y_validation, encoder, config.batch_size, seed)
-    callbacks: list = [recorder]
-    if recorder.observer.wants_batches:
-        callbacks.append(BatchTeller(recorder.observer))
-    if tensorboard is not None:
-        callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
-    network.fit(
-        pipeline,
-        epochs=config.epochs,
-        initial_epoch=first,
-        steps_per_epoch=recorder.steps,
-        validation_data=validation,
-        callbacks=callbacks,
-        shuffle=False,
-        verbose=0,
-    )
 
 
 def _check_tensorboard() -> None:

@@ -145,7 +145,7 @@ def test_npz_in_data_dir_or_variable_is_found_and_called_a_subset(tmp_path, monk
     assert source.note == "a subset of MNIST: 20 + 10"
     monkeypatch.setenv("KERASBURST_DATA", str(tmp_path))
     assert load_source("mnist").fingerprint == source.fingerprint
-    assert availability("mnist") == (True, str(tmp_path / "mnist.npz"))
+    assert availability("mnist") == (True, str(tmp_path / "mnist.npz"), "")
     assert alone.asked == []
 
 
@@ -156,7 +156,7 @@ def test_data_dir_goes_before_the_variable_and_that_before_the_cache(tmp_path, m
     write_npz(tmp_path / "b" / "mnist.npz", first=2)
     write_npz(alone.cache / "mnist.npz", first=3)
     assert load_source("mnist", download=False).x[0, 0, 0, 0] == 3
-    assert availability("mnist") == (True, str(alone.cache / "mnist.npz"))
+    assert availability("mnist") == (True, str(alone.cache / "mnist.npz"), "")
     monkeypatch.setenv("KERASBURST_DATA", str(tmp_path / "b"))
     assert load_source("mnist").x[0, 0, 0, 0] == 2
     assert load_source("mnist", tmp_path / "a").x[0, 0, 0, 0] == 1
@@ -171,7 +171,7 @@ def test_fashion_mnist_files_are_found(tmp_path, sub):
     assert source.x.shape == (30, 28, 28, 1) and source.test_start == 20
     assert source.y[20:].tolist() == list(range(10)) and source.x[19].max() == 19
     assert source.class_names[0] == "T-shirt/top"
-    assert availability("fashion_mnist", tmp_path) == (True, str(tmp_path / sub))
+    assert availability("fashion_mnist", tmp_path) == (True, str(tmp_path / sub), "")
 
 
 @pytest.mark.parametrize("base", ["cifar-10-batches-py", "cifar-10-batches-py-target/cifar-10-batches-py"])
@@ -294,7 +294,7 @@ def test_users_own_file(tmp_path, monkeypatch):
     assert (source.name, source.kind, source.num_classes, source.note) == ("mine.v2", "tabular", 2, "")
     monkeypatch.chdir(tmp_path)
     assert load_source("mine.v2.npz").fingerprint == source.fingerprint
-    assert availability("mine.v2.npz") == (True, "mine.v2.npz") and not availability("no.npz").available
+    assert availability("mine.v2.npz") == (True, "mine.v2.npz", "") and not availability("no.npz").available
     with pytest.raises(InputError, match="no.npz does not exist"):
         load_source("no.npz")
     (tmp_path / "folder.npz").mkdir()
