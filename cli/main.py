@@ -20,6 +20,7 @@ from kerasburst.version import __version__
 COMMANDS = {
     "train": ("kerasburst.cli.cmd_train", "Train a spiking network on encoded data."),
     "evaluate": ("kerasburst.cli.cmd_evaluate", "Measure a trained run's accuracy over many encodings."),
+    "attack": ("kerasburst.cli.cmd_attack", "Audit encodings for membership inference."),
     "encode": ("kerasburst.cli.cmd_encode", "Draw what an encoder does to an example."),
     "datasets": ("kerasburst.cli.cmd_datasets", "List the data sets, and whether each is available here."),
 }

@@ -27,7 +27,7 @@ from kerasburst.training.resume import check_same_data, same_run
 from kerasburst.training.run_directory import RunDirectory
 from kerasburst.validation import InputError
 
-_DEFAULT_EPOCHS = 20  # of a user's own data
+DEFAULT_EPOCHS = 20  # of a user's own data
 
 
 def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainConfig, Dataset]:
@@ -43,7 +43,7 @@ def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainCon
     info = DATASETS.get(config.dataset)
     if info is not None:  # a misspelt parameter is found before the data is read
         config = config.resolved(info.kind, info.default_epochs)
-        _check(config, info.num_classes, info.sample_shape)
+        check_fits(config, info.num_classes, info.sample_shape)
     source = load_source(config.dataset, config.data_dir)
     if splits is None:
         splits = make_splits(source, config.seed, config.train_limit, config.validation_split)
@@ -51,12 +51,17 @@ def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainCon
         raise InputError(f"dataset must be the data that the run was begun with, {source.name} has changed")
     data = Dataset.from_source(source, splits)
     if info is None:
-        config = config.resolved(data.kind, _DEFAULT_EPOCHS)
-        _check(config, data.num_classes, data.sample_shape)
+        config = config.resolved(data.kind, DEFAULT_EPOCHS)
+        check_fits(config, data.num_classes, data.sample_shape)
     return config, data
 
 
-def _check(config: TrainConfig, num_classes: int, sample_shape: tuple[int, ...]) -> None:
+def check_fits(config: TrainConfig, num_classes: int, sample_shape: tuple[int, ...]) -> None:
+    """Check that a resolved config's encoder and network can be built for such examples.
+
+    Raises:
+        InputError: for what they refuse.
+    """
     encoder = config.make_encoder()
     config.make_network(num_classes).build(encoder.compute_output_shape((None, *sample_shape)))
 

@@ -1,0 +1,165 @@
+"""kerasburst attack."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from kerasburst import config as configs
+from kerasburst.cli.options import data_dir_option, json_option, numbered, parse_assignment, set_option
+from kerasburst.cli.quiet import load_tensorflow
+from kerasburst.config import TrainConfig
+from kerasburst.validation import InputError, user_path
+
+_DEFAULT = TrainConfig()
+_TRAIN = ("dataset", "num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit", "data_dir")
+_AUDIT = ("protocol", "targets", "shadows", "members", "population")
+INVALID = 3  # exit code of an audit whose controls failed
+
+
+@click.command("attack")
+@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name, or an .npz file.")
+@click.option(
+    "--encoding",
+    "encodings",
+    type=click.Choice(list(configs.ENCODERS)),
+    multiple=True,
+    default=list(configs.ENCODERS),
+    help="Repeatable; several are compared on the same members and seeds. Default: all.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["audit", "paper", "paper-overlapping"]),
+    default="audit",
+    show_default=True,
+    help="audit: N shadows and every attack; paper: one shadow and an SVM per class.",
+)
+@click.option("--targets", type=int, default=1, show_default=True, help="Target models of each encoding.")
+@click.option("--shadows", type=int, default=8, show_default=True, help="N, shadow models of each encoding; even.")
+@click.option(
+    "--queries",
+    type=int,
+    multiple=True,
+    default=(1, 4, 16),
+    show_default=True,
+    help="K, encodings of each example that the attacker sees. Repeatable.",
+)
+@click.option("--members", type=int, help="Training examples of a target. Default: a third of the pool, at most 1000.")
+@click.option("--population", type=int, help="Examples that train nothing. Default: a fifth of the pool, at most 1000.")
+@click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
+@click.option("--model", type=click.Choice(list(configs.NETWORKS)), help="Default: by the kind of data.")
+@click.option("--epochs", type=int, help="Default: as many updates as train makes on the whole pool.")
+@click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
+@click.option("--learning-rate", type=float, default=_DEFAULT.learning_rate, show_default=True)
+@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True)
+@click.option("--train-limit", type=int, help="Draw from a stratified subset of this many training examples.")
+@data_dir_option
+@set_option
+@click.option("--jobs", type=int, help="Models trained side by side. Default: the number of cores.")
+@click.option(
+    "--backend",
+    type=click.Choice(["loky", "dask", "ray"]),
+    default="loky",
+    show_default=True,
+    help="Processes here, or a Dask or Ray cluster.",
+)
+@click.option("--out", type=click.Path(), help="The audit's directory. Default: runs/attack-DATASET, numbered.")
+@click.option("--resume", is_flag=True, help="Go on with the audit in --out, or begin it.")
+@click.option("--force", is_flag=True, help="Replace the audit in --out.")
+@json_option
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.pass_context
+def command(ctx, assignments, encodings, queries, jobs, backend, out, resume, force, as_json, quiet, **options):
+    """Audit encodings for membership inference: can an attacker tell who was in the training set?
+
+    Trains targets and shadow models, attacks, and judges its own controls: exit code 3 says that they failed and
+    the figures are not to be used. The directory holds audit.json, audit.html and scores.npz.
+    """
+    if resume and force:
+        raise InputError("--resume and --force exclude each other, received both")
+    if resume and out is None:
+        raise InputError("--resume needs --out, the directory of the audit to go on with")
+    if options["data_dir"] is not None:
+        options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
+    if options["dataset"].lower().endswith(".npz"):
+        options["dataset"] = str(user_path("dataset", options["dataset"]).resolve())
+    given = {
+        name
+        for name in (*_TRAIN, *_AUDIT, "encodings", "queries")
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    out = numbered("runs", f"attack-{Path(options['dataset']).stem}") if out is None else user_path("--out", out)
+
+    load_tensorflow()
+    from kerasburst.cli.fleet_progress import make_fleet_observer
+    from kerasburst.privacy.audit import audit
+    from kerasburst.privacy.plan import AuditConfig
+    from kerasburst.reports.audit import write_report
+
+    # A resumed audit is the one that was begun, but for what is said anew: which audit() then refuses if it differs.
+    begun = AuditConfig.load(out / "config.json") if resume and (out / "config.json").exists() else None
+    base = AuditConfig(train=_DEFAULT) if begun is None else begun
+    values = {**options, "encodings": encodings, "queries": queries}
+    if begun is not None:
+        values = {name: value for name, value in values.items() if name in given}
+    train = dataclasses.replace(base.train, **{name: values[name] for name in _TRAIN if name in values})
+    train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
+    config = dataclasses.replace(
+        base, train=train, **{name: values[name] for name in (*_AUDIT, "encodings", "queries") if name in values}
+    )
+    observer = make_fleet_observer(quiet=quiet, as_json=as_json)
+    try:
+        result = audit(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
+    except KeyboardInterrupt:
+        observer.close()
+        if (out / "config.json").exists():
+            click.echo(f"stopped; go on with: kerasburst attack --resume --out {out}", err=True)
+        raise
+    finally:
+        observer.close()
+    write_report(out)
+    if as_json:
+        click.echo(json.dumps({"out": str(out), **result.to_json()}, indent=2))
+    elif not quiet:
+        click.echo(summary(result, out))
+    if not result.valid:
+        for control in result.controls:
+            if not control.ok:
+                came = control.detail if control.auc is None else f"AUC {control.auc:.3f} {_span(control.interval)}"
+                where = f" ({control.encoding})" if control.encoding else ""
+                click.echo(f"control failed: {control.name}{where}: {control.rule}; {came}", err=True)
+        click.echo("the audit is invalid: its figures are not to be used", err=True)
+        sys.exit(INVALID)
+
+
+def summary(result, out) -> str:
+    """Give the table of attacks at the largest K of each encoding, beside the accuracies."""
+    lines = [
+        f"{result.protocol} on {result.data['name']}: {result.counts['members']} members, "
+        f"{result.counts['non_members']} non-members of each target"
+    ]
+    if result.overlap is not None:
+        lines.append(f"target and shadow share {result.overlap} training examples")
+    for name, encoding in result.encodings.items():
+        lines.append("")
+        lines.append(
+            f"{name}: test accuracy {encoding.test_accuracy:.1%}, on its members {encoding.train_accuracy:.1%}"
+        )
+        lines.append(f"  {'attack':<20} {'K':>3}  {'AUC':>5}  {'95 % interval':<15} TPR at 10 % FPR")
+        for attack in encoding.attacks:
+            tpr = attack.tpr_at_fpr["0.1"]
+            lines.append(
+                f"  {attack.name:<20} {attack.queries:>3}  {attack.auc:.3f}  {_span(attack.auc_interval):<15} "
+                + ("not resolvable" if tpr is None else f"{tpr:.3f}")
+            )
+    lines += ["", f"written to {out}: audit.html, audit.json, scores.npz"]
+    return "\n".join(lines)
+
+
+def _span(interval) -> str:
+    return f"{interval[0]:.3f} to {interval[1]:.3f}"

@@ -1,0 +1,8 @@
+"""Many trainings side by side, each in a process of its own: local, on Dask or on Ray, resumable."""
+
+from kerasburst.fleet.failure import FleetFailed
+from kerasburst.fleet.observer import FleetObserver
+from kerasburst.fleet.run import run_fleet
+from kerasburst.fleet.task import Task
+
+__all__ = ["FleetFailed", "FleetObserver", "Task", "run_fleet"]

@@ -1,0 +1,56 @@
+"""How an attempt at a task ended, and what is said of those that failed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+REFUSAL = "InputError: "  # how the last line of a task starts that found its input bad
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one attempt at a task ended.
+
+    Args:
+        name: the task's.
+        log: path of what it printed.
+        seconds: how long it took.
+        reason: why it failed: exit status or signal; empty where it did not.
+        tail: the last lines of its log, where it failed.
+        refusal: the line of an `InputError`, which no retry mends; empty otherwise.
+    """
+
+    name: str
+    log: str
+    seconds: float
+    reason: str = ""
+    tail: str = ""
+    refusal: str = ""
+
+
+class FleetFailed(RuntimeError):
+    """Tasks failed twice; all others are done.
+
+    Args:
+        failures: the second failure of each.
+
+    Example:
+        >>> print(FleetFailed([Outcome("shadow-2", "logs/shadow-2.log", 3.1, "killed by SIGKILL", "epoch 4")]))
+        shadow-2 failed twice: killed by SIGKILL; its log logs/shadow-2.log ends with
+            epoch 4
+    """
+
+    def __init__(self, failures: Iterable[Outcome]):
+        self.failures = list(failures)
+        super().__init__("\n".join(_told(outcome) for outcome in self.failures))
+
+    def __reduce__(self):
+        return type(self), (self.failures,)
+
+
+def _told(outcome: Outcome) -> str:
+    text = f"{outcome.name} failed twice: {outcome.reason}; its log {outcome.log} "
+    if not outcome.tail:
+        return text + "is empty"
+    return text + "ends with\n" + "\n".join(f"    {line}" for line in outcome.tail.splitlines())

@@ -1,0 +1,1 @@
+"""Membership-inference audits: signals, attacks, and metrics with intervals."""

@@ -1,0 +1,99 @@
+"""What the attacks on shadow models share: their inputs, checked, and centres over IN and OUT shadows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kerasburst.privacy.metrics import check_membership
+from kerasburst.validation import InputError, fail
+
+
+def signal_arrays(
+    target: np.ndarray, shadows: np.ndarray, membership: np.ndarray, *, need_in: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Check signals of one number per query, and average the queries.
+
+    Args:
+        target: `(n,)` or `(n, K)`.
+        shadows: `(N, n)` or `(N, n, K)`, queries as for `target`.
+        membership: `(N, n)`, which points are IN which shadow.
+        need_in: each point must be IN at least one shadow; it must be OUT of one in any case.
+
+    Returns:
+        float64 `(n,)`, float64 `(N, n)`, bool `(N, n)`.
+
+    Raises:
+        InputError: for shapes that do not fit, numbers that are not finite, or points without an IN or OUT shadow.
+    """
+    target, shadows = averaged(target, shadows, ("target", "shadows"), 1)
+    return target, shadows, in_out(membership, shadows.shape[:2], need_in)
+
+
+def averaged(
+    target: np.ndarray, shadows: np.ndarray, names: tuple[str, str], rank: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check a target's and the shadows' signals against each other; average axis 1 (K) where there is one more.
+
+    Args:
+        target: `rank` axes, or one more with K at place 1.
+        shadows: the same after an axis of N shadows.
+        names: of both, for the errors.
+        rank: 1 for a number, 2 for a trace.
+    """
+    target, shadows = finite(names[0], target), finite(names[1], shadows)
+    wanted = "(n,) or (n, K)" if rank == 1 else "(n, T) or (n, K, T)"
+    if target.ndim not in (rank, rank + 1) or target.size == 0:
+        raise fail(names[0], f"of shape {wanted}, not empty", f"shape {target.shape}")
+    if shadows.shape[1:] != target.shape or len(shadows) == 0:
+        raise fail(names[1], f"of shape (N, {', '.join(map(str, target.shape))})", f"shape {shadows.shape}")
+    if target.ndim > rank:
+        target, shadows = target.mean(axis=1), shadows.mean(axis=2)
+    return target, shadows
+
+
+def in_out(membership: np.ndarray, shape: tuple[int, ...], need_in: bool) -> np.ndarray:
+    """Give membership as bool `(N, n)`, each point OUT of at least one shadow and, if needed, IN one."""
+    membership = check_membership("membership", membership, shape)
+    counts = membership.sum(axis=0)
+    without = [("OUT of", int((counts == len(membership)).sum()))]
+    if need_in:
+        without.insert(0, ("IN", int((counts == 0).sum())))
+    for side, missing in without:
+        if missing:
+            raise InputError(
+                f"membership must have each point {side} at least one shadow, received {missing} of {shape[1]} "
+                f"points {side} none of {shape[0]} shadows"
+            )
+    return membership
+
+
+def finite(argument: str, values: np.ndarray) -> np.ndarray:
+    """Give an array of finite float64 numbers."""
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise fail(argument, "an array of numbers", type(values).__name__) from None
+    if not np.isfinite(array).all():
+        raise fail(argument, "finite", f"{int((~np.isfinite(array)).sum())} of {array.size} numbers that are not")
+    return array
+
+
+def median_over(shadows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Median of each point over the shadows chosen for it.
+
+    Args:
+        shadows: `(N, n, ...)`.
+        chosen: bool `(N, n)`, at least one for each point.
+
+    Returns:
+        float64 `(n, ...)`.
+
+    Example:
+        >>> median_over(np.array([[1.0], [2.0], [9.0]]), np.array([[True], [False], [True]])).tolist()
+        [5.0]
+    """
+    chosen = chosen.reshape(*chosen.shape, *(1,) * (shadows.ndim - 2))
+    ordered = np.sort(np.where(chosen, shadows, np.inf), axis=0)
+    counts = chosen.sum(axis=0)[None]
+    low, high = (np.take_along_axis(ordered, place, axis=0)[0] for place in ((counts - 1) // 2, counts // 2))
+    return (low + high) / 2

@@ -1,0 +1,68 @@
+"""LiRA: how likely a signal is under shadow models that trained on the point, and under those that did not."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from kerasburst.privacy.attacks.checks import median_over, signal_arrays
+from kerasburst.validation import check_bool
+
+FLOOR = 1e-30  # added to each standard deviation, as tf-privacy does: shadows that agree give a large finite score
+
+
+def lira(
+    target: np.ndarray,
+    shadows: np.ndarray,
+    membership: np.ndarray,
+    online: bool = True,
+    fixed_variance: bool = True,
+) -> np.ndarray:
+    """Likelihood-ratio attack.
+
+        online:  log N(phi; mu_in, s_in^2) - log N(phi; mu_out, s_out^2)
+        offline: log P(N(mu_out, s_out^2) <= phi)
+
+    mu is the median over the point's IN or OUT shadows. Online, the score is tf-privacy's `compute_score_lira` with
+    the sign turned.
+
+    Args:
+        target: phi of the target, `(n,)`, or `(n, K)` for K queries, which are averaged first.
+        shadows: phi of N shadows, `(N, n)` or `(N, n, K)`.
+        membership: which points are IN which shadow, `(N, n)`.
+        online: use IN and OUT shadows; else the OUT ones only.
+        fixed_variance: s is the standard deviation (ddof 0) of the residuals from each point's own median, pooled
+            over points, IN and OUT apart: for fewer than 64 shadows. Else it is each point's own (ddof 0), which
+            is 0 where there is a single shadow. 1e-30 is added to s.
+
+    Returns:
+        membership scores, higher for a member, float64 `(n,)`.
+
+    Raises:
+        InputError: for bad arguments, or points that are IN no shadow (online) or OUT of none.
+
+    Example:
+        >>> shadows = np.array([[3.0, 0.0], [5.0, 2.0], [0.0, 6.0], [2.0, 4.0]])
+        >>> membership = np.array([[1, 0], [1, 0], [0, 1], [0, 1]])
+        >>> lira([4.0, 1.0], shadows, membership).tolist()
+        [4.5, -8.0]
+
+    References:
+        Carlini et al., Membership Inference Attacks From First Principles, 2022, algorithm 1.
+    """
+    online, fixed_variance = check_bool("online", online), check_bool("fixed_variance", fixed_variance)
+    target, shadows, membership = signal_arrays(target, shadows, membership, need_in=online)
+    mu_out, s_out = _centre_and_spread(shadows, ~membership, fixed_variance)
+    if not online:
+        return stats.norm.logcdf(target, mu_out, s_out)
+    mu_in, s_in = _centre_and_spread(shadows, membership, fixed_variance)
+    return stats.norm.logpdf(target, mu_in, s_in) - stats.norm.logpdf(target, mu_out, s_out)
+
+
+def _centre_and_spread(shadows: np.ndarray, chosen: np.ndarray, pooled: bool) -> tuple[np.ndarray, np.ndarray]:
+    centre = median_over(shadows, chosen)
+    if pooled:
+        spread = (shadows - centre)[chosen].std()
+    else:
+        spread = shadows.std(axis=0, where=chosen)
+    return centre, spread + FLOOR

@@ -1,0 +1,192 @@
+"""Threshold attacks: loss, entropy and modified entropy, with a threshold that only the shadows have seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from kerasburst.privacy import statistics
+from kerasburst.privacy.intervals import clopper_pearson
+from kerasburst.privacy.metrics import MembershipScores, check_membership, check_scores
+from kerasburst.validation import check_float, fail
+
+
+def loss_scores(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Negative loss, averaged over queries: log p_y.
+
+    Args:
+        logits: `(n, C)`, or `(n, K, C)` for K queries; further axes between are averaged, too.
+        labels: integers from 0 to C - 1, `(n,)`.
+
+    Returns:
+        membership scores, higher for a member, float64 `(n,)`.
+
+    Raises:
+        InputError: as `kerasburst.privacy.statistics.loss`.
+
+    Example:
+        >>> loss_scores([[3.0, 0.0], [0.0, 3.0]], [0, 0]).round(3).tolist()
+        [-0.049, -3.049]
+
+    References:
+        Yeom et al., Privacy Risk in Machine Learning, 2018.
+    """
+    return _negative_mean(statistics.loss(logits, labels))
+
+
+def entropy_scores(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Negative entropy of the prediction, averaged over queries.
+
+    Args:
+        logits: `(n, C)`, or `(n, K, C)` for K queries; further axes between are averaged, too.
+        labels: integers from 0 to C - 1, `(n,)`; not used.
+
+    Returns:
+        membership scores, higher for a member, float64 `(n,)`.
+
+    Raises:
+        InputError: as `kerasburst.privacy.statistics.entropy`.
+
+    Example:
+        >>> entropy_scores([[3.0, 0.0], [0.0, 3.0]], [0, 0]).round(3).tolist()
+        [-0.191, -0.191]
+
+    References:
+        Shokri et al., Membership Inference Attacks Against Machine Learning Models, 2017.
+    """
+    return _negative_mean(statistics.entropy(logits, labels))
+
+
+def modified_entropy_scores(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Negative modified entropy, averaged over queries.
+
+    Args:
+        logits: `(n, C)`, or `(n, K, C)` for K queries; further axes between are averaged, too.
+        labels: integers from 0 to C - 1, `(n,)`.
+
+    Returns:
+        membership scores, higher for a member, float64 `(n,)`.
+
+    Raises:
+        InputError: as `kerasburst.privacy.statistics.modified_entropy`.
+
+    Example:
+        >>> modified_entropy_scores([[3.0, 0.0], [0.0, 3.0]], [0, 0]).round(3).tolist()
+        [-0.005, -5.808]
+
+    References:
+        Song and Mittal, Systematic Evaluation of Privacy Risks of Machine Learning Models, 2021.
+    """
+    return _negative_mean(statistics.modified_entropy(logits, labels))
+
+
+@dataclass(frozen=True)
+class ThresholdResult:
+    """What a threshold chosen elsewhere does on a target.
+
+    Args:
+        threshold: examples with at least this score are called members.
+        true_positives: members called one.
+        members: number of members.
+        false_positives: non-members called a member.
+        non_members: number of non-members.
+
+    Example:
+        >>> result = ThresholdResult(0.5, true_positives=8, members=10, false_positives=1, non_members=10)
+        >>> result.accuracy, round(result.attacker_advantage, 3)
+        (0.85, 0.7)
+        >>> [round(value, 3) for value in result.attacker_advantage_interval()]
+        [0.266, 0.865]
+    """
+
+    threshold: float
+    true_positives: int
+    members: int
+    false_positives: int
+    non_members: int
+
+    @property
+    def accuracy(self) -> float:
+        """Share of examples called right."""
+        right = self.true_positives + self.non_members - self.false_positives
+        return right / (self.members + self.non_members)
+
+    @property
+    def attacker_advantage(self) -> float:
+        """TPR - FPR; below 0 for a threshold that misleads."""
+        return self.true_positives / self.members - self.false_positives / self.non_members
+
+    def accuracy_interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Give the Clopper-Pearson interval of the accuracy, (low, high)."""
+        confidence = check_float("confidence", confidence, above=0.0, below=1.0)
+        total = self.members + self.non_members
+        return clopper_pearson(round(self.accuracy * total), total, confidence)
+
+    def attacker_advantage_interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Give Newcombe's interval of TPR - FPR, built of two Wilson intervals, (low, high)."""
+        confidence = check_float("confidence", confidence, above=0.0, below=1.0)
+        tpr, fpr = self.true_positives / self.members, self.false_positives / self.non_members
+        pairs = ((self.true_positives, self.members), (self.false_positives, self.non_members))
+        of_tpr, of_fpr = (stats.binomtest(k, n).proportion_ci(confidence, method="wilson") for k, n in pairs)
+        low = tpr - fpr - np.hypot(tpr - of_tpr.low, of_fpr.high - fpr)
+        high = tpr - fpr + np.hypot(of_tpr.high - tpr, fpr - of_fpr.low)
+        return float(low), float(high)
+
+
+def choose_threshold(scores: np.ndarray, membership: np.ndarray) -> float:
+    """Threshold with the largest TPR - FPR on shadow models; the highest of equals.
+
+    Args:
+        scores: of points under shadow models, any shape, such as `(N, n)`.
+        membership: which of them are IN, the same shape.
+
+    Returns:
+        one of the scores, or infinity (call nobody a member) where no threshold has an advantage above 0.
+
+    Raises:
+        InputError: for scores that are NaN, or membership that does not fit or has only one of the two.
+
+    Example:
+        >>> choose_threshold([[3.0, 1.0], [2.0, 0.0]], [[1, 0], [1, 0]])
+        2.0
+
+    References:
+        Yeom et al., Privacy Risk in Machine Learning, 2018.
+    """
+    both = MembershipScores.from_labels(np.ravel(scores), _flat(membership, np.shape(scores)))
+    fpr, tpr = both.roc()
+    thresholds = np.unique(np.ravel(scores))[::-1]
+    best = int(np.argmax(tpr - fpr))
+    return float("inf") if best == 0 else float(thresholds[best - 1])
+
+
+def apply_threshold(scores: np.ndarray, membership: np.ndarray, threshold: float) -> ThresholdResult:
+    """Call the target's points members where their score is at least a threshold chosen on shadows.
+
+    Args:
+        scores: of the target, `(n,)`.
+        membership: which points are members of the target, `(n,)`.
+        threshold: of `choose_threshold`.
+
+    Raises:
+        InputError: for bad arguments, or membership with only one of the two.
+
+    Example:
+        >>> apply_threshold([3.0, 1.0, 2.0], [1, 1, 0], 2.5).accuracy
+        0.6666666666666666
+    """
+    if not isinstance(threshold, (int, float)) or threshold != threshold:
+        raise fail("threshold", "a number", threshold)
+    both = MembershipScores.from_labels(scores, membership)
+    called = [int((side >= threshold).sum()) for side in (both.member_scores, both.non_member_scores)]
+    return ThresholdResult(float(threshold), called[0], len(both.member_scores), called[1], len(both.non_member_scores))
+
+
+def _flat(membership: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return check_membership("membership", membership, shape).ravel()
+
+
+def _negative_mean(statistic: np.ndarray) -> np.ndarray:
+    return check_scores("scores", -statistic.reshape(len(statistic), -1).mean(axis=1))

@@ -1,0 +1,203 @@
+"""Audit encodings for membership inference: draw, train, ask, attack, judge."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from kerasburst import files
+from kerasburst.config import TrainConfig
+from kerasburst.data.datasets import DATASETS, load_source
+from kerasburst.data.sources import Source
+from kerasburst.data.splits import make_splits
+from kerasburst.fleet import FleetObserver, run_fleet
+from kerasburst.privacy import controls
+from kerasburst.privacy.attacks import loss_scores
+from kerasburst.privacy.figures import Answered, Scores, compare, encoding_result, score
+from kerasburst.privacy.metrics import MembershipScores
+from kerasburst.privacy.plan import AuditConfig
+from kerasburst.privacy.result import AuditResult, Control
+from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, roles, task
+from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
+from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
+from kerasburst.training.result import versions
+from kerasburst.validation import InputError, user_path
+
+
+def audit(
+    config: AuditConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    jobs: int | None = None,
+    backend: str = "loky",
+    observer: FleetObserver | None = None,
+) -> AuditResult:
+    """Audit one or several encodings into a directory.
+
+    Every model is trained in a process of its own, and saved when it is done: what was killed goes on from the
+    models that are there.
+
+    Args:
+        config: what to audit.
+        out: the audit's directory.
+        resume: go on with an unfinished audit in `out`; begins where there is none.
+        force: replace an audit in `out`.
+        jobs: models trained side by side; None for the number of cores.
+        backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
+        observer: is told the progress.
+
+    Returns:
+        The result, which stands in `out`/audit.json too. Look at `valid` first.
+
+    Raises:
+        InputError: for bad input, or an audit in `out` without `resume` or `force`.
+        FleetFailed: where a model could not be trained.
+    """
+    out = user_path("out", out)
+    going_on = _check_out(out, config, resume, force)
+    source = load_source(config.train.dataset, config.train.data_dir)
+    splits = AuditSplits.load(out / "splits.npz") if going_on and (out / "splits.npz").exists() else None
+    if splits is None:
+        splits = _draw(config, source)
+    elif splits.pool_size != len(source.y):
+        raise InputError(f"dataset must be the data that the audit was begun with, {source.name} has changed")
+    trainings = _trainings(config, source, splits)
+    with files.new_directory("out", out):
+        if force and not going_on:
+            _clear(out)
+        files.write_json(out / "config.json", config.to_json())
+        files.remove_leftovers(out)
+        splits.save(out / "splits.npz")
+        files.write_json(out / "plan.json", {"trainings": {name: t.to_json() for name, t in trainings.items()}})
+    tasks = [task(out, encoding, role) for role in roles(splits) for encoding in trainings]
+    run_fleet(tasks, is_done=is_done, jobs=jobs, backend=backend, observer=observer, log_dir=out / "logs")
+    return judge(out, config, source, splits)
+
+
+def judge(out: Path, config: AuditConfig, source: Source, splits: AuditSplits) -> AuditResult:
+    """Attack the models of an audit that is trained, and write scores.npz and audit.json."""
+    found: list[Control] = [
+        controls.splits_disjoint(splits, source.x),
+        controls.blind_baseline(
+            source.x[splits.audited], source.y[splits.audited], splits.targets[0], config.train.seed
+        ),
+    ]
+    scores: dict[str, Scores] = {}
+    encodings = {}
+    for encoding in config.encodings:
+        answered = Answered.load(out / encoding, splits)
+        scores[encoding], advantages = score(answered, config)
+        encodings[encoding] = encoding_result(answered, scores[encoding], advantages, config)
+        found += _controls(answered, scores[encoding], encoding, config)
+    with files.replacing(out / "scores.npz") as temporary:
+        arrays = {f"{e}/{name}/{k}": rows for e, some in scores.items() for (name, k), rows in some.items()}
+        np.savez_compressed(temporary, membership=splits.targets, audited=splits.audited, **arrays)
+    result = AuditResult(
+        valid=all(control.ok for control in found),
+        protocol=config.protocol,
+        controls=tuple(found),
+        encodings=encodings,
+        comparisons=compare(scores, splits),
+        counts=splits.counts(),
+        overlap=None if config.protocol == "audit" else splits.overlap(0, 0),
+        data={
+            "name": source.name,
+            "note": source.note,
+            "fingerprint": source.fingerprint,
+            "sample_shape": list(source.x.shape[1:]),
+            "num_classes": source.num_classes,
+        },
+        config=config.to_json(),
+        versions=versions(),
+    )
+    files.write_json(out / "audit.json", result.to_json())
+    return result
+
+
+def _controls(answered: Answered, scores: Scores, encoding: str, config: AuditConfig) -> list[Control]:
+    splits, seed = answered.splits, config.train.seed
+    rows = [answered.rows[int(i)] for i in splits.audited]
+    untrained = loss_scores(answered.answers[UNTRAINED].logits, answered.labels[rows])
+    _, member = canaries(splits)
+    planted = answered.answers[PLANTED]
+    # phi of the canaries is stored with their random labels; its last step is all that the loss needs.
+    leak = MembershipScores.from_labels(planted.phi_trace[..., -1].mean(1), member)
+    attack, k = max(scores, key=lambda key: (key[0] in ("lira_online", "svm"), key[0] == "lira_online", key[1]))
+    return [
+        controls.chance("untrained", MembershipScores.from_labels(untrained, splits.targets[0]), encoding),
+        controls.permuted_membership(scores[attack, k][0], splits.targets[0], encoding, seed),
+        controls.planted_leak(leak, encoding),
+        controls.weights_differ(answered.records, encoding),
+    ]
+
+
+def _draw(config: AuditConfig, source: Source) -> AuditSplits:
+    parts = make_splits(source, config.train.seed, config.train.train_limit)
+    return draw_audit_splits(
+        source.x,
+        parts.train,
+        parts.test,
+        seed=config.train.seed,
+        protocol=config.protocol,
+        members=config.members,
+        targets=config.targets,
+        shadows=config.shadows,
+        population=config.population,
+    )
+
+
+def _trainings(config: AuditConfig, source: Source, splits: AuditSplits) -> dict[str, TrainConfig]:
+    """Resolve each encoding's training; without `epochs`, as many updates as `train` would make on all of the pool."""
+    info = DATASETS.get(config.train.dataset)
+    default = DEFAULT_EPOCHS if info is None else info.default_epochs
+    pool = len(source.y) - len(splits.test)
+    if config.train.train_limit is not None:
+        pool = config.train.train_limit
+    members = len(splits.members(0))
+    trainings = config.resolved(source.kind, -(-default * pool // members))
+    for training in trainings.values():
+        check_fits(training, source.num_classes, source.x.shape[1:])
+    return trainings
+
+
+_FILES = ("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json")
+
+
+def _check_out(out: Path, config: AuditConfig, resume: bool, force: bool) -> bool:
+    """Tell whether an audit in `out` is gone on with."""
+    if not out.exists():
+        return False
+    if not out.is_dir():
+        raise InputError(f"out must be a directory, {out} is a file")
+    if not (out / "config.json").exists():
+        if any(not files.is_leftover(path) for path in out.iterdir()):
+            raise InputError(f"out must be new, empty or an audit's directory; {out} holds other files")
+        return False
+    begun = AuditConfig.load(out / "config.json")
+    if force:
+        return False
+    if not resume:
+        state = "a finished" if (out / "audit.json").exists() else "an unfinished"
+        raise InputError(
+            f"out must be a new directory, {out} holds {state} audit: --resume goes on with it, --force replaces it"
+        )
+    if begun != config:
+        differ = [
+            name
+            for name in ("train", "encodings", "protocol", "targets", "shadows", "queries", "members", "population")
+            if getattr(begun, name) != getattr(config, name)
+        ]
+        raise InputError(f"an audit goes on with the config it was begun with, {', '.join(differ)} differs from {out}")
+    return True
+
+
+def _clear(out: Path) -> None:
+    for path in out.iterdir():
+        if path.is_dir() and (path.name == "logs" or (path / "models").is_dir()):
+            shutil.rmtree(path)
+        elif path.name in _FILES or files.is_leftover(path):
+            path.unlink()

@@ -1,0 +1,100 @@
+"""Controls: an audit that could not have found a leak, or would have found one anywhere, must say so."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from kerasburst.privacy.metrics import MembershipScores
+from kerasburst.privacy.result import Control
+from kerasburst.privacy.splits import AuditSplits
+from kerasburst.seeding import derive_seed
+
+CONFIDENCE = 0.999  # of a chance control: an audit has many, and each fails by chance at this rate
+LEAST_LEAK = 0.6  # what the interval of a planted leak must lie above
+_HOLDS = "the 99.9 % interval of the AUC holds 0.5"
+
+
+def chance(name: str, scores: MembershipScores, encoding: str | None = None) -> Control:
+    """Judge scores that nothing but chance should have made."""
+    low, high = scores.auc_interval(CONFIDENCE)
+    return Control(
+        name=name,
+        ok=low <= 0.5 <= high,
+        rule=_HOLDS,
+        encoding=encoding,
+        auc=scores.auc(),
+        interval=(low, high),
+        confidence=CONFIDENCE,
+    )
+
+
+def planted_leak(scores: MembershipScores, encoding: str) -> Control:
+    """Judge scores of mislabelled points: a model that has learnt them gives them away."""
+    low, high = scores.auc_interval()
+    return Control(
+        name="planted_leak",
+        ok=low > LEAST_LEAK,
+        rule=f"the 95 % interval of the AUC lies above {LEAST_LEAK}",
+        encoding=encoding,
+        auc=scores.auc(),
+        interval=(low, high),
+        confidence=0.95,
+    )
+
+
+def permuted_membership(scores: np.ndarray, membership: np.ndarray, encoding: str, seed: int) -> Control:
+    """Judge an attack against membership that was dealt out anew."""
+    dealt = np.random.default_rng(derive_seed(seed, "audit", "permuted", encoding)).permutation(membership)
+    return chance("permuted_membership", MembershipScores.from_labels(scores, dealt), encoding)
+
+
+def blind_baseline(x: np.ndarray, y: np.ndarray, membership: np.ndarray, seed: int) -> Control:
+    """Judge how well membership can be told from the examples themselves, without any model.
+
+    A random forest on pixels and labels, scored out of fold. It tells where members and non-members are not
+    drawn alike, such as a data set's official training and test parts.
+
+    Args:
+        x: raw examples `(n, *features)`.
+        y: labels `(n,)`.
+        membership: `(n,)`.
+        seed: of forest and folds.
+    """
+    features = np.column_stack([x.reshape(len(x), -1), np.eye(int(y.max()) + 1)[y]])
+    forest = RandomForestClassifier(200, min_samples_leaf=3, random_state=seed % 2**32, n_jobs=1)
+    folds = StratifiedKFold(min(5, int(membership.sum())), shuffle=True, random_state=seed % 2**32)
+    scores = cross_val_predict(forest, features, membership, cv=folds, method="predict_proba")[:, 1]
+    return chance("blind_baseline", MembershipScores.from_labels(scores, membership))
+
+
+def weights_differ(records: dict[str, dict], encoding: str) -> Control:
+    """Judge whether all models are different ones."""
+    by_hash: dict[str, list[str]] = {}
+    for role, record in records.items():
+        by_hash.setdefault(record["weights"], []).append(role)
+    same = [" = ".join(roles) for roles in by_hash.values() if len(roles) > 1]
+    return Control(
+        name="weights_differ",
+        ok=not same,
+        rule="no two models have the same weights",
+        encoding=encoding,
+        detail="; ".join(same) or f"{len(records)} different models",
+    )
+
+
+def splits_disjoint(splits: AuditSplits, x: np.ndarray) -> Control:
+    """Judge whether audited points, shadow pool and population share an example, by its values."""
+    owners: dict[bytes, str] = {}
+    shared = 0
+    for part in ("audited", "shadow_pool", "population"):
+        for index in getattr(splits, part):
+            place = f"{part} {index}" if part == "audited" else part
+            shared += owners.setdefault(x[index].tobytes(), place) != place
+    return Control(
+        name="splits_disjoint",
+        ok=shared == 0,
+        rule="audited points, shadow pool and population share no example, whatever its index",
+        detail=f"{shared} shared examples",
+    )

@@ -1,0 +1,274 @@
+"""From the stored answers of an encoding's models to the figures of its audit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kerasburst import files
+from kerasburst.privacy.attacks import apply_threshold, choose_threshold, per_class_auc
+from kerasburst.privacy.averaging import fit_averaging_attack
+from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference, seed_interval
+from kerasburst.privacy.plan import AuditConfig
+from kerasburst.privacy.result import AttackResult, Comparison, EncodingResult
+from kerasburst.privacy.scoring import (
+    ATTACKS,
+    BYPASS_ATTACKS,
+    PAPER_ATTACKS,
+    THRESHOLD_ATTACKS,
+    Answers,
+    Evidence,
+    applicable,
+    threshold_scores,
+)
+from kerasburst.privacy.shadow import roles
+from kerasburst.privacy.splits import AuditSplits
+from kerasburst.privacy.statistics import phi
+
+FPRS = (0.1, 0.01, 0.001)
+PRIORS = (0.5, 0.1, 0.01)
+_BINS = 40
+_SVM = ("svm", "temporal_svm")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answered:
+    """One encoding's models and what they said.
+
+    Args:
+        splits: of the audit.
+        records: of each model, by role.
+        labels: of the points that targets and shadows were asked about.
+        rows: row of each point by its index in the pool.
+        answers: by role.
+        bypass: answers to the exact spike probabilities, K = 1, by role.
+    """
+
+    splits: AuditSplits
+    records: dict[str, dict]
+    labels: np.ndarray
+    rows: dict[int, int]
+    answers: dict[str, Answers]
+    bypass: dict[str, Answers]
+
+    @classmethod
+    def load(cls, folder: Path, splits: AuditSplits) -> Answered:
+        """Read an encoding's part of an audit."""
+        records, answers, bypass = {}, {}, {}
+        labels = rows = None
+        for role in roles(splits):
+            records[role] = files.read_json(folder / "models" / f"{role}.json")
+            with np.load(folder / "signals" / f"{role}.npz", allow_pickle=False) as stored:
+                answers[role] = Answers(stored["logits"], stored["mem"], stored["phi_trace"])
+                fed = stored["bypass_logits"]
+                bypass[role] = Answers(fed, fed, phi(fed, stored["labels"])[..., None])
+                if labels is None:  # the first is a target: its questions are those of all but the controls
+                    labels, rows = stored["labels"], {int(i): row for row, i in enumerate(stored["asked"])}
+        return cls(splits, records, labels, rows, answers, bypass)
+
+    @property
+    def queries(self) -> int:
+        """The largest K; 1 for a deterministic encoder."""
+        return self.answers["target-0"].logits.shape[1]
+
+    def evidence(self, target: int, queries: int | None, seed: int) -> Evidence:
+        """Give what the attacker of a target holds from K queries; None for the bypass."""
+        splits = self.splits
+        of = self.bypass if queries is None else {r: a.first(queries) for r, a in self.answers.items()}
+        audited, reference, population = (
+            np.array([self.rows[int(i)] for i in part], int)
+            for part in (splits.audited, splits.reference, splits.population)
+        )
+        shadows = [of[f"shadow-{j}"] for j in range(len(splits.shadows))]
+        mine = of[f"target-{target}"]
+        return Evidence(
+            labels=self.labels[audited],
+            target=mine.of(audited),
+            reference_labels=self.labels[reference],
+            shadows=tuple(shadow.of(reference) for shadow in shadows),
+            membership=splits.shadows,
+            population_labels=self.labels[population],
+            population_target=mine.of(population) if len(population) else None,
+            population_shadows=tuple(shadow.of(population) for shadow in shadows) if len(population) else (),
+            seed=seed,
+        )
+
+
+Scores = dict[tuple[str, int], np.ndarray]  # of (attack, K): `(targets, n)`
+
+
+def score(answered: Answered, config: AuditConfig) -> tuple[Scores, dict[tuple[str, int], float]]:
+    """Run every attack on every target at every K.
+
+    Returns:
+        scores `(targets, n)` by (attack, K), and the advantage at the shadows' threshold, mean over targets.
+    """
+    paper = config.protocol != "audit"
+    advantages: dict[tuple[str, int], list[float]] = {}
+    found: dict[tuple[str, int], list[np.ndarray]] = {}
+    splits, seed = answered.splits, config.train.seed
+    for target in range(len(splits.targets)):
+        for k in [k for k in config.queries if k <= answered.queries] or [answered.queries]:
+            evidence = answered.evidence(target, k, seed)
+            for name in PAPER_ATTACKS if paper else applicable(ATTACKS, evidence):
+                found.setdefault((name, k), []).append(ATTACKS[name](evidence))
+            for name in () if paper else THRESHOLD_ATTACKS:
+                scores, of_shadows = threshold_scores(name, evidence)
+                limit = choose_threshold(of_shadows, evidence.membership)
+                outcome = apply_threshold(scores, splits.targets[target], limit)
+                found.setdefault((name, k), []).append(scores)
+                advantages.setdefault((name, k), []).append(outcome.attacker_advantage)
+        if not paper:
+            evidence = answered.evidence(target, None, seed)
+            scores, _ = threshold_scores("loss", evidence)
+            found.setdefault(("bypass_loss", 1), []).append(scores)
+            for name in applicable(BYPASS_ATTACKS, evidence):
+                found.setdefault((f"bypass_{name}", 1), []).append(ATTACKS[name](evidence))
+    return (
+        {key: np.stack(values) for key, values in found.items()},
+        {key: float(np.mean(values)) for key, values in advantages.items()},
+    )
+
+
+def encoding_result(answered: Answered, scores: Scores, advantages: dict, config: AuditConfig) -> EncodingResult:
+    """Sum up one encoding."""
+    splits = answered.splits
+    targets = [answered.records[f"target-{t}"] for t in range(len(splits.targets))]
+    shadows = [answered.records[f"shadow-{j}"] for j in range(len(splits.shadows))]
+    labels = answered.evidence(0, 1, 0).labels
+    attacks = []
+    for (name, k), rows in sorted(scores.items(), key=lambda item: (_order(item[0][0]), item[0][1])):
+        more = {"threshold_advantage": advantages.get((name, k))}
+        if name in _SVM:
+            more |= _by_class(rows, labels, splits.targets)
+        attacks.append(_attack_result(name, k, _of_targets(rows, splits), more))
+    trace_phi = np.stack([answered.answers[f"target-{t}"].phi_trace.mean(1) for t in range(len(targets))])
+    audited = [answered.rows[int(i)] for i in splits.audited]
+    steps = [
+        np.mean([s.auc() for s in _of_targets(trace_phi[:, audited, step], splits)])
+        for step in range(trace_phi.shape[-1])
+    ]
+    return EncodingResult(
+        test_accuracy=float(np.mean([r["test_accuracy"] for r in targets])),
+        test_accuracies=tuple(r["test_accuracy"] for r in targets),
+        train_accuracy=float(np.mean([r["train_accuracy"] for r in targets])),
+        test_examples=targets[0]["test_examples"],
+        shadow_test_accuracy=float(np.mean([r["test_accuracy"] for r in shadows])),
+        epochs=targets[0]["epochs"],
+        train_examples=targets[0]["train_examples"],
+        attacks=tuple(attacks),
+        averaging=_averaging(scores, splits),
+        auc_by_step=tuple(float(value) for value in steps),
+        phi=_histograms(answered),
+    )
+
+
+def compare(scores: dict[str, Scores], splits: AuditSplits) -> tuple[Comparison, ...]:
+    """Compare encodings on the same members, at the largest K that each has of each attack."""
+    names = list(scores)
+    found = []
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            for attack, k in scores[a]:
+                # A deterministic encoder has no more than one query, which is all that K of them could tell.
+                other = max((q for name, q in scores[b] if name == attack and q <= k), default=None)
+                if other is None:
+                    continue
+                pairs = zip(
+                    _of_targets(scores[a][attack, k], splits),
+                    _of_targets(scores[b][attack, other], splits),
+                    strict=True,
+                )
+                each = np.array([paired_auc_difference(*pair) for pair in pairs])
+                mean = each.mean(0)
+                found.append(
+                    Comparison(
+                        attack=attack,
+                        queries=k,
+                        a=a,
+                        b=b,
+                        difference=float(mean[0]),
+                        interval=(float(mean[1]), float(mean[2])),
+                        interval_over_targets=_over_targets(each[:, 0]),
+                    )
+                )
+    return tuple(found)
+
+
+def _attack_result(name: str, k: int, targets: list[MembershipScores], more: dict) -> AttackResult:
+    aucs = [scores.auc() for scores in targets]
+    return AttackResult(
+        name=name,
+        queries=k,
+        auc=float(np.mean(aucs)),
+        auc_interval=_mean_ends([scores.auc_interval() for scores in targets]),
+        auc_per_target=tuple(aucs),
+        auc_interval_over_targets=_over_targets(aucs),
+        attacker_advantage=float(np.mean([scores.attacker_advantage() for scores in targets])),
+        attacker_advantage_interval=_mean_ends([scores.attacker_advantage_interval() for scores in targets]),
+        tpr_at_fpr={f"{fpr:g}": _mean([scores.tpr_at_fpr(fpr) for scores in targets]) for fpr in FPRS},
+        tpr_at_fpr_interval={
+            f"{fpr:g}": _mean_ends([scores.tpr_at_fpr_interval(fpr) for scores in targets]) for fpr in FPRS
+        },
+        ppv={f"{prior:g}": _mean([scores.ppv(prior, FPRS[0]) for scores in targets]) for prior in PRIORS},
+        **more,
+    )
+
+
+def _of_targets(rows: np.ndarray, splits: AuditSplits) -> list[MembershipScores]:
+    return [MembershipScores.from_labels(row, mask) for row, mask in zip(rows, splits.targets, strict=True)]
+
+
+def _by_class(rows: np.ndarray, labels: np.ndarray, targets: np.ndarray) -> dict:
+    each = [per_class_auc(row, labels, mask) for row, mask in zip(rows, targets, strict=True)]
+    classes = sorted({c for one in each for c in one.per_class})
+    return {
+        "auc_per_class": {str(c): _mean([one.per_class.get(c) for one in each], skip=True) for c in classes},
+        "auc_macro": _mean([one.macro for one in each]),
+    }
+
+
+def _averaging(scores: Scores, splits: AuditSplits) -> dict[str, dict]:
+    """Fit AUC(K) of target 0 for each attack that was run at several K."""
+    fits = {}
+    for name in dict.fromkeys(name for name, _ in scores):
+        ks = sorted(k for attack, k in scores if attack == name)
+        if len(ks) > 1:
+            rows = [_of_targets(scores[name, k], splits)[0] for k in ks]
+            fits[name] = fit_averaging_attack(ks, rows).to_json()
+    return fits
+
+
+def _histograms(answered: Answered) -> dict[str, tuple[float, ...]]:
+    splits = answered.splits
+    evidence = answered.evidence(0, answered.queries, 0)
+    values = phi(evidence.target.logits, evidence.labels).mean(1)
+    edges = np.histogram_bin_edges(values, _BINS)
+    counts = {
+        side: np.histogram(values[mask], edges)[0]
+        for side, mask in (("members", splits.targets[0]), ("non_members", ~splits.targets[0]))
+    }
+    return {"edges": tuple(map(float, edges)), **{side: tuple(map(float, c)) for side, c in counts.items()}}
+
+
+def _order(name: str) -> int:
+    order = [*THRESHOLD_ATTACKS, *ATTACKS]
+    bypass = name.startswith("bypass_")
+    return order.index(name.removeprefix("bypass_")) + (len(order) if bypass else 0)
+
+
+def _mean(values: Sequence[float | None], skip: bool = False) -> float | None:
+    if skip:
+        values = [value for value in values if value is not None]
+    return None if not values or None in values else float(np.mean(values))
+
+
+def _mean_ends(intervals: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+    return None if None in intervals else tuple(float(end) for end in np.mean(intervals, axis=0))
+
+
+def _over_targets(values: Sequence[float]) -> tuple[float, float] | None:
+    return seed_interval(np.asarray(values))[1:] if len(values) >= 3 else None

@@ -1,0 +1,293 @@
+"""`MembershipScores`: scores in, metrics of the attack with their intervals out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from kerasburst.privacy.auc import auc_value, bootstrap_aucs, delong_covariance
+from kerasburst.privacy.intervals import clopper_pearson, separation_bound
+from kerasburst.validation import check_choice, check_float, check_int, fail
+
+METHODS = ("delong", "bootstrap")
+RESOLVABLE = 10  # false positives that a TPR at a FPR must rest on at least
+
+
+@dataclass(frozen=True, eq=False)
+class MembershipScores:
+    """Scores of an attack on one target, higher for a member.
+
+    An AUC below 0.5 is reported as it is. An example is called a member where its score is at least a threshold.
+
+    Args:
+        member_scores: `(m,)`, at least one; NaN is refused, an infinite score is one.
+        non_member_scores: `(n,)`, at least one.
+
+    Raises:
+        InputError: for scores that are empty, not 1-D or NaN.
+
+    Example:
+        >>> scores = MembershipScores([3.0, 2.0, 1.0], [2.0, 0.0])
+        >>> scores.auc(), scores.attacker_advantage(), scores.tpr_at_fpr(0.1)
+        (0.75, 0.5, None)
+        >>> [point.round(2).tolist() for point in scores.roc()]
+        [[0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.33, 0.67, 1.0, 1.0]]
+
+    References:
+        DeLong et al. 1988 for the AUC's interval; Carlini et al. 2022 for the TPR at a low FPR.
+    """
+
+    member_scores: np.ndarray
+    non_member_scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Check and close the arrays."""
+        for name in ("member_scores", "non_member_scores"):
+            array = check_scores(name, getattr(self, name)).copy()
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def from_labels(cls, scores: np.ndarray, membership: np.ndarray) -> MembershipScores:
+        """Split scores `(n,)` by membership `(n,)`, bool or 0 and 1.
+
+        Raises:
+            InputError: for membership that does not fit, or has only one of the two.
+        """
+        scores = check_scores("scores", scores)
+        membership = check_membership("membership", membership, scores.shape)
+        if membership.all() or not membership.any():
+            raise fail("membership", "with members and non-members", f"{membership.sum()} members of {len(scores)}")
+        return cls(scores[membership], scores[~membership])
+
+    def auc(self) -> float:
+        """Give P(member's score > non-member's), ties for half."""
+        return auc_value(self.member_scores, self.non_member_scores)
+
+    def auc_interval(
+        self, confidence: float = 0.95, method: str = "delong", num_samples: int = 2000, seed: int = 0
+    ) -> tuple[float, float]:
+        """Give an interval of the AUC over examples, (low, high).
+
+        "delong": DeLong's variance, on the logit scale: log(A / (1 - A)) +- z s / (A (1 - A)). In simulations of
+        95% intervals (100 members, 100 non-members, Gaussian scores) it covers an AUC of 0.97 in 95% of cases
+        where A +- z s covers it in 91%, and is no wider at 0.5. "bootstrap": percentiles of stratified resamples.
+        Where the sample shows no spread (AUC 0 or 1, all scores equal), either gives the AUC seen +-
+        `separation_bound`, cut to [0, 1].
+
+        Args:
+            confidence: between 0 and 1.
+            method: "delong" or "bootstrap".
+            num_samples: resamples of the bootstrap.
+            seed: of the bootstrap.
+
+        Raises:
+            InputError: for bad arguments, or fewer than two members or non-members.
+        """
+        tail = _tail(confidence)
+        check_choice("method", method, METHODS)
+        num_samples, seed = check_int("num_samples", num_samples, low=1), check_int("seed", seed, low=0)
+        self._check_two()
+        sides = self.member_scores[None], self.non_member_scores[None]
+        auc = self.auc()
+        if method == "bootstrap":
+            low, high = np.quantile(bootstrap_aucs(*sides, num_samples, seed)[:, 0], [tail, 1 - tail])
+        else:
+            spread = np.sqrt(delong_covariance(*sides)[0, 0])
+            low, high = (auc, auc) if auc in (0.0, 1.0) else _logit_interval(auc, spread, tail)
+        if high - low < 1e-12:
+            return self._no_spread(auc, confidence)
+        return float(low), float(high)
+
+    def roc(self) -> tuple[np.ndarray, np.ndarray]:
+        """Give the step points (fpr, tpr), from (0, 0) to (1, 1), one for each distinct score as threshold."""
+        thresholds = np.unique(np.concatenate([self.member_scores, self.non_member_scores]))[::-1]
+        rates = [_share_at_least(s, thresholds) for s in (self.non_member_scores, self.member_scores)]
+        return tuple(np.concatenate([[0.0], rate]) for rate in rates)
+
+    def attacker_advantage(self) -> float:
+        """Give max(TPR - FPR) over thresholds: an optimist's figure, its threshold was chosen on these scores."""
+        fpr, tpr = self.roc()
+        return float((tpr - fpr).max())
+
+    def attacker_advantage_interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Give an interval of the best threshold's advantage that holds whatever was chosen, (low, high).
+
+        Massart's bound on both empirical distributions at once: conservative, and free of the upward bias of a
+        maximum, that a bootstrap would repeat.
+        """
+        tail = _tail(confidence)
+        width = sum(np.sqrt(np.log(2 / tail) / (2 * len(s))) for s in (self.member_scores, self.non_member_scores))
+        advantage = self.attacker_advantage()
+        return float(max(0.0, advantage - width)), float(min(1.0, advantage + width))
+
+    def tpr_at_fpr(self, fpr: float) -> float | None:
+        """Give the largest TPR of a threshold with FPR of at most `fpr`; no interpolation.
+
+        None, "not resolvable", where there are fewer than 10 / fpr non-members.
+        """
+        allowed = self._allowed(fpr)
+        if allowed is None:
+            return None
+        return float((self.member_scores > np.sort(self.non_member_scores)[-allowed - 1]).mean())
+
+    def tpr_at_fpr_interval(
+        self, fpr: float, confidence: float = 0.95, num_samples: int = 2000, seed: int = 0
+    ) -> tuple[float, float] | None:
+        """Give an interval of the TPR at `fpr` over examples, (low, high); None where it is not resolvable.
+
+        Percentiles of the stratified bootstrap, which moves the threshold as well, widened to hold the
+        Clopper-Pearson interval of the TPR at the threshold found, which does not vanish at a TPR of 0 or 1.
+        """
+        tail = _tail(confidence)
+        num_samples, seed = check_int("num_samples", num_samples, low=1), check_int("seed", seed, low=0)
+        allowed = self._allowed(fpr)
+        if allowed is None:
+            return None
+        m, n = len(self.member_scores), len(self.non_member_scores)
+        rng = np.random.default_rng(seed)
+        # An order statistic of a resample is an order statistic of uniforms, looked up in the sorted scores.
+        place = np.minimum(rng.beta(n - allowed, allowed + 1, num_samples) * n, n - 1).astype(int)
+        limits = np.sort(self.non_member_scores)[place]
+        above = (m - np.searchsorted(np.sort(self.member_scores), limits, side="right")) / m
+        low, high = np.quantile(rng.binomial(m, above) / m, [tail, 1 - tail])
+        exact_low, exact_high = clopper_pearson(round(self.tpr_at_fpr(fpr) * m), m, confidence)
+        return float(min(low, exact_low)), float(max(high, exact_high))
+
+    def ppv(self, prior: float, fpr: float) -> float | None:
+        """Give the share of true members among those called one at `fpr`, at a stated share of members.
+
+        PPV = prior TPR / (prior TPR + (1 - prior) fpr), with the TPR at `fpr`; None where that is not resolvable.
+        The FPR is the nominal one, not the smaller one that this sample happens to show.
+        """
+        prior = check_float("prior", prior, above=0.0, below=1.0)
+        tpr = self.tpr_at_fpr(fpr)
+        return None if tpr is None else prior * tpr / (prior * tpr + (1 - prior) * fpr)
+
+    def _allowed(self, fpr: float) -> int | None:
+        """Give the number of false positives within `fpr`; None where too few non-members resolve it."""
+        fpr = check_float("fpr", fpr, above=0.0, below=1.0)
+        n = len(self.non_member_scores)
+        if n < RESOLVABLE / fpr:
+            return None
+        return int((np.arange(n + 1) / n <= fpr).sum()) - 1
+
+    def _check_two(self) -> None:
+        for name in ("member_scores", "non_member_scores"):
+            if len(getattr(self, name)) < 2:
+                raise fail(name, "at least 2 for an interval", len(getattr(self, name)))
+
+    def _no_spread(self, centre: float, confidence: float) -> tuple[float, float]:
+        width = separation_bound(len(self.member_scores), len(self.non_member_scores), confidence)
+        return max(0.0, centre - width), min(1.0, centre + width)
+
+
+def paired_auc_difference(
+    a: MembershipScores, b: MembershipScores, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """AUC(a) - AUC(b) of two attacks on the same examples, with DeLong's interval of the correlated pair.
+
+        d +- z sqrt(S_aa + S_bb - 2 S_ab)
+
+    Where the sample shows no spread, the difference seen +- `separation_bound`. The interval is cut to [-1, 1].
+
+    Args:
+        a: scores of members and non-members.
+        b: scores of the same members and non-members, in the same order.
+        confidence: between 0 and 1.
+
+    Returns:
+        (difference, low, high).
+
+    Raises:
+        InputError: where the numbers of examples differ, or there are fewer than two of a side.
+
+    Example:
+        >>> a = MembershipScores([3.0, 2.0, 1.5], [1.0, 0.0, 1.6])
+        >>> b = MembershipScores([3.0, 0.5, 1.5], [1.0, 0.0, 1.6])
+        >>> [round(value, 3) for value in paired_auc_difference(a, b)]
+        [0.222, -0.265, 0.709]
+
+    References:
+        DeLong et al., Comparing the Areas under Two or More Correlated ROC Curves, 1988.
+    """
+    tail = _tail(confidence)
+    for name in ("member_scores", "non_member_scores"):
+        if getattr(a, name).shape != getattr(b, name).shape:
+            raise fail(f"b.{name}", f"as many as a's, {len(getattr(a, name))}", len(getattr(b, name)))
+    a._check_two()
+    difference = a.auc() - b.auc()
+    covariance = delong_covariance(
+        np.stack([a.member_scores, b.member_scores]), np.stack([a.non_member_scores, b.non_member_scores])
+    )
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    width = -special.ndtri(tail) * np.sqrt(max(variance, 0.0))
+    if width < 1e-12:
+        width = separation_bound(len(a.member_scores), len(a.non_member_scores), confidence)
+    return difference, float(max(-1.0, difference - width)), float(min(1.0, difference + width))
+
+
+def seed_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean over seeds with Student's t-interval.
+
+        mean +- t_{S-1} s / sqrt(S),  s with ddof 1
+
+    Args:
+        values: one figure for each seed, `(S,)`, at least 2, finite.
+        confidence: between 0 and 1.
+
+    Returns:
+        (mean, low, high).
+
+    Raises:
+        InputError: for fewer than two values, or values that are not finite.
+
+    Example:
+        >>> [round(value, 3) for value in seed_interval([0.5, 0.6, 0.7])]
+        [0.6, 0.352, 0.848]
+    """
+    tail = _tail(confidence)
+    values = check_scores("values", values)
+    if len(values) < 2 or not np.isfinite(values).all():
+        raise fail("values", "at least 2 finite numbers", values.tolist())
+    width = -special.stdtrit(len(values) - 1, tail) * values.std(ddof=1) / np.sqrt(len(values))
+    mean = float(values.mean())
+    return mean, float(mean - width), float(mean + width)
+
+
+def check_scores(argument: str, scores: np.ndarray) -> np.ndarray:
+    """Give scores as float64 `(n,)`, n of at least 1, none NaN."""
+    try:
+        array = np.asarray(scores, np.float64)
+    except (TypeError, ValueError):
+        raise fail(argument, "an array of numbers", type(scores).__name__) from None
+    if array.ndim != 1 or array.size == 0:
+        raise fail(argument, "1-D and not empty", f"shape {array.shape}")
+    if np.isnan(array).any():
+        raise fail(argument, "without NaN", f"{int(np.isnan(array).sum())} of {array.size} NaN")
+    return array
+
+
+def check_membership(argument: str, membership: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Give membership as bool of `shape`; True, False, 1 and 0 are taken."""
+    array = np.asarray(membership)
+    if array.shape != shape:
+        raise fail(argument, f"of shape {shape}", f"shape {array.shape}")
+    if array.dtype != bool and not (np.issubdtype(array.dtype, np.number) and np.isin(array, (0, 1)).all()):
+        raise fail(argument, "True or False, or 1 or 0", f"{array.dtype} values")
+    return array.astype(bool)
+
+
+def _logit_interval(auc: float, spread: float, tail: float) -> tuple[float, float]:
+    centre, width = special.logit(auc), -special.ndtri(tail) * spread / (auc * (1 - auc))
+    return special.expit(centre - width), special.expit(centre + width)
+
+
+def _share_at_least(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    return (len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")) / len(scores)
+
+
+def _tail(confidence: float) -> float:
+    return (1.0 - check_float("confidence", confidence, above=0.0, below=1.0)) / 2.0

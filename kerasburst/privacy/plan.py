@@ -1,0 +1,134 @@
+"""`AuditConfig`: all that an audit is, before anything has been drawn or trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from kerasburst import config as configs
+from kerasburst import files
+from kerasburst.config import TrainConfig
+from kerasburst.privacy.splits import PROTOCOLS
+from kerasburst.validation import LARGEST, InputError, check_choice, check_int, fail, suggestion
+from kerasburst.version import __version__
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuditConfig:
+    """All that `kerasburst attack` needs to audit again.
+
+    Args:
+        train: how targets and shadows are trained; its encoding is not used, its encoder parameters go to
+            the encodings that have them, its epochs stand for as many updates as the data set's default.
+        encodings: names of encoders, compared on the same splits and seeds.
+        protocol: "audit", "paper" or "paper-overlapping".
+        targets: target models of each encoding, at least 1.
+        shadows: N, shadow models of each encoding, even, at least 2.
+        queries: K, numbers of encodings of each example that the attacker sees; each at least 1.
+        members: training set size; None for a share of the pool, at most 1,000.
+        population: points that no model trains on; None for a share of the pool.
+
+    Raises:
+        InputError: for a value outside its range.
+
+    Example:
+        >>> AuditConfig(train=TrainConfig(dataset="digits"), encodings=("rate", "poisson_burst")).queries
+        (1, 4, 16)
+    """
+
+    train: TrainConfig
+    encodings: tuple[str, ...] = tuple(configs.ENCODERS)
+    protocol: str = "audit"
+    targets: int = 1
+    shadows: int = 8
+    queries: tuple[int, ...] = (1, 4, 16)
+    members: int | None = None
+    population: int | None = None
+
+    def __post_init__(self):
+        """Check every value that needs no data."""
+        if not isinstance(self.train, TrainConfig):
+            raise fail("train", "a TrainConfig", self.train)
+        if self.train.validation_split:
+            raise fail("validation_split", "0 in an audit", self.train.validation_split)
+        encodings = tuple(check_choice("encoding", name, configs.ENCODERS) for name in self.encodings)
+        if not encodings or len(set(encodings)) < len(encodings):
+            raise fail("encoding", "one or more names, each once", encodings)
+        queries = tuple(sorted({check_int("queries", k, low=1, high=LARGEST) for k in self.queries}))
+        if not queries:
+            raise fail("queries", "one or more numbers", self.queries)
+        check_choice("protocol", self.protocol, PROTOCOLS)
+        check_int("targets", self.targets, low=1, high=LARGEST)
+        check_int("shadows", self.shadows, low=2, high=LARGEST)
+        if self.shadows % 2:
+            raise fail("shadows", "even, so that each point is in half of them", self.shadows)
+        for name in ("members", "population"):
+            if getattr(self, name) is not None:
+                check_int(name, getattr(self, name), low=2, high=LARGEST)
+        object.__setattr__(self, "encodings", encodings)
+        object.__setattr__(self, "queries", queries)
+
+    def resolved(self, kind: str, epochs: int) -> dict[str, TrainConfig]:
+        """Give each encoding's training, every default filled in.
+
+        Args:
+            kind: the data set's kind, "image" or "tabular".
+            epochs: for a `train` that names none.
+
+        Raises:
+            InputError: for a parameter that no encoder, or not the neuron or network, has.
+        """
+        owned = {name: configs.parameters("encoder", configs.ENCODERS[name]) for name in self.encodings}
+        known = {parameter for parameters in owned.values() for parameter in parameters}
+        for name in self.train.encoder:
+            if name not in known:
+                raise InputError(
+                    f"encoder.{name} is unknown: {', '.join(self.encodings)} have {', '.join(sorted(known))}"
+                    + suggestion(name, known)
+                )
+        return {
+            encoding: dataclasses.replace(
+                self.train,
+                encoding=encoding,
+                encoder={name: value for name, value in self.train.encoder.items() if name in owned[encoding]},
+            ).resolved(kind, epochs)
+            for encoding in self.encodings
+        }
+
+    def to_json(self) -> dict:
+        """Give the config as JSON values."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            "format": FORMAT,
+            "kerasburst": __version__,
+            **fields,
+            "train": self.train.to_json(),
+            "encodings": list(self.encodings),
+            "queries": list(self.queries),
+        }
+
+    @classmethod
+    def load(cls, path: str | Path) -> AuditConfig:
+        """Read what `to_json` gave from a file.
+
+        Raises:
+            InputError: where the file is damaged or of another format.
+        """
+        value = files.read_json(path)
+        names = {field.name for field in dataclasses.fields(cls)}
+        if (
+            not isinstance(value, Mapping)
+            or value.get("format") != FORMAT
+            or set(value) - names
+            != {
+                "format",
+                "kerasburst",
+            }
+        ):
+            raise InputError(f"{path} must be an audit's config of format {FORMAT}, it is not")
+        fields = {name: value[name] for name in names if name in value}
+        fields["train"] = TrainConfig.from_json(fields.get("train"), f"{path}: train")
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})

@@ -1,0 +1,165 @@
+"""What an audit found, as frozen dataclasses that become audit.json."""
+
+from __future__ import annotations
+
+import dataclasses
+
+Interval = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttackResult:
+    """One attack on one encoding's targets, at one K.
+
+    Args:
+        name: of the attack; "bypass_..." feeds the encoder's exact probabilities to the network.
+        queries: K, encodings of each example that the attacker saw.
+        auc: mean over the targets; below 0.5 it is reported as it is.
+        auc_interval: 95 %, over examples: DeLong's for one target; for several the mean of their ends, which
+            takes the targets' errors as fully dependent.
+        auc_per_target: one for each target.
+        auc_interval_over_targets: 95 %, Student's t, for at least 3 targets; else None.
+        attacker_advantage: max(TPR - FPR), mean over targets: its threshold is chosen on the scores themselves.
+        attacker_advantage_interval: 95 %, conservative.
+        tpr_at_fpr: TPR by FPR ("0.1", "0.01", "0.001"), mean over targets; None where not resolvable.
+        tpr_at_fpr_interval: 95 %, over examples; None alike.
+        ppv: share of members among those called one at a FPR of 0.1, by prior ("0.5", "0.1", "0.01").
+        threshold_advantage: TPR - FPR at the threshold that shadows alone chose; None for attacks without.
+        auc_per_class: of the SVMs, mean over targets; None for other attacks.
+        auc_macro: mean of those.
+    """
+
+    name: str
+    queries: int
+    auc: float
+    auc_interval: Interval
+    auc_per_target: tuple[float, ...]
+    auc_interval_over_targets: Interval | None
+    attacker_advantage: float
+    attacker_advantage_interval: Interval
+    tpr_at_fpr: dict[str, float | None]
+    tpr_at_fpr_interval: dict[str, Interval | None]
+    ppv: dict[str, float | None]
+    threshold_advantage: float | None = None
+    auc_per_class: dict[str, float | None] | None = None
+    auc_macro: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncodingResult:
+    """One encoding's targets: how good they are, and how much they give away.
+
+    Args:
+        test_accuracy: mean over targets, each a mean over encodings of the test examples.
+        test_accuracies: one for each target.
+        train_accuracy: mean over targets, on their members.
+        test_examples: number of test examples.
+        shadow_test_accuracy: mean over shadows.
+        epochs: of training.
+        train_examples: members of a target.
+        attacks: every attack at every K.
+        averaging: AUC(K) fitted, by attack.
+        auc_by_step: AUC of phi at each time step, at the largest K, mean over targets.
+        phi: phi of target 0 at the largest K, `{"members": [...], "non_members": [...]}`, histogram counts over
+            `edges`.
+    """
+
+    test_accuracy: float
+    test_accuracies: tuple[float, ...]
+    train_accuracy: float
+    test_examples: int
+    shadow_test_accuracy: float
+    epochs: int
+    train_examples: int
+    attacks: tuple[AttackResult, ...]
+    averaging: dict[str, dict]
+    auc_by_step: tuple[float, ...]
+    phi: dict[str, tuple[float, ...]]
+
+    def attack(self, name: str, queries: int) -> AttackResult:
+        """Give the figures of one attack at one K."""
+        return next(a for a in self.attacks if (a.name, a.queries) == (name, queries))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Control:
+    """What must come out if the audit is to be believed.
+
+    Args:
+        name: "untrained", "permuted_membership", "planted_leak", "blind_baseline", "weights_differ",
+            "splits_disjoint".
+        ok: whether it did.
+        rule: what must come out.
+        encoding: None for a control of the data alone.
+        auc: None for controls without one.
+        interval: of the AUC; None alike.
+        confidence: of the interval.
+        detail: what came out where there is no AUC.
+    """
+
+    name: str
+    ok: bool
+    rule: str
+    encoding: str | None = None
+    auc: float | None = None
+    interval: Interval | None = None
+    confidence: float | None = None
+    detail: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """AUC(a) - AUC(b) of one attack on two encodings with the same members, mean over targets.
+
+    Args:
+        attack: name of the attack.
+        queries: K of `a`; a deterministic encoder has 1.
+        a: an encoding.
+        b: another.
+        difference: AUC(a) - AUC(b).
+        interval: 95 %, over examples, paired; mean of the ends over targets.
+        interval_over_targets: 95 %, Student's t, for at least 3 targets; else None.
+    """
+
+    attack: str
+    queries: int
+    a: str
+    b: str
+    difference: float
+    interval: Interval
+    interval_over_targets: Interval | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuditResult:
+    """The audit: audit.json holds these fields.
+
+    Args:
+        valid: whether every control came out as it must.
+        protocol: "audit", "paper" or "paper-overlapping".
+        controls: each control.
+        encodings: by name.
+        comparisons: between encodings.
+        counts: sizes of the parts.
+        overlap: examples that target 0 and shadow 0 both train on, by the paper's protocols; None otherwise.
+        data: name, note, fingerprint and shape of the data.
+        config: the audit's config.
+        versions: of what the figures depend on.
+        format: of this file.
+    """
+
+    valid: bool
+    protocol: str
+    controls: tuple[Control, ...]
+    encodings: dict[str, EncodingResult]
+    comparisons: tuple[Comparison, ...]
+    counts: dict[str, int]
+    overlap: int | None
+    data: dict
+    config: dict
+    versions: dict[str, str]
+    format: int = 1
+
+    def to_json(self) -> dict:
+        """Give the result as JSON values."""
+        return dataclasses.asdict(self)

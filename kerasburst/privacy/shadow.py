@@ -1,0 +1,220 @@
+"""One model of an audit: train it, and write down what it says of the points that are asked about.
+
+    plan.json, splits.npz                      what the audit is; written first
+    ENCODING/models/ROLE.keras, ROLE.json      the network on spikes, and its record
+    ENCODING/signals/ROLE.npz                  what it said; written last
+
+Roles: target-0.., shadow-0.., and the controls' untrained and planted. A role's seed and data do not depend on the
+encoding, so that encodings are compared on the same splits, initial weights and orders.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kerasburst import files
+from kerasburst.config import TrainConfig
+from kerasburst.data.dataset import Dataset
+from kerasburst.data.datasets import load_source
+from kerasburst.data.sources import Source
+from kerasburst.data.splits import Splits
+from kerasburst.fleet import Task
+from kerasburst.models.loading import load_model
+from kerasburst.privacy.plan import AuditConfig
+from kerasburst.privacy.signals import cached, collect_signals, fed_probabilities, key_text, stored_key, weights_hash
+from kerasburst.privacy.splits import AuditSplits
+from kerasburst.privacy.statistics import phi
+from kerasburst.seeding import derive_seed
+from kerasburst.training.evaluation import evaluate_network
+from kerasburst.training.fit import build, run_epochs
+from kerasburst.validation import InputError
+
+UNTRAINED, PLANTED = "untrained", "planted"
+_CANARIES = 64  # half of them members
+_CANARY_EPOCHS = 300
+_TEST_EXAMPLES, _TEST_QUERIES = 2000, 4
+
+
+def roles(splits: AuditSplits) -> list[str]:
+    """Name the models of one encoding, targets first."""
+    targets = [f"target-{t}" for t in range(len(splits.targets))]
+    return targets + [f"shadow-{j}" for j in range(len(splits.shadows))] + [UNTRAINED, PLANTED]
+
+
+def task(folder: Path, encoding: str, role: str) -> Task:
+    """Give the fleet's task for one model."""
+    arguments = {"folder": str(folder), "encoding": encoding, "role": role}
+    return Task(f"{encoding}/{role}", "kerasburst.privacy.shadow:train_and_ask", arguments)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one model learns, and about which points it is asked.
+
+    Args:
+        train: indices of its training set, int64.
+        y: labels of the whole pool, int64; the canaries' are random.
+        asked: indices of the points it is asked about, int64.
+    """
+
+    train: np.ndarray
+    y: np.ndarray
+    asked: np.ndarray
+
+
+def lesson(role: str, splits: AuditSplits, y: np.ndarray, num_classes: int, seed: int) -> Lesson:
+    """Give a role's training set, labels and questions."""
+    asked = np.concatenate([splits.audited, np.setdiff1d(splits.reference, splits.audited), splits.population])
+    kind, _, number = role.partition("-")
+    if kind == "target":
+        return Lesson(splits.members(int(number)), y, asked)
+    if kind == "shadow":
+        return Lesson(splits.shadow_train(int(number)), y, asked)
+    if role == UNTRAINED:
+        return Lesson(splits.members(0), y, splits.audited)
+    chosen, member = canaries(splits)
+    y = y.copy()  # labels that no rule predicts: only who has seen one can know it
+    y[chosen] = np.random.default_rng(derive_seed(seed, "audit", "canaries")).integers(0, num_classes, len(chosen))
+    return Lesson(chosen[member], y, chosen)
+
+
+def canaries(splits: AuditSplits) -> tuple[np.ndarray, np.ndarray]:
+    """Give the mislabelled points of the planted leak, and which of them its model trains on."""
+    chosen = splits.audited[: min(_CANARIES, len(splits.audited))]
+    return chosen, np.arange(len(chosen)) % 2 == 0
+
+
+def role_config(config: TrainConfig, role: str) -> TrainConfig:
+    """Give a role's training: the encoding's, with the role's seed."""
+    config = dataclasses.replace(config, seed=derive_seed(config.seed, "audit", "model", role))
+    if role == PLANTED:
+        return dataclasses.replace(config, epochs=max(config.epochs, _CANARY_EPOCHS), batch_size=_CANARIES // 2)
+    return config
+
+
+def signals_key(config: AuditConfig, encoder: TrainConfig, role: str, record: dict) -> dict:
+    """Give all that a role's signals depend on."""
+    return {
+        "role": role,
+        "weights": record["weights"],
+        "asked": record["asked"],
+        "data": record["data"],
+        "encoding": encoder.encoding,
+        "encoder": dict(encoder.encoder),
+        "num_steps": encoder.num_steps,
+        "queries": max(config.queries),
+        "seed": config.train.seed,
+    }
+
+
+def load_plan(folder: str | Path) -> tuple[AuditConfig, dict[str, TrainConfig]]:
+    """Read an audit's config, and each encoding's training, which it holds resolved."""
+    folder = Path(folder)
+    plan = files.read_json(folder / "plan.json")
+    trainings = {name: TrainConfig.from_json(value, name) for name, value in plan["trainings"].items()}
+    return AuditConfig.load(folder / "config.json"), trainings
+
+
+def is_done(task: Task) -> bool:
+    """Tell whether a task's model and signals are there."""
+    folder, encoding, role = (task.arguments[name] for name in ("folder", "encoding", "role"))
+    model, record, signals = _paths(Path(folder), encoding, role)
+    if not (model.exists() and record.exists()):
+        return False
+    config, trainings = load_plan(folder)
+    try:
+        key = signals_key(config, trainings[encoding], role, files.read_json(record))
+    except (InputError, KeyError, TypeError):
+        return False
+    return stored_key(signals) == key_text(key)
+
+
+def train_and_ask(folder: str, encoding: str, role: str) -> None:
+    """Train one model of an audit, unless it is there, and ask it.
+
+    Args:
+        folder: the audit's directory.
+        encoding: the encoder's name.
+        role: "target-0", "shadow-3", "untrained" or "planted".
+    """
+    config, trainings = load_plan(folder)
+    splits = AuditSplits.load(Path(folder) / "splits.npz")
+    training = trainings[encoding]
+    source = load_source(training.dataset, training.data_dir)
+    what = lesson(role, splits, source.y, source.num_classes, config.train.seed)
+    mine = role_config(training, role)
+    model_path, record_path, signals_path = _paths(Path(folder), encoding, role)
+    for path in (model_path, signals_path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    data = _data(source, what, splits)
+    network, encoder = build(mine, data)
+    if model_path.exists() and record_path.exists():
+        network = load_model(model_path)
+        record = files.read_json(record_path)
+    else:
+        record = _train(network, encoder, mine, data, role, what)
+        with files.replacing(model_path) as temporary:
+            network.save(temporary)
+        files.write_json(record_path, record)
+    x = data.scaling.apply(source.x[what.asked])
+    cached(
+        signals_path,
+        signals_key(config, training, role, record),
+        lambda: _ask(network, encoder, x, what, max(config.queries), derive_seed(mine.seed, "queries")),
+    )
+
+
+def _train(network, encoder, config: TrainConfig, data: Dataset, role: str, what: Lesson) -> dict:
+    begun = time.perf_counter()
+    if role != UNTRAINED:
+        run_epochs(network, encoder, config, data)
+    seconds = time.perf_counter() - begun
+    seed = derive_seed(config.seed, "test")
+    fitted, tested = (
+        evaluate_network(network, encoder, x[:_TEST_EXAMPLES], y[:_TEST_EXAMPLES], queries=_TEST_QUERIES, seed=seed)
+        for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test))
+    )
+    return {
+        "role": role,
+        "weights": weights_hash(network),
+        "data": data.fingerprint,
+        "asked": [int(i) for i in what.asked],
+        "train_examples": len(data.x_train),
+        "epochs": 0 if role == UNTRAINED else config.epochs,
+        "seed": config.seed,
+        "train_accuracy": fitted.accuracy,
+        "test_accuracy": tested.accuracy,
+        "test_accuracy_interval": tested.accuracy_interval,
+        "test_examples": tested.examples,
+        "test_queries": tested.queries,
+        "firing_rates": tested.firing_rates,
+        "train_seconds": seconds,
+    }
+
+
+def _ask(network, encoder, x, what: Lesson, queries: int, seed: int) -> dict[str, np.ndarray]:
+    signals = collect_signals(network, x, encoder=encoder, queries=queries, seed=seed)
+    labels = what.y[what.asked]
+    return {
+        "asked": what.asked,
+        "labels": labels,
+        "logits": signals.logits,
+        "mem": signals.trace[:, :, -1],  # the final membrane, which is the logits only for the readout "last"
+        "phi_trace": phi(signals.trace, labels).astype(np.float32),
+        "bypass_logits": fed_probabilities(network, encoder, x).logits,
+    }
+
+
+def _data(source: Source, what: Lesson, splits: AuditSplits) -> Dataset:
+    relabelled = dataclasses.replace(source, y=what.y)
+    return Dataset.from_source(relabelled, Splits(what.train, [], splits.test, pool_size=splits.pool_size))
+
+
+def _paths(folder: Path, encoding: str, role: str) -> tuple[Path, Path, Path]:
+    models = folder / encoding / "models"
+    return models / f"{role}.keras", models / f"{role}.json", folder / encoding / "signals" / f"{role}.npz"

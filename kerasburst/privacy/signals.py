@@ -1,0 +1,214 @@
+"""From models and examples to arrays: the only file of the audit that knows Keras.
+
+A stochastic encoder is asked K times: each query has encodings of its own. Members and non-members go through the
+model in one seeded, shuffled order, so that nothing but the model can tell them apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasburst import files
+from kerasburst.data.pipeline import make_dataset
+from kerasburst.encoders.base import Encoder
+from kerasburst.models.base import SpikingNetwork
+from kerasburst.seeding import derive_seed
+from kerasburst.validation import InputError, check_choice, check_int, fail
+
+OUTPUTS = ("logits", "probabilities")
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What a model says of n examples, asked K times each.
+
+    Args:
+        logits: float32 `(n, K, C)`.
+        trace: the output neurons' membrane, float32 `(n, K, T, C)`; None for a model without one.
+    """
+
+    logits: np.ndarray
+    trace: np.ndarray | None = None
+
+    @property
+    def queries(self) -> int:
+        """K, queries of each example."""
+        return self.logits.shape[1]
+
+
+def collect_signals(
+    model: keras.Model,
+    x: np.ndarray,
+    *,
+    encoder: Encoder | None = None,
+    queries: int = 1,
+    seed: int = 0,
+    batch_size: int = 128,
+    outputs: str = "logits",
+) -> Signals:
+    """Ask a classifier about examples.
+
+    Args:
+        model: any Keras classifier. It gives logits `(batch, C)`, or a membrane trace `(batch, T, C)` whose last
+            step are the logits; a `SpikingNetwork` gives both.
+        x: what it takes, `(n, ...)`; with `encoder`, intensities in [0, 1].
+        encoder: encodes `x` anew for each query; None for a model that takes `x` itself.
+        queries: K, at least 1. A deterministic encoder is asked once, whatever K.
+        seed: of the encodings and the order. The first queries of a larger K are those of a smaller.
+        batch_size: examples at once.
+        outputs: "logits", or "probabilities" for a model that ends with a softmax.
+
+    Raises:
+        InputError: for bad arguments, or where several queries are asked for and all get the same answers.
+
+    Example:
+        >>> from kerasburst.encoders.rate import RateEncoder
+        >>> from kerasburst.models.snn_fc_net import SNNFCNet
+        >>> x = np.full((3, 4), 0.5, "float32")
+        >>> signals = collect_signals(SNNFCNet(2, hidden_units=5), x, encoder=RateEncoder(6), queries=2)
+        >>> signals.logits.shape, signals.trace.shape
+        ((3, 2, 2), (3, 2, 6, 2))
+    """
+    queries = check_int("queries", queries, low=1)
+    check_choice("outputs", outputs, OUTPUTS)
+    x = np.asarray(x)
+    if x.ndim < 2 or len(x) == 0:
+        raise fail("x", "at least one example with features", f"shape {x.shape}")
+    if encoder is not None and not encoder.random:
+        queries = 1
+    if encoder is not None and queries > 1:
+        _check_fresh(encoder, x[:batch_size], seed)
+    if encoder is None:
+        batches = _plain_batches(x, batch_size, seed, queries)
+    else:
+        batches = make_dataset(x, np.arange(len(x)), encoder, batch_size, seed, shuffle=True, num_epochs=queries)
+    ask = tf.function(_asker(model), reduce_retracing=True, autograph=False)
+    logits = trace = None
+    position = 0
+    for inputs, index in batches:
+        query = position // len(x)
+        position += len(index)
+        index = np.asarray(index)
+        batch_logits, batch_trace = (None if part is None else part.numpy() for part in ask(inputs))
+        if logits is None:
+            logits = np.empty((len(x), queries, *batch_logits.shape[1:]), np.float32)
+            trace = None if batch_trace is None else np.empty((len(x), queries, *batch_trace.shape[1:]), np.float32)
+        logits[index, query] = batch_logits
+        if trace is not None:
+            trace[index, query] = batch_trace
+    if encoder is None and queries > 1 and np.array_equal(logits[:, 0], logits[:, 1]):
+        raise fail("queries", "1 for a model that answers all of them alike", queries)
+    if outputs == "probabilities":
+        logits = np.log(np.maximum(logits, 1e-12))
+    return Signals(logits, trace)
+
+
+def fed_probabilities(network: SpikingNetwork, encoder: Encoder, x: np.ndarray, batch_size: int = 128) -> Signals:
+    """Ask a spiking network with the exact spike probabilities in place of spikes, K = 1.
+
+    The attacker who knows the encoder needs no draws of it: this query is free of encoding noise.
+
+    Args:
+        network: takes spikes.
+        encoder: gives `spike_probability`.
+        x: intensities `(n, *features)` in [0, 1].
+        batch_size: examples at once.
+    """
+    ask = tf.function(lambda x: _asker(network)(encoder.spike_probability(x)), reduce_retracing=True, autograph=False)
+    parts = [ask(tf.convert_to_tensor(x[i : i + batch_size])) for i in range(0, len(x), batch_size)]
+    logits, trace = (np.concatenate([part.numpy() for part in column])[:, None] for column in zip(*parts, strict=True))
+    return Signals(logits, trace)
+
+
+def weights_hash(model: keras.Model) -> str:
+    """Give the SHA-256 (hex) of a model's weights, names and shapes included.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> weights_hash(model) == weights_hash(keras.models.clone_model(model))
+        True
+    """
+    digest = hashlib.sha256()
+    for value in model.get_weights():
+        digest.update(f"|{value.dtype.str} {value.shape}|".encode())
+        digest.update(np.ascontiguousarray(value))
+    return digest.hexdigest()
+
+
+def cached(path: str | Path, key: dict, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Give arrays from `path` if they were written there under `key`, else compute and write them.
+
+    Args:
+        path: an `.npz` file.
+        key: all that the arrays depend on, as JSON values.
+        compute: gives the arrays.
+    """
+    path = Path(path)
+    text = key_text(key)
+    if stored_key(path) == text:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if name != "key"}
+    arrays = compute()
+    with files.replacing(path) as temporary:
+        np.savez(temporary, key=np.array(text), **arrays)
+    return arrays
+
+
+def key_text(key: dict) -> str:
+    """Give a key of `cached` as the file holds it."""
+    return json.dumps(key, sort_keys=True)
+
+
+def stored_key(path: str | Path) -> str | None:
+    """Read the key that a file of `cached` was written under; None where there is no whole file."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            return str(stored["key"])
+    except Exception:  # absent or damaged in any way: it is computed anew
+        return None
+
+
+def _plain_batches(x: np.ndarray, batch_size: int, seed: int, queries: int):
+    """Give the examples as they are, in a shuffled order of its own for each query, with their indices."""
+    for query in range(queries):
+        order = np.random.default_rng(derive_seed(seed, "order", query)).permutation(len(x))
+        for start in range(0, len(x), batch_size):
+            index = order[start : start + batch_size]
+            yield tf.convert_to_tensor(x[index]), index
+
+
+def _asker(model: keras.Model):
+    if isinstance(model, SpikingNetwork):
+
+        def ask(inputs):
+            logits, mem, _ = model.probe(inputs)
+            return logits, mem
+
+        return ask
+
+    def ask(inputs):
+        outputs = model(inputs, training=False)
+        if outputs.shape.rank == 2:
+            return tf.cast(outputs, tf.float32), None
+        if outputs.shape.rank == 3:
+            trace = tf.cast(outputs, tf.float32)
+            return trace[:, -1], trace
+        raise InputError(f"model must give logits (batch, C) or a trace (batch, T, C), its output has {outputs.shape}")
+
+    return ask
+
+
+def _check_fresh(encoder: Encoder, x: np.ndarray, seed: int) -> None:
+    """Assert that two queries of a random encoder have different encodings."""
+    first, second = (next(iter(make_dataset(x, x[:, 0], encoder, len(x), seed, epoch=k)))[0].numpy() for k in (0, 1))
+    certain = encoder.spike_probability(x).numpy()
+    if np.array_equal(first, second) and ((certain > 0.01) & (certain < 0.99)).sum() > 1000:
+        raise RuntimeError("two queries of a random encoder have the same encodings")

@@ -1,0 +1,232 @@
+"""`AuditSplits`: who is a member of which model; parts that cannot overlap."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kerasburst.data.readers import load_npz
+from kerasburst.files import replacing
+from kerasburst.seeding import derive_seed
+from kerasburst.validation import InputError, check_choice, check_int, fail
+
+PROTOCOLS = ("audit", "paper", "paper-overlapping")
+
+_PARTS = ("audited", "shadow_pool", "population", "test")
+_ARRAYS = (*_PARTS, "targets", "reference", "shadows", "fillers")
+_LARGEST_DEFAULT = 1000  # audited members, and population
+
+
+@dataclass(frozen=True, eq=False)
+class AuditSplits:
+    """Disjoint parts of a pool, and the membership of their points in target and shadow models.
+
+    Args:
+        audited: indices of the audited points, n; each is a member or a non-member of each target.
+        shadow_pool: indices that only shadow models may train on.
+        population: indices that no model trains on, for RMIA.
+        test: indices for the accuracy; in no model's training set.
+        targets: membership of the audited points, bool `(targets, n)`.
+        reference: indices of the points that shadow models' membership is of, r: `audited` itself, or points
+            of `shadow_pool`.
+        shadows: membership of the reference points, bool `(N, r)`.
+        fillers: indices out of `shadow_pool` that each shadow trains on besides, `(N, f)`.
+        pool_size: number of examples in the pool.
+        duplicates_removed: examples left out since an equal one stands before them.
+
+    Raises:
+        InputError: for parts that overlap, or arrays that do not fit each other.
+
+    Example:
+        >>> x = np.arange(40)[:, None]
+        >>> splits = draw_audit_splits(x, range(40), [], seed=0, members=5, shadows=4, population=3)
+        >>> len(splits.members(0)), len(splits.non_members(0)), splits.shadows.sum(axis=0).tolist()
+        (5, 5, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
+    """
+
+    audited: np.ndarray
+    shadow_pool: np.ndarray
+    population: np.ndarray
+    test: np.ndarray
+    targets: np.ndarray
+    reference: np.ndarray
+    shadows: np.ndarray
+    fillers: np.ndarray
+    pool_size: int
+    duplicates_removed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check and close the arrays."""
+        for name in _ARRAYS:
+            kind = bool if name in ("targets", "shadows") else np.int64
+            array = np.array(getattr(self, name), kind)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        joined = np.concatenate([getattr(self, part) for part in _PARTS])
+        if joined.size and (joined.min() < 0 or joined.max() >= self.pool_size):
+            raise fail("audit splits", f"indices from 0 to {self.pool_size - 1}", int(joined.max()))
+        values, counts = np.unique(joined, return_counts=True)
+        if (counts > 1).any():
+            twice = values[counts > 1][0]
+            places = [part for part in _PARTS if twice in getattr(self, part)]
+            raise fail(" and ".join(places), "without a common or repeated index", int(twice))
+        if not (np.array_equal(self.reference, self.audited) or np.isin(self.reference, self.shadow_pool).all()):
+            raise InputError("reference must be the audited points or points of the shadow pool, it is neither")
+        if not np.isin(self.fillers, np.setdiff1d(self.shadow_pool, self.reference)).all():
+            raise InputError("fillers must be points of the shadow pool outside reference, some are not")
+        for name, points in (("targets", self.audited), ("shadows", self.reference)):
+            mask = getattr(self, name)
+            if mask.ndim != 2 or mask.shape[1] != len(points):
+                raise fail(name, f"of shape (models, {len(points)})", mask.shape)
+        if self.fillers.shape[:1] != self.shadows.shape[:1]:
+            raise fail("fillers", f"of shape ({len(self.shadows)}, count)", self.fillers.shape)
+
+    def members(self, target: int) -> np.ndarray:
+        """Give the indices that the target trains on, int64."""
+        return self.audited[self.targets[target]]
+
+    def non_members(self, target: int) -> np.ndarray:
+        """Give the audited indices that the target does not train on, int64."""
+        return self.audited[~self.targets[target]]
+
+    def shadow_train(self, shadow: int) -> np.ndarray:
+        """Give the indices that a shadow trains on, int64."""
+        return np.concatenate([self.reference[self.shadows[shadow]], self.fillers[shadow]])
+
+    def overlap(self, target: int, shadow: int) -> int:
+        """Count the examples that a target and a shadow both train on."""
+        return len(np.intersect1d(self.members(target), self.shadow_train(shadow)))
+
+    def counts(self) -> dict[str, int]:
+        """Give the sizes, for a report."""
+        return {
+            "pool": self.pool_size,
+            "duplicates_removed": self.duplicates_removed,
+            "audited": len(self.audited),
+            "members": int(self.targets[0].sum()),
+            "non_members": int((~self.targets[0]).sum()),
+            "shadow_train": len(self.shadow_train(0)) if len(self.shadows) else 0,
+            **{part: len(getattr(self, part)) for part in _PARTS[1:]},
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write to `path` (`.npz`); a killed run leaves the old file or the new one."""
+        sizes = {"pool_size": np.int64(self.pool_size), "duplicates_removed": np.int64(self.duplicates_removed)}
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, **{name: getattr(self, name) for name in _ARRAYS}, **sizes)
+
+    @classmethod
+    def load(cls, path: str | Path) -> AuditSplits:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: where the file is missing, damaged, or no file of audit splits.
+        """
+        names = (*_ARRAYS, "pool_size", "duplicates_removed")
+
+        def choose(keys):
+            if missing := set(names) - set(keys):
+                raise InputError(f"{path} is no file of audit splits: {', '.join(sorted(missing))} missing")
+            return names
+
+        arrays = load_npz(Path(path), choose)
+        return cls(**{k: int(v) if k in names[-2:] else v for k, v in arrays.items()})
+
+
+def draw_audit_splits(
+    x: np.ndarray,
+    pool: np.ndarray,
+    test: np.ndarray,
+    *,
+    seed: int,
+    protocol: str = "audit",
+    members: int | None = None,
+    targets: int = 1,
+    shadows: int = 8,
+    population: int | None = None,
+) -> AuditSplits:
+    """Draw members, non-members, shadow pool and population at random from one pool.
+
+    Exact duplicates are removed first. A target trains on a random half of the audited points, drawn
+    independently of the shadows. Shadows come in pairs with complementary halves, so that each point is in the
+    training set of exactly half of them.
+
+    Args:
+        x: all examples, raw, `(pool_size, *features)`.
+        pool: indices to draw from.
+        test: indices for the accuracy.
+        seed: int of at least 0.
+        protocol: "audit"; "paper": one shadow with data of its own; "paper-overlapping": one shadow with
+            data drawn from the target's own, as in the authors' earlier code.
+        members: size of a target's training set; None for a third of the pool (a fifth for "paper"), at most 1,000.
+        targets: number of targets, at least 1.
+        shadows: N, even, at least 2; ignored by the paper's protocols, which have one.
+        population: None for a fifth of the pool, at most 1,000; none in the paper's protocols.
+
+    Raises:
+        InputError: for an argument outside its range, or a pool that is too small.
+    """
+    seed = check_int("seed", seed, low=0)
+    check_choice("protocol", protocol, PROTOCOLS)
+    targets = check_int("targets", targets, low=1)
+    pool = np.asarray(pool, np.int64)
+    unique = pool[_first_of_equals(np.asarray(x)[pool])]
+    if protocol == "audit":
+        shadows = check_int("shadows", shadows, low=2)
+        if shadows % 2:
+            raise fail("shadows", "even, so that each point is in half of them", shadows)
+        default_members, default_population = len(unique) // 3, min(_LARGEST_DEFAULT, len(unique) // 5)
+    else:
+        shadows, default_members, default_population = 1, len(unique) // 5, 0
+    members = check_int("members", min(_LARGEST_DEFAULT, default_members) if members is None else members, low=2)
+    population = check_int("population", default_population if population is None else population, low=0)
+    reference_size = 2 * members if protocol == "paper" else 0
+    needed = 2 * members + population + reference_size
+    if needed > len(unique):
+        raise InputError(
+            f"members must be fewer: {needed} distinct examples are needed (audited {2 * members}, population "
+            f"{population}, shadow {reference_size}), the pool has {len(unique)}"
+        )
+    order = np.random.default_rng(derive_seed(seed, "audit", "parts")).permutation(unique)
+    audited, population_part, rest = np.split(order, [2 * members, 2 * members + population])
+    reference = rest[:reference_size] if protocol == "paper" else audited
+    # Random halves; target t and shadow pair j have streams of their own, so that more of them change no other.
+    target_masks = [_half(len(audited), derive_seed(seed, "audit", "target", t)) for t in range(targets)]
+    if protocol == "audit":
+        halves = [_half(len(reference), derive_seed(seed, "audit", "shadow", j)) for j in range(shadows // 2)]
+        shadow_masks = [mask for half in halves for mask in (half, ~half)]
+    else:
+        shadow_masks = [_half(len(reference), derive_seed(seed, "audit", "shadow", 0))]
+    return AuditSplits(
+        audited=audited,
+        shadow_pool=rest,
+        population=population_part,
+        test=np.asarray(test, np.int64),
+        targets=np.array(target_masks),
+        reference=reference,
+        shadows=np.array(shadow_masks),
+        fillers=np.empty((len(shadow_masks), 0)),
+        pool_size=len(x),
+        duplicates_removed=len(pool) - len(unique),
+    )
+
+
+def _half(n: int, seed: int) -> np.ndarray:
+    mask = np.zeros(n, bool)
+    mask[np.random.default_rng(seed).permutation(n)[: n // 2]] = True
+    return mask
+
+
+def _first_of_equals(x: np.ndarray) -> np.ndarray:
+    """Give the positions of examples that no equal one stands before."""
+    seen: set[bytes] = set()
+    first = []
+    for i, example in enumerate(np.ascontiguousarray(x)):
+        digest = hashlib.blake2b(example.tobytes(), digest_size=16).digest()
+        if digest not in seen:
+            seen.add(digest)
+            first.append(i)
+    return np.array(first, np.int64)

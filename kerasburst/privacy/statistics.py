@@ -1,0 +1,166 @@
+"""What an attack reads off the logits of one example: phi, loss, entropy and modified entropy.
+
+All are exact in float64 for logits as large as 1e4: no probability is formed and then logged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kerasburst.validation import InputError, fail
+
+
+def phi(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Scaled confidence, the log-odds of the true class.
+
+        phi = z_y - log sum_{c != y} exp(z_c) = log(p_y / (1 - p_y))
+
+    Args:
+        logits: z, `(n, ..., C)` with C of at least 2; any axes between, such as queries or steps.
+        labels: y, integers from 0 to C - 1, `(n,)`.
+
+    Returns:
+        float64 `(n, ...)`.
+
+    Raises:
+        InputError: for logits that are not finite, or labels that do not fit them.
+
+    Example:
+        >>> phi([[2.0, 0.5], [1e4, -1e4]], [0, 1]).tolist()
+        [1.5, -20000.0]
+
+    References:
+        Carlini et al., Membership Inference Attacks From First Principles, 2022, section IV-C.
+    """
+    z, labels = _checked(logits, labels)
+    return _phi(z, labels)
+
+
+def loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Cross-entropy of the true class.
+
+        loss = -log p_y = log(1 + exp(-phi))
+
+    Args:
+        logits: z, `(n, ..., C)` with C of at least 2.
+        labels: y, integers from 0 to C - 1, `(n,)`.
+
+    Returns:
+        float64 `(n, ...)`, not negative.
+
+    Raises:
+        InputError: for logits that are not finite, or labels that do not fit them.
+
+    Example:
+        >>> loss([[0.0, 0.0], [1e4, -1e4]], [0, 1]).round(4).tolist()
+        [0.6931, 20000.0]
+
+    References:
+        Yeom et al., Privacy Risk in Machine Learning, 2018.
+    """
+    z, labels = _checked(logits, labels)
+    return np.logaddexp(0.0, -_phi(z, labels))
+
+
+def entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Entropy of the prediction; the labels are checked and not used.
+
+        H = -sum_c p_c log p_c
+
+    Args:
+        logits: z, `(n, ..., C)` with C of at least 2.
+        labels: y, integers from 0 to C - 1, `(n,)`.
+
+    Returns:
+        float64 `(n, ...)`, from 0 to log C.
+
+    Raises:
+        InputError: for logits that are not finite, or labels that do not fit them.
+
+    Example:
+        >>> entropy([[0.0, 0.0], [1e4, -1e4]], [0, 1]).round(4).tolist()
+        [0.6931, 0.0]
+
+    References:
+        Shokri et al., Membership Inference Attacks Against Machine Learning Models, 2017.
+    """
+    z, _ = _checked(logits, labels)
+    log_p, _ = _log_probabilities(z)
+    return -(np.exp(log_p) * log_p).sum(axis=-1) + 0.0
+
+
+def modified_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Entropy that knows the label: small for a sure right prediction, large for a sure wrong one.
+
+        M = -(1 - p_y) log p_y - sum_{i != y} p_i log(1 - p_i)
+
+    Args:
+        logits: z, `(n, ..., C)` with C of at least 2.
+        labels: y, integers from 0 to C - 1, `(n,)`.
+
+    Returns:
+        float64 `(n, ...)`, not negative.
+
+    Raises:
+        InputError: for logits that are not finite, or labels that do not fit them.
+
+    Example:
+        >>> modified_entropy([[0.0, 0.0], [1e4, -1e4]], [0, 1]).round(4).tolist()
+        [0.6931, 40000.0]
+
+    References:
+        Song and Mittal, Systematic Evaluation of Privacy Risks of Machine Learning Models, 2021.
+    """
+    z, labels = _checked(logits, labels)
+    log_p, log_rest = _log_probabilities(z)
+    true = _true_class(z, labels)
+    terms = np.where(true, np.exp(log_rest) * log_p, np.exp(log_p) * log_rest)
+    return -terms.sum(axis=-1) + 0.0
+
+
+def _phi(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    true = _true_class(z, labels)
+    others = np.where(true, -np.inf, z)
+    largest = others.max(axis=-1)
+    rest = largest + np.log(np.exp(others - largest[..., None]).sum(axis=-1))
+    return np.where(true, z, 0.0).sum(axis=-1) - rest
+
+
+def _log_probabilities(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give log p and log(1 - p) of each class; only the largest p can be near 1, and it is treated apart."""
+    top = np.arange(z.shape[-1]) == z.argmax(axis=-1)[..., None]
+    below = z - z.max(axis=-1, keepdims=True)
+    others = np.where(top, -np.inf, below)
+    second = others.max(axis=-1, keepdims=True)
+    log_sum = second + np.log(np.exp(others - second).sum(axis=-1, keepdims=True))  # of all but the largest
+    log_total = np.logaddexp(0.0, log_sum)
+    log_p = below - log_total
+    log_rest = np.where(top, log_sum - log_total, np.log1p(-np.exp(np.where(top, -np.inf, log_p))))
+    return log_p, log_rest
+
+
+def _true_class(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return np.arange(z.shape[-1]) == labels.reshape(-1, *(1,) * (z.ndim - 1))
+
+
+def _checked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    z, y = _numbers("logits", logits), np.asarray(labels)
+    if z.ndim < 2 or z.size == 0 or z.shape[-1] < 2:
+        raise fail("logits", "of shape (n, ..., C) with n of at least 1 and C of at least 2", f"shape {z.shape}")
+    if not np.isfinite(z).all():
+        raise fail("logits", "finite", float(z[~np.isfinite(z)][0]))
+    if y.shape != z.shape[:1]:
+        raise fail("labels", f"of shape ({len(z)},), one for each example of logits", f"shape {y.shape}")
+    if not np.issubdtype(y.dtype, np.integer):
+        raise fail("labels", "integers", f"{y.dtype} values")
+    classes = z.shape[-1]
+    if y.min() < 0 or y.max() >= classes:
+        raise fail("labels", f"from 0 to {classes - 1}", int(y[(y < 0) | (y >= classes)][0]))
+    return z, y
+
+
+def _numbers(argument: str, values: np.ndarray) -> np.ndarray:
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{argument} must be an array of numbers, received {type(values).__name__}") from None

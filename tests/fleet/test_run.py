@@ -1,0 +1,178 @@
+"""Fleets on this machine: side by side, resumed, retried once."""
+
+import os
+import signal
+
+import pytest
+
+from kerasburst.fleet import FleetFailed, Task, run_fleet
+from kerasburst.validation import InputError
+from tests.fleet import work
+from tests.fleet.conftest import wait_for
+
+
+def test_side_by_side_in_fresh_processes_with_bounded_threads(fleet):
+    tasks = [fleet.task(f"t{i}", seconds=0.7, value=i) for i in range(4)]
+    fleet.run(tasks, jobs=2, threads=3)
+    results = [fleet.read(task.name) for task in tasks]
+    assert [result["value"] for result in results] == [0, 1, 4, 9]
+    pids = [result["pid"] for result in results]
+    assert len(set(pids)) == 4 and os.getpid() not in pids
+    workers = {result["parent"] for result in results}
+    assert len(workers) == 2 and os.getpid() not in workers
+    assert results[0]["begun"] < results[1]["ended"] and results[1]["begun"] < results[0]["ended"]
+    at_once = [sum(a["begun"] <= b["begun"] < a["ended"] for a in results) for b in results]
+    assert max(at_once) == 2
+    assert all(set(result["threads"].values()) == {"3"} for result in results)
+    assert all(result["cwd"] == os.getcwd() for result in results)
+    assert fleet.recorder.events[0] == ("start", 4, 0) and fleet.recorder.events[-1] == ("close",)
+    assert fleet.recorder.of("started") == [("started", f"t{i}") for i in range(4)]
+    assert sorted(fleet.recorder.of("finished")) == [("finished", f"t{i}") for i in range(4)]
+    most = running = 0
+    for kind, *_ in fleet.recorder.events:
+        running += {"started": 1, "finished": -1}.get(kind, 0)
+        most = max(most, running)
+    assert most == 2
+
+
+def test_only_what_is_missing_is_run(fleet, monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 6)
+    tasks = [fleet.task(f"t{i}") for i in range(2)]
+    (fleet.folder / "t0").write_text("old")
+    fleet.run(tasks, jobs=1)
+    assert (fleet.folder / "t0").read_text() == "old" and not fleet.runs("t0")
+    assert fleet.recorder.of("start", "started") == [("start", 2, 1), ("started", "t1")]
+    assert set(fleet.read("t1")["threads"].values()) == {"6"}  # cores // jobs
+    before = fleet.read("t1")
+    fleet.run(tasks, jobs=1)
+    assert fleet.read("t1") == before and fleet.recorder.events[-2:] == [("start", 2, 2), ("close",)]
+
+
+def test_default_threads_share_the_cores_among_all_tasks_also_when_resumed(fleet, monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 6)
+    tasks = [fleet.task(f"t{i}") for i in range(3)]
+    (fleet.folder / "t0").touch()
+    (fleet.folder / "t1").touch()
+    fleet.run(tasks)
+    assert set(fleet.read("t2")["threads"].values()) == {"2"}  # 6 cores // 3 tasks, though one is left
+
+
+@pytest.mark.parametrize(
+    "how, reason",
+    [
+        ("raise", "exit status 1"),
+        ("kill", "killed by SIGKILL"),
+        ("nothing", "it ended, but its result is not there"),
+    ],
+)
+def test_retried_once(fleet, how, reason):
+    fleet.run([fleet.task("bad", "fail_first", how=how)], jobs=1)
+    assert fleet.read("bad")["value"] == 0
+    assert [event[:2] for event in fleet.recorder.events[1:-1]] == [
+        ("started", "bad"),
+        ("retried", "bad"),
+        ("started", "bad"),
+        ("finished", "bad"),
+    ]
+    assert fleet.recorder.of("retried")[0][2] == reason
+    log = (fleet.logs / "bad.log").read_text()
+    assert log.startswith("about to fail") and "second attempt" in log
+    assert ("RuntimeError: only once" in log) == (how == "raise")
+
+
+@pytest.mark.parametrize(
+    "how, reason",
+    [
+        ("exit", "exit status 7"),
+        ("exit 2", "exit status 2"),
+        ("kill", "killed by SIGTERM"),
+        ("nothing", "it ended, but its result is not there"),
+    ],
+)
+def test_named_after_the_second_failure_when_the_others_are_done(fleet, how, reason):
+    tasks = [fleet.task("deep/bad", "fail_always", how=how), fleet.task("good")]
+    (fleet.folder / "deep").mkdir()
+    with pytest.raises(FleetFailed) as caught:
+        fleet.run(tasks, jobs=1)
+    assert fleet.read("good")["value"] == 0 and len(fleet.runs("deep/bad")) == 2
+    log = fleet.logs / "deep" / "bad.log"
+    for part in ("deep/bad failed twice", reason, str(log), "line before the end"):
+        assert part in str(caught.value)
+    assert [failure.name for failure in caught.value.failures] == ["deep/bad"]
+    assert log.read_text().count("line before the end") == 2
+    assert fleet.recorder.of("failed") == [("failed", "deep/bad", reason)]
+    assert fleet.recorder.events[-1] == ("close",)
+
+
+def test_bad_input_is_not_retried_and_ends_the_others(fleet):
+    tasks = [fleet.task("slow", seconds=60), fleet.task("bad", "refuse")]
+    with pytest.raises(InputError, match="^epochs must be at least 1, received 0$"):
+        fleet.run(tasks, jobs=2)
+    assert len(fleet.runs("bad")) == 1 and not (fleet.folder / "slow").exists()
+    assert not fleet.recorder.of("retried") and fleet.recorder.events[-1] == ("close",)
+
+
+def test_a_worker_that_dies_with_its_pool_costs_nobody_an_attempt(fleet):
+    tasks = [fleet.task("bad", "fail_first", how="kill-worker")] + [fleet.task(f"t{i}", value=i) for i in range(3)]
+    fleet.run(tasks, jobs=2)
+    assert [fleet.read(f"t{i}")["value"] for i in range(3)] == [0, 1, 4]
+    assert "its worker was lost" in dict(e[1:] for e in fleet.recorder.of("retried"))["bad"]
+    assert len(fleet.recorder.of("finished")) == 4
+
+
+def test_a_task_imports_from_where_this_process_does(fleet, tmp_path, monkeypatch):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "mine.py").write_text("def touch(path):\n    open(path, 'w').close()\n")
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "json.py").write_text("raise RuntimeError('no module of the working directory is to be imported')")
+    fleet.run([Task("t", "mine:touch", {"path": str(tmp_path / "t")})], jobs=1)
+
+
+def test_relative_log_dir_is_made(fleet, monkeypatch):
+    monkeypatch.chdir(fleet.folder)
+    fleet.run([fleet.task("t")], jobs=1, log_dir="a/b")
+    assert (fleet.folder / "a" / "b" / "t.log").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"jobs": 0}, "jobs must be an integer of at least 1, received 0"),
+        ({"jobs": 1.5}, "jobs must be an integer of at least 1, received 1.5"),
+        ({"threads": 0}, "threads must be an integer of at least 1, received 0"),
+        ({"backend": "dusk"}, "backend must be one of loky, dask, ray, received 'dusk'; did you mean dask"),
+        ({"address": "tcp://there:8786"}, "address must be left out with backend loky"),
+        ({"log_dir": ""}, "log_dir must be a path, received ''"),
+        ({"log_dir": "/dev/null/logs"}, "log_dir must be a"),
+    ],
+)
+def test_bad_arguments(fleet, options, message):
+    with pytest.raises(InputError, match="^" + message):
+        fleet.run([fleet.task("t")], **options)
+    assert not fleet.runs("t")
+
+
+def test_bad_tasks(fleet):
+    with pytest.raises(InputError, match="names that differ, received t twice"):
+        fleet.run([fleet.task("t"), fleet.task("t")])
+    with pytest.raises(InputError, match="tasks must be Task objects, received 't'"):
+        run_fleet(["t"], is_done=bool, log_dir=fleet.logs)
+
+
+def test_kill_9_of_one_process_ends_the_same(driver):
+    run = driver(jobs=2, seconds=1.5)
+    os.kill(run.wait_until_running(2)[0], signal.SIGKILL)
+    assert run.end() == (0, "")
+    assert [run.fleet.read(f"t{i}")["value"] for i in range(4)] == [0, 1, 4, 9]
+    assert sorted(len(run.fleet.runs(f"t{i}")) for i in range(4)) == [1, 1, 1, 2]
+
+
+def test_a_second_fleet_in_the_same_place_is_refused(driver):
+    run = driver(jobs=1, seconds=60)
+    run.wait_until_running(1)
+    with pytest.raises(InputError, match="log_dir must be free, another process runs a fleet in"):
+        run.fleet.run([run.fleet.task("t1")], jobs=1)
+    assert len(run.fleet.runs("t1")) == 1
+    wait_for(lambda: run.process.poll() is None, 1)
+    assert work.read(run.fleet.folder / "t0")["value"] == 0

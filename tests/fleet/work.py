@@ -1,0 +1,76 @@
+"""What the tests' tasks do; their workers import this."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from kerasburst import files
+from kerasburst.validation import InputError
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+TF_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+def write(path, seconds=0.0, value=0):
+    """Save who computed what, and when."""
+    begun = time.time()
+    with open(path + ".runs", "a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(seconds)
+    threads = {name: os.environ.get(name) for name in THREADS + TF_THREADS}
+    times = {"begun": begun, "ended": time.time()}
+    who = {"pid": os.getpid(), "parent": os.getppid(), "cwd": os.getcwd()}
+    files.write_json(path, {"value": value * value, "threads": threads} | times | who)
+
+
+def fail_first(path, how):
+    """Fail the first time only."""
+    first = not Path(path + ".runs").exists()
+    if first:
+        Path(path + ".runs").write_text("1\n")
+        print("about to fail", flush=True)
+        if how == "raise":
+            raise RuntimeError("only once")
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "nothing":
+            return
+        if how == "kill-worker":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+    write(path)
+
+
+def fail_always(path, how):
+    """Fail every time."""
+    with open(path + ".runs", "a") as file:
+        file.write(f"{os.getpid()}\n")
+    print("line before the end")
+    if how == "exit":
+        sys.exit(7)
+    if how == "exit 2":
+        sys.exit(2)
+    if how == "kill":
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def refuse(path):
+    """Find the user's input bad."""
+    with open(path + ".runs", "a") as file:
+        file.write(f"{os.getpid()}\n")
+    raise InputError("epochs must be\nat least 1, received 0")
+
+
+def read(path):
+    """Give what `write` saved."""
+    return json.loads(Path(path).read_text())
+
+
+def announce(seconds, say="begun"):
+    """Say something, then wait."""
+    print(repr(sys.stdin.read()) if say == "stdin" else say, flush=True)
+    time.sleep(seconds)

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from kerasburst import InputError
+from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
+
+X = np.arange(200)[:, None]
+POOL, TEST = np.arange(160), np.arange(160, 200)
+
+
+def draw(**given):
+    options = {"seed": 0, "members": 30, "shadows": 6, "population": 20, "targets": 3} | given
+    return draw_audit_splits(X, POOL, TEST, **options)
+
+
+def test_parts_are_disjoint_and_of_the_sizes_asked_for():
+    splits = draw()
+    parts = [splits.audited, splits.population, splits.shadow_pool, splits.test]
+    assert [len(part) for part in parts] == [60, 20, 80, 40]
+    assert len(np.unique(np.concatenate(parts))) == 200
+    for t in range(3):
+        assert len(splits.members(t)) == len(splits.non_members(t)) == 30
+        assert not set(splits.members(t)) & set(splits.non_members(t))
+
+
+def test_each_point_is_in_half_of_the_shadows_which_have_the_targets_size():
+    splits = draw()
+    assert (splits.shadows.sum(axis=0) == 3).all()
+    assert all(len(splits.shadow_train(j)) == 30 for j in range(6))
+    assert len(np.unique(splits.shadows, axis=0)) == 6
+
+
+def test_targets_are_drawn_independently_of_the_shadows():
+    # Were a target one of the pool's complementary halves, its row would be determined by the others.
+    agreement = [(draw(seed=s).targets[0] == draw(seed=s).shadows[j]).mean() for s in range(30) for j in range(6)]
+    assert abs(np.mean(agreement) - 0.5) < 0.02  # its standard error is about 0.005
+    assert max(abs(np.array(agreement) - 0.5)) < 0.35
+
+
+def test_more_models_change_no_other():
+    few, many = draw(), draw(targets=5, shadows=10)
+    assert np.array_equal(few.targets, many.targets[:3]) and np.array_equal(few.shadows, many.shadows[:6])
+    assert not np.array_equal(draw(seed=1).audited, few.audited)
+    assert np.array_equal(draw().targets, few.targets)
+
+
+def test_exact_duplicates_are_removed():
+    x = np.concatenate([X[:80], X[:80], X[160:]])
+    splits = draw_audit_splits(x, POOL, TEST, seed=0, members=10, shadows=2, population=5)
+    assert splits.duplicates_removed == 80
+    used = np.concatenate([splits.audited, splits.population, splits.shadow_pool])
+    assert len(used) == 80 and len(np.unique(x[used])) == 80
+
+
+def test_the_papers_shadow_has_data_of_its_own():
+    splits = draw(protocol="paper", population=None)
+    assert splits.shadows.shape == (1, 60) and splits.overlap(0, 0) == 0
+    assert np.isin(splits.reference, splits.shadow_pool).all() and len(splits.shadow_train(0)) == 30
+
+
+def test_the_overlapping_mode_overlaps_and_counts_it():
+    splits = draw(protocol="paper-overlapping", population=None)
+    expected = len(set(splits.members(0)) & set(splits.shadow_train(0)))
+    assert splits.overlap(0, 0) == expected > 5
+
+
+def test_round_trip(tmp_path):
+    splits = draw()
+    splits.save(tmp_path / "splits.npz")
+    loaded = AuditSplits.load(tmp_path / "splits.npz")
+    assert loaded.counts() == splits.counts()
+    assert np.array_equal(loaded.shadows, splits.shadows) and np.array_equal(loaded.audited, splits.audited)
+    with pytest.raises(ValueError, match="read-only"):
+        loaded.audited[0] = 1
+
+
+def parts(**given):
+    fields = {
+        "audited": [0, 1, 2, 3],
+        "shadow_pool": [4, 5, 6, 7],
+        "population": [8],
+        "test": [9],
+        "targets": [[True, True, False, False]],
+        "reference": [0, 1, 2, 3],
+        "shadows": [[True, False, True, False]],
+        "fillers": [[4]],
+        "pool_size": 10,
+    }
+    return AuditSplits(**fields | given)
+
+
+def test_fitting_parts_are_taken():
+    assert parts().shadow_train(0).tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"population": [3]}, "audited and population must be without a common or repeated index, received 3"),
+        ({"test": [8]}, "population and test"),
+        ({"shadow_pool": [4, 4, 5]}, "shadow_pool must be without"),
+        ({"test": [10]}, "indices from 0 to 9"),
+        ({"reference": [0, 1, 2, 8]}, "reference must be the audited points or points of the shadow pool"),
+        ({"fillers": [[9]]}, "fillers must be points of the shadow pool outside reference"),
+        ({"targets": [[True, False]]}, r"targets must be of shape \(models, 4\)"),
+        ({"fillers": [[4], [5]]}, r"fillers must be of shape \(1, count\)"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        parts(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"members": 80}, "members must be fewer: 180 distinct examples are needed"),
+        ({"shadows": 7}, "shadows must be even"),
+        ({"members": 1}, "members must be an integer of at least 2"),
+        ({"protocol": "audits"}, "protocol must be one of audit, paper, paper-overlapping.*did you mean audit"),
+        ({"targets": 0}, "targets must be an integer of at least 1"),
+    ],
+)
+def test_bad_arguments(given, message):
+    with pytest.raises(InputError, match=message):
+        draw(**given)
