@@ -61,10 +61,10 @@ def audit(
     going_on = _check_out(out, config, resume, force)
     source = load_source(config.train.dataset, config.train.data_dir)
     splits = AuditSplits.load(out / "splits.npz") if going_on and (out / "splits.npz").exists() else None
+    if going_on:
+        _check_same_data(out, source)
     if splits is None:
         splits = _draw(config, source)
-    elif splits.pool_size != len(source.y):
-        raise InputError(f"dataset must be the data that the audit was begun with, {source.name} has changed")
     trainings = _trainings(config, source, splits)
     with files.new_directory("out", out):
         if force and not going_on:
@@ -72,9 +72,12 @@ def audit(
         files.write_json(out / "config.json", config.to_json())
         files.remove_leftovers(out)
         splits.save(out / "splits.npz")
-        files.write_json(out / "plan.json", {"trainings": {name: t.to_json() for name, t in trainings.items()}})
+        plan = {"data": source.fingerprint, "trainings": {name: t.to_json() for name, t in trainings.items()}}
+        files.write_json(out / "plan.json", plan)
     tasks = [task(out, encoding, role) for role in roles(splits) for encoding in trainings]
     run_fleet(tasks, is_done=is_done, jobs=jobs, backend=backend, observer=observer, log_dir=out / "logs")
+    for folder in (*out.glob("*/models"), *out.glob("*/signals")):
+        files.remove_leftovers(folder)
     return judge(out, config, source, splits)
 
 
@@ -162,6 +165,16 @@ def _trainings(config: AuditConfig, source: Source, splits: AuditSplits) -> dict
     for training in trainings.values():
         check_fits(training, source.num_classes, source.x.shape[1:])
     return trainings
+
+
+def _check_same_data(out: Path, source: Source) -> None:
+    if not (out / "plan.json").exists():
+        return  # killed before any model was trained
+    plan = files.read_json(out / "plan.json")
+    if not isinstance(plan, dict) or "data" not in plan:
+        raise InputError(f"{out / 'plan.json'} must be an audit's plan, it is not: --force begins anew")
+    if plan["data"] != source.fingerprint:
+        raise InputError(f"dataset must be the data that the audit was begun with, {source.name} has changed")
 
 
 _FILES = ("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json")

@@ -28,7 +28,7 @@ class AuditConfig:
         targets: target models of each encoding, at least 1.
         shadows: N, shadow models of each encoding, even, at least 2.
         queries: K, numbers of encodings of each example that the attacker sees; each at least 1.
-        members: training set size; None for a share of the pool, at most 1,000.
+        members: training set size, at least 4; None for a share of the pool, at most 1,000.
         population: points that no model trains on; None for a share of the pool.
 
     Raises:
@@ -65,9 +65,9 @@ class AuditConfig:
         check_int("shadows", self.shadows, low=2, high=LARGEST)
         if self.shadows % 2:
             raise fail("shadows", "even, so that each point is in half of them", self.shadows)
-        for name in ("members", "population"):
+        for name, low in (("members", 4), ("population", 2)):  # the blind baseline is judged on half of the members
             if getattr(self, name) is not None:
-                check_int(name, getattr(self, name), low=2, high=LARGEST)
+                check_int(name, getattr(self, name), low=low, high=LARGEST)
         object.__setattr__(self, "encodings", encodings)
         object.__setattr__(self, "queries", queries)
 
