@@ -12,7 +12,7 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import DATASETS, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
-from kerasburst.fleet import FleetObserver, run_fleet
+from kerasburst.fleet import FleetObserver, check_fleet, run_fleet
 from kerasburst.privacy import controls
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.figures import Answered, Scores, compare, encoding_result, score
@@ -58,6 +58,7 @@ def audit(
         FleetFailed: where a model could not be trained.
     """
     out = user_path("out", out)
+    check_fleet(jobs, backend)
     going_on = _check_out(out, config, resume, force)
     source = load_source(config.train.dataset, config.train.data_dir)
     splits = AuditSplits.load(out / "splits.npz") if going_on and (out / "splits.npz").exists() else None
@@ -65,6 +66,8 @@ def audit(
         _check_same_data(out, source)
     if splits is None:
         splits = _draw(config, source)
+    elif splits.pool_size != len(source.y):
+        raise InputError(f"dataset must be the data that {out / 'splits.npz'} was drawn from, {source.name} is not")
     trainings = _trainings(config, source, splits)
     with files.new_directory("out", out):
         if force and not going_on:

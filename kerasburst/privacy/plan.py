@@ -54,6 +54,9 @@ class AuditConfig:
             raise fail("train", "a TrainConfig", self.train)
         if self.train.validation_split:
             raise fail("validation_split", "0 in an audit", self.train.validation_split)
+        for name, of in (("encodings", "names"), ("queries", "numbers")):
+            if not isinstance(getattr(self, name), tuple | list):
+                raise fail(name, f"a list of {of}", getattr(self, name))
         encodings = tuple(check_choice("encoding", name, configs.ENCODERS) for name in self.encodings)
         if not encodings or len(set(encodings)) < len(encodings):
             raise fail("encoding", "one or more names, each once", encodings)
@@ -131,4 +134,7 @@ class AuditConfig:
             raise InputError(f"{path} must be an audit's config of format {FORMAT}, it is not")
         fields = {name: value[name] for name in names if name in value}
         fields["train"] = TrainConfig.from_json(fields.get("train"), f"{path}: train")
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+        try:
+            return cls(**fields)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None

@@ -133,7 +133,10 @@ class AuditSplits:
             return names
 
         arrays = load_npz(Path(path), choose)
-        return cls(**{k: int(v) if k in names[-2:] else v for k, v in arrays.items()})
+        try:
+            return cls(**{k: int(v) if k in names[-2:] else v for k, v in arrays.items()})
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
 
 def draw_audit_splits(

@@ -7,29 +7,9 @@ import numpy as np
 import pytest
 
 from kerasburst.privacy.splits import AuditSplits
-from tests.privacy.audits import RUN_FLEET, Pretend, write_data
+from tests.privacy.audits import RUN_FLEET, Pretend
 
 FILES = {"audit.html", "audit.json", "config.json", "plan.json", "rate", "scores.npz", "splits.npz"}
-SIZES = ("--members", "60", "--population", "30", "--shadows", "2", "--num-steps", "3")
-OPTIONS = ("--encoding", "rate", *SIZES, "--queries", "1", "--queries", "2", "--set", "model.hidden_units=4")
-
-
-@pytest.fixture
-def data(tmp_path):
-    return write_data(tmp_path / "data.npz", n=300, features=6)
-
-
-@pytest.fixture
-def attack(kerasburst, data, monkeypatch):
-    """Run the command on a small audit; `models` pretends them."""
-
-    def run(*arguments, models=None, figures=False):
-        monkeypatch.setattr(RUN_FLEET, Pretend() if models is None else models)
-        if not figures:  # they take longer than all the rest
-            monkeypatch.setattr("kerasburst.reports.audit._figures", lambda *_: [])
-        return kerasburst("attack", "--dataset", data, *OPTIONS, *arguments)
-
-    return run
 
 
 def audited(tmp_path, out="audit"):
