@@ -175,7 +175,7 @@ def train_and_ask(folder: str, encoding: str, role: str) -> None:
             **facts,
         }
         with files.replacing(model_path) as temporary:
-            network.save(temporary)
+            network.with_encoder(None).save(temporary)  # a copy without optimizer: one that never ran does not load
         files.write_json(record_path, record)
     x = data.scaling.apply(source.x[what.asked])
     cached(
