@@ -199,17 +199,19 @@ def _of_run(run, begun, values):
 
 def summary(result, out) -> str:
     """Give the table of attacks at the largest K of each encoding, beside the accuracies."""
+    run = result.config["run"]
+    whose, trained = "each target", "its members"
+    if run is not None:
+        whose, trained = f"the run {run['path']}", "what it was trained on"
     lines = [
         f"{result.protocol} on {result.data['name']}: {result.counts['members']} members, "
-        f"{result.counts['non_members']} non-members of each target"
+        f"{result.counts['non_members']} non-members of {whose}"
     ]
     if result.overlap is not None:
         lines.append(f"target and shadow share {result.overlap} training examples")
     for name, encoding in result.encodings.items():
         lines.append("")
-        lines.append(
-            f"{name}: test accuracy {encoding.test_accuracy:.1%}, on its members {encoding.train_accuracy:.1%}"
-        )
+        lines.append(f"{name}: test accuracy {encoding.test_accuracy:.1%}, on {trained} {encoding.train_accuracy:.1%}")
         lines.append(f"  {'attack':<20} {'K':>3}  {'AUC':>5}  {'95 % interval':<15} TPR at 10 % FPR")
         for attack in encoding.attacks:
             tpr = attack.tpr_at_fpr["0.1"]

