@@ -151,13 +151,15 @@ def test_of_a_class_as_many_as_a_random_split_would_give():
 def test_class_counts_vary_by_chance_although_the_run_is_stratified():
     source = pool(classes=4)
     run = run_of(source, limit=100, validation=0.0)
-    members = np.array(
-        [np.bincount(source.y[draw(source, run, members=40, seed=seed).members(0)]) for seed in range(200)]
-    )
+    audits = [draw(source, run, members=40, seed=seed) for seed in range(200)]
+    members = np.array([np.bincount(source.y[audit.members(0)]) for audit in audits])
+    non_members = np.array([np.bincount(source.y[audit.non_members(0)]) for audit in audits])
     # Drawn from 320 of 4 equal classes: the variance of a class count is 40 * 1/4 * 3/4 * (320 - 40) / 319 = 6.6;
-    # from the run's own 100 it would be 4.5, with fixed counts 0.
-    assert 5.3 < members.var(0).mean() < 8.0
-    assert np.abs(members.mean(0) - 10).max() < 0.8
+    # from the run's own 100 it would be 4.5, with fixed counts 0. The covariance of the two sides' counts is
+    # -40 * 40 * 1/4 * 3/4 / 319 = -0.94, and so the variance of their difference 2 * 6.6 + 2 * 0.94 = 15.
+    assert 5.3 < members.var(0).mean() < 8.0 and 5.3 < non_members.var(0).mean() < 8.0
+    assert 12 < (members - non_members).var(0).mean() < 18
+    assert np.abs(members.mean(0) - 10).max() < 0.8 and np.abs(non_members.mean(0) - 10).max() < 0.8
 
 
 def test_official_test_examples_are_never_non_members():
@@ -181,6 +183,16 @@ def test_the_refusal_names_a_limit_that_does(validation, population):
         audit = draw(source, run_of(source, limit=limit, validation=validation, seed=seed), population=population)
         assert len(audit.population) > (30 if population is None else 39)
     assert limit > 100  # and no needlessly small one
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+def test_the_limit_is_no_smaller_than_it_must_be(validation):
+    source = pool()
+    with pytest.raises(InputError, match="attack --dataset") as refused:
+        draw(source, run_of(source, limit=250, validation=validation), population=40)
+    limit = int(re.search(r"--train-limit (\d+)", str(refused.value))[1])
+    with pytest.raises(InputError, match="attack --dataset"):
+        draw(source, run_of(source, limit=limit + 2, validation=validation), population=40)
 
 
 def test_a_run_on_all_of_its_data_is_refused():
