@@ -59,8 +59,8 @@ INVALID = 3  # exit code of an audit whose controls failed
 @click.option(
     "--members",
     type=int,
-    help="Training examples of a target. Default: a third of the pool, at most 1000. With --run those of them that "
-    "are audited. Default: half, at most 1000.",
+    help="Training examples of a target. Default: a third of the pool, at most 1000. With --run: those of the run's "
+    "that are audited, by default half of them, at most 1000.",
 )
 @click.option("--population", type=int, help="Examples that train nothing. Default: a fifth of the pool, at most 1000.")
 @click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
@@ -73,7 +73,7 @@ INVALID = 3  # exit code of an audit whose controls failed
     type=int,
     default=_DEFAULT.seed,
     show_default=True,
-    help="With --run of the audit alone. Default: the run's.",
+    help="With --run of the audit's own draws, by default the run's seed.",
 )
 @click.option("--train-limit", type=int, help="Draw from a stratified subset of this many training examples.")
 @data_dir_option
@@ -86,7 +86,7 @@ INVALID = 3  # exit code of an audit whose controls failed
     show_default=True,
     help="Processes here, or a Dask or Ray cluster.",
 )
-@click.option("--out", type=click.Path(), help="The audit's directory. Default: runs/attack-DATASET, numbered.")
+@click.option("--out", type=click.Path(), help="The audit's directory. Default: runs/attack-DATASET or -RUN, numbered.")
 @click.option("--resume", is_flag=True, help="Go on with the audit in --out, or begin it.")
 @click.option("--force", is_flag=True, help="Replace the audit in --out.")
 @json_option
