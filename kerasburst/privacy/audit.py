@@ -1,7 +1,8 @@
-"""Audit encodings for membership inference: draw, train, ask, attack, judge."""
+"""Audit encodings, or a run's network, for membership inference: draw, train, ask, attack, judge."""
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from kerasburst.data.splits import make_splits
 from kerasburst.fleet import FleetObserver, run_fleet
 from kerasburst.privacy import controls
 from kerasburst.privacy.attacks import loss_scores
+from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.figures import Answered, Scores, compare, encoding_result, score
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.result import AuditResult, Control
+from kerasburst.privacy.run_splits import draw_run_splits
 from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, roles, task
 from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
 from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
@@ -36,7 +39,7 @@ def audit(
     backend: str = "loky",
     observer: FleetObserver | None = None,
 ) -> AuditResult:
-    """Audit one or several encodings into a directory.
+    """Audit one or several encodings, or a run's network, into a directory.
 
     Every model is trained in a process of its own, and saved when it is done: what was killed goes on from the
     models that are there.
@@ -54,17 +57,23 @@ def audit(
         The result, which stands in `out`/audit.json too. Look at `valid` first.
 
     Raises:
-        InputError: for bad input, or an audit in `out` without `resume` or `force`.
+        InputError: for bad input, an audit in `out` without `resume` or `force`, a run that leaves too few examples
+            untouched or is no longer the one that the audit was begun with.
         FleetFailed: where a model could not be trained.
     """
     out = user_path("out", out)
     going_on = _check_out(out, config, resume, force)
     source = load_source(config.train.dataset, config.train.data_dir)
+    run = None if config.run is None else AuditedRun.load(config.run.path)
+    if run is not None:
+        run.check(config, source)
     splits = AuditSplits.load(out / "splits.npz") if going_on and (out / "splits.npz").exists() else None
     if splits is None:
-        splits = _draw(config, source)
+        splits = _draw(config, source, run)
     elif splits.pool_size != len(source.y):
         raise InputError(f"dataset must be the data that the audit was begun with, {source.name} has changed")
+    if run is not None:
+        run.check_splits(splits)
     trainings = _trainings(config, source, splits)
     with files.new_directory("out", out):
         if force and not going_on:
@@ -135,7 +144,16 @@ def _controls(answered: Answered, scores: Scores, encoding: str, config: AuditCo
     ]
 
 
-def _draw(config: AuditConfig, source: Source) -> AuditSplits:
+def _draw(config: AuditConfig, source: Source, run: AuditedRun | None) -> AuditSplits:
+    if run is not None:
+        return draw_run_splits(
+            source,
+            run.splits,
+            seed=config.train.seed,
+            members=config.members,
+            shadows=config.shadows,
+            population=config.population,
+        )
     parts = make_splits(source, config.train.seed, config.train.train_limit)
     return draw_audit_splits(
         source.x,
@@ -186,11 +204,8 @@ def _check_out(out: Path, config: AuditConfig, resume: bool, force: bool) -> boo
             f"out must be a new directory, {out} holds {state} audit: --resume goes on with it, --force replaces it"
         )
     if begun != config:
-        differ = [
-            name
-            for name in ("train", "encodings", "protocol", "targets", "shadows", "queries", "members", "population")
-            if getattr(begun, name) != getattr(config, name)
-        ]
+        names = [field.name for field in dataclasses.fields(AuditConfig)]
+        differ = [name for name in names if getattr(begun, name) != getattr(config, name)]
         raise InputError(f"an audit goes on with the config it was begun with, {', '.join(differ)} differs from {out}")
     return True
 

@@ -52,11 +52,11 @@ class EncodingResult:
     Args:
         test_accuracy: mean over targets, each a mean over encodings of the test examples.
         test_accuracies: one for each target.
-        train_accuracy: mean over targets, on their members.
+        train_accuracy: mean over targets, on what they train on, 2,000 examples at most, audited members first.
         test_examples: number of test examples.
         shadow_test_accuracy: mean over shadows.
         epochs: of training.
-        train_examples: members of a target.
+        train_examples: what a target trains on; in the audit of a run more than the audited members.
         attacks: every attack at every K.
         averaging: AUC(K) fitted, by attack.
         auc_by_step: AUC of phi at each time step, at the largest K, mean over targets.
