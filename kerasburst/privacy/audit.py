@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from kerasburst.data.datasets import DATASETS, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.fleet import FleetObserver, run_fleet
-from kerasburst.privacy import controls
+from kerasburst.privacy import controls, tf_privacy, tf_privacy_tasks
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.figures import Answered, Scores, compare, encoding_result, score
 from kerasburst.privacy.metrics import MembershipScores
@@ -48,16 +49,18 @@ def audit(
         force: replace an audit in `out`.
         jobs: models trained side by side; None for the number of cores.
         backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
-        observer: is told the progress.
+        observer: is told the progress; with `tf_privacy`, of its attacks as a second fleet.
 
     Returns:
         The result, which stands in `out`/audit.json too. Look at `valid` first.
 
     Raises:
-        InputError: for bad input, or an audit in `out` without `resume` or `force`.
+        InputError: for bad input, an audit in `out` without `resume` or `force`, or `tf_privacy` without its extra.
         FleetFailed: where a model could not be trained.
     """
     out = user_path("out", out)
+    if config.tf_privacy:
+        tf_privacy.check_installed()
     going_on = _check_out(out, config, resume, force)
     source = load_source(config.train.dataset, config.train.data_dir)
     splits = AuditSplits.load(out / "splits.npz") if going_on and (out / "splits.npz").exists() else None
@@ -74,7 +77,11 @@ def audit(
         splits.save(out / "splits.npz")
         files.write_json(out / "plan.json", {"trainings": {name: t.to_json() for name, t in trainings.items()}})
     tasks = [task(out, encoding, role) for role in roles(splits) for encoding in trainings]
-    run_fleet(tasks, is_done=is_done, jobs=jobs, backend=backend, observer=observer, log_dir=out / "logs")
+    around = {"jobs": jobs, "backend": backend, "observer": observer, "log_dir": out / "logs"}
+    run_fleet(tasks, is_done=is_done, **around)
+    if config.tf_privacy:
+        tasks = tf_privacy_tasks.tasks(out, trainings, source.y[splits.audited], splits)
+        run_fleet(tasks, is_done=tf_privacy_tasks.is_done, **around)
     return judge(out, config, source, splits)
 
 
@@ -91,7 +98,10 @@ def judge(out: Path, config: AuditConfig, source: Source, splits: AuditSplits) -
     for encoding in config.encodings:
         answered = Answered.load(out / encoding, splits)
         scores[encoding], advantages = score(answered, config)
-        encodings[encoding] = encoding_result(answered, scores[encoding], advantages, config)
+        encodings[encoding] = dataclasses.replace(
+            encoding_result(answered, scores[encoding], advantages, config),
+            tf_privacy=tf_privacy_tasks.collect(out, encoding, answered) if config.tf_privacy else None,
+        )
         found += _controls(answered, scores[encoding], encoding, config)
     with files.replacing(out / "scores.npz") as temporary:
         arrays = {f"{e}/{name}/{k}": rows for e, some in scores.items() for (name, k), rows in some.items()}
@@ -185,7 +195,7 @@ def _check_out(out: Path, config: AuditConfig, resume: bool, force: bool) -> boo
         raise InputError(
             f"out must be a new directory, {out} holds {state} audit: --resume goes on with it, --force replaces it"
         )
-    if begun != config:
+    if dataclasses.replace(begun, tf_privacy=config.tf_privacy) != config:  # which changes no model and no answer
         differ = [
             name
             for name in ("train", "encodings", "protocol", "targets", "shadows", "queries", "members", "population")

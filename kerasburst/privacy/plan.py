@@ -10,7 +10,7 @@ from kerasburst import config as configs
 from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.privacy.splits import PROTOCOLS
-from kerasburst.validation import LARGEST, InputError, check_choice, check_int, fail, suggestion
+from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail, suggestion
 from kerasburst.version import __version__
 
 FORMAT = 1
@@ -30,6 +30,7 @@ class AuditConfig:
         queries: K, numbers of encodings of each example that the attacker sees; each at least 1.
         members: training set size; None for a share of the pool, at most 1,000.
         population: points that no model trains on; None for a share of the pool.
+        tf_privacy: run tensorflow-privacy's attacks, too; an audit that is gone on with may change it.
 
     Raises:
         InputError: for a value outside its range.
@@ -47,6 +48,7 @@ class AuditConfig:
     queries: tuple[int, ...] = (1, 4, 16)
     members: int | None = None
     population: int | None = None
+    tf_privacy: bool = False
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -68,6 +70,7 @@ class AuditConfig:
         for name in ("members", "population"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), low=2, high=LARGEST)
+        check_bool("tf_privacy", self.tf_privacy)
         object.__setattr__(self, "encodings", encodings)
         object.__setattr__(self, "queries", queries)
 
