@@ -18,9 +18,9 @@ from kerasburst.validation import InputError, user_path
 
 _DEFAULT = TrainConfig()
 _TRAIN = ("dataset", "num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit", "data_dir")
-_AUDIT = ("protocol", "targets", "shadows", "members", "population")
+_AUDIT = ("protocol", "targets", "shadows", "members", "population", "tf_privacy")
 # What --run leaves open; the rest comes from the run.
-_OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "population")
+_OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "population", "tf_privacy")
 INVALID = 3  # exit code of an audit whose controls failed
 
 
@@ -78,6 +78,12 @@ INVALID = 3  # exit code of an audit whose controls failed
 @click.option("--train-limit", type=int, help="Draw from a stratified subset of this many training examples.")
 @data_dir_option
 @set_option
+@click.option(
+    "--tf-privacy/--no-tf-privacy",
+    default=False,
+    help="Run tensorflow-privacy's attacks, too; each class of each encoding takes about a minute of a core. "
+    "Needs pip install 'kerasburst[tf-privacy]'; --resume may add or leave them.",
+)
 @click.option("--jobs", type=int, help="Models trained side by side. Default: the number of cores.")
 @click.option(
     "--backend",
@@ -219,6 +225,9 @@ def summary(result, out) -> str:
                 f"  {attack.name:<20} {attack.queries:>3}  {attack.auc:.3f}  {_span(attack.auc_interval):<15} "
                 + ("not resolvable" if tpr is None else f"{tpr:.3f}")
             )
+        if encoding.tf_privacy is not None:
+            found = [a for a in encoding.tf_privacy.attacks if a.label is None and a.skipped is None]
+            lines.append("  AUC by tensorflow-privacy: " + ", ".join(f"{a.attack} {a.auc:.3f}" for a in found))
     lines += ["", f"written to {out}: audit.html, audit.json, scores.npz"]
     return "\n".join(lines)
 

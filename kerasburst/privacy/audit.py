@@ -14,7 +14,7 @@ from kerasburst.data.datasets import DATASETS, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.fleet import FleetObserver, run_fleet
-from kerasburst.privacy import controls
+from kerasburst.privacy import controls, tf_privacy, tf_privacy_tasks
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.figures import Answered, Scores, compare, encoding_result, score
@@ -51,17 +51,19 @@ def audit(
         force: replace an audit in `out`.
         jobs: models trained side by side; None for the number of cores.
         backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
-        observer: is told the progress.
+        observer: is told the progress; with `tf_privacy`, of its attacks as a second fleet.
 
     Returns:
         The result, which stands in `out`/audit.json too. Look at `valid` first.
 
     Raises:
-        InputError: for bad input, an audit in `out` without `resume` or `force`, a run that leaves too few examples
-            untouched or is no longer the one that the audit was begun with.
+        InputError: for bad input, an audit in `out` without `resume` or `force`, `tf_privacy` without its extra, a run
+            that leaves too few examples untouched or is no longer the one that the audit was begun with.
         FleetFailed: where a model could not be trained.
     """
     out = user_path("out", out)
+    if config.tf_privacy:
+        tf_privacy.check_installed()
     going_on = _check_out(out, config, resume, force)
     source = load_source(config.train.dataset, config.train.data_dir)
     run = None if config.run is None else AuditedRun.load(config.run.path)
@@ -83,7 +85,11 @@ def audit(
         splits.save(out / "splits.npz")
         files.write_json(out / "plan.json", {"trainings": {name: t.to_json() for name, t in trainings.items()}})
     tasks = [task(out, encoding, role) for role in roles(splits) for encoding in trainings]
-    run_fleet(tasks, is_done=is_done, jobs=jobs, backend=backend, observer=observer, log_dir=out / "logs")
+    around = {"jobs": jobs, "backend": backend, "observer": observer, "log_dir": out / "logs"}
+    run_fleet(tasks, is_done=is_done, **around)
+    if config.tf_privacy:
+        tasks = tf_privacy_tasks.tasks(out, trainings, source.y[splits.audited], splits)
+        run_fleet(tasks, is_done=tf_privacy_tasks.is_done, **around)
     return judge(out, config, source, splits)
 
 
@@ -100,7 +106,10 @@ def judge(out: Path, config: AuditConfig, source: Source, splits: AuditSplits) -
     for encoding in config.encodings:
         answered = Answered.load(out / encoding, splits)
         scores[encoding], advantages = score(answered, config)
-        encodings[encoding] = encoding_result(answered, scores[encoding], advantages, config)
+        encodings[encoding] = dataclasses.replace(
+            encoding_result(answered, scores[encoding], advantages, config),
+            tf_privacy=tf_privacy_tasks.collect(out, encoding, answered) if config.tf_privacy else None,
+        )
         found += _controls(answered, scores[encoding], encoding, config)
     with files.replacing(out / "scores.npz") as temporary:
         arrays = {f"{e}/{name}/{k}": rows for e, some in scores.items() for (name, k), rows in some.items()}
@@ -203,7 +212,7 @@ def _check_out(out: Path, config: AuditConfig, resume: bool, force: bool) -> boo
         raise InputError(
             f"out must be a new directory, {out} holds {state} audit: --resume goes on with it, --force replaces it"
         )
-    if begun != config:
+    if dataclasses.replace(begun, tf_privacy=config.tf_privacy) != config:  # which changes no model and no answer
         names = [field.name for field in dataclasses.fields(AuditConfig)]
         differ = [name for name in names if getattr(begun, name) != getattr(config, name)]
         raise InputError(f"an audit goes on with the config it was begun with, {', '.join(differ)} differs from {out}")

@@ -11,7 +11,7 @@ from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.privacy.run_reference import RunReference
 from kerasburst.privacy.splits import PROTOCOLS
-from kerasburst.validation import LARGEST, InputError, check_choice, check_int, fail, suggestion
+from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail, suggestion
 from kerasburst.version import __version__
 
 FORMAT = 1
@@ -34,6 +34,7 @@ class AuditConfig:
         population: points that no model trains on; None for a share of the pool.
         run: the training run whose network is the one target, by the protocol "audit" and with its own encoding;
             None to train the targets. `AuditedRun.config` fills `train` from it.
+        tf_privacy: run tensorflow-privacy's attacks, too; an audit that is gone on with may change it.
 
     Raises:
         InputError: for a value outside its range, or one that contradicts `run`.
@@ -52,6 +53,7 @@ class AuditConfig:
     members: int | None = None
     population: int | None = None
     run: RunReference | None = None
+    tf_privacy: bool = False
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -73,6 +75,7 @@ class AuditConfig:
         for name in ("members", "population"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), low=2, high=LARGEST)
+        check_bool("tf_privacy", self.tf_privacy)
         object.__setattr__(self, "encodings", encodings)
         object.__setattr__(self, "queries", queries)
         if self.run is not None:
