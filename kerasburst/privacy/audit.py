@@ -70,10 +70,10 @@ def audit(
     if run is not None:
         run.check(config, source)
     splits = AuditSplits.load(out / "splits.npz") if going_on and (out / "splits.npz").exists() else None
+    if going_on:
+        _check_same_data(out, source)
     if splits is None:
         splits = _draw(config, source, run)
-    elif splits.pool_size != len(source.y):
-        raise InputError(f"dataset must be the data that the audit was begun with, {source.name} has changed")
     if run is not None:
         run.check_splits(splits)
     trainings = _trainings(config, source, splits)
@@ -83,13 +83,16 @@ def audit(
         files.write_json(out / "config.json", config.to_json())
         files.remove_leftovers(out)
         splits.save(out / "splits.npz")
-        files.write_json(out / "plan.json", {"trainings": {name: t.to_json() for name, t in trainings.items()}})
+        plan = {"data": source.fingerprint, "trainings": {name: t.to_json() for name, t in trainings.items()}}
+        files.write_json(out / "plan.json", plan)
     tasks = [task(out, encoding, role) for role in roles(splits) for encoding in trainings]
     around = {"jobs": jobs, "backend": backend, "observer": observer, "log_dir": out / "logs"}
     run_fleet(tasks, is_done=is_done, **around)
     if config.tf_privacy:
         tasks = tf_privacy_tasks.tasks(out, trainings, source.y[splits.audited], splits)
         run_fleet(tasks, is_done=tf_privacy_tasks.is_done, **around)
+    for folder in (path for name in ("models", "signals", "tf_privacy") for path in out.glob(f"*/{name}")):
+        files.remove_leftovers(folder)
     return judge(out, config, source, splits)
 
 
@@ -189,6 +192,16 @@ def _trainings(config: AuditConfig, source: Source, splits: AuditSplits) -> dict
     for training in trainings.values():
         check_fits(training, source.num_classes, source.x.shape[1:])
     return trainings
+
+
+def _check_same_data(out: Path, source: Source) -> None:
+    if not (out / "plan.json").exists():
+        return  # killed before any model was trained
+    plan = files.read_json(out / "plan.json")
+    if not isinstance(plan, dict) or "data" not in plan:
+        raise InputError(f"{out / 'plan.json'} must be an audit's plan, it is not: --force begins anew")
+    if plan["data"] != source.fingerprint:
+        raise InputError(f"dataset must be the data that the audit was begun with, {source.name} has changed")
 
 
 _FILES = ("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json")

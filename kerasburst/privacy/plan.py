@@ -29,8 +29,8 @@ class AuditConfig:
         targets: target models of each encoding, at least 1.
         shadows: N, shadow models of each encoding, even, at least 2.
         queries: K, numbers of encodings of each example that the attacker sees; each at least 1.
-        members: members of each target that are audited, and as many non-members; without `run` all that a target
-            trains on. None for a share of the pool, at most 1,000.
+        members: members of each target that are audited, at least 4, and as many non-members; without `run` all that
+            a target trains on. None for a share of the pool, at most 1,000.
         population: points that no model trains on; None for a share of the pool.
         run: the training run whose network is the one target, by the protocol "audit" and with its own encoding;
             None to train the targets. `AuditedRun.config` fills `train` from it.
@@ -72,9 +72,9 @@ class AuditConfig:
         check_int("shadows", self.shadows, low=2, high=LARGEST)
         if self.shadows % 2:
             raise fail("shadows", "even, so that each point is in half of them", self.shadows)
-        for name in ("members", "population"):
+        for name, low in (("members", 4), ("population", 2)):  # the blind baseline is judged on half of the members
             if getattr(self, name) is not None:
-                check_int(name, getattr(self, name), low=2, high=LARGEST)
+                check_int(name, getattr(self, name), low=low, high=LARGEST)
         check_bool("tf_privacy", self.tf_privacy)
         object.__setattr__(self, "encodings", encodings)
         object.__setattr__(self, "queries", queries)

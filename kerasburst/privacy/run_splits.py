@@ -72,7 +72,7 @@ def draw_run_splits(
     if spare < (0 if population is None else wanted):
         raise _too_small(source, splits, len(untouched), len(rest), int(single.sum()), population)
     default_members = min(LARGEST_DEFAULT, len(own) // 2)
-    members = check_int("members", default_members if members is None else members, low=2, high=len(own))
+    members = check_int("members", default_members if members is None else members, low=4, high=len(own))
 
     rng = np.random.default_rng(derive_seed(seed, "audit", "run"))
     chosen, others = _draw_alike(source.y, own, rest, members, rng)

@@ -171,7 +171,8 @@ def draw_audit_splits(
         seed: int of at least 0.
         protocol: "audit"; "paper": one shadow with data of its own; "paper-overlapping": one shadow with
             data drawn from the target's own, as in the authors' earlier code.
-        members: size of a target's training set; None for a third of the pool (a fifth for "paper"), at most 1,000.
+        members: size of a target's training set, at least 4; None for a third of the pool (a fifth for "paper"), at
+            most 1,000.
         targets: number of targets, at least 1.
         shadows: N, even, at least 2; ignored by the paper's protocols, which have one.
         population: None for a fifth of the pool, at most 1,000; none in the paper's protocols.
@@ -189,7 +190,7 @@ def draw_audit_splits(
         default_members, default_population = len(unique) // 3, min(LARGEST_DEFAULT, len(unique) // 5)
     else:
         shadows, default_members, default_population = 1, len(unique) // 5, 0
-    members = check_int("members", min(LARGEST_DEFAULT, default_members) if members is None else members, low=2)
+    members = check_int("members", min(LARGEST_DEFAULT, default_members) if members is None else members, low=4)
     population = check_int("population", default_population if population is None else population, low=0)
     reference_size = 2 * members if protocol == "paper" else 0
     needed = 2 * members + population + reference_size

@@ -141,7 +141,7 @@ def test_parts_that_do_not_fit_are_refused(given, message):
     [
         ({"members": 80}, "members must be fewer: 180 distinct examples are needed"),
         ({"shadows": 7}, "shadows must be even"),
-        ({"members": 1}, "members must be an integer of at least 2"),
+        ({"members": 3}, "members must be an integer of at least 4"),
         ({"protocol": "audits"}, "protocol must be one of audit, paper, paper-overlapping.*did you mean audit"),
         ({"targets": 0}, "targets must be an integer of at least 1"),
     ],

@@ -1,0 +1,242 @@
+"""kerasburst attack as a user meets it; models are pretended here, their training has tests of its own."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from kerasburst.privacy.splits import AuditSplits
+from tests.privacy.audits import RUN_FLEET, Pretend, write_data
+
+FILES = {"audit.html", "audit.json", "config.json", "plan.json", "rate", "scores.npz", "splits.npz"}
+SIZES = ("--members", "60", "--population", "30", "--shadows", "2", "--num-steps", "3")
+OPTIONS = ("--encoding", "rate", *SIZES, "--queries", "1", "--queries", "2", "--set", "model.hidden_units=4")
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_data(tmp_path / "data.npz", n=300, features=6)
+
+
+@pytest.fixture
+def attack(kerasburst, data, monkeypatch):
+    """Run the command on a small audit; `models` pretends them."""
+
+    def run(*arguments, models=None, figures=False):
+        monkeypatch.setattr(RUN_FLEET, Pretend() if models is None else models)
+        if not figures:  # they take longer than all the rest
+            monkeypatch.setattr("kerasburst.reports.audit._figures", lambda *_: [])
+        return kerasburst("attack", "--dataset", data, *OPTIONS, *arguments)
+
+    return run
+
+
+def audited(tmp_path, out="audit"):
+    return json.loads((tmp_path / out / "audit.json").read_text())
+
+
+def test_an_audit(attack, tmp_path):
+    outcome = attack("--out", "deep/audit", figures=True)
+    assert outcome.code == 0 and outcome.err == "", outcome
+    assert set(os.listdir(tmp_path / "deep" / "audit")) == FILES
+    lines = outcome.out.splitlines()
+    assert lines[4].startswith("5/5 rate/planted done in")
+    assert lines[5] == "audit on data: 60 members, 60 non-members of each target"
+    assert "rate: test accuracy 80.0%, on its members 90.0%" in lines
+    result = audited(tmp_path, "deep/audit")
+    for found in result["encodings"]["rate"]["attacks"]:
+        low, high = found["auc_interval"]
+        row = f"{found['auc']:.3f}  {low:.3f} to {high:.3f}  not resolvable"
+        assert [" ".join(line.split()) for line in lines].count(
+            " ".join(f"{found['name']} {found['queries']} {row}".split())
+        ) == 1
+    assert lines[-1] == "written to deep/audit: audit.html, audit.json, scores.npz"
+    assert result["valid"] and result["overlap"] is None and result["protocol"] == "audit"
+    # phi leaks 2 standard deviations of the model's noise: averaging takes the encoding's away.
+    one, two = (
+        next(a for a in result["encodings"]["rate"]["attacks"] if (a["name"], a["queries"]) == ("lira_online", k))
+        for k in (1, 2)
+    )
+    assert 0.7 < one["auc"] < two["auc"] < 0.97
+
+
+def test_json_alone_is_on_stdout_and_progress_on_stderr(attack, tmp_path):
+    outcome = attack("--out", "audit", "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out) == {"out": "audit"} | audited(tmp_path)
+    assert [line.split()[:3] for line in outcome.err.splitlines()] == [
+        [f"{i}/5", f"rate/{role}", "done"]
+        for i, role in enumerate(["target-0", "shadow-0", "shadow-1", "untrained", "planted"], 1)
+    ]
+
+
+def test_quiet_says_nothing(attack):
+    outcome = attack("--out", "audit", "--quiet")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
+def test_the_same_command_twice_gives_the_same_figures(attack, tmp_path):
+    assert attack("--out", "a").code == attack("--out", "b").code == 0
+    for name in ("audit.json", "audit.html", "config.json", "plan.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    with np.load(tmp_path / "a" / "scores.npz") as a, np.load(tmp_path / "b" / "scores.npz") as b:
+        assert a.files == b.files and all(np.array_equal(a[name], b[name]) for name in a.files)
+    assert attack("--out", "c", "--seed", "1").code == 0
+    assert (tmp_path / "a" / "audit.json").read_bytes() != (tmp_path / "c" / "audit.json").read_bytes()
+
+
+def test_default_directory_is_numbered(attack, tmp_path):
+    for _ in range(2):
+        assert attack("--queries", "1").code == 0
+    assert sorted(os.listdir(tmp_path / "runs")) == ["attack-data", "attack-data-2"]
+
+
+def test_an_audit_is_never_overwritten_without_force(attack, tmp_path):
+    assert attack("--out", "audit").code == 0
+    before = {name: (tmp_path / "audit" / name).read_bytes() for name in FILES - {"rate"}}
+    outcome = attack("--out", "audit", "--seed", "5")
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert all(part in outcome.err for part in ("a finished audit", "--resume", "--force"))
+    assert before == {name: (tmp_path / "audit" / name).read_bytes() for name in FILES - {"rate"}}
+    (tmp_path / "audit" / "notes.txt").write_text("mine")
+    assert attack("--out", "audit", "--seed", "5", "--encoding", "poisson_burst", "--force").code == 0
+    assert set(os.listdir(tmp_path / "audit")) == FILES | {"poisson_burst", "notes.txt"}
+    assert audited(tmp_path)["config"]["train"]["seed"] == 5
+
+
+class Stopped(Pretend):
+    """Pretends two models, then gets a Ctrl-C."""
+
+    def work(self, task):
+        if len(self.ran) == 2:
+            raise KeyboardInterrupt
+        super().work(task)
+
+
+def test_interrupted_it_says_how_to_go_on_and_does(attack, kerasburst, tmp_path, monkeypatch):
+    assert attack("--out", "undisturbed", "--seed", "3").code == 0
+    outcome = attack("--out", "audit", "--seed", "3", models=Stopped())
+    assert outcome.code == 130
+    first, *_, last = outcome.err.splitlines()
+    assert first.startswith("stopped; go on with: kerasburst ") and last == "kerasburst: interrupted"
+    assert set(os.listdir(tmp_path / "audit")) == FILES - {"audit.html", "audit.json", "scores.npz"}
+    monkeypatch.setattr(RUN_FLEET, Pretend())
+    go_on = first.partition("kerasburst ")[2].split()
+    outcome = kerasburst(*go_on)
+    assert outcome.code == 0 and outcome.out.startswith("2/5 done before\n3/5 rate/shadow-1 done")
+    assert (tmp_path / "audit" / "audit.json").read_bytes() == (tmp_path / "undisturbed" / "audit.json").read_bytes()
+    assert kerasburst(*go_on).out.startswith("5/5 done before\naudit on data")
+
+
+# Controls -----------------------------------------------------------------------------------------------------------
+
+
+def assert_invalid(outcome, tmp_path, control, encoding="rate"):
+    """Assert that this control alone failed, and that it is told everywhere."""
+    result = audited(tmp_path)
+    assert [c["name"] for c in result["controls"] if not c["ok"]] == [control]
+    (failed,) = (c for c in result["controls"] if not c["ok"])
+    assert failed["encoding"] == encoding and result["valid"] is False
+    assert outcome.code == 3 and "Traceback" not in outcome.err
+    first, last = outcome.err.splitlines()
+    where = f" ({encoding})" if encoding else ""
+    assert first.startswith(f"control failed: {control}{where}: {failed['rule']}; ")
+    assert last == "the audit is invalid: its figures are not to be used"
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    assert "<b>Invalid.</b>" in page and "<b>Valid.</b>" not in page
+    (row,) = (row for row in page.split("<tr")[1:] if row.startswith(" class=failed"))
+    assert control in row and "FAILED" in row
+    return failed
+
+
+def test_an_untrained_model_that_leaks_is_invalid(attack, tmp_path):
+    outcome = attack("--out", "audit", models=Pretend(leaks={"planted": 5.0, "untrained": 5.0}))
+    assert assert_invalid(outcome, tmp_path, "untrained")["interval"][0] > 0.5
+
+
+@pytest.mark.parametrize("leak", [0.0, -5.0])
+def test_a_planted_leak_that_is_not_found_is_invalid(attack, tmp_path, leak):
+    outcome = attack("--out", "audit", models=Pretend(leaks={"planted": leak, "untrained": 0.0}))
+    assert assert_invalid(outcome, tmp_path, "planted_leak")["interval"][0] < 0.6
+
+
+def test_a_target_that_is_its_own_shadow_is_invalid(attack, tmp_path):
+    outcome = attack("--out", "audit", models=Pretend(same_weights=("target-0", "shadow-1")))
+    assert assert_invalid(outcome, tmp_path, "weights_differ")["detail"] == "target-0 = shadow-1"
+    assert "; target-0 = shadow-1" in outcome.err
+
+
+class Undealt(np.random.Generator):
+    def permutation(self, x, axis=0):
+        return x
+
+
+def test_membership_that_was_not_dealt_anew_is_invalid(attack, tmp_path, monkeypatch):
+    monkeypatch.setattr("kerasburst.privacy.controls.derive_seed", lambda *_: Undealt(np.random.PCG64(0)))
+    failed = assert_invalid(attack("--out", "audit"), tmp_path, "permuted_membership")
+    best = audited(tmp_path)["encodings"]["rate"]["attacks"]
+    assert failed["auc"] == next(a["auc"] for a in best if (a["name"], a["queries"]) == ("lira_online", 2))
+
+
+def test_members_drawn_otherwise_than_non_members_are_invalid(attack, data, tmp_path):
+    assert attack("--out", "audit").code == 0
+    members = AuditSplits.load(tmp_path / "audit" / "splits.npz").members(0)
+    with np.load(data) as stored:
+        x, y = stored["x"], stored["y"]
+    x[members, 0] += 0.5
+    np.savez(data, x=x, y=y)
+    outcome = attack("--out", "audit", "--force")
+    assert np.array_equal(AuditSplits.load(tmp_path / "audit" / "splits.npz").members(0), members)
+    assert assert_invalid(outcome, tmp_path, "blind_baseline", encoding=None)["auc"] > 0.7
+
+
+def test_equal_examples_in_two_parts_are_invalid(attack, data, tmp_path, monkeypatch):
+    assert attack("--out", "audit").code == 0
+    splits = AuditSplits.load(tmp_path / "audit" / "splits.npz")
+    with np.load(data) as stored:
+        x, y = stored["x"], stored["y"]
+    x[splits.population[:3]] = x[splits.audited[:3]]
+    np.savez(data, x=x, y=y)
+    monkeypatch.setattr("kerasburst.privacy.splits._first_of_equals", lambda x: np.arange(len(x)))
+    outcome = attack("--out", "audit", "--force")
+    assert assert_invalid(outcome, tmp_path, "splits_disjoint", encoding=None)["detail"] == "3 shared examples"
+
+
+def test_with_json_an_invalid_audit_is_json_and_exit_code_3(attack, kerasburst, tmp_path, monkeypatch):
+    models = Pretend(leaks={"planted": 0.0, "untrained": 5.0})
+    outcome = attack("--out", "audit", "--json", "--quiet", models=models)
+    assert outcome.code == 3 and json.loads(outcome.out)["valid"] is False
+    assert [line.split(":")[1].split()[0] for line in outcome.err.splitlines()[:-1]] == ["untrained", "planted_leak"]
+    again = kerasburst("attack", "--resume", "--out", "audit")
+    assert again.code == 3 and again.out.startswith("5/5 done before\n") and "audit on data" in again.out
+
+
+# The paper's protocols ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", ["paper", "paper-overlapping"])
+def test_the_papers_protocols(attack, tmp_path, protocol):
+    outcome = attack("--out", "audit", "--protocol", protocol, "--members", "40")
+    assert outcome.code == 0, outcome
+    result = audited(tmp_path)
+    splits = AuditSplits.load(tmp_path / "audit" / "splits.npz")
+    shared = len(np.intersect1d(splits.members(0), splits.shadow_train(0)))
+    assert (shared == 0) == (protocol == "paper") and result["overlap"] == shared and len(splits.shadows) == 1
+    assert f"target and shadow share {shared} training examples" in outcome.out
+    attacks = result["encodings"]["rate"]["attacks"]
+    assert [(a["name"], a["queries"]) for a in attacks] == [("svm", 1), ("svm", 2)]
+    with np.load(tmp_path / "audit" / "scores.npz") as stored, np.load(tmp_path / "data.npz") as arrays:
+        scores, member, y = stored["rate/svm/2"][0], stored["membership"][0], arrays["y"][stored["audited"]]
+
+    def auc(of):
+        above = scores[of & member][:, None] - scores[of & ~member][None]
+        return ((above > 0) + (above == 0) / 2).mean()
+
+    per_class = {str(label): auc(y == label) for label in range(3)}
+    assert attacks[1]["auc_per_class"] == pytest.approx(per_class)
+    assert attacks[1]["auc_macro"] == pytest.approx(np.mean(list(per_class.values())))
+    assert attacks[1]["auc"] == pytest.approx(auc(y >= 0)) and attacks[1]["auc"] > 0.65  # all classes pooled
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    assert f"share {shared} of 40 training examples" in page
+    assert ("compatibility mode" in page) == (protocol == "paper-overlapping")
