@@ -73,7 +73,7 @@ def test_a_run_that_left_nothing_is_refused_with_a_limit_that_does(kerasburst, r
         (["--learning-rate", "1"], ["--learning-rate"]),
         (["--train-limit", "48"], ["--train-limit"]),
         (["--protocol", "paper"], ["protocol", "'audit'", "'paper'"]),
-        (["--members", "49"], ["members", "from 2 to", "received 49"]),
+        (["--members", "49"], ["members", "from 4 to", "received 49"]),
         (["--shadows", "3"], ["shadows", "even", "3"]),
         (["--population", "60"], ["--population", "or fewer", "--train-limit"]),
         (["--seed", "-1"], ["seed", "-1"]),

@@ -127,7 +127,7 @@ def test_what_has_an_equal_is_on_neither_side():
     assert len(audit.shadow_train(0)) == 70
     # 20 of the 70 trained on have an equal, and 10 + 1 + 8 of the 239 untouched.
     assert audit.duplicates_removed == 20 + 19
-    with pytest.raises(InputError, match="members must be an integer from 2 to 50, received 51"):
+    with pytest.raises(InputError, match="members must be an integer from 4 to 50, received 51"):
         draw(source, run, members=51)
 
 
@@ -213,8 +213,8 @@ def test_a_population_that_is_too_large_is_refused_with_one_that_does():
     ("given", "message"),
     [
         ({"shadows": 5}, "shadows must be even"),
-        ({"members": 1}, "members must be an integer from 2 to 90, received 1"),
-        ({"members": 91}, "members must be an integer from 2 to 90, received 91"),
+        ({"members": 1}, "members must be an integer from 4 to 90, received 1"),
+        ({"members": 91}, "members must be an integer from 4 to 90, received 91"),
         ({"seed": -1}, "seed must be an integer of at least 0"),
     ],
 )
