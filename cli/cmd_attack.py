@@ -18,11 +18,18 @@ from kerasburst.validation import InputError, user_path
 
 _DEFAULT = TrainConfig()
 _TRAIN = ("dataset", "num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit", "data_dir")
-_AUDIT = ("protocol", "targets", "shadows", "members", "population")
+_AUDIT = ("protocol", "targets", "shadows", "members", "population", "tf_privacy")
+# What --run leaves open; the rest comes from the run.
+_OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "population", "tf_privacy")
 INVALID = 3  # exit code of an audit whose controls failed
 
 
 @click.command("attack")
+@click.option(
+    "--run",
+    type=click.Path(),
+    help="Audit the network of this finished training run, which must have left examples untouched (--train-limit).",
+)
 @click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name, or an .npz file.")
 @click.option(
     "--encoding",
@@ -49,17 +56,34 @@ INVALID = 3  # exit code of an audit whose controls failed
     show_default=True,
     help="K, encodings of each example that the attacker sees. Repeatable.",
 )
-@click.option("--members", type=int, help="Training examples of a target. Default: a third of the pool, at most 1000.")
+@click.option(
+    "--members",
+    type=int,
+    help="Training examples of a target. Default: a third of the pool, at most 1000. With --run: those of the run's "
+    "that are audited, by default half of them, at most 1000.",
+)
 @click.option("--population", type=int, help="Examples that train nothing. Default: a fifth of the pool, at most 1000.")
 @click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
 @click.option("--model", type=click.Choice(list(configs.NETWORKS)), help="Default: by the kind of data.")
 @click.option("--epochs", type=int, help="Default: as many updates as train makes on the whole pool.")
 @click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
 @click.option("--learning-rate", type=float, default=_DEFAULT.learning_rate, show_default=True)
-@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True)
+@click.option(
+    "--seed",
+    type=int,
+    default=_DEFAULT.seed,
+    show_default=True,
+    help="With --run of the audit's own draws, by default the run's seed.",
+)
 @click.option("--train-limit", type=int, help="Draw from a stratified subset of this many training examples.")
 @data_dir_option
 @set_option
+@click.option(
+    "--tf-privacy/--no-tf-privacy",
+    default=False,
+    help="Run tensorflow-privacy's attacks, too; each class of each encoding takes about a minute of a core. "
+    "Needs pip install 'kerasburst[tf-privacy]'; --resume may add or leave them.",
+)
 @click.option("--jobs", type=int, help="Models trained side by side. Default: the number of cores.")
 @click.option(
     "--backend",
@@ -68,17 +92,20 @@ INVALID = 3  # exit code of an audit whose controls failed
     show_default=True,
     help="Processes here, or a Dask or Ray cluster.",
 )
-@click.option("--out", type=click.Path(), help="The audit's directory. Default: runs/attack-DATASET, numbered.")
+@click.option("--out", type=click.Path(), help="The audit's directory. Default: runs/attack-DATASET or -RUN, numbered.")
 @click.option("--resume", is_flag=True, help="Go on with the audit in --out, or begin it.")
 @click.option("--force", is_flag=True, help="Replace the audit in --out.")
 @json_option
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
-def command(ctx, assignments, encodings, queries, jobs, backend, out, resume, force, as_json, quiet, **options):
+def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resume, force, as_json, quiet, **options):
     """Audit encodings for membership inference: can an attacker tell who was in the training set?
 
     Trains targets and shadow models, attacks, and judges its own controls: exit code 3 says that they failed and
     the figures are not to be used. The directory holds audit.json, audit.html and scores.npz.
+
+    With --run the target is the network of a finished training run, as it is. What it was trained with is then the
+    run's to say; its shadow models are trained alike.
     """
     if resume and force:
         raise InputError("--resume and --force exclude each other, received both")
@@ -93,7 +120,10 @@ def command(ctx, assignments, encodings, queries, jobs, backend, out, resume, fo
         for name in (*_TRAIN, *_AUDIT, "encodings", "queries")
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
-    out = numbered("runs", f"attack-{Path(options['dataset']).stem}") if out is None else user_path("--out", out)
+    if out is None:
+        name = Path(options["dataset"]).stem if run is None else user_path("--run", run).resolve().name
+        out = numbered("runs", f"attack-{name}")
+    out = user_path("--out", out)
 
     load_tensorflow()
     from kerasburst.cli.fleet_progress import make_fleet_observer
@@ -103,15 +133,14 @@ def command(ctx, assignments, encodings, queries, jobs, backend, out, resume, fo
 
     # A resumed audit is the one that was begun, but for what is said anew: which audit() then refuses if it differs.
     begun = AuditConfig.load(out / "config.json") if resume and (out / "config.json").exists() else None
-    base = AuditConfig(train=_DEFAULT) if begun is None else begun
     values = {**options, "encodings": encodings, "queries": queries}
-    if begun is not None:
-        values = {name: value for name, value in values.items() if name in given}
-    train = dataclasses.replace(base.train, **{name: values[name] for name in _TRAIN if name in values})
-    train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
-    config = dataclasses.replace(
-        base, train=train, **{name: values[name] for name in (*_AUDIT, "encodings", "queries") if name in values}
-    )
+    if run is not None or (begun is not None and begun.run is not None):
+        _check_open(given, assignments, run)
+        config = _of_run(run, begun, {name: values[name] for name in _OPEN if name in given})
+    else:
+        if begun is not None:
+            values = {name: value for name, value in values.items() if name in given}
+        config = _of_options(AuditConfig(train=_DEFAULT) if begun is None else begun, values, assignments)
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
     try:
         result = audit(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
@@ -137,19 +166,58 @@ def command(ctx, assignments, encodings, queries, jobs, backend, out, resume, fo
         sys.exit(INVALID)
 
 
+def _of_options(base, values, assignments):
+    """Give the config of an audit that trains its targets."""
+    train = dataclasses.replace(base.train, **{name: values[name] for name in _TRAIN if name in values})
+    train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
+    return dataclasses.replace(
+        base, train=train, **{name: values[name] for name in (*_AUDIT, "encodings", "queries") if name in values}
+    )
+
+
+def _check_open(given, assignments, run) -> None:
+    """Refuse what the run has to say."""
+    closed = [f"--{name.replace('_', '-').replace('encodings', 'encoding')}" for name in given if name not in _OPEN]
+    if assignments:
+        closed.append("--set")
+    if closed:
+        whose = "--run" if run is not None else "the audit of a run"
+        raise InputError(
+            f"{', '.join(sorted(closed))} must not be given with {whose}: its network is the one target, and its "
+            "config.json says how shadows train; attack --dataset trains targets to order"
+        )
+
+
+def _of_run(run, begun, values):
+    """Give the config of an audit of a run: a new one, or the one that was begun, with the run where it is now."""
+    from kerasburst.privacy.audited_run import AuditedRun
+
+    if begun is None:
+        return AuditedRun.load(run).config(**values)
+    if begun.run is None:
+        raise InputError("--run must not be given, the audit in --out was begun without")
+    if run is not None:
+        place = str(user_path("--run", run).resolve())
+        begun = dataclasses.replace(begun, run=dataclasses.replace(begun.run, path=place))
+    train = dataclasses.replace(begun.train, **{name: values.pop(name) for name in _TRAIN if name in values})
+    return dataclasses.replace(begun, train=train, **values)
+
+
 def summary(result, out) -> str:
     """Give the table of attacks at the largest K of each encoding, beside the accuracies."""
+    run = result.config["run"]
+    whose, trained = "each target", "its members"
+    if run is not None:
+        whose, trained = f"the run {run['path']}", "what it was trained on"
     lines = [
         f"{result.protocol} on {result.data['name']}: {result.counts['members']} members, "
-        f"{result.counts['non_members']} non-members of each target"
+        f"{result.counts['non_members']} non-members of {whose}"
     ]
     if result.overlap is not None:
         lines.append(f"target and shadow share {result.overlap} training examples")
     for name, encoding in result.encodings.items():
         lines.append("")
-        lines.append(
-            f"{name}: test accuracy {encoding.test_accuracy:.1%}, on its members {encoding.train_accuracy:.1%}"
-        )
+        lines.append(f"{name}: test accuracy {encoding.test_accuracy:.1%}, on {trained} {encoding.train_accuracy:.1%}")
         lines.append(f"  {'attack':<20} {'K':>3}  {'AUC':>5}  {'95 % interval':<15} TPR at 10 % FPR")
         for attack in encoding.attacks:
             tpr = attack.tpr_at_fpr["0.1"]
@@ -157,6 +225,9 @@ def summary(result, out) -> str:
                 f"  {attack.name:<20} {attack.queries:>3}  {attack.auc:.3f}  {_span(attack.auc_interval):<15} "
                 + ("not resolvable" if tpr is None else f"{tpr:.3f}")
             )
+        if encoding.tf_privacy is not None:
+            found = [a for a in encoding.tf_privacy.attacks if a.label is None and a.skipped is None]
+            lines.append("  AUC by tensorflow-privacy: " + ", ".join(f"{a.attack} {a.auc:.3f}" for a in found))
     lines += ["", f"written to {out}: audit.html, audit.json, scores.npz"]
     return "\n".join(lines)
 

@@ -13,10 +13,17 @@ from kerasburst.fleet import FleetObserver
 
 
 class Tally(FleetObserver):
-    """Counts what happens, and estimates the time left; what is shown of it is its subclasses'."""
+    """Counts what happens, and estimates the time left; what is shown of it is its subclasses'.
+
+    It may watch fleets one after the other, and counts each anew.
+    """
 
     def __init__(self):
-        self.total = self.done = self.retried = self.failed = 0
+        self._reset(0, 0)
+
+    def _reset(self, total: int, done: int) -> None:
+        self.total, self.done = total, done
+        self.retried = self.failed = 0
         self._begun: dict[str, float] = {}  # the running tasks
         self._most_running = 1
         self._seconds: list[float] = []  # of those that finished
@@ -28,7 +35,7 @@ class Tally(FleetObserver):
 
     def start(self, total, done):
         """Note how many tasks there are."""
-        self.total, self.done = total, done
+        self._reset(total, done)
 
     def task_started(self, name):
         """Count a task that runs."""
@@ -102,7 +109,7 @@ class Live(Tally):
     def __init__(self, console: Console):
         super().__init__()
         self._progress = Progress(
-            TextColumn("models"),
+            TextColumn("tasks"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
@@ -116,7 +123,9 @@ class Live(Tally):
     def start(self, total, done):
         """Open the bar."""
         super().start(total, done)
-        self._bar = self._progress.add_task("models", total=total, completed=done, figures="")
+        if self._bar is not None:
+            self._progress.remove_task(self._bar)
+        self._bar = self._progress.add_task("tasks", total=total, completed=done, figures="")
         self._progress.start()
 
     def task_started(self, name):

@@ -12,6 +12,8 @@ from kerasburst.version import __version__
 
 _PUBLIC = {
     "ATan": "kerasburst.neurons.surrogate",
+    "AuditConfig": "kerasburst.privacy.plan",
+    "AuditResult": "kerasburst.privacy.result",
     "Dataset": "kerasburst.data.dataset",
     "DelayedBurstEncoder": "kerasburst.encoders.delayed_burst",
     "Encoder": "kerasburst.encoders.base",
@@ -19,6 +21,7 @@ _PUBLIC = {
     "InputError": "kerasburst.validation",
     "LIF": "kerasburst.neurons.lif",
     "LIFCell": "kerasburst.neurons.lif_cell",
+    "MembershipScores": "kerasburst.privacy.metrics",
     "Sigmoid": "kerasburst.neurons.surrogate",
     "SpikingNetwork": "kerasburst.models.base",
     "TrainResult": "kerasburst.training.result",
@@ -32,6 +35,8 @@ _PUBLIC = {
     "Surrogate": "kerasburst.neurons.surrogate",
     "TrainConfig": "kerasburst.config",
     "Triangular": "kerasburst.neurons.surrogate",
+    "audit": "kerasburst.privacy.audit",
+    "collect_signals": "kerasburst.privacy.signals",
     "draw_encoding": "kerasburst.reports.encoding",
     "encode": "kerasburst.reports.encoding",
     "evaluate": "kerasburst.training.evaluate",

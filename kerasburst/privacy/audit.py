@@ -1,7 +1,8 @@
-"""Audit encodings for membership inference: draw, train, ask, attack, judge."""
+"""Audit encodings, or a run's network, for membership inference: draw, train, ask, attack, judge."""
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from kerasburst.data.datasets import DATASETS, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.fleet import FleetObserver, check_fleet, run_fleet
-from kerasburst.privacy import controls
+from kerasburst.privacy import controls, tf_privacy, tf_privacy_tasks
 from kerasburst.privacy.attacks import loss_scores
+from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.figures import Answered, Scores, compare, encoding_result, score
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.result import AuditResult, Control
+from kerasburst.privacy.run_splits import draw_run_splits
 from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, roles, task
 from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
 from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
@@ -36,7 +39,7 @@ def audit(
     backend: str = "loky",
     observer: FleetObserver | None = None,
 ) -> AuditResult:
-    """Audit one or several encodings into a directory.
+    """Audit one or several encodings, or a run's network, into a directory.
 
     Every model is trained in a process of its own, and saved when it is done: what was killed goes on from the
     models that are there.
@@ -48,26 +51,34 @@ def audit(
         force: replace an audit in `out`.
         jobs: models trained side by side; None for the number of cores.
         backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
-        observer: is told the progress.
+        observer: is told the progress; with `tf_privacy`, of its attacks as a second fleet.
 
     Returns:
         The result, which stands in `out`/audit.json too. Look at `valid` first.
 
     Raises:
-        InputError: for bad input, or an audit in `out` without `resume` or `force`.
+        InputError: for bad input, an audit in `out` without `resume` or `force`, `tf_privacy` without its extra, a run
+            that leaves too few examples untouched or is no longer the one that the audit was begun with.
         FleetFailed: where a model could not be trained.
     """
     out = user_path("out", out)
     check_fleet(jobs, backend)
+    if config.tf_privacy:
+        tf_privacy.check_installed()
     going_on = _check_out(out, config, resume, force)
     source = load_source(config.train.dataset, config.train.data_dir)
+    run = None if config.run is None else AuditedRun.load(config.run.path)
+    if run is not None:
+        run.check(config, source)
     splits = AuditSplits.load(out / "splits.npz") if going_on and (out / "splits.npz").exists() else None
     if going_on:
         _check_same_data(out, source)
     if splits is None:
-        splits = _draw(config, source)
+        splits = _draw(config, source, run)
     elif splits.pool_size != len(source.y):
         raise InputError(f"dataset must be the data that {out / 'splits.npz'} was drawn from, {source.name} is not")
+    if run is not None:
+        run.check_splits(splits)
     trainings = _trainings(config, source, splits)
     with files.new_directory("out", out):
         if force and not going_on:
@@ -78,8 +89,12 @@ def audit(
         plan = {"data": source.fingerprint, "trainings": {name: t.to_json() for name, t in trainings.items()}}
         files.write_json(out / "plan.json", plan)
     tasks = [task(out, encoding, role) for role in roles(splits) for encoding in trainings]
-    run_fleet(tasks, is_done=is_done, jobs=jobs, backend=backend, observer=observer, log_dir=out / "logs")
-    for folder in (*out.glob("*/models"), *out.glob("*/signals")):
+    around = {"jobs": jobs, "backend": backend, "observer": observer, "log_dir": out / "logs"}
+    run_fleet(tasks, is_done=is_done, **around)
+    if config.tf_privacy:
+        tasks = tf_privacy_tasks.tasks(out, trainings, source.y[splits.audited], splits)
+        run_fleet(tasks, is_done=tf_privacy_tasks.is_done, **around)
+    for folder in (path for name in ("models", "signals", "tf_privacy") for path in out.glob(f"*/{name}")):
         files.remove_leftovers(folder)
     return judge(out, config, source, splits)
 
@@ -97,7 +112,10 @@ def judge(out: Path, config: AuditConfig, source: Source, splits: AuditSplits) -
     for encoding in config.encodings:
         answered = Answered.load(out / encoding, splits)
         scores[encoding], advantages = score(answered, config)
-        encodings[encoding] = encoding_result(answered, scores[encoding], advantages, config)
+        encodings[encoding] = dataclasses.replace(
+            encoding_result(answered, scores[encoding], advantages, config),
+            tf_privacy=tf_privacy_tasks.collect(out, encoding, answered) if config.tf_privacy else None,
+        )
         found += _controls(answered, scores[encoding], encoding, config)
     with files.replacing(out / "scores.npz") as temporary:
         arrays = {f"{e}/{name}/{k}": rows for e, some in scores.items() for (name, k), rows in some.items()}
@@ -141,7 +159,16 @@ def _controls(answered: Answered, scores: Scores, encoding: str, config: AuditCo
     ]
 
 
-def _draw(config: AuditConfig, source: Source) -> AuditSplits:
+def _draw(config: AuditConfig, source: Source, run: AuditedRun | None) -> AuditSplits:
+    if run is not None:
+        return draw_run_splits(
+            source,
+            run.splits,
+            seed=config.train.seed,
+            members=config.members,
+            shadows=config.shadows,
+            population=config.population,
+        )
     parts = make_splits(source, config.train.seed, config.train.train_limit)
     return draw_audit_splits(
         source.x,
@@ -201,12 +228,9 @@ def _check_out(out: Path, config: AuditConfig, resume: bool, force: bool) -> boo
         raise InputError(
             f"out must be a new directory, {out} holds {state} audit: --resume goes on with it, --force replaces it"
         )
-    if begun != config:
-        differ = [
-            name
-            for name in ("train", "encodings", "protocol", "targets", "shadows", "queries", "members", "population")
-            if getattr(begun, name) != getattr(config, name)
-        ]
+    if dataclasses.replace(begun, tf_privacy=config.tf_privacy) != config:  # which changes no model and no answer
+        names = [field.name for field in dataclasses.fields(AuditConfig)]
+        differ = [name for name in names if getattr(begun, name) != getattr(config, name)]
         raise InputError(f"an audit goes on with the config it was begun with, {', '.join(differ)} differs from {out}")
     return True
 

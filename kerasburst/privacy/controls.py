@@ -89,16 +89,16 @@ def weights_differ(records: dict[str, dict], encoding: str) -> Control:
 
 
 def splits_disjoint(splits: AuditSplits, x: np.ndarray) -> Control:
-    """Judge whether audited points, shadow pool and population share an example, by its values."""
+    """Judge whether audited points, the target's own, shadow pool and population share an example, by its values."""
     owners: dict[bytes, str] = {}
     shared = 0
-    for part in ("audited", "shadow_pool", "population"):
+    for part in ("audited", "target_only", "shadow_pool", "population"):
         for index in getattr(splits, part):
             place = f"{part} {index}" if part == "audited" else part
             shared += owners.setdefault(x[index].tobytes(), place) != place
     return Control(
         name="splits_disjoint",
         ok=shared == 0,
-        rule="audited points, shadow pool and population share no example, whatever its index",
+        rule="audited points, what only the target trains on, shadow pool and population share no example",
         detail=f"{shared} shared examples",
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 from kerasburst import config as configs
 from kerasburst import files
 from kerasburst.config import TrainConfig
+from kerasburst.privacy.run_reference import RunReference
 from kerasburst.privacy.splits import PROTOCOLS
-from kerasburst.validation import LARGEST, InputError, check_choice, check_int, fail, suggestion
+from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail, suggestion
 from kerasburst.version import __version__
 
 FORMAT = 1
@@ -28,11 +29,15 @@ class AuditConfig:
         targets: target models of each encoding, at least 1.
         shadows: N, shadow models of each encoding, even, at least 2.
         queries: K, numbers of encodings of each example that the attacker sees; each at least 1.
-        members: training set size, at least 4; None for a share of the pool, at most 1,000.
+        members: members of each target that are audited, at least 4, and as many non-members; without `run` all that
+            a target trains on. None for a share of the pool, at most 1,000.
         population: points that no model trains on; None for a share of the pool.
+        run: the training run whose network is the one target, by the protocol "audit" and with its own encoding;
+            None to train the targets. `AuditedRun.config` fills `train` from it.
+        tf_privacy: run tensorflow-privacy's attacks, too; an audit that is gone on with may change it.
 
     Raises:
-        InputError: for a value outside its range.
+        InputError: for a value outside its range, or one that contradicts `run`.
 
     Example:
         >>> AuditConfig(train=TrainConfig(dataset="digits"), encodings=("rate", "poisson_burst")).queries
@@ -47,6 +52,8 @@ class AuditConfig:
     queries: tuple[int, ...] = (1, 4, 16)
     members: int | None = None
     population: int | None = None
+    run: RunReference | None = None
+    tf_privacy: bool = False
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -71,8 +78,19 @@ class AuditConfig:
         for name, low in (("members", 4), ("population", 2)):  # the blind baseline is judged on half of the members
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), low=low, high=LARGEST)
+        check_bool("tf_privacy", self.tf_privacy)
         object.__setattr__(self, "encodings", encodings)
         object.__setattr__(self, "queries", queries)
+        if self.run is not None:
+            self._check_run()
+
+    def _check_run(self) -> None:
+        if not isinstance(self.run, RunReference):
+            raise fail("run", "a RunReference", self.run)
+        of_the_run = {"protocol": "audit", "targets": 1, "encodings": (self.train.encoding,)}
+        for name, value in of_the_run.items():
+            if getattr(self, name) != value:
+                raise fail(name, f"{value!r} in the audit of a run", getattr(self, name))
 
     def resolved(self, kind: str, epochs: int) -> dict[str, TrainConfig]:
         """Give each encoding's training, every default filled in.
@@ -109,6 +127,7 @@ class AuditConfig:
             "kerasburst": __version__,
             **fields,
             "train": self.train.to_json(),
+            "run": None if self.run is None else self.run.to_json(),
             "encodings": list(self.encodings),
             "queries": list(self.queries),
         }
@@ -134,6 +153,8 @@ class AuditConfig:
             raise InputError(f"{path} must be an audit's config of format {FORMAT}, it is not")
         fields = {name: value[name] for name in names if name in value}
         fields["train"] = TrainConfig.from_json(fields.get("train"), f"{path}: train")
+        if fields.get("run") is not None:
+            fields["run"] = RunReference.from_json(fields["run"], f"{path}: run")
         try:
             return cls(**fields)
         except InputError as error:

@@ -46,22 +46,72 @@ class AttackResult:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TFPrivacyAttack:
+    """One of tensorflow-privacy's attacks on one slice; its figures are None where it was skipped.
+
+    Args:
+        attack: "threshold", "threshold_entropy", "logistic_regression", "mlp", "random_forest" or
+            "k_nearest_neighbors".
+        label: class of the slice; None for the entire data set.
+        members: of the slice.
+        non_members: of the slice.
+        skipped: why it was not run; None if it was.
+        auc: below 0.5 it is reported as it is.
+        auc_interval: 95 %, DeLong's over examples, from its scores.
+        attacker_advantage: max |TPR - FPR|, whichever the direction.
+        attacker_advantage_interval: 95 %, conservative.
+        epsilon_lower_bound: the best threshold's, nats; None where it gave none. Below 0 it says nothing.
+        epsilon_by_chance: what that bound exceeds in 5 % of draws from scores that know nothing.
+    """
+
+    attack: str
+    label: int | None
+    members: int
+    non_members: int
+    skipped: str | None = None
+    auc: float | None = None
+    auc_interval: Interval | None = None
+    attacker_advantage: float | None = None
+    attacker_advantage_interval: Interval | None = None
+    epsilon_lower_bound: float | None = None
+    epsilon_by_chance: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TFPrivacyResult:
+    """What tensorflow-privacy finds on target 0 of an encoding.
+
+    Args:
+        queries: K, of which the means are attacked.
+        attacks: the entire data set first, then class by class.
+        versions: of its packages.
+        limits: what its figures cannot say.
+    """
+
+    queries: int
+    attacks: tuple[TFPrivacyAttack, ...]
+    versions: dict[str, str]
+    limits: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodingResult:
     """One encoding's targets: how good they are, and how much they give away.
 
     Args:
         test_accuracy: mean over targets, each a mean over encodings of the test examples.
         test_accuracies: one for each target.
-        train_accuracy: mean over targets, on their members.
+        train_accuracy: mean over targets, on what they train on, 2,000 examples at most, audited members first.
         test_examples: number of test examples.
         shadow_test_accuracy: mean over shadows.
         epochs: of training.
-        train_examples: members of a target.
+        train_examples: what a target trains on; in the audit of a run more than the audited members.
         attacks: every attack at every K.
         averaging: AUC(K) fitted, by attack.
         auc_by_step: AUC of phi at each time step, at the largest K, mean over targets.
         phi: phi of target 0 at the largest K, `{"members": [...], "non_members": [...]}`, histogram counts over
             `edges`.
+        tf_privacy: tensorflow-privacy's figures; None where they were not asked for.
     """
 
     test_accuracy: float
@@ -75,6 +125,7 @@ class EncodingResult:
     averaging: dict[str, dict]
     auc_by_step: tuple[float, ...]
     phi: dict[str, tuple[float, ...]]
+    tf_privacy: TFPrivacyResult | None = None
 
     def attack(self, name: str, queries: int) -> AttackResult:
         """Give the figures of one attack at one K."""

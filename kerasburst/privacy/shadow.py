@@ -5,7 +5,8 @@
     ENCODING/signals/ROLE.npz                  what it said; written last
 
 Roles: target-0.., shadow-0.., and the controls' untrained and planted. A role's seed and data do not depend on the
-encoding, so that encodings are compared on the same splits, initial weights and orders.
+encoding, so that encodings are compared on the same splits, initial weights and orders. The target of an audited run
+is not trained: it is the run's network, copied.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from kerasburst import files
@@ -25,6 +27,7 @@ from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
 from kerasburst.fleet import Task
 from kerasburst.models.loading import load_model
+from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.signals import cached, collect_signals, fed_probabilities, key_text, stored_key, weights_hash
 from kerasburst.privacy.splits import AuditSplits
@@ -72,11 +75,11 @@ def lesson(role: str, splits: AuditSplits, y: np.ndarray, num_classes: int, seed
     asked = np.concatenate([splits.audited, np.setdiff1d(splits.reference, splits.audited), splits.population])
     kind, _, number = role.partition("-")
     if kind == "target":
-        return Lesson(splits.members(int(number)), y, asked)
+        return Lesson(splits.target_train(int(number)), y, asked)
     if kind == "shadow":
         return Lesson(splits.shadow_train(int(number)), y, asked)
     if role == UNTRAINED:
-        return Lesson(splits.members(0), y, splits.audited)
+        return Lesson(splits.target_train(0), y, splits.audited)
     chosen, member = canaries(splits)
     y = y.copy()  # labels that no rule predicts: only who has seen one can know it
     y[chosen] = np.random.default_rng(derive_seed(seed, "audit", "canaries")).integers(0, num_classes, len(chosen))
@@ -135,12 +138,15 @@ def is_done(task: Task) -> bool:
 
 
 def train_and_ask(folder: str, encoding: str, role: str) -> None:
-    """Train one model of an audit, unless it is there, and ask it.
+    """Train or copy one model of an audit, unless it is there, and ask it.
 
     Args:
         folder: the audit's directory.
         encoding: the encoder's name.
         role: "target-0", "shadow-3", "untrained" or "planted".
+
+    Raises:
+        InputError: where the audited run is no longer what the audit was begun with.
     """
     config, trainings = load_plan(folder)
     splits = AuditSplits.load(Path(folder) / "splits.npz")
@@ -153,13 +159,24 @@ def train_and_ask(folder: str, encoding: str, role: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     data = _data(source, what, splits)
     network, encoder = build(mine, data)
-    if model_path.exists() and record_path.exists():
-        network = load_model(model_path)
-        record = files.read_json(record_path)
+    stored = _stored(model_path, record_path)
+    if stored is not None:
+        network, record = stored
     else:
-        record = _train(network, encoder, mine, data, role, what)
+        if config.run is not None and role == "target-0":
+            run = AuditedRun.load(config.run.path)
+            run.check(config, source)
+            network, facts = run.network, {"epochs": mine.epochs, "seed": run.seed, "train_seconds": None}
+        else:
+            facts = _train(network, encoder, mine, data, role)
+        record = {
+            "role": role,
+            "asked": [int(i) for i in what.asked],
+            **_measure(network, encoder, mine, data),
+            **facts,
+        }
         with files.replacing(model_path) as temporary:
-            network.save(temporary)
+            network.with_encoder(None).save(temporary)  # a copy without optimizer: one that never ran does not load
         files.write_json(record_path, record)
     x = data.scaling.apply(source.x[what.asked])
     cached(
@@ -169,31 +186,39 @@ def train_and_ask(folder: str, encoding: str, role: str) -> None:
     )
 
 
-def _train(network, encoder, config: TrainConfig, data: Dataset, role: str, what: Lesson) -> dict:
+def _stored(model_path: Path, record_path: Path) -> tuple[keras.Model, dict] | None:
+    """Give a model and its record; None where they are not there, damaged, or not of each other."""
+    try:
+        record, network = files.read_json(record_path), load_model(model_path)
+        return (network, record) if record["weights"] == weights_hash(network) else None
+    except Exception:  # in whatever way: it is trained anew
+        return None
+
+
+def _train(network, encoder, config: TrainConfig, data: Dataset, role: str) -> dict:
     begun = time.perf_counter()
     if role != UNTRAINED:
         run_epochs(network, encoder, config, data)
     seconds = time.perf_counter() - begun
+    return {"epochs": 0 if role == UNTRAINED else config.epochs, "seed": config.seed, "train_seconds": seconds}
+
+
+def _measure(network, encoder, config: TrainConfig, data: Dataset) -> dict:
     seed = derive_seed(config.seed, "test")
     fitted, tested = (
         evaluate_network(network, encoder, x[:_TEST_EXAMPLES], y[:_TEST_EXAMPLES], queries=_TEST_QUERIES, seed=seed)
         for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test))
     )
     return {
-        "role": role,
         "weights": weights_hash(network),
         "data": data.fingerprint,
-        "asked": [int(i) for i in what.asked],
         "train_examples": len(data.x_train),
-        "epochs": 0 if role == UNTRAINED else config.epochs,
-        "seed": config.seed,
         "train_accuracy": fitted.accuracy,
         "test_accuracy": tested.accuracy,
         "test_accuracy_interval": tested.accuracy_interval,
         "test_examples": tested.examples,
         "test_queries": tested.queries,
         "firing_rates": tested.firing_rates,
-        "train_seconds": seconds,
     }
 
 

@@ -15,9 +15,9 @@ from kerasburst.validation import InputError, check_choice, check_int, fail
 
 PROTOCOLS = ("audit", "paper", "paper-overlapping")
 
-_PARTS = ("audited", "shadow_pool", "population", "test")
+_PARTS = ("audited", "shadow_pool", "population", "test", "target_only")
 _ARRAYS = (*_PARTS, "targets", "reference", "shadows", "fillers")
-_LARGEST_DEFAULT = 1000  # audited members, and population
+LARGEST_DEFAULT = 1000  # audited members, and population
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,8 @@ class AuditSplits:
         shadows: membership of the reference points, bool `(N, r)`.
         fillers: indices out of `shadow_pool` that each shadow trains on besides, `(N, f)`.
         pool_size: number of examples in the pool.
-        duplicates_removed: examples left out since an equal one stands before them.
+        duplicates_removed: examples left out for an equal one.
+        target_only: indices that each target trains on beyond its audited members, and no other model does.
 
     Raises:
         InputError: for parts that overlap, or arrays that do not fit each other.
@@ -57,6 +58,7 @@ class AuditSplits:
     fillers: np.ndarray
     pool_size: int
     duplicates_removed: int = 0
+    target_only: np.ndarray = ()
 
     def __post_init__(self) -> None:
         """Check and close the arrays."""
@@ -83,14 +85,20 @@ class AuditSplits:
                 raise fail(name, f"of shape (models, {len(points)})", mask.shape)
         if self.fillers.shape[:1] != self.shadows.shape[:1]:
             raise fail("fillers", f"of shape ({len(self.shadows)}, count)", self.fillers.shape)
+        if any(len(np.unique(row)) < len(row) for row in self.fillers):
+            raise InputError("fillers must be different examples for each shadow, some are repeated")
 
     def members(self, target: int) -> np.ndarray:
-        """Give the indices that the target trains on, int64."""
+        """Give the audited indices that the target trains on, int64."""
         return self.audited[self.targets[target]]
 
     def non_members(self, target: int) -> np.ndarray:
         """Give the audited indices that the target does not train on, int64."""
         return self.audited[~self.targets[target]]
+
+    def target_train(self, target: int) -> np.ndarray:
+        """Give all indices that the target trains on, its audited members first, int64."""
+        return np.concatenate([self.members(target), self.target_only])
 
     def shadow_train(self, shadow: int) -> np.ndarray:
         """Give the indices that a shadow trains on, int64."""
@@ -98,7 +106,7 @@ class AuditSplits:
 
     def overlap(self, target: int, shadow: int) -> int:
         """Count the examples that a target and a shadow both train on."""
-        return len(np.intersect1d(self.members(target), self.shadow_train(shadow)))
+        return len(np.intersect1d(self.target_train(target), self.shadow_train(shadow)))
 
     def counts(self) -> dict[str, int]:
         """Give the sizes, for a report."""
@@ -108,8 +116,9 @@ class AuditSplits:
             "audited": len(self.audited),
             "members": int(self.targets[0].sum()),
             "non_members": int((~self.targets[0]).sum()),
+            "target_train": len(self.target_train(0)),
             "shadow_train": len(self.shadow_train(0)) if len(self.shadows) else 0,
-            **{part: len(getattr(self, part)) for part in _PARTS[1:]},
+            **{part: len(getattr(self, part)) for part in _PARTS if part != "audited"},
         }
 
     def save(self, path: str | Path) -> None:
@@ -125,16 +134,17 @@ class AuditSplits:
         Raises:
             InputError: where the file is missing, damaged, or no file of audit splits.
         """
-        names = (*_ARRAYS, "pool_size", "duplicates_removed")
+        numbers = ("pool_size", "duplicates_removed")
+        names = (*_ARRAYS, *numbers)
 
         def choose(keys):
-            if missing := set(names) - set(keys):
+            if missing := set(names) - set(keys) - {"target_only"}:  # files from before it have none
                 raise InputError(f"{path} is no file of audit splits: {', '.join(sorted(missing))} missing")
-            return names
+            return tuple(name for name in names if name in keys)
 
         arrays = load_npz(Path(path), choose)
         try:
-            return cls(**{k: int(v) if k in names[-2:] else v for k, v in arrays.items()})
+            return cls(**{k: int(v) if k in numbers else v for k, v in arrays.items()})
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
@@ -179,13 +189,11 @@ def draw_audit_splits(
     pool = np.asarray(pool, np.int64)
     unique = pool[_first_of_equals(np.asarray(x)[pool])]
     if protocol == "audit":
-        shadows = check_int("shadows", shadows, low=2)
-        if shadows % 2:
-            raise fail("shadows", "even, so that each point is in half of them", shadows)
-        default_members, default_population = len(unique) // 3, min(_LARGEST_DEFAULT, len(unique) // 5)
+        shadows = check_shadows(shadows)
+        default_members, default_population = len(unique) // 3, min(LARGEST_DEFAULT, len(unique) // 5)
     else:
         shadows, default_members, default_population = 1, len(unique) // 5, 0
-    members = check_int("members", min(_LARGEST_DEFAULT, default_members) if members is None else members, low=4)
+    members = check_int("members", min(LARGEST_DEFAULT, default_members) if members is None else members, low=4)
     population = check_int("population", default_population if population is None else population, low=0)
     reference_size = 2 * members if protocol == "paper" else 0
     needed = 2 * members + population + reference_size
@@ -200,8 +208,7 @@ def draw_audit_splits(
     # Random halves; target t and shadow pair j have streams of their own, so that more of them change no other.
     target_masks = [_half(len(audited), derive_seed(seed, "audit", "target", t)) for t in range(targets)]
     if protocol == "audit":
-        halves = [_half(len(reference), derive_seed(seed, "audit", "shadow", j)) for j in range(shadows // 2)]
-        shadow_masks = [mask for half in halves for mask in (half, ~half)]
+        shadow_masks = complementary_halves(len(reference), shadows, seed)
     else:
         shadow_masks = [_half(len(reference), derive_seed(seed, "audit", "shadow", 0))]
     return AuditSplits(
@@ -218,6 +225,26 @@ def draw_audit_splits(
     )
 
 
+def check_shadows(shadows: int) -> int:
+    """Return the number of shadows, even and at least 2."""
+    shadows = check_int("shadows", shadows, low=2)
+    if shadows % 2:
+        raise fail("shadows", "even, so that each point is in half of them", shadows)
+    return shadows
+
+
+def complementary_halves(n: int, shadows: int, seed: int) -> list[np.ndarray]:
+    """Give the shadows' membership of n points, in pairs of random halves that complete each other."""
+    halves = [_half(n, derive_seed(seed, "audit", "shadow", j)) for j in range(shadows // 2)]
+    return [mask for half in halves for mask in (half, ~half)]
+
+
+def digests(x: np.ndarray) -> np.ndarray:
+    """Give each example's hash `(n,)`: examples are equal, byte by byte, where their hashes are."""
+    rows = np.ascontiguousarray(x)
+    return np.array([hashlib.blake2b(example.tobytes(), digest_size=16).digest() for example in rows], "S16")
+
+
 def _half(n: int, seed: int) -> np.ndarray:
     mask = np.zeros(n, bool)
     mask[np.random.default_rng(seed).permutation(n)[: n // 2]] = True
@@ -226,11 +253,5 @@ def _half(n: int, seed: int) -> np.ndarray:
 
 def _first_of_equals(x: np.ndarray) -> np.ndarray:
     """Give the positions of examples that no equal one stands before."""
-    seen: set[bytes] = set()
-    first = []
-    for i, example in enumerate(np.ascontiguousarray(x)):
-        digest = hashlib.blake2b(example.tobytes(), digest_size=16).digest()
-        if digest not in seen:
-            seen.add(digest)
-            first.append(i)
-    return np.array(first, np.int64)
+    _, first = np.unique(digests(x), return_index=True)
+    return np.sort(first)

@@ -6,6 +6,7 @@ import dataclasses
 
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
+from kerasburst.data.sources import Source
 from kerasburst.training.run_directory import RunDirectory
 from kerasburst.validation import InputError, check_int
 
@@ -33,7 +34,7 @@ def same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
     return filled
 
 
-def check_same_data(data: Dataset, directory: RunDirectory) -> None:
+def check_same_data(data: Dataset | Source, directory: RunDirectory) -> None:
     """Check that the data is still what a run was begun with.
 
     Raises:

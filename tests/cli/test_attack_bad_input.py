@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.cli.test_bad_input import assert_refused
-from tests.privacy.audits import RUN_FLEET, Pretend, write_data
+from tests.privacy.common import RUN_FLEET, Pretend, write_data
 
 
 @pytest.fixture(autouse=True)
@@ -177,7 +177,7 @@ def test_a_damaged_model_is_done_anew(kerasburst, begun, monkeypatch, name, dama
     run = Pretend()
     monkeypatch.setattr(RUN_FLEET, run)
     assert kerasburst("attack", "--resume", "--out", "audit").code == 0
-    assert run.ran == ["rate/shadow-1"]
+    assert run.done == ["rate/shadow-1"]
 
 
 def test_a_damaged_audit_begins_anew_with_force(attack, begun):

@@ -102,7 +102,7 @@ class Driver:
 
     def wait_until_running(self, count):
         """Wait until t0 is done and `count` others run; give their process ids."""
-        wait_for(lambda: (self.fleet.folder / "t0").exists() and len(self._running()) == count, 30)
+        wait_for(lambda: (self.fleet.folder / "t0").exists() and len(self._running()) == count, 120)
         return self._running()
 
     def _running(self):

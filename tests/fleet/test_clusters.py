@@ -10,7 +10,8 @@ from kerasburst.fleet import FleetFailed
 from kerasburst.validation import InputError
 from tests.fleet.conftest import alive, descendants, wait_for
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+# One cluster at a time: Ray gives up on one that takes half a minute to start.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("clusters")]
 
 
 @pytest.fixture(params=["dask", "ray"])

@@ -112,3 +112,21 @@ def test_quiet(capfd, clock):
 
 def test_close_without_start():
     fleet_progress.Live(Console(file=io.StringIO(), force_terminal=True)).close()
+
+
+def test_fleets_one_after_the_other(clock, capfd):
+    tally = fleet_progress.Tally()
+    play(tally, clock)
+    tally.start(total=3, done=1)
+    assert (tally.total, tally.done, tally.running, tally.retried, tally.failed) == (3, 1, 0, 0, 0)
+    assert tally.seconds_left() is None  # the first fleet's tasks are of another kind
+    file = io.StringIO()
+    observer = fleet_progress.Live(Console(file=file, force_terminal=True, width=120, color_system=None))
+    play(observer, clock)
+    observer.close()
+    shown_before = len(file.getvalue())
+    observer.start(total=3, done=1)
+    observer.task_started("rate/tf-privacy-all")
+    observer._progress.refresh()
+    observer.close()
+    assert "1/3" in file.getvalue()[shown_before:] and "3/8" not in file.getvalue()[shown_before:]

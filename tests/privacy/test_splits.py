@@ -91,6 +91,26 @@ def parts(**given):
 
 def test_fitting_parts_are_taken():
     assert parts().shadow_train(0).tolist() == [0, 2, 4]
+    assert parts().target_train(0).tolist() == parts().members(0).tolist() == [0, 1]
+
+
+def test_what_only_the_target_trains_on():
+    splits = parts(target_only=[10, 11], pool_size=12)
+    assert splits.members(0).tolist() == [0, 1] and splits.target_train(0).tolist() == [0, 1, 10, 11]
+    assert splits.overlap(0, 0) == 1
+    with pytest.raises(ValueError, match="read-only"):
+        splits.target_only[0] = 1
+
+
+def test_a_file_without_it_still_loads(tmp_path):
+    parts().save(tmp_path / "splits.npz")
+    with np.load(tmp_path / "splits.npz") as stored:
+        arrays = {name: stored[name] for name in stored.files if name != "target_only"}
+    np.savez(tmp_path / "old.npz", **arrays)
+    assert AuditSplits.load(tmp_path / "old.npz").target_train(0).tolist() == [0, 1]
+    np.savez(tmp_path / "less.npz", **{name: value for name, value in arrays.items() if name != "fillers"})
+    with pytest.raises(InputError, match="fillers missing"):
+        AuditSplits.load(tmp_path / "less.npz")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +124,11 @@ def test_fitting_parts_are_taken():
         ({"fillers": [[9]]}, "fillers must be points of the shadow pool outside reference"),
         ({"targets": [[True, False]]}, r"targets must be of shape \(models, 4\)"),
         ({"fillers": [[4], [5]]}, r"fillers must be of shape \(1, count\)"),
+        ({"fillers": [[4, 4]]}, "fillers must be different examples for each shadow"),
+        ({"target_only": [3]}, "audited and target_only must be without a common or repeated index, received 3"),
+        ({"target_only": [5]}, "shadow_pool and target_only"),
+        ({"target_only": [8]}, "population and target_only"),
+        ({"target_only": [9]}, "test and target_only"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(given, message):

@@ -1,4 +1,4 @@
-"""Small audits: trained in the test's own process, or with answers made up from a model that is known exactly."""
+"""What tests of whole audits share: models trained in the test's own process, or made up from what is known exactly."""
 
 import dataclasses
 from pathlib import Path
@@ -15,7 +15,7 @@ from kerasburst.privacy.signals import key_text
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.seeding import derive_seed
 
-RUN_FLEET = "kerasburst.privacy.audit.run_fleet"  # what the two stand-ins below are for
+RUN_FLEET = "kerasburst.privacy.audit.run_fleet"
 
 
 def write_data(path, n=440, features=24, classes=3, noise=1.0, seed=0):
@@ -26,6 +26,13 @@ def write_data(path, n=440, features=24, classes=3, noise=1.0, seed=0):
     rule = (x @ rng.normal(size=(features, classes))).argmax(1)
     np.savez(path, x=x, y=np.where(rng.random(n) < noise, y, rule))
     return path
+
+
+def noise(path, n=240):
+    """Write an .npz of examples whose labels no rule predicts: only who has seen one can know it."""
+    rng = np.random.default_rng(0)
+    np.savez(path, x=rng.random((n, 20)).astype("float32"), y=np.arange(n) % 2)
+    return str(path)
 
 
 def audit_config(dataset, encodings=("rate",), epochs=2, hidden_units=8, num_steps=4, learning_rate=1e-3, **audit):
@@ -41,11 +48,14 @@ def audit_config(dataset, encodings=("rate",), epochs=2, hidden_units=8, num_ste
     return AuditConfig(train=train, encodings=encodings, **audit)
 
 
-class TrainHere:
-    """In place of `run_fleet`: trains for real, one after the other in this process, which has TensorFlow loaded."""
+class FleetHere:
+    """Stands in for `run_fleet`: does the tasks one after the other in this process, and notes their names.
+
+    Starting a process for each takes most of a small audit's time; tests/fleet has tests of that.
+    """
 
     def __init__(self):
-        self.ran = []
+        self.done = []
 
     def __call__(self, tasks, *, is_done, observer=None, **_):
         tasks = list(tasks)
@@ -54,8 +64,8 @@ class TrainHere:
         for task in tasks:
             if not is_done(task):
                 self.work(task)
-                self.ran.append(task.name)
                 assert is_done(task)
+                self.done.append(task.name)
                 observer.task_finished(task.name, 1.0)
 
     def work(self, task):
@@ -63,8 +73,8 @@ class TrainHere:
 
 
 @dataclasses.dataclass
-class Pretend(TrainHere):
-    """In place of `run_fleet`: writes what models would have said, of which everything is known.
+class Pretend(FleetHere):
+    """Stands in for `run_fleet`, too: writes what models would have said, of which everything is known.
 
         phi of example i at query k = hardness_i + leak [i in the training set] + model noise_i + encoding noise_ik
 
