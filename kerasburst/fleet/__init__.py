@@ -2,7 +2,7 @@
 
 from kerasburst.fleet.failure import FleetFailed
 from kerasburst.fleet.observer import FleetObserver
-from kerasburst.fleet.run import run_fleet
+from kerasburst.fleet.run import check_fleet, run_fleet
 from kerasburst.fleet.task import Task
 
-__all__ = ["FleetFailed", "FleetObserver", "Task", "run_fleet"]
+__all__ = ["FleetFailed", "FleetObserver", "Task", "check_fleet", "run_fleet"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -81,9 +82,8 @@ def _end_with(parent: int) -> None:
 @contextlib.contextmanager
 def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool]:
     """Give the workers of a Dask cluster: the one at `address`, the one in use, or a new one of this machine."""
-    with _extra("dask"):
-        import dask
-        import distributed
+    import dask
+    import distributed
     import joblib
 
     with contextlib.ExitStack() as stack:
@@ -123,10 +123,9 @@ def open_ray(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool
     """Give the workers of a Ray cluster: the one in use, the one at `address`, or a new one of this machine."""
     # Without this, Ray hides the GPUs from a task that asks for none of them.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    with _extra("ray"):
-        import ray
-        from ray.util.joblib.ray_backend import RayBackend
     import joblib
+    import ray
+    from ray.util.joblib.ray_backend import RayBackend
 
     class Backend(RayBackend):
         supports_return_generator = True  # its results come by callbacks, which is all that joblib needs for it
@@ -153,12 +152,18 @@ def open_ray(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool
 
 
 BACKENDS = {"loky": open_loky, "dask": open_dask, "ray": open_ray}
+_MODULES = {"loky": (), "dask": ("dask", "distributed"), "ray": ("ray", "ray.util.joblib.ray_backend")}
 
 
-@contextlib.contextmanager
-def _extra(name: str) -> Iterator[None]:
+def import_backend(name: str) -> None:
+    """Import a backend's package.
+
+    Raises:
+        InputError: where it is not installed, with the pip line that mends it.
+    """
     try:
-        yield
+        for module in _MODULES[name]:
+            importlib.import_module(module)
     except ImportError as error:
         raise InputError(f"backend {name} needs: pip install 'kerasburst[{name}]' ({error})") from None
 

@@ -16,7 +16,7 @@ from kerasburst.fleet.attempt import Surroundings, attempt, read_tail
 from kerasburst.fleet.failure import FleetFailed, Outcome
 from kerasburst.fleet.lease import hold_lease
 from kerasburst.fleet.observer import FleetObserver
-from kerasburst.fleet.pools import BACKENDS, Pool, interrupts_wait
+from kerasburst.fleet.pools import BACKENDS, Pool, import_backend, interrupts_wait
 from kerasburst.fleet.task import Task
 from kerasburst.validation import InputError, check_choice, check_int, fail, user_path
 
@@ -26,6 +26,18 @@ _THREADS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
 )
 _HANDED_ON = ("CUDA_", "KERAS", "TF_", "XLA_")  # settings of this process that a cluster's workers lack
+
+
+def check_fleet(jobs: int | None, backend: str) -> None:
+    """Check what `run_fleet` would refuse, for a caller that writes files before it runs.
+
+    Raises:
+        InputError: for `jobs` or `backend` outside their ranges, or a backend whose package is not installed.
+    """
+    check_choice("backend", backend, BACKENDS)
+    if jobs is not None:
+        check_int("jobs", jobs, low=1)
+    import_backend(backend)
 
 
 def run_fleet(
@@ -65,8 +77,8 @@ def run_fleet(
         >>> run_fleet([task], is_done=lambda task: True, log_dir="logs")
     """
     tasks = _checked(tasks)
-    check_choice("backend", backend, BACKENDS)
-    jobs = None if jobs is None else check_int("jobs", jobs, low=1)
+    check_fleet(jobs, backend)
+    jobs = None if jobs is None else int(jobs)
     threads = None if threads is None else check_int("threads", threads, low=1)
     log_dir = user_path("log_dir", log_dir).absolute()
     observer = FleetObserver() if observer is None else observer

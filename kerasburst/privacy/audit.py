@@ -13,7 +13,7 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import DATASETS, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
-from kerasburst.fleet import FleetObserver, run_fleet
+from kerasburst.fleet import FleetObserver, check_fleet, run_fleet
 from kerasburst.privacy import controls, tf_privacy, tf_privacy_tasks
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.audited_run import AuditedRun
@@ -62,6 +62,7 @@ def audit(
         FleetFailed: where a model could not be trained.
     """
     out = user_path("out", out)
+    check_fleet(jobs, backend)
     if config.tf_privacy:
         tf_privacy.check_installed()
     going_on = _check_out(out, config, resume, force)
@@ -74,6 +75,8 @@ def audit(
         _check_same_data(out, source)
     if splits is None:
         splits = _draw(config, source, run)
+    elif splits.pool_size != len(source.y):
+        raise InputError(f"dataset must be the data that {out / 'splits.npz'} was drawn from, {source.name} is not")
     if run is not None:
         run.check_splits(splits)
     trainings = _trainings(config, source, splits)

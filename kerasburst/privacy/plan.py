@@ -61,6 +61,9 @@ class AuditConfig:
             raise fail("train", "a TrainConfig", self.train)
         if self.train.validation_split:
             raise fail("validation_split", "0 in an audit", self.train.validation_split)
+        for name, of in (("encodings", "names"), ("queries", "numbers")):
+            if not isinstance(getattr(self, name), tuple | list):
+                raise fail(name, f"a list of {of}", getattr(self, name))
         encodings = tuple(check_choice("encoding", name, configs.ENCODERS) for name in self.encodings)
         if not encodings or len(set(encodings)) < len(encodings):
             raise fail("encoding", "one or more names, each once", encodings)
@@ -152,4 +155,7 @@ class AuditConfig:
         fields["train"] = TrainConfig.from_json(fields.get("train"), f"{path}: train")
         if fields.get("run") is not None:
             fields["run"] = RunReference.from_json(fields["run"], f"{path}: run")
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+        try:
+            return cls(**fields)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None

@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from kerasburst import files
@@ -158,9 +159,9 @@ def train_and_ask(folder: str, encoding: str, role: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     data = _data(source, what, splits)
     network, encoder = build(mine, data)
-    if model_path.exists() and record_path.exists():
-        network = load_model(model_path)
-        record = files.read_json(record_path)
+    stored = _stored(model_path, record_path)
+    if stored is not None:
+        network, record = stored
     else:
         if config.run is not None and role == "target-0":
             run = AuditedRun.load(config.run.path)
@@ -183,6 +184,15 @@ def train_and_ask(folder: str, encoding: str, role: str) -> None:
         signals_key(config, training, role, record),
         lambda: _ask(network, encoder, x, what, max(config.queries), derive_seed(mine.seed, "queries")),
     )
+
+
+def _stored(model_path: Path, record_path: Path) -> tuple[keras.Model, dict] | None:
+    """Give a model and its record; None where they are not there, damaged, or not of each other."""
+    try:
+        record, network = files.read_json(record_path), load_model(model_path)
+        return (network, record) if record["weights"] == weights_hash(network) else None
+    except Exception:  # in whatever way: it is trained anew
+        return None
 
 
 def _train(network, encoder, config: TrainConfig, data: Dataset, role: str) -> dict:

@@ -143,7 +143,10 @@ class AuditSplits:
             return tuple(name for name in names if name in keys)
 
         arrays = load_npz(Path(path), choose)
-        return cls(**{k: int(v) if k in numbers else v for k, v in arrays.items()})
+        try:
+            return cls(**{k: int(v) if k in numbers else v for k, v in arrays.items()})
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
 
 def draw_audit_splits(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kerasburst.cli.main import main
+from tests.privacy.common import RUN_FLEET, Pretend, write_data
 
 
 @dataclasses.dataclass
@@ -39,7 +40,7 @@ def images(tmp_path):
     """Write an .npz of 40 separable 6x6 images in two classes; keyword arguments replace its arrays."""
 
     def write(name="mine.npz", **arrays):
-        rng = np.random.default_rng(0)
+        rng = np.donedom.default_rng(0)
         y = np.arange(40) % 2
         x = rng.integers(0, 100, (40, 6, 6)).astype("uint8")
         x[y == 1, :3] += 150
@@ -48,3 +49,27 @@ def images(tmp_path):
         return path
 
     return write
+
+
+AUDIT = (
+    "--encoding rate --members 60 --population 30 --shadows 2 --queries 1 --queries 2 --num-steps 3 "
+    "--set model.hidden_units=4"
+).split()
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_data(tmp_path / "data.npz", n=300, features=6)
+
+
+@pytest.fixture
+def attack(kerasburst, data, monkeypatch):
+    """Run the command on a small audit; `models` pretends them."""
+
+    def run(*arguments, models=None, figures=False):
+        monkeypatch.setattr(RUN_FLEET, Pretend() if models is None else models)
+        if not figures:  # they take longer than all the rest
+            monkeypatch.setattr("kerasburst.reports.audit._figures", lambda *_: [])
+        return kerasburst("attack", "--dataset", data, *AUDIT, *arguments)
+
+    return run

@@ -7,29 +7,9 @@ import numpy as np
 import pytest
 
 from kerasburst.privacy.splits import AuditSplits
-from tests.privacy.audits import RUN_FLEET, Pretend, write_data
+from tests.privacy.common import RUN_FLEET, Pretend
 
 FILES = {"audit.html", "audit.json", "config.json", "plan.json", "rate", "scores.npz", "splits.npz"}
-SIZES = ("--members", "60", "--population", "30", "--shadows", "2", "--num-steps", "3")
-OPTIONS = ("--encoding", "rate", *SIZES, "--queries", "1", "--queries", "2", "--set", "model.hidden_units=4")
-
-
-@pytest.fixture
-def data(tmp_path):
-    return write_data(tmp_path / "data.npz", n=300, features=6)
-
-
-@pytest.fixture
-def attack(kerasburst, data, monkeypatch):
-    """Run the command on a small audit; `models` pretends them."""
-
-    def run(*arguments, models=None, figures=False):
-        monkeypatch.setattr(RUN_FLEET, Pretend() if models is None else models)
-        if not figures:  # they take longer than all the rest
-            monkeypatch.setattr("kerasburst.reports.audit._figures", lambda *_: [])
-        return kerasburst("attack", "--dataset", data, *OPTIONS, *arguments)
-
-    return run
 
 
 def audited(tmp_path, out="audit"):
@@ -109,7 +89,7 @@ class Stopped(Pretend):
     """Pretends two models, then gets a Ctrl-C."""
 
     def work(self, task):
-        if len(self.ran) == 2:
+        if len(self.done) == 2:
             raise KeyboardInterrupt
         super().work(task)
 
@@ -167,13 +147,13 @@ def test_a_target_that_is_its_own_shadow_is_invalid(attack, tmp_path):
     assert "; target-0 = shadow-1" in outcome.err
 
 
-class Undealt(np.random.Generator):
+class Undealt(np.donedom.Generator):
     def permutation(self, x, axis=0):
         return x
 
 
 def test_membership_that_was_not_dealt_anew_is_invalid(attack, tmp_path, monkeypatch):
-    monkeypatch.setattr("kerasburst.privacy.controls.derive_seed", lambda *_: Undealt(np.random.PCG64(0)))
+    monkeypatch.setattr("kerasburst.privacy.controls.derive_seed", lambda *_: Undealt(np.donedom.PCG64(0)))
     failed = assert_invalid(attack("--out", "audit"), tmp_path, "permuted_membership")
     best = audited(tmp_path)["encodings"]["rate"]["attacks"]
     assert failed["auc"] == next(a["auc"] for a in best if (a["name"], a["queries"]) == ("lira_online", 2))

@@ -13,7 +13,7 @@ from kerasburst.privacy.audit import audit, judge
 from kerasburst.privacy.result import Control
 from kerasburst.privacy.scoring import ATTACKS, THRESHOLD_ATTACKS
 from kerasburst.privacy.splits import AuditSplits
-from tests.privacy.audits import RUN_FLEET, Pretend, TrainHere, audit_config, write_data
+from tests.privacy.common import RUN_FLEET, FleetHere, Pretend, audit_config, write_data
 
 pytestmark = pytest.mark.xdist_group("audit")
 
@@ -30,7 +30,7 @@ def planted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")
     config = leaky(write_data(folder / "data.npz"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RUN_FLEET, TrainHere())
+        patch.setattr(RUN_FLEET, FleetHere())
         result = audit(config, folder / "audit")
     return folder / "audit", config, result
 
@@ -112,14 +112,18 @@ def test_what_was_lost_is_trained_again_to_the_same_scores(planted, tmp_path, mo
     # As a kill leaves it: one model not trained, one trained and not asked, and files half written.
     (here / "rate" / "models" / "shadow-1.json").unlink()
     (here / "rate" / "signals" / "shadow-2.npz").unlink()
+    # And damage that no kill does: a record that is none, and another model's file.
+    (here / "rate" / "models" / "shadow-0.json").write_text("[]")
+    shutil.copy(here / "rate" / "models" / "shadow-0.keras", here / "rate" / "models" / "target-0.keras")
+    (here / "rate" / "signals" / "target-0.npz").unlink()
     (here / "rate" / "models" / ".writing-a.keras").write_bytes(b"half")
     (here / ".writing-b.json").write_text("{")
     for name in ("audit.json", "scores.npz", "plan.json"):
         (here / name).unlink()
-    run = TrainHere()
+    run = FleetHere()
     monkeypatch.setattr(RUN_FLEET, run)
     audit(config, here, resume=True)
-    assert run.ran == ["rate/shadow-1", "rate/shadow-2"]
+    assert run.done == ["rate/target-0", "rate/shadow-0", "rate/shadow-1", "rate/shadow-2"]
     assert ((here / "scores.npz").read_bytes(), (here / "audit.json").read_bytes()) == before
     assert not list(here.rglob(".writing-*"))
 

@@ -16,7 +16,7 @@ from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.run_reference import RunReference
 from kerasburst.privacy.signals import weights_hash
 from kerasburst.privacy.splits import AuditSplits
-from tests.privacy.common import FleetHere, noise
+from tests.privacy.common import RUN_FLEET, FleetHere, noise
 
 pytestmark = pytest.mark.xdist_group("run_audit")  # one worker, one run
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.xdist_group("run_audit")  # one worker, one run
 def fleet():
     with pytest.MonkeyPatch.context() as patch:
         here = FleetHere()
-        patch.setattr("kerasburst.privacy.audit.run_fleet", here)
+        patch.setattr(RUN_FLEET, here)
         patch.setattr(shadow, "_CANARY_EPOCHS", 40)
         yield here
 
