@@ -12,6 +12,7 @@ from kerasburst.version import __version__
 
 _PUBLIC = {
     "ATan": "kerasburst.neurons.surrogate",
+    "BenchResult": "kerasburst.profiling.bench",
     "Dataset": "kerasburst.data.dataset",
     "DelayedBurstEncoder": "kerasburst.encoders.delayed_burst",
     "Encoder": "kerasburst.encoders.base",
@@ -32,6 +33,7 @@ _PUBLIC = {
     "Surrogate": "kerasburst.neurons.surrogate",
     "TrainConfig": "kerasburst.config",
     "Triangular": "kerasburst.neurons.surrogate",
+    "bench": "kerasburst.profiling.bench",
     "draw_encoding": "kerasburst.reports.encoding",
     "encode": "kerasburst.reports.encoding",
     "evaluate": "kerasburst.training.evaluate",

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kerasburst import files
+from kerasburst.data.datasets import availability
 from kerasburst.profiling.inputs import make_inputs
 from kerasburst.profiling.limit_rates import LimitMeter, LimitRates
 from kerasburst.profiling.machine import available_cores, load_average, machine_facts
 from kerasburst.profiling.measurement import Measurement
 from kerasburst.profiling.together import BLOCK_S, SETTLE_S, Participant, measure_together
 from kerasburst.profiling.works import DEFAULT_WORKS, WORKS
-from kerasburst.validation import LARGEST, check_choice, check_int, user_path
+from kerasburst.validation import LARGEST, InputError, check_choice, check_int, user_path
 
 CHOICES = tuple(name for name in WORKS if name != "limits")
 
@@ -70,7 +71,7 @@ def bench(
         batch_size: examples of a step; None for each work's own.
         seed: of inputs and weights.
         data_dir: folder of data files; None for KERASBURST_DATA.
-        out: directory to write bench.json to; None to write nothing.
+        out: directory to write bench.json to, which must not hold one; None to write nothing.
         block_s: seconds that a block lasts at least.
         settle_s: seconds of rest before a block.
         limit_scale: the sides of the matrices that the limits are measured with, against the usual ones.
@@ -80,7 +81,7 @@ def bench(
         The result; a work that failed has None for figures, and the reason.
 
     Raises:
-        InputError: for an unknown work, or a number outside its range.
+        InputError: for an unknown work, a number outside its range, or an `out` that holds a bench.json.
 
     Example:
         >>> result = bench(["encode_rate"], repeats=2, num_steps=2, batch_size=2, block_s=0.01, limit_scale=0.05)
@@ -94,7 +95,11 @@ def bench(
         if value is not None:
             check_int(name, value, low=1, high=LARGEST)
     check_int("seed", seed, low=0, high=LARGEST)
-    out = None if out is None else user_path("out", out)
+    availability("mnist", data_dir)  # a folder that is none is found now
+    if out is not None:
+        out = user_path("out", out)
+        if (out.exists() and not out.is_dir()) or (out / "bench.json").exists():
+            raise InputError(f"out must be a directory without a bench.json, {out} is not")
     machine, load = machine_facts(), load_average()
     measurements, origins = [], {}
     with tempfile.TemporaryDirectory() as folder:

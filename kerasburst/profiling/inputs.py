@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst.data.datasets import load_source
+from kerasburst.data.datasets import availability, load_source
 from kerasburst.data.splits import make_splits
 from kerasburst.seeding import derive_seed
-from kerasburst.validation import InputError, check_choice, check_int
+from kerasburst.validation import check_choice, check_int
 
 KINDS = ("images", "table", "current", "intensities", "training_set")
 FEATURES = 30  # of the table
@@ -50,7 +50,7 @@ def make_inputs(
         Where the values come from, one line.
 
     Raises:
-        InputError: for an unknown kind, or a size below 1.
+        InputError: for an unknown kind, a size below 1, or a folder that is none.
     """
     check_choice("kind", kind, KINDS)
     check_int("batch_size", batch_size, low=1)
@@ -84,9 +84,9 @@ def _rate_coded(x: np.ndarray, num_steps: int, rng: np.random.Generator) -> np.n
 
 def _images(count: int, rng: np.random.Generator, data_dir: str | None) -> tuple[np.ndarray, np.ndarray, str]:
     """Give `count` images in [0, 1], `(count, 28, 28, 1)`, labels of ten classes, and where they come from."""
-    try:
+    if availability("mnist", data_dir).available:
         source, where = load_source("mnist", data_dir, download=False), "MNIST"
-    except InputError:
+    else:
         source, where = load_source("digits"), "scikit-learn's digits enlarged to 28 x 28"
     pool = make_splits(source, 0, None, 0.0).train
     # Each of the ten classes comes first, so that a data set of few examples holds them all.
