@@ -87,7 +87,9 @@ def summary(result: BenchResult) -> str:
         lines.append(f"limits unknown: {limits.reason}")
     load = result.load_average_before
     if load is not None and load > 0.5:
-        lines.append(f"warning: other processes kept {load:g} cores busy in the minute before; the figures are doubtful")
+        lines.append(
+            f"warning: other processes kept {load:g} cores busy in the minute before; the figures are doubtful"
+        )
     lines += [f"{name}: {WORKS[name].what}" for name in dict.fromkeys(m.work for m in result.measurements)]
     return "\n".join(lines)
 

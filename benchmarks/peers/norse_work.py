@@ -72,9 +72,7 @@ class FCNet(Network):
 
     def __init__(self, options):
         hidden, output = nn.Linear(30, 1000), nn.Linear(1000, 2)
-        super().__init__(
-            options, [hidden, make_neuron(options), output, make_neuron(options)], ("hidden", "output")
-        )
+        super().__init__(options, [hidden, make_neuron(options), output, make_neuron(options)], ("hidden", "output"))
         self.hidden, self.output = hidden, output
         self.scale_weights()
 

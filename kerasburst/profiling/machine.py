@@ -46,6 +46,17 @@ def load_average() -> float | None:
         return None
 
 
+def available_memory_mb() -> float | None:
+    """Give how much memory could be had now without swapping; None where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    except OSError:
+        pass
+    return None
+
+
 def _cpu_information() -> dict[str, str]:
     """Read the first processor of /proc/cpuinfo; empty where there is none."""
     try:
