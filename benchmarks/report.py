@@ -53,6 +53,8 @@ def _preamble(results: dict) -> list[str]:
     )
     flags = ", ".join(machine["cpu_flags"] or ["unknown"])
     lines = ["**A smoke run: tiny sizes, the figures mean nothing.**", ""] if settings["quick"] else []
+    if results["busy_machine"]:
+        lines += ["**The machine had other work to do: the figures are doubtful, and torch suffers from it most.**", ""]
     lines += [
         f"- Machine: {machine['cpu']}, {machine['cores']} cores, {_figure(machine['memory_mb'])} MB; {flags}; "
         f"{machine['platform']}.",

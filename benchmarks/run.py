@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import report
 from plan import GROUPS, PEERS, QUICK
-from sweep import lines, measure_point, points
+from sweep import lines, measure_point, point_json, points
 from table import Settings, group_json, measure_group, measure_memory
 
 from kerasburst import files
@@ -29,6 +29,7 @@ from kerasburst.profiling.machine import available_cores, load_average, machine_
 from kerasburst.validation import InputError, check_int, user_path
 
 WORKS = (*GROUPS, "memory")
+BUSY = 0.5  # a load above it, in the minute before, is somebody else's work
 _SCRIPTS = Path(__file__).parent / "peers"
 
 
@@ -94,6 +95,8 @@ class Run:
         self.stopped, self.markdown = None, ""
         self._out, self._kind, self._machine, self._settings = out, kind, machine, settings
         self._load, self._begun = load_average(), time.perf_counter()
+        if self._load is not None and self._load > BUSY:
+            self._tell(f"warning: the load is {self._load:g}; on a machine with other work the figures are worthless")
         self._groups, self._memory, self._points = [], None, []
         self._meter = LimitMeter(limit_options(machine, settings.threads, 0.1 if settings.quick else 1.0))
         self._limits = self._meter.measure()
@@ -135,10 +138,12 @@ class Run:
     def _results(self) -> dict:
         s = self._settings
         groups = [group_json(*group, self._limits) for group in self._groups]
-        found = [m for part in (*groups, *self._points) for m in part["measurements"]]
+        points_json = [point_json(point, self._limits) for point in self._points]
+        found = [m for part in (*groups, *points_json) for m in part["measurements"]]
         size = QUICK if s.quick else GROUPS["conv_train"].size
         results = {
             "format": 1,
+            "busy_machine": self._load is not None and self._load > BUSY,
             "kind": self._kind,
             "machine": self._machine,
             "load_average_before": self._load,
@@ -152,11 +157,20 @@ class Run:
             "stopped": self.stopped,
         }
         if self._kind == "sweep":
-            return {**results, "points": self._points, "lines": lines(self._points) if self._points else []}
-        return {**results, "groups": groups, "memory": self._memory}
+            results |= {"points": points_json, "lines": lines(points_json) if points_json else []}
+        else:
+            results |= {"groups": groups, "memory": self._memory}
+        return _without_verdicts(results) if s.quick else results
 
     def _tell(self, text: str) -> None:
         click.echo(f"{time.perf_counter() - self._begun:6.0f} s  {text}", err=True)
+
+
+def _without_verdicts(value):
+    """Give results without a word on targets: a smoke run meets and misses none."""
+    if isinstance(value, dict):
+        return {name: None if name == "met" else _without_verdicts(part) for name, part in value.items()}
+    return [_without_verdicts(part) for part in value] if isinstance(value, list) else value
 
 
 def _commands(python: str, chosen: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from plan import GROUPS, QUICK, QUICK_BATCHES, QUICK_STEPS, SWEEP_BATCHES, SWEEP
 from table import Settings, one_alone
 
 from kerasburst.profiling.inputs import make_inputs
+from kerasburst.profiling.limit_rates import LimitRates
 from kerasburst.profiling.machine import available_memory_mb
 from kerasburst.profiling.statistics import straight_line
 from kerasburst.profiling.together import measure_together
@@ -28,7 +29,11 @@ def points(quick: bool) -> list[tuple[int, int]]:
 
 
 def measure_point(batch_size: int, num_steps: int, settings: Settings, tell: Callable[[str], None]) -> dict:
-    """Measure all at one size: together where they fit into memory at once, else one after the other."""
+    """Measure all at one size: together where they fit into memory at once, else one after the other.
+
+    Returns:
+        "batch_size", "num_steps", "measured_together", and "measurements", of type `Measurement`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         size = {"batch_size": batch_size, "num_steps": num_steps}
         make_inputs("images", f"{folder}/i.npz", **size, seed=settings.seed, data_dir=settings.data_dir)
@@ -42,11 +47,17 @@ def measure_point(batch_size: int, num_steps: int, settings: Settings, tell: Cal
             found = measure_together(everybody, repeats=settings.repeats, **how, tell=tell)
         else:
             found = [one_alone(p, repeats=settings.repeats, settings=settings, tell=tell) for p in everybody]
-    return {**size, "measured_together": together, "measurements": [m.to_json() for m in found]}
+    return {**size, "measured_together": together, "measurements": found}
+
+
+def point_json(point: dict, limits: LimitRates) -> dict:
+    """Give a point as JSON values, with the limits as they are known by now."""
+    limit_ms = limits.limit_ms(_WORK, point["batch_size"], point["num_steps"])
+    return {**point, "measurements": [m.against(limit_ms).to_json() for m in point["measurements"]]}
 
 
 def lines(measured: list[dict]) -> list[dict]:
-    """Fit, for each library, time and peak memory against T at the batch size that has most numbers of steps.
+    """Fit, for each library, time and peak memory of points as JSON values against T, at the commonest batch size.
 
     "step_ms_per_time_step" is the slope of a straight line, "r_squared" how straight the points lie, and
     "last_to_first" the time for each time step at the largest T over that at the smallest: 1 is linear.

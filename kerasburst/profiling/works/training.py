@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -30,7 +31,7 @@ def train_epoch(options: dict) -> Run:
     """
     config = _config(options)
     epoch_steps = -(-len(np.load(options["inputs"])["y_train"]) // config.batch_size)
-    training = _Training(config)
+    training = _Training(config, tempfile.mkdtemp(dir=Path(options["inputs"]).parent))  # goes with the inputs
 
     def run(steps: int) -> dict:
         epochs = max(1, round(steps / epoch_steps))
@@ -45,8 +46,8 @@ def train_epoch(options: dict) -> Run:
 class _Training(TrainingObserver):
     """A training in a thread that rests after every epoch until it is told to go on."""
 
-    def __init__(self, config: TrainConfig):
-        self._config = config
+    def __init__(self, config: TrainConfig, folder: str):
+        self._config, self._folder = config, folder
         self._rows: queue.Queue = queue.Queue()
         self._go = threading.Semaphore(0)
         self._thread: threading.Thread | None = None
@@ -69,8 +70,7 @@ class _Training(TrainingObserver):
 
     def _train(self) -> None:
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                train(self._config, f"{folder}/run", observer=self)
+            train(self._config, f"{self._folder}/run", observer=self)
         except BaseException as error:
             self._rows.put(error)
             raise
