@@ -182,5 +182,6 @@ def sweep_figure(results: dict) -> Figure:
     steps.set(xlabel="T", ylabel="ms a training step", title=f"batch {batch_size}")
     memory.set(xlabel="T", ylabel="peak RSS, MB", title=f"batch {batch_size}")
     batches.set(xlabel="batch size", ylabel="samples/s", title=f"T = {own_steps}", xscale="log")
-    steps.legend(frameon=False, fontsize=8)
+    if found:
+        steps.legend(frameon=False, fontsize=8)
     return figure

@@ -118,13 +118,17 @@ def group_json(name: str, measurements: list[Measurement], origin: str, limits: 
         share = by_label["kerasburst"].share_of_limit_percent
         result["more"].append(_row("share of the machine's limit", "percent", share, group.limit_percent, least=True))
     if name == "train":
-        ratio = result["comparisons"][0]["ratio_median"]
-        overhead = None if ratio is None else round(100.0 * (1.0 / ratio - 1.0), 2)
-        wait = by_label["train_wait"].more.get("wait_percent")
+        epoch, bare, wait = (by_label[label] for label in ("train_epoch", "train_bare", "train_wait"))
+        overhead = None
+        if epoch.reason is None and bare.reason is None:
+            overhead = round(100.0 * (paired_ratios(epoch.block_step_ms, bare.block_step_ms)[1] - 1.0), 2)
+        waiting, saving = wait.more.get("wait_percent"), epoch.more.get("saving_s")
         result["more"] += [
             _row("an epoch is slower than the bare step by", "percent", overhead, 8.0, least=False),
-            _row("share of a step spent waiting for the pipeline", "percent", wait, MOST_WAITING_PERCENT, least=False),
-            _row("saving after an epoch", "s", by_label["train_epoch"].more.get("saving_s"), None, least=False),
+            _row(
+                "share of a step spent waiting for the pipeline", "percent", waiting, MOST_WAITING_PERCENT, least=False
+            ),
+            _row("saving after an epoch", "s", saving, None, least=False),
         ]
     return result
 

@@ -73,7 +73,7 @@ def make_inputs(
         return f"{where}, rate-coded"
     x, y, where = _images((epoch_steps + 1) * batch_size, rng, data_dir)
     x = np.round(x * 255).astype("uint8")
-    np.savez(path, x_train=x[batch_size:], y_train=y[batch_size:], x_test=x[:batch_size], y_test=y[:batch_size])
+    np.savez(path, x_train=x[:-batch_size], y_train=y[:-batch_size], x_test=x[-batch_size:], y_test=y[-batch_size:])
     return where
 
 
