@@ -90,18 +90,11 @@ def test_the_pipeline_against_the_bare_step(benchmarks):
 
 def test_memory_growth_by_hand(benchmarks, monkeypatch):
     table, plan = benchmarks("table"), benchmarks("plan")
-    peaks = {
-        ("kerasburst", 10): 1200.0,
-        ("kerasburst", 100): 3000.0,
-        ("snntorch", 10): 800.0,
-        ("snntorch", 100): 4400.0,
-    }
+    peaks = {"kerasburst": {10: 1200.0, 100: 3000.0}, "snntorch": {10: 800.0, 100: 4400.0}}
 
     def alone(p, **_):
         steps = p.options["num_steps"]
-        return measured(
-            p.label, 100.0, num_steps=steps, peak_rss_mb=(ours if p.label == "kerasburst" else theirs)[steps]
-        )
+        return measured(p.label, 100.0, num_steps=steps, peak_rss_mb=peaks[p.label][steps])
 
     monkeypatch.setattr(table, "one_alone", alone)
     monkeypatch.setattr(table, "make_inputs", lambda *_, **__: "digits")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import tempfile
 import threading
@@ -22,6 +23,7 @@ from kerasburst.training.observer import TrainingObserver
 Run = Callable[[int], dict]
 
 _ENDLESS = 1_000_000  # epochs
+_PREFETCHED = 2  # batches that the pipeline holds ready, besides those that it is at work on
 
 
 def train_epoch(options: dict) -> Run:
@@ -30,7 +32,8 @@ def train_epoch(options: dict) -> Run:
     Seconds are those of the epochs in `fit`, as history.csv has them; what saving them cost comes beside.
     """
     config = _config(options)
-    epoch_steps = -(-len(np.load(options["inputs"])["y_train"]) // config.batch_size)
+    with np.load(options["inputs"]) as file:
+        epoch_steps = -(-len(file["y_train"]) // config.batch_size)
     training = _Training(config, tempfile.mkdtemp(dir=Path(options["inputs"]).parent))  # goes with the inputs
 
     def run(steps: int) -> dict:
@@ -84,20 +87,27 @@ def train_bare(options: dict) -> Run:
 
 
 def train_wait(options: dict) -> Run:
-    """Build the training as a loop, with a clock around every request to the pipeline."""
+    """Build the training as a loop, with a clock around every request to the pipeline.
+
+    `run` does an epoch's batches at least, after those that the pipeline had ready: they would cost no waiting.
+    """
     network, encoder, config, data = _parts(options)
     network.make_train_function()
     batches = iter(_pipeline(encoder, config, data))
+    epoch_steps, ready = -(-len(data.x_train) // config.batch_size), _PREFETCHED + (os.cpu_count() or 1)
 
     def run(steps: int) -> dict:
-        wait, begun = 0.0, time.perf_counter()
-        for _ in range(steps):
+        steps = max(steps, epoch_steps)
+        wait = begun = 0.0
+        for number in range(ready + steps):
+            if number == ready:
+                wait, begun = 0.0, time.perf_counter()
             asked = time.perf_counter()
             batch = next(batches)
             wait += time.perf_counter() - asked
             float(network.train_function(iter([batch]))["loss"])
         seconds = time.perf_counter() - begun
-        return {"seconds": seconds, "wait_percent": 100.0 * wait / seconds}
+        return {"seconds": seconds, "steps": steps, "wait_percent": 100.0 * wait / seconds}
 
     return run
 
