@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": ("kerasburst.cli.cmd_evaluate", "Measure a trained run's accuracy over many encodings."),
     "attack": ("kerasburst.cli.cmd_attack", "Audit encodings for membership inference."),
     "encode": ("kerasburst.cli.cmd_encode", "Draw what an encoder does to an example."),
+    "bench": ("kerasburst.cli.cmd_bench", "Measure what the works cost on this machine."),
     "datasets": ("kerasburst.cli.cmd_datasets", "List the data sets, and whether each is available here."),
 }
 

@@ -92,7 +92,7 @@ def test_version_and_help(kerasburst):
     assert __version__ in kerasburst("--version").out
     bare = kerasburst()
     assert bare.code == 0 and "train" in bare.out
-    for name in ("train", "evaluate", "encode", "datasets"):
+    for name in ("train", "evaluate", "encode", "bench", "datasets"):
         assert "Usage: kerasburst " + name in kerasburst(name, "--help").out
 
 

@@ -16,13 +16,13 @@ def mean_accuracy(tmp_path, seeds, figure="test_accuracy", **config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("encoding", "least"), zip(ENCODINGS, [0.95, 0.90, 0.82], strict=True))
+@pytest.mark.parametrize(("encoding", "least"), list(zip(ENCODINGS, [0.95, 0.90, 0.82], strict=True)))
 def test_digits_at_the_defaults(tmp_path, encoding, least):
     assert mean_accuracy(tmp_path, range(3), encoding=encoding) >= least
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("encoding", "least"), zip(ENCODINGS, [0.96, 0.94, 0.89], strict=True))
+@pytest.mark.parametrize(("encoding", "least"), list(zip(ENCODINGS, [0.96, 0.94, 0.89], strict=True)))
 def test_mnist_on_5000_images(tmp_path, encoding, least):
     if not availability("mnist").available:
         pytest.skip("no MNIST on this machine")

@@ -1,0 +1,98 @@
+"""kerasburst bench."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from kerasburst.cli.options import data_dir_option, json_option
+from kerasburst.profiling.bench import CHOICES, BenchResult, bench
+from kerasburst.profiling.works import DEFAULT_WORKS, WORKS
+
+
+@click.command("bench")
+@click.option(
+    "--work",
+    "works",
+    type=click.Choice(CHOICES),
+    multiple=True,
+    help=f"What to measure. Repeatable. Default: {', '.join(DEFAULT_WORKS)}.",
+)
+@click.option("--repeats", type=int, default=3, show_default=True, help="Blocks of a second or more, of each work.")
+@click.option("--threads", type=int, help="Threads of each process. Default: all cores.")
+@click.option("--num-steps", "--steps", type=int, help="T, time steps. Default: 10, for encoders 32.")
+@click.option("--batch-size", type=int, help="Examples of a step. Default: 128, for encoders 256.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@data_dir_option
+@click.option("--out", type=click.Path(), help="Directory to write bench.json to.")
+@json_option
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def command(works, repeats, threads, num_steps, batch_size, seed, data_dir, out, as_json, quiet):
+    """Measure what training, inference, neurons and encoders cost on this machine.
+
+    Each work runs in a process of its own, in blocks after warm-up; the median over the blocks counts, and stands
+    beside the machine's limit: its best matrix or copy rate in the same run. Takes a minute or two. The comparison
+    with other libraries is benchmarks/run.py in kerasburst's sources.
+    """
+
+    def tell(text: str) -> None:
+        if not quiet:
+            click.echo(text, err=True)
+
+    result = bench(
+        works or DEFAULT_WORKS,
+        repeats=repeats,
+        threads=threads,
+        num_steps=num_steps,
+        batch_size=batch_size,
+        seed=seed,
+        data_dir=data_dir,
+        out=out,
+        tell=tell,
+    )
+    click.echo(json.dumps(result.to_json(), indent=2) if as_json else summary(result))
+    if out and not as_json:
+        click.echo(f"written to {out}")
+
+
+def summary(result: BenchResult) -> str:
+    """Give the table of the figures, and what they are to be read against."""
+    machine, limits = result.machine, result.limits
+    rates = {
+        "float32 matmul": (limits.matmul_float32_gflop_per_s, "GFLOP/s"),
+        "bfloat16 matmul": (limits.matmul_bfloat16_gflop_per_s, "GFLOP/s"),
+        "copy": (limits.copy_gb_per_s, "GB/s"),
+    }
+    lines = [
+        f"machine  {machine['cpu'] or 'unknown processor'}, {machine['cores']} cores",
+        "limits   " + ", ".join(f"{name} {_figure(rate)} {unit}" for name, (rate, unit) in rates.items()),
+        "",
+        f"{'work':<21} {'batch':>5} {'T':>3} {'ms a step':>10} {'spread':>7} {'samples/s':>10} {'limit':>6} "
+        f"{'peak MB':>8}",
+    ]
+    for m in result.measurements:
+        if m.reason is not None:
+            lines.append(f"{m.work:<21} {m.batch_size:>5} {m.num_steps:>3} unknown: {m.reason}")
+            continue
+        share = "-" if m.share_of_limit_percent is None else f"{m.share_of_limit_percent:.0f} %"
+        lines.append(
+            f"{m.work:<21} {m.batch_size:>5} {m.num_steps:>3} {m.step_ms_median:>10.2f} {m.spread_percent:>5.1f} % "
+            f"{m.samples_per_s_median:>10,.0f} {share:>6} {_figure(m.peak_rss_mb):>8}"
+        )
+        if m.more:
+            lines.append(" " * 22 + ", ".join(f"{name} {value:g}" for name, value in m.more.items()))
+    lines += ["", "limit: share of the machine's best rate; spread: between the quartiles of the blocks"]
+    if limits.reason is not None:
+        lines.append(f"limits unknown: {limits.reason}")
+    load = result.load_average_before
+    if load is not None and load > 0.5:
+        lines.append(
+            f"warning: other processes kept {load:g} cores busy in the minute before; the figures are doubtful"
+        )
+    lines += [f"{name}: {WORKS[name].what}" for name in dict.fromkeys(m.work for m in result.measurements)]
+    return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.0f}"

@@ -1,0 +1,73 @@
+"""The process that does a work: told over a pipe to build it, to run a block of steps, to tell its peak memory.
+
+One line of JSON in, one out. While nobody asks, the process is blocked on the pipe and costs nothing, so that
+processes which are all warm can take turns. What libraries print goes to stderr.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from kerasburst.profiling.memory import peak_rss_mb
+from kerasburst.profiling.works import WORKS
+from kerasburst.version import __version__
+
+
+class Labourer:
+    """Answers requests; its state is the work it has built."""
+
+    def __init__(self):
+        self._run: Callable[[int], dict] | None = None
+
+    def answer(self, request: dict) -> dict:
+        """Do what is asked and give the answer."""
+        if request["do"] == "build":
+            self._run = _build(request["work"], request["options"])
+            return {"versions": _versions()}
+        if request["do"] == "run":
+            return self._run(request["steps"])
+        if request["do"] == "peak":
+            return {"peak_rss_mb": peak_rss_mb()}
+        raise ValueError(f"do must be build, run or peak, received {request['do']}")
+
+
+def _build(work: str, options: dict) -> Callable[[int], dict]:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(options["threads"])
+    tf.config.threading.set_inter_op_parallelism_threads(options["threads"])
+    module, function = WORKS[work].builder.split(":")
+    return getattr(importlib.import_module(f"kerasburst.profiling.works.{module}"), function)(options)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "kerasburst": __version__,
+        **{name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
+    }
+
+
+def main() -> None:
+    """Answer until the pipe closes."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    labourer = Labourer()
+    for line in sys.stdin:
+        try:
+            answer = {"ok": True, **labourer.answer(json.loads(line))}
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"ok": False, "reason": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+    os._exit(0)  # a training may still rest in its thread
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+import json
+
+import pytest
+
+from kerasburst.profiling import bench as module
+from kerasburst.profiling.bench import CHOICES, bench
+from kerasburst.profiling.limit_rates import LimitRates
+from kerasburst.profiling.measurement import Measurement
+from kerasburst.validation import InputError
+
+
+@pytest.fixture
+def without_processes(monkeypatch):
+    """Put figures in the place of processes; tell what was asked."""
+    asked = []
+
+    class Meter:
+        def __init__(self, options):
+            self.options = options
+
+        def measure(self):
+            return LimitRates(matmul_float32_gflop_per_s=100.0, copy_gb_per_s=10.0, samples=1)
+
+        def close(self):
+            asked.append("closed")
+
+    def measure_together(participants, **how):
+        (p,) = participants
+        asked.append((p, how))
+        known = {"label": p.label, "work": p.work, "num_steps": p.options["num_steps"], "threads": 1}
+        if p.work == "lif":
+            return [Measurement(**known, batch_size=p.options["batch_size"], reason="killed by signal 9")]
+        batch_size = p.options["batch_size"]
+        return [Measurement.of_blocks([{"seconds": 0.001}], steps_per_block=1, batch_size=batch_size, **known)]
+
+    monkeypatch.setattr(module, "LimitMeter", Meter)
+    monkeypatch.setattr(module, "measure_together", measure_together)
+    return asked
+
+
+def test_result(without_processes, tmp_path):
+    result = bench(["fc_train", "lif"], repeats=5, threads=3, batch_size=8, out=tmp_path / "new" / "place")
+    fc, lif = result.measurements
+    assert fc.batch_size == 8 and fc.num_steps == 10
+    assert fc.limit_ms == round(80 * 2 * 66_000 / 100e6, 4) and fc.share_of_limit_percent == 10.6  # 0.1056 of 1 ms
+    assert lif.reason == "killed by signal 9" and lif.step_ms_median is None and lif.share_of_limit_percent is None
+    written = json.loads((tmp_path / "new" / "place" / "bench.json").read_text())
+    assert written == json.loads(json.dumps(result.to_json()))
+    (first, how), (second, _), closed = without_processes
+    assert first.options["threads"] == 3 and how["repeats"] == 5 and closed == "closed"
+    assert second.work == "lif"
+
+
+def test_every_work_has_a_size_of_its_own(without_processes):
+    sizes = {m.work: (m.batch_size, m.num_steps) for m in bench(["conv_train", "encode_rate"]).measurements}
+    assert sizes == {"conv_train": (128, 10), "encode_rate": (256, 32)}
+
+
+def test_a_work_is_measured_once(without_processes):
+    assert len(bench(["fc_train", "fc_train"], batch_size=1, num_steps=1).measurements) == 1
+
+
+REFUSED = {
+    "unknown work": ({"works": ["conv_trian"]}, r"did you mean conv_train\?"),
+    "the limits alone": ({"works": ["limits"]}, "work must be one of"),
+    "no repeats": ({"repeats": 0}, "repeats"),
+    "no threads": ({"threads": 0}, "threads"),
+    "no steps": ({"num_steps": 0}, "num_steps"),
+    "no examples": ({"batch_size": -1}, "batch_size"),
+    "negative seed": ({"seed": -1}, "seed"),
+    "folder that is none": ({"data_dir": "nowhere"}, "data_dir"),
+}
+
+
+@pytest.mark.parametrize("arguments, part", REFUSED.values(), ids=REFUSED)
+def test_refuses_before_it_measures(without_processes, arguments, part):
+    with pytest.raises(InputError, match=part):
+        bench(**arguments)
+    assert without_processes == []
+
+
+def test_does_not_write_over_a_measurement(without_processes, tmp_path):
+    (tmp_path / "bench.json").write_text("{}")
+    with pytest.raises(InputError, match="without a bench.json"):
+        bench(["fc_train"], out=tmp_path)
+    assert without_processes == [] and (tmp_path / "bench.json").read_text() == "{}"
+
+
+def test_limits_are_no_choice():
+    assert "limits" not in CHOICES and "conv_train" in CHOICES
