@@ -69,7 +69,7 @@ def attack(kerasburst, data, monkeypatch):
     def run(*arguments, models=None, figures=False):
         monkeypatch.setattr(RUN_FLEET, Pretend() if models is None else models)
         if not figures:  # they take longer than all the rest
-            monkeypatch.setattr("kerasburst.reports.audit._figures", lambda *_: [])
+            monkeypatch.setattr("kerasburst.reports.audit.audit_figures", lambda *_: [])
         return kerasburst("attack", "--dataset", data, *AUDIT, *arguments)
 
     return run

@@ -1,0 +1,419 @@
+"""The page of an audit: what stands on it is what audit.json holds, and it asks nobody for anything."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from kerasburst import InputError
+from kerasburst.privacy.audit import audit
+from kerasburst.privacy.metrics import MembershipScores
+from kerasburst.reports import audit_figures
+from kerasburst.reports.audit import write_report
+from tests.privacy.common import RUN_FLEET, Pretend, audit_config, write_data
+
+pytestmark = pytest.mark.xdist_group("audit_page")
+ENCODINGS = ("rate", "poisson_burst")
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Read a page: its elements, the cells of its tables by heading, and its text in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.headings, self.tables, self.text = [], [], [], [], []
+        self.feed(text)
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag in VOID:
+            return
+        self.open.append(tag)
+        if tag == "table":
+            self.tables.append((self.headings[-1], []))
+        elif tag == "tr":
+            self.tables[-1][1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][1][-1].append("")
+        elif tag in ("h1", "h2", "h3"):
+            self.headings.append("")
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"{tag} closes {self.open[-1:]}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if {"style", "svg"} & set(self.open):
+            return
+        self.text.append(data)
+        for tag in reversed(self.open):
+            if tag in ("td", "th"):
+                self.tables[-1][1][-1][-1] += data
+                return
+            if tag in ("h1", "h2", "h3"):
+                self.headings[-1] += data
+                return
+
+    def rows(self, heading, number=0):
+        """Give the rows of the `number`-th table under a heading that starts so, by their first cell."""
+        rows = [rows for found, rows in self.tables if found.startswith(heading)][number]
+        return {row[0]: row[1:] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    write_data(folder / "<i>data.npz", n=500, features=6)
+    config = audit_config(
+        folder / "<i>data.npz",
+        encodings=ENCODINGS,
+        members=110,
+        population=60,
+        shadows=2,
+        queries=(1, 2, 4),
+        num_steps=5,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RUN_FLEET, Pretend(leak=1.5, encoding_noise=2.0))
+        audit(config, folder / "audit")
+    return folder / "audit"
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    return json.loads((folder / "audit.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def drawn(folder):
+    """Write the page, and keep the axes of each panel by its name."""
+    axes, svg = {}, audit_figures._svg
+
+    def keep(figure, name):
+        axes[name] = figure.axes[0]
+        return svg(figure, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_figures, "_svg", keep)
+        write_report(folder)
+    return axes
+
+
+@pytest.fixture(scope="module")
+def html(folder, drawn):
+    return (folder / "audit.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def with_interval(value, interval):
+    return f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
+
+
+def test_validity_first_then_what_was_demanded_in_order(page):
+    wanted = [
+        *("Membership-inference audit: <i>data", "Controls", "Summary", "Encodings compared", "Threat model", "Splits"),
+        *("Attacks", "rate: test accuracy", "poisson_burst: test accuracy", "ROC", "AUC against the number of queries"),
+        *("The limit for K", "AUC against the time step", "Members and non-members", "Accuracy against AUC", "Limits"),
+        "Versions",
+    ]
+    assert len(page.headings) == len(wanted)
+    assert all(heading.startswith(start) for heading, start in zip(page.headings, wanted, strict=True)), page.headings
+    text = "".join(page.text)
+    assert text.index("Valid.") < text.index("Controls") and "14 of" not in text and "FAILED" not in text
+
+
+def test_controls_with_their_figures(page, found):
+    rows = page.rows("Controls")
+    assert len(found["controls"]) == 10 and len(rows) == 7
+    for control in found["controls"]:
+        (cells,) = (cells for name, cells in rows.items() if name.startswith(control["name"]))
+        cell = cells[0 if control["encoding"] is None else ENCODINGS.index(control["encoding"])]
+        figure = control["detail"] if control["auc"] is None else with_interval(control["auc"], control["interval"])
+        assert cell == f"✓ holds{figure}" and cells[-1] == control["rule"]
+
+
+def test_summary_has_accuracy_beside_each_auc(page, found):
+    rows = page.rows("Summary")
+    for name, result in found["encodings"].items():
+        main = [a for a in result["attacks"] if a["name"] == "lira_online"]
+        fit = result["averaging"]["lira_online"]
+        best = max(result["attacks"], key=lambda a: a["auc"])
+        assert rows[name] == [
+            f"{100 * result['test_accuracy']:.1f} %",
+            f"{100 * result['train_accuracy']:.1f} %",
+            *(with_interval(a["auc"], a["auc_interval"]) for a in main),
+            with_interval(fit["limit"], fit["limit_interval"]),
+            f"{with_interval(best['auc'], best['auc_interval'])}{best['name']}, K = {best['queries']}",
+        ]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_attack_with_its_intervals(page, found, encoding):
+    attacks = found["encodings"][encoding]["attacks"]
+    rows, everything = (page.rows(f"{encoding}: test accuracy", number) for number in (0, 1))
+    names = list(dict.fromkeys(a["name"] for a in attacks))
+    assert list(rows) == ["attack", *names] and len(names) == 13 and list(everything) == ["attack", *names]
+    for name in names:
+        of = {a["queries"]: a for a in attacks if a["name"] == name}
+        cells = [with_interval(of[k]["auc"], of[k]["auc_interval"]) if k in of else "–" for k in (1, 2, 4)]
+        last = of[max(of)]
+        more = [last["attacker_advantage"], last["tpr_at_fpr"]["0.1"], None, None, last["ppv"]["0.1"]]
+        assert rows[name] == cells + ["–" if value is None else f"{value:.3f}" for value in more]
+        assert last["tpr_at_fpr"]["0.1"] is not None and last["tpr_at_fpr"]["0.01"] is None
+
+
+def test_intervals_above_one_half_are_bold_and_no_others(html, found):
+    attacks = [a for result in found["encodings"].values() for a in result["attacks"]]
+    assert {a["auc_interval"][0] > 0.5 for a in attacks} == {True, False}
+    for a in attacks:
+        bold = f"<b>{a['auc']:.3f}</b> ({a['auc_interval'][0]:.3f}–{a['auc_interval'][1]:.3f})"
+        assert (bold in html) == (a["auc_interval"][0] > 0.5), a
+
+
+def test_limits_of_averaging_with_intervals(page, found):
+    rows = page.rows("The limit for K")
+    assert set(found["encodings"]["rate"]["averaging"]) == set(rows) - {"attack"} and len(rows) == 10
+    seen = set()
+    for name, cells in rows.items():
+        for encoding, cell in zip(ENCODINGS, cells, strict=True):
+            if name == "attack":
+                continue
+            fit = found["encodings"][encoding]["averaging"][name]
+            if fit["reason"] is not None:
+                assert cell == f"no fit{fit['reason']}"
+                continue
+            low, high = fit["limit_interval"]
+            wide = high - low > 0.25
+            seen.add(wide)
+            note = "undetermined" if wide else f"noise {100 * fit['encoding_variance']:.0f} %"
+            assert cell == with_interval(fit["limit"], (low, high)) + note
+    assert False in seen
+
+
+def test_comparisons(page, found):
+    rows = [rows for heading, rows in page.tables if heading == "Encodings compared"]
+    (shown,) = rows[0][1:]
+    (of,) = (c for c in found["comparisons"] if (c["attack"], c["queries"]) == ("lira_online", 4))
+    figures = [f"{value:+.3f}".replace("-", "−") for value in (of["difference"], *of["interval"])]
+    assert shown == ["lira_online", "4", "rate − poisson_burst", figures[0], f"{figures[1]} to {figures[2]}"]
+    assert len(rows[1]) - 1 == len(found["comparisons"])
+
+
+def test_splits_threat_limits_and_versions(page, found):
+    text, counts = " ".join("".join(page.text).split()), found["counts"]
+    rows = page.rows("Splits")
+    parts = ("members", "non_members", "population", "shadow_pool", "test")
+    assert {part: rows[part.replace("_", "-" if part == "non_members" else " ")][0] for part in parts} == {
+        part: str(counts[part]) for part in parts
+    }
+    for sentence in (
+        "which of 220 examples, half of them members, the target was trained on",
+        "An attack that fails proves nothing about stronger attacks",
+        "With 2 shadows the likelihood ratios are rough",
+        "The largest K is 4: the limit for K → ∞ is a fit",
+        f"SHA-256 {found['data']['fingerprint'][:16]}",
+        *(f"{name} {version}" for name, version in found["versions"].items()),
+    ):
+        assert sentence in text, sentence
+
+
+# Figures ------------------------------------------------------------------------------------------------------------
+
+
+def points(container):
+    line, *_ = container.lines
+    return [float(value) for value in (*line.get_xdata(), *line.get_ydata())]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_roc_is_log_log_with_a_band(folder, drawn, encoding):
+    axes = drawn[f"ROC, both axes logarithmic, {encoding}"]
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    with np.load(folder / "scores.npz") as stored:
+        member = stored["membership"][0]
+        scores = {name: stored[f"{encoding}/{name}/4"][0] for name in ("lira_online", "rmia", "loss", "svm")}
+    low = 0.5 / 110
+    assert axes.get_xlim()[0] == axes.get_ylim()[0] == pytest.approx(low)
+    for line, of in zip(axes.lines, scores.values(), strict=False):
+        fpr, tpr = MembershipScores.from_labels(of, member).roc()
+        np.testing.assert_allclose(line.get_xdata(), np.maximum(fpr, low))
+        np.testing.assert_allclose(line.get_ydata(), np.maximum(tpr, low))
+    (band,) = axes.collections
+    _, tpr = MembershipScores.from_labels(scores["lira_online"], member).roc()
+    for share in tpr[1:-1:9]:
+        exact = stats.binomtest(round(share * 110), 110).proportion_ci(0.95, method="exact")
+        for end in (max(exact.low, low), exact.high):
+            assert np.isclose(band.get_paths()[0].vertices[:, 1], end, atol=1e-9).any()
+
+
+@pytest.mark.parametrize("attack", ["lira_online", "rmia", "loss"])
+def test_auc_against_k_with_the_fitted_curve_and_its_limit(drawn, found, attack):
+    axes = drawn[f"AUC against the number of queries, {attack}"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "4", "∞"]
+    curves = [line for line in axes.lines if len(line.get_xdata()) > 10]
+    assert len(curves) == 2
+    for curve, result in zip(curves, found["encodings"].values(), strict=True):
+        fit = result["averaging"][attack]
+        variance = fit["model_variance"] + fit["encoding_variance"] / np.array(curve.get_xdata())
+        np.testing.assert_allclose(curve.get_ydata(), stats.norm.cdf(fit["delta_mu"] / np.sqrt(2 * variance)))
+    shown = sorted(points(container)[1] for container in axes.containers)
+    aucs = [a["auc"] for result in found["encodings"].values() for a in result["attacks"] if a["name"] == attack]
+    limits = [result["averaging"][attack]["limit"] for result in found["encodings"].values()]
+    assert shown == pytest.approx(sorted(aucs + limits))
+    hollow = [points(container) for container in axes.containers if container.lines[0].get_mfc() == "white"]
+    assert [y for _, y in hollow] == limits and all(x > 8 for x, _ in hollow)
+    low, high = axes.get_ylim()
+    assert all(low < auc < high for auc in aucs + [0.5])
+
+
+def test_auc_against_the_time_step(drawn, found):
+    lines = drawn["AUC against the time step"].lines
+    for line, result in zip(lines, found["encodings"].values(), strict=False):
+        assert list(line.get_xdata()) == [1, 2, 3, 4, 5] and list(line.get_ydata()) == result["auc_by_step"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_histograms_of_members_and_non_members(drawn, found, encoding):
+    axes, phi = drawn[f"Members and non-members, {encoding}"], found["encodings"][encoding]["phi"]
+    sides = [axes.patches[0].get_data(), axes.patches[2].get_data()]
+    for data, side in zip(sides, ("members", "non_members"), strict=True):
+        np.testing.assert_allclose(data.values, 100 * np.array(phi[side]) / 110)
+        assert data.values.sum() == pytest.approx(100) and list(data.edges) == phi["edges"]
+        assert data.values.max() < axes.get_ylim()[1]
+
+
+def test_accuracy_against_auc(drawn, found):
+    shown = sorted(points(container) for container in drawn["Accuracy against AUC"].containers)
+    wanted = sorted(
+        [a["auc"], 100 * result["test_accuracy"]]
+        for result in found["encodings"].values()
+        for a in result["attacks"]
+        if a["name"] in ("lira_online", "loss", "svm") and a["queries"] == 4
+    )
+    np.testing.assert_allclose(shown, wanted, atol=0.2)  # attacks on one encoding stand a little apart
+
+
+def test_each_figure_has_a_legend_that_needs_no_colour(html, found):
+    figures = html.split("<figure>")[1:]
+    assert len(figures) == 5
+    for figure in figures:
+        keys = re.findall(r'<li><svg class="key".*?>(<path.*?|<circle.*?)</svg>', figure.partition("</ul>")[0])
+        assert len(keys) >= 2
+    for figure in (*figures[:2], figures[3]):  # lines, of encodings, attacks, or sides
+        keys = re.findall(r'<li><svg class="key".*?>(<path.*?)</svg>', figure.partition("</ul>")[0])
+        assert len(set(keys)) == len(keys)
+
+
+# The file -----------------------------------------------------------------------------------------------------------
+
+
+def test_it_asks_nobody_for_anything(folder, html, page):
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "image", "object", "embed", "base"}
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(set(ids)) == len(ids)
+    asked = [attrs[name] for _, attrs in page.tags for name in ("href", "xlink:href", "src", "action") if name in attrs]
+    assert len(asked) > 100
+    for target in asked:
+        assert target[1:] in ids if target.startswith("#") else (folder / target).is_file(), target
+    for target in re.findall(r"url\(([^)]*)\)", html):
+        assert target.startswith("#") and target[1:] in ids, target
+    assert "@import" not in html
+    spaces = [value for _, attrs in page.tags for name, value in attrs.items() if name.startswith("xmlns")]
+    assert html.count("http:") + html.count("https:") == len(spaces)
+    assert set(spaces) == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+
+def test_names_are_escaped(html):
+    assert "&lt;i&gt;data" in html and "<i>data" not in html
+
+
+def test_plots_can_be_read_on_a_phone(page):
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.tags
+    panels = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
+    assert len(panels) == 2 + 3 + 1 + 2 + 1
+    assert len({attrs["aria-label"] for attrs in panels}) == len(panels)
+    sizes = [
+        float(size) for _, attrs in page.tags for size in re.findall(r"font-size: ([\d.]+)px", attrs.get("style") or "")
+    ]
+    widest = max(float(attrs["viewbox"].split()[2]) for attrs in panels)
+    assert min(sizes) * 358 / widest > 10  # pixels, of 390 less the margins
+
+
+def test_written_again_it_is_the_same(folder, html):
+    assert write_report(folder) == folder / "audit.html"
+    assert (folder / "audit.html").read_text() == html
+
+
+def test_without_results_there_is_no_page(tmp_path):
+    with pytest.raises(InputError, match="out must be a finished audit, .* has no audit.json"):
+        write_report(tmp_path)
+
+
+# Other audits -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def render(folder, tmp_path, monkeypatch):
+    """Write the page of an audit whose models are pretended, without its figures."""
+    monkeypatch.setattr("kerasburst.reports.audit.audit_figures", lambda *_: [])
+
+    def write(models, **config):
+        monkeypatch.setattr(RUN_FLEET, models)
+        options = {"encodings": ENCODINGS, "members": 40, "queries": (2,), "num_steps": 3} | config
+        audit(audit_config(folder.parent / "<i>data.npz", **options), tmp_path / "audit")
+        text = write_report(tmp_path / "audit").read_text()
+        return Page(text), json.loads((tmp_path / "audit" / "audit.json").read_text())
+
+    return write
+
+
+def test_an_invalid_audit_says_so_before_all_else(render):
+    page, found = render(Pretend(leaks={"planted": 0.0, "untrained": 0.0}), population=20, shadows=2)
+    failed = [c for c in found["controls"] if not c["ok"]]
+    assert [c["name"] for c in failed] == ["planted_leak"] * 2
+    text = " ".join("".join(page.text).split())
+    assert text.startswith("Membership-inference audit: <i>data (invalid)")
+    told = text[: text.index("Controls")]
+    assert "Invalid. 2 of 10 controls failed: the figures are not to be used." in told
+    for c in failed:
+        assert (
+            f"planted_leak ({c['encoding']}): {c['rule']}; came out as {with_interval(c['auc'], c['interval'])}" in told
+        )
+    (cells,) = (cells for name, cells in page.rows("Controls").items() if name.startswith("planted_leak"))
+    assert [cell[:8] for cell in cells[:2]] == ["✗ FAILED"] * 2
+    classes = [attrs.get("class") for tag, attrs in page.tags if tag == "tr"]
+    assert classes.count("failed") == 1
+
+
+def test_several_targets_have_intervals_over_them(render):
+    page, found = render(Pretend(), targets=3, population=20, shadows=2)
+    rows = page.rows("rate: test accuracy")
+    low, high = next(a for a in found["encodings"]["rate"]["attacks"] if a["name"] == "loss")[
+        "auc_interval_over_targets"
+    ]
+    assert rows["attack"][2] == "over targets" and rows["loss"][2] == f"{low:.3f}–{high:.3f}"
+
+
+@pytest.mark.parametrize("protocol", ["paper", "paper-overlapping"])
+def test_the_papers_protocol_has_each_class_macro_and_pooled(render, protocol):
+    page, found = render(Pretend(), protocol=protocol, encodings=("rate",))
+    (attack,) = found["encodings"]["rate"]["attacks"]
+    rows = page.rows("rate: test accuracy", 1)
+    figures = [*attack["auc_per_class"].values(), attack["auc_macro"], attack["auc"]]
+    assert rows["AUC by class, K = 2"] == ["0", "1", "2", "macro", "pooled"]
+    assert rows["svm"] == [f"{value:.3f}" for value in figures]
+    text = " ".join("".join(page.text).split())
+    assert f"share {found['overlap']} of 40 training examples" in text and "bypass" not in text
+    assert ("no evidence of privacy" in text) == (protocol == "paper-overlapping")
