@@ -40,7 +40,7 @@ def images(tmp_path):
     """Write an .npz of 40 separable 6x6 images in two classes; keyword arguments replace its arrays."""
 
     def write(name="mine.npz", **arrays):
-        rng = np.donedom.default_rng(0)
+        rng = np.random.default_rng(0)
         y = np.arange(40) % 2
         x = rng.integers(0, 100, (40, 6, 6)).astype("uint8")
         x[y == 1, :3] += 150

@@ -147,13 +147,13 @@ def test_a_target_that_is_its_own_shadow_is_invalid(attack, tmp_path):
     assert "; target-0 = shadow-1" in outcome.err
 
 
-class Undealt(np.donedom.Generator):
+class Undealt(np.random.Generator):
     def permutation(self, x, axis=0):
         return x
 
 
 def test_membership_that_was_not_dealt_anew_is_invalid(attack, tmp_path, monkeypatch):
-    monkeypatch.setattr("kerasburst.privacy.controls.derive_seed", lambda *_: Undealt(np.donedom.PCG64(0)))
+    monkeypatch.setattr("kerasburst.privacy.controls.derive_seed", lambda *_: Undealt(np.random.PCG64(0)))
     failed = assert_invalid(attack("--out", "audit"), tmp_path, "permuted_membership")
     best = audited(tmp_path)["encodings"]["rate"]["attacks"]
     assert failed["auc"] == next(a["auc"] for a in best if (a["name"], a["queries"]) == ("lira_online", 2))
