@@ -80,7 +80,8 @@ def test_the_tasks_end_with_the_fleet(driver, backend, number):
     assert code == -number
     if number == signal.SIGINT:
         assert err.rstrip().endswith("KeyboardInterrupt"), err
-    wait_for(lambda: not any(map(alive, pids)), 30)
+    # Two agents of Ray's own notice only after a minute that a killed cluster is gone.
+    wait_for(lambda: not any(map(alive, pids)), 120 if backend == "ray" else 30)
 
 
 def test_a_dask_cluster_that_is_there(fleet, monkeypatch):
