@@ -9,8 +9,8 @@ from pathlib import Path
 from kerasburst import config as configs
 from kerasburst import files
 from kerasburst.config import TrainConfig
-from kerasburst.privacy.run_reference import RunReference
 from kerasburst.privacy.splits import PROTOCOLS
+from kerasburst.training.run_reference import RunReference
 from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail, suggestion
 from kerasburst.version import __version__
 
