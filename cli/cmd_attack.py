@@ -5,13 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
 from kerasburst import config as configs
-from kerasburst.cli.options import data_dir_option, json_option, numbered, parse_assignment, set_option
+from kerasburst.cli.options import (
+    data_dir_option,
+    dataset_label,
+    full_dataset,
+    json_option,
+    numbered,
+    parse_assignment,
+    set_option,
+)
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.config import TrainConfig
 from kerasburst.validation import InputError, user_path
@@ -113,15 +120,14 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
         raise InputError("--resume needs --out, the directory of the audit to go on with")
     if options["data_dir"] is not None:
         options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
-    if options["dataset"].lower().endswith(".npz"):
-        options["dataset"] = str(user_path("dataset", options["dataset"]).resolve())
+    options["dataset"] = full_dataset(options["dataset"])
     given = {
         name
         for name in (*_TRAIN, *_AUDIT, "encodings", "queries")
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
     if out is None:
-        name = Path(options["dataset"]).stem if run is None else user_path("--run", run).resolve().name
+        name = dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
         out = numbered("runs", f"attack-{name}")
     out = user_path("--out", out)
 

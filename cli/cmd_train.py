@@ -11,7 +11,16 @@ from click.core import ParameterSource
 
 from kerasburst import config as configs
 from kerasburst import files
-from kerasburst.cli.options import all_parameters, data_dir_option, json_option, numbered, parse_assignment, set_option
+from kerasburst.cli.options import (
+    all_parameters,
+    data_dir_option,
+    dataset_label,
+    full_dataset,
+    json_option,
+    numbered,
+    parse_assignment,
+    set_option,
+)
 from kerasburst.cli.progress import make_observer
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.config import TrainConfig
@@ -104,8 +113,8 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
         base = TrainConfig.from_json(files.read_json(path), str(path))
     if "data_dir" in given:
         given["data_dir"] = str(user_path("data_dir", given["data_dir"]).resolve())
-    if given.get("dataset", "").lower().endswith(".npz"):
-        given["dataset"] = str(user_path("dataset", given["dataset"]).resolve())
+    if "dataset" in given:
+        given["dataset"] = full_dataset(given["dataset"])
     config = dataclasses.replace(base, **given)
     if config_file is not None and given.get("dataset", base.dataset) != base.dataset:
         # What was filled in for the other data set is chosen anew, unless it is given here.
@@ -117,7 +126,7 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
         config = dataclasses.replace(config, network={})
     config = configs.set_parameters(config, [parse_assignment(text) for text in assignments])
     if out is None:
-        out = numbered("runs", f"{Path(config.dataset).stem}-{config.encoding}")
+        out = numbered("runs", f"{dataset_label(config.dataset)}-{config.encoding}")
     out = user_path("--out", out)
 
     load_tensorflow()

@@ -26,6 +26,8 @@ _PUBLIC = {
     "Sigmoid": "kerasburst.neurons.surrogate",
     "SpikingNetwork": "kerasburst.models.base",
     "TrainResult": "kerasburst.training.result",
+    "TransferConfig": "kerasburst.transfer.plan",
+    "TransferResult": "kerasburst.transfer.result",
     "TrainingObserver": "kerasburst.training.observer",
     "PoissonBurstEncoder": "kerasburst.encoders.poisson_burst",
     "RateEncoder": "kerasburst.encoders.rate",
@@ -48,6 +50,7 @@ _PUBLIC = {
     "load_model": "kerasburst.models.loading",
     "load_network": "kerasburst.training.evaluate",
     "make_dataset": "kerasburst.data.pipeline",
+    "run_transfer": "kerasburst.transfer.run",
     "train": "kerasburst.training.fit",
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -207,6 +207,58 @@ def set_parameters(config: TrainConfig, assignments: list[tuple[str, str, Any]])
     return config
 
 
+def resolve_each(
+    config: TrainConfig, encodings: tuple[str, ...], kind: str, default_epochs: int
+) -> dict[str, TrainConfig]:
+    """Give the training of each of several encodings, every default filled in.
+
+    Args:
+        config: what they share; its encoder parameters go to the encodings that have them.
+        encodings: their names.
+        kind: the data set's kind, "image" or "tabular".
+        default_epochs: for a config that names none.
+
+    Raises:
+        InputError: for a parameter that no encoder, or not the neuron or network, has.
+
+    Example:
+        >>> config = TrainConfig(encoder={"margin": 2})
+        >>> each = resolve_each(config, ("rate", "delayed_burst"), "image", 5)
+        >>> each["delayed_burst"].encoder["margin"], "margin" in each["rate"].encoder
+        (2, False)
+    """
+    owned = {name: parameters("encoder", ENCODERS[name]) for name in encodings}
+    known = {parameter for names in owned.values() for parameter in names}
+    for name in config.encoder:
+        if name not in known:
+            raise InputError(
+                f"encoder.{name} is unknown: {', '.join(encodings)} have {', '.join(sorted(known))}"
+                + suggestion(name, known)
+            )
+    return {
+        encoding: dataclasses.replace(
+            config,
+            encoding=encoding,
+            encoder={name: value for name, value in config.encoder.items() if name in owned[encoding]},
+        ).resolved(kind, default_epochs)
+        for encoding in encodings
+    }
+
+
+def check_encodings(encodings: object) -> tuple[str, ...]:
+    """Give names of encoders as a tuple, each known and named once.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if not isinstance(encodings, tuple | list):
+        raise fail("encodings", "a list of names", encodings)
+    names = tuple(check_choice("encoding", name, ENCODERS) for name in encodings)
+    if not names or len(set(names)) < len(names):
+        raise fail("encoding", "one or more names, each once", names)
+    return names
+
+
 def _load(path: str):
     module, name = path.split(":")
     return getattr(importlib.import_module(module), name)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from kerasburst import files
-from kerasburst.config import TrainConfig
-from kerasburst.data.datasets import DATASETS, load_source
+from kerasburst.config import TrainConfig, resolve_each
+from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.fleet import FleetObserver, check_fleet, run_fleet
+from kerasburst.fleet.directory import clear, goes_on
 from kerasburst.privacy import controls, tf_privacy, tf_privacy_tasks
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.audited_run import AuditedRun
@@ -27,6 +27,8 @@ from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
 from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
 from kerasburst.training.result import versions
 from kerasburst.validation import InputError, user_path
+
+_FILES = ("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json")
 
 
 def audit(
@@ -65,7 +67,11 @@ def audit(
     check_fleet(jobs, backend)
     if config.tf_privacy:
         tf_privacy.check_installed()
-    going_on = _check_out(out, config, resume, force)
+    # tensorflow-privacy's attacks change no model and no answer.
+    may_differ = ("tf_privacy",)
+    going_on = goes_on(
+        out, "an audit", AuditConfig.load, config, "audit.json", resume=resume, force=force, may_differ=may_differ
+    )
     source = load_source(config.train.dataset, config.train.data_dir)
     run = None if config.run is None else AuditedRun.load(config.run.path)
     if run is not None:
@@ -82,7 +88,7 @@ def audit(
     trainings = _trainings(config, source, splits)
     with files.new_directory("out", out):
         if force and not going_on:
-            _clear(out)
+            clear(out, _FILES, folders="models")
         files.write_json(out / "config.json", config.to_json())
         files.remove_leftovers(out)
         splits.save(out / "splits.npz")
@@ -185,13 +191,13 @@ def _draw(config: AuditConfig, source: Source, run: AuditedRun | None) -> AuditS
 
 def _trainings(config: AuditConfig, source: Source, splits: AuditSplits) -> dict[str, TrainConfig]:
     """Resolve each encoding's training; without `epochs`, as many updates as `train` would make on all of the pool."""
-    info = DATASETS.get(config.train.dataset)
+    info = known_dataset(config.train.dataset)
     default = DEFAULT_EPOCHS if info is None else info.default_epochs
     pool = len(source.y) - len(splits.test)
     if config.train.train_limit is not None:
         pool = config.train.train_limit
     members = len(splits.members(0))
-    trainings = config.resolved(source.kind, -(-default * pool // members))
+    trainings = resolve_each(config.train, config.encodings, source.kind, -(-default * pool // members))
     for training in trainings.values():
         check_fits(training, source.num_classes, source.x.shape[1:])
     return trainings
@@ -205,39 +211,3 @@ def _check_same_data(out: Path, source: Source) -> None:
         raise InputError(f"{out / 'plan.json'} must be an audit's plan, it is not: --force begins anew")
     if plan["data"] != source.fingerprint:
         raise InputError(f"dataset must be the data that the audit was begun with, {source.name} has changed")
-
-
-_FILES = ("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json")
-
-
-def _check_out(out: Path, config: AuditConfig, resume: bool, force: bool) -> bool:
-    """Tell whether an audit in `out` is gone on with."""
-    if not out.exists():
-        return False
-    if not out.is_dir():
-        raise InputError(f"out must be a directory, {out} is a file")
-    if not (out / "config.json").exists():
-        if any(not files.is_leftover(path) for path in out.iterdir()):
-            raise InputError(f"out must be new, empty or an audit's directory; {out} holds other files")
-        return False
-    begun = AuditConfig.load(out / "config.json")
-    if force:
-        return False
-    if not resume:
-        state = "a finished" if (out / "audit.json").exists() else "an unfinished"
-        raise InputError(
-            f"out must be a new directory, {out} holds {state} audit: --resume goes on with it, --force replaces it"
-        )
-    if dataclasses.replace(begun, tf_privacy=config.tf_privacy) != config:  # which changes no model and no answer
-        names = [field.name for field in dataclasses.fields(AuditConfig)]
-        differ = [name for name in names if getattr(begun, name) != getattr(config, name)]
-        raise InputError(f"an audit goes on with the config it was begun with, {', '.join(differ)} differs from {out}")
-    return True
-
-
-def _clear(out: Path) -> None:
-    for path in out.iterdir():
-        if path.is_dir() and (path.name == "logs" or (path / "models").is_dir()):
-            shutil.rmtree(path)
-        elif path.name in _FILES or files.is_leftover(path):
-            path.unlink()
