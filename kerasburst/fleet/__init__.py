@@ -4,5 +4,6 @@ from kerasburst.fleet.failure import FleetFailed
 from kerasburst.fleet.observer import FleetObserver
 from kerasburst.fleet.run import check_fleet, run_fleet
 from kerasburst.fleet.task import Task
+from kerasburst.fleet.work import Work, run_works
 
-__all__ = ["FleetFailed", "FleetObserver", "Task", "check_fleet", "run_fleet"]
+__all__ = ["FleetFailed", "FleetObserver", "Task", "Work", "check_fleet", "run_fleet", "run_works"]

@@ -12,7 +12,7 @@ from kerasburst.config import TrainConfig, resolve_each
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
-from kerasburst.fleet import FleetObserver, check_fleet, run_fleet
+from kerasburst.fleet import FleetObserver, Work, check_fleet, run_fleet
 from kerasburst.fleet.directory import clear, goes_on
 from kerasburst.privacy import controls, tf_privacy, tf_privacy_tasks
 from kerasburst.privacy.attacks import loss_scores
@@ -22,7 +22,7 @@ from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.result import AuditResult, Control
 from kerasburst.privacy.run_splits import draw_run_splits
-from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, roles, task
+from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, load_plan, roles, task
 from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
 from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
 from kerasburst.training.result import versions
@@ -65,6 +65,30 @@ def audit(
     """
     out = user_path("out", out)
     check_fleet(jobs, backend)
+    work = plan_audit(config, out, resume=resume, force=force)
+    around = {"jobs": jobs, "backend": backend, "observer": observer, "log_dir": out / "logs"}
+    run_fleet(work.tasks, is_done=work.is_done, **around)
+    if config.tf_privacy:
+        splits, (_, trainings) = AuditSplits.load(out / "splits.npz"), load_plan(out)
+        source = load_source(config.train.dataset, config.train.data_dir)
+        tasks = tf_privacy_tasks.tasks(out, trainings, source.y[splits.audited], splits)
+        run_fleet(tasks, is_done=tf_privacy_tasks.is_done, **around)
+    return work.finish()
+
+
+def plan_audit(config: AuditConfig, out: str | Path, *, resume: bool = False, force: bool = False) -> Work:
+    """Begin an audit: check it, draw its splits, write its directory; its models wait for a fleet.
+
+    Args:
+        config: what to audit.
+        out: the audit's directory.
+        resume: as for `audit`.
+        force: as for `audit`.
+
+    Raises:
+        InputError: as `audit`; nothing has been written then.
+    """
+    out = user_path("out", out)
     if config.tf_privacy:
         tf_privacy.check_installed()
     # tensorflow-privacy's attacks change no model and no answer.
@@ -94,19 +118,14 @@ def audit(
         splits.save(out / "splits.npz")
         plan = {"data": source.fingerprint, "trainings": {name: t.to_json() for name, t in trainings.items()}}
         files.write_json(out / "plan.json", plan)
-    tasks = [task(out, encoding, role) for role in roles(splits) for encoding in trainings]
-    around = {"jobs": jobs, "backend": backend, "observer": observer, "log_dir": out / "logs"}
-    run_fleet(tasks, is_done=is_done, **around)
-    if config.tf_privacy:
-        tasks = tf_privacy_tasks.tasks(out, trainings, source.y[splits.audited], splits)
-        run_fleet(tasks, is_done=tf_privacy_tasks.is_done, **around)
-    for folder in (path for name in ("models", "signals", "tf_privacy") for path in out.glob(f"*/{name}")):
-        files.remove_leftovers(folder)
-    return judge(out, config, source, splits)
+    tasks = tuple(task(out, encoding, role) for role in roles(splits) for encoding in trainings)
+    return Work(tasks, is_done, lambda: judge(out, config, source, splits))
 
 
 def judge(out: Path, config: AuditConfig, source: Source, splits: AuditSplits) -> AuditResult:
     """Attack the models of an audit that is trained, and write scores.npz and audit.json."""
+    for folder in (path for name in ("models", "signals", "tf_privacy") for path in out.glob(f"*/{name}")):
+        files.remove_leftovers(folder)
     found: list[Control] = [
         controls.splits_disjoint(splits, source.x),
         controls.blind_baseline(

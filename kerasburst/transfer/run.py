@@ -11,7 +11,7 @@ from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.shapes import with_sample_shape
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
-from kerasburst.fleet import FleetObserver, check_fleet, run_fleet
+from kerasburst.fleet import FleetObserver, Work, check_fleet, run_fleet
 from kerasburst.fleet.directory import clear, goes_on
 from kerasburst.models.weights import weights_hash
 from kerasburst.training.evaluate import load_network
@@ -67,6 +67,24 @@ def run_transfer(
     """
     out = user_path("out", out)
     check_fleet(jobs, backend)
+    work = plan_transfer(config, out, resume=resume, force=force)
+    run_fleet(work.tasks, is_done=work.is_done, jobs=jobs, backend=backend, observer=observer, log_dir=out / "logs")
+    return work.finish()
+
+
+def plan_transfer(config: TransferConfig, out: str | Path, *, resume: bool = False, force: bool = False) -> Work:
+    """Begin an experiment: check it and write its directory; its networks wait for a fleet.
+
+    Args:
+        config: what to do.
+        out: the experiment's directory.
+        resume: as for `run_transfer`.
+        force: as for `run_transfer`.
+
+    Raises:
+        InputError: as `run_transfer`; nothing has been written then.
+    """
+    out = user_path("out", out)
     again = {"resume": resume, "force": force, "may_differ": ("seeds",)}  # a seed more or less changes no other
     going_on = goes_on(out, "a transfer", TransferConfig.load, config, "transfer.json", **again)
     source = load_source(config.source, config.train.data_dir)
@@ -81,13 +99,8 @@ def run_transfer(
         files.write_json(out / "config.json", config.to_json())
         files.remove_leftovers(out)
         files.write_json(out / "plan.json", plan)
-    tasks = [task(out, e, seed, arm) for seed in config.seed_list for e in config.encodings for arm in ARMS]
-    run_fleet(tasks, is_done=is_done, jobs=jobs, backend=backend, observer=observer, log_dir=out / "logs")
-    for folder in out.glob("*/seed-*"):
-        files.remove_leftovers(folder)
-    result = _result(out, config, plan, frozen, source, given)
-    files.write_json(out / "transfer.json", result.to_json())
-    return result
+    tasks = tuple(task(out, e, seed, arm) for seed in config.seed_list for e in config.encodings for arm in ARMS)
+    return Work(tasks, is_done, lambda: _finish(out, config, plan, frozen, source, given))
 
 
 def config_of_run(run: str | Path, target: str, target_epochs: int | None = None, **options) -> TransferConfig:
@@ -163,7 +176,9 @@ def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict,
     return plan, frozen
 
 
-def _result(out: Path, config: TransferConfig, plan: dict, frozen, source: Source, target: Source) -> TransferResult:
+def _finish(out: Path, config: TransferConfig, plan: dict, frozen, source: Source, target: Source) -> TransferResult:
+    for folder in out.glob("*/seed-*"):
+        files.remove_leftovers(folder)
     records = {
         (e, seed, arm): files.read_json(record_path(out, e, seed, arm))
         for e in config.encodings
@@ -191,7 +206,7 @@ def _result(out: Path, config: TransferConfig, plan: dict, frozen, source: Sourc
         )
     any_record = records[config.encodings[0], config.seed_list[0], SCRATCH]
     first = next(iter(plan["sources"].values()))
-    return TransferResult(
+    result = TransferResult(
         encodings=encodings,
         freeze=plan["freeze"],
         frozen_layers=frozen,
@@ -218,3 +233,5 @@ def _result(out: Path, config: TransferConfig, plan: dict, frozen, source: Sourc
         config=config.to_json(),
         versions=versions(),
     )
+    files.write_json(out / "transfer.json", result.to_json())
+    return result
