@@ -11,7 +11,7 @@ import pytest
 from kerasburst.transfer.plan import SOURCE, TARGET
 from tests.cli.test_bad_input import assert_refused
 from tests.fleet.conftest import wait_for
-from tests.transfer.common import RUN_FLEET, InThisProcess, write_images
+from tests.transfer.common import RUN_FLEET, Pretend, write_images
 
 TINY = (
     "--encoding rate --train-limit 60 --source-epochs 1 --target-epochs 1 --num-steps 3 --seeds 2 --queries 1 "
@@ -21,7 +21,7 @@ TINY = (
 
 @pytest.fixture
 def transfer(kerasburst, monkeypatch):
-    monkeypatch.setattr(RUN_FLEET, InThisProcess())
+    monkeypatch.setattr(RUN_FLEET, Pretend())
     return lambda *arguments: kerasburst("transfer", *TINY, *arguments)
 
 
@@ -59,16 +59,16 @@ def test_a_finished_transfer_is_kept(transfer, tmp_path):
 
 
 def test_resume_needs_no_other_option(transfer, kerasburst, tmp_path, monkeypatch):
-    monkeypatch.setattr(RUN_FLEET, InThisProcess(stop_after=2))
+    monkeypatch.setattr(RUN_FLEET, Pretend(stop_after=2))
     outcome = kerasburst("transfer", *TINY, "--out", "t", "--seed", "4")
     assert outcome.code == 130 and "go on with: kerasburst transfer --resume --out t" in outcome.err
-    monkeypatch.setattr(RUN_FLEET, fleet := InThisProcess())
+    monkeypatch.setattr(RUN_FLEET, fleet := Pretend())
     assert kerasburst("transfer", "--resume", "--out", "t").code == 0
     assert len(fleet.ran) == 4 and fleet.ran[-1] == "rate/seed-5/control"
 
 
 def test_from_a_run(transfer, kerasburst, tmp_path, monkeypatch):
-    monkeypatch.setattr(RUN_FLEET, InThisProcess())
+    monkeypatch.setattr(RUN_FLEET, Pretend())
     small = "--set model.filters=2,3 --set model.hidden_units=8 --epochs 1 --train-limit 60 --num-steps 3".split()
     assert kerasburst("train", "--dataset", "digits:0-4", "--out", "run", *small).code == 0
     arguments = ("--from-run", "run", "--train-limit", "60", "--target-epochs", "1", "--seeds", "1")
@@ -115,7 +115,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("arguments, parts", REFUSED.values(), ids=REFUSED)
 def test_transfer_refuses(kerasburst, tmp_path, monkeypatch, arguments, parts):
-    monkeypatch.setattr(RUN_FLEET, InThisProcess(stop_after=0))
+    monkeypatch.setattr(RUN_FLEET, Pretend(stop_after=0))
     table = "iris" in " ".join(arguments)
     small = [] if table else ["--set", "model.filters=2,3"]
     assert_refused(kerasburst("transfer", *small, *arguments), *parts)
