@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.neurons.functional import swap_time
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.seeding import derive_seed
@@ -84,11 +83,11 @@ class SpikingNetwork(keras.Model, ABC):
 
     @abstractmethod
     def simulate(self, spikes: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """Run the network over spikes `(num_steps, batch, *features)` in the compute dtype; all is time-major here.
+        """Run the network over spikes in the compute dtype.
 
         Returns:
             The spikes of every LIF layer by name, in the order of the network and each
-            `(num_steps, batch, *features)`, and the output membrane `(num_steps, batch, C)`.
+            `(batch, num_steps, *features)`, and the output membrane `(batch, num_steps, C)`.
         """
 
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
@@ -121,14 +120,13 @@ class SpikingNetwork(keras.Model, ABC):
 
     def _read_out(self, activity: dict[str, tf.Tensor], mem: tf.Tensor) -> tf.Tensor:
         if self.readout == "last":
-            return mem[-1]
+            return mem[:, -1]
         if self.readout == "mean":
-            return tf.reduce_mean(mem, axis=0)
-        return tf.reduce_sum(tf.cast(activity["output_lif"], tf.float32), axis=0)
+            return tf.reduce_mean(mem, axis=1)
+        return tf.reduce_sum(tf.cast(activity["output_lif"], tf.float32), axis=1)
 
     def _spikes(self, inputs) -> tf.Tensor:
-        spikes = inputs if self.encoder is None else self.encoder(inputs)
-        return tf.cast(swap_time(spikes), self.compute_dtype)  # in this order: uint8 is a quarter to move
+        return tf.cast(inputs if self.encoder is None else self.encoder(inputs), self.compute_dtype)
 
     def compute_output_spec(self, inputs, training=None):
         """Give the logits' shape and dtype."""
@@ -176,8 +174,7 @@ class SpikingNetwork(keras.Model, ABC):
         spikes = self._spikes(inputs)
         activity, mem = self.simulate(spikes)
         rates = {name: tf.reduce_mean(tf.cast(spk, tf.float32)) for name, spk in activity.items()}
-        rates = {"input": tf.reduce_mean(tf.cast(spikes, tf.float32)), **rates}
-        return self._read_out(activity, mem), swap_time(mem), rates
+        return self._read_out(activity, mem), mem, {"input": tf.reduce_mean(tf.cast(spikes, tf.float32)), **rates}
 
     def with_encoder(self, encoder: Encoder | None) -> SpikingNetwork:
         """Give a copy with the same weights that has `encoder` inside, or none."""

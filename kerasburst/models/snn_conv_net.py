@@ -100,8 +100,9 @@ class SNNConvNet(SpikingNetwork):
         """Run the network; see `SpikingNetwork.simulate`."""
         activity = {}
         lead = tf.unstack(tf.shape(spikes)[:2])
-        if spikes.shape[0] is not None:
-            lead[0] = spikes.shape[0]
+        steps = spikes.shape[1]
+        if steps is not None:
+            lead[1] = steps
         x = tf.reshape(spikes, [-1, *spikes.shape[2:]])
         for conv, lif in ((self.conv1, self.conv1_lif), (self.conv2, self.conv2_lif)):
             x = conv(x)
@@ -109,12 +110,12 @@ class SNNConvNet(SpikingNetwork):
                 # The maximum before the ReLU: the same values, from a quarter of the ReLUs.
                 x = max_pool(x, relu=True)
             else:
-                spk, _, _ = lif.scan(tf.reshape(x, [*lead, *x.shape[1:]]))
+                spk = lif(tf.reshape(x, [*lead, *x.shape[1:]]))
                 activity[lif.name] = spk
                 x = max_pool(tf.reshape(spk, [-1, *x.shape[1:]]))
         x = tf.reshape(x, [*lead, self.hidden_dense.kernel.shape[0]])
-        activity["hidden_lif"], _, _ = self.hidden_lif.scan(self.hidden_dense(x))
-        activity["output_lif"], mem, _ = self.output_lif.scan(self.output_dense(activity["hidden_lif"]))
+        activity["hidden_lif"] = self.hidden_lif(self.hidden_dense(x))
+        activity["output_lif"], mem = self.output_lif(self.output_dense(activity["hidden_lif"]))
         return activity, mem
 
     def get_config(self):

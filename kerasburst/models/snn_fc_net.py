@@ -62,8 +62,8 @@ class SNNFCNet(SpikingNetwork):
         if spikes.shape.rank > 3:
             shape = tf.shape(spikes)
             spikes = tf.reshape(spikes, [shape[0], shape[1], self.hidden_dense.kernel.shape[0]])
-        hidden, _, _ = self.hidden_lif.scan(self.hidden_dense(spikes))
-        output, mem, _ = self.output_lif.scan(self.output_dense(hidden))
+        hidden = self.hidden_lif(self.hidden_dense(spikes))
+        output, mem = self.output_lif(self.output_dense(hidden))
         return {"hidden_lif": hidden, "output_lif": output}, mem
 
     def get_config(self):

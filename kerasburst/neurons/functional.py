@@ -76,21 +76,8 @@ def lif_sequence(
     References:
         Eshraghian et al. 2023, "Training spiking neural networks using lessons from deep learning".
     """
-    current = tf.convert_to_tensor(current)
-    if current.shape.rank is None or current.shape.rank < 2:
-        raise fail("current", "of shape (batch, time, *features)", tuple(current.shape))
-    spk, mem, _ = run(swap_time(current), beta, threshold, reset_mechanism, surrogate, initial_mem)
-    return swap_time(spk), swap_time(mem)
-
-
-def swap_time(x: tf.Tensor) -> tf.Tensor:
-    """Swap batch and time: `(batch, time, *features)` to `(time, batch, *features)`, and back.
-
-    Example:
-        >>> swap_time(tf.zeros((2, 3, 4))).shape
-        TensorShape([3, 2, 4])
-    """
-    return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
+    spk, mem, _ = run(current, beta, threshold, reset_mechanism, surrogate, initial_mem)
+    return spk, mem
 
 
 def run(
@@ -103,10 +90,10 @@ def run(
     return_mem: bool = True,
     spike_dtype: str | tf.DType | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
-    """Check as `lif_sequence` does and run, time-major; for layers, which may not want every membrane.
+    """Check as `lif_sequence` does and run; for layers, which may not want every membrane.
 
     Args:
-        current: `(time, batch, *features)`; else as for `lif_sequence`, as all up to `initial_mem`.
+        current: as for `lif_sequence`, as all up to `initial_mem`.
         beta: a tensor is one that is trained.
         threshold: likewise.
         reset_mechanism: "subtract", "zero" or "none".
@@ -116,20 +103,22 @@ def run(
         spike_dtype: of the spikes; None for the membrane's.
 
     Returns:
-        `spk` and `mem` (None unless wanted), time-major, and the last membrane.
+        `spk`, `mem` (None unless wanted), and the last membrane.
     """
     check_choice("reset_mechanism", reset_mechanism, RESET_MECHANISMS)
     surrogate = surrogates.get(surrogate)
-    if current.shape[0] == 0:
-        shape = (current.shape[1], 0, *current.shape[2:])
-        raise fail("current", "of shape (batch, time, *features) with at least one step", shape)
+    current = tf.convert_to_tensor(current)
+    if current.shape.rank is None or current.shape.rank < 2:
+        raise fail("current", "of shape (batch, time, *features)", tuple(current.shape))
+    if current.shape[1] == 0:
+        raise fail("current", "of shape (batch, time, *features) with at least one step", tuple(current.shape))
     dtype = tf.float64 if current.dtype == tf.float64 else tf.float32
     trained = tuple(not isinstance(value, numbers.Real) for value in (beta, threshold))
     beta = _parameter("beta", beta, dtype, low=0.0, high=1.0)
     threshold = _parameter("threshold", threshold, dtype, above=0.0)
-    mem = tf.zeros_like(current[0], dtype) if initial_mem is None else tf.cast(initial_mem, dtype)
-    if not mem.shape.is_compatible_with(current[0].shape):
-        raise fail("initial_mem", f"of shape {tuple(current[0].shape)}, (batch, *features)", tuple(mem.shape))
+    mem = tf.zeros_like(current[:, 0], dtype) if initial_mem is None else tf.cast(initial_mem, dtype)
+    if not mem.shape.is_compatible_with(current[:, 0].shape):
+        raise fail("initial_mem", f"of shape {tuple(current[:, 0].shape)}, (batch, *features)", tuple(mem.shape))
 
     return lif_scan(
         current,

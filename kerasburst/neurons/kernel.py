@@ -3,17 +3,19 @@ r"""The LIF equation over all steps at once: forward and backward each one compi
 Backward, with g the gradients that come from above and k[t] what the reset leaves of mem[t-1] ("zero": 1 - spk[t-1],
 else 1):
 
-    a[t] = g_mem[t] + g_spk[t] surrogate'(mem[t] - threshold) + beta k[t+1] a[t+1]
+    o[t] = g_mem[t] + g_spk[t] surrogate'(mem[t] - threshold)
+    a[t] = o[t] + beta k[t+1] a[t+1]
     d current[t] = a[t],   d mem[-1] = beta k[0] a[0],   d beta = sum_t a[t] k[t] mem[t-1]
     d threshold = -sum_t (g_spk[t] surrogate'(mem[t] - threshold) + a[t] spk[t-1]),  the last term for "subtract" alone
 
-The membrane is computed again backward, unless it is an output and so is kept anyway. All sequences are time-major
-here, `(time, batch, *features)`, so that a step reads and writes one block of memory.
+The membrane is computed again backward, unless it is an output and so is kept anyway: a loop forward over time writes
+o where d current will stand, and a loop back turns it into a. XLA needs no other array of that size.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
 
 from kerasburst.neurons.surrogate import Surrogate
 
@@ -50,7 +52,7 @@ def lif_scan(
     """Run checked arguments over all steps.
 
     Args:
-        current: `(time, batch, *features)`, any float dtype.
+        current: `(batch, time, *features)`, any float dtype.
         initial_mem: mem[-1], `(batch, *features)`, float32 or float64; what is computed has its dtype.
         beta: broadcasts to `(*features)`, of the same dtype.
         threshold: likewise.
@@ -61,20 +63,15 @@ def lif_scan(
         spike_dtype: of the spikes.
 
     Returns:
-        `spk` and `mem` (or None), each `(time, batch, *features)`, and the last membrane `(batch, *features)`.
+        `spk` and `mem` (or None), each `(batch, time, *features)`, and the last membrane `(batch, *features)`.
     """
+    settings = {"reset_mechanism": reset_mechanism}
 
     @tf.custom_gradient
     def scan(*tensors):
         current, initial_mem, beta, threshold = _unrecorded(tensors)
         spk, mem, last = _forward(
-            current,
-            initial_mem,
-            beta,
-            threshold,
-            reset_mechanism=reset_mechanism,
-            return_mem=return_mem,
-            spike_dtype=spike_dtype,
+            current, initial_mem, beta, threshold, return_mem=return_mem, spike_dtype=spike_dtype, **settings
         )
         for sequence in (spk, mem) if return_mem else (spk,):
             sequence.set_shape(current.shape)
@@ -82,14 +79,9 @@ def lif_scan(
 
         def gradient(*upstream):
             g_spk, g_mem, g_last = upstream if return_mem else (upstream[0], None, upstream[1])
-            inputs = (mem if return_mem else current, initial_mem, beta, threshold, g_spk, g_mem, g_last)
-            return _backward(
-                *_unrecorded(inputs),
-                reset_mechanism=reset_mechanism,
-                surrogate=surrogate,
-                trained=trained,
-                dtype_of_current=current.dtype,
-            )
+            inputs = (None if return_mem else current, mem, initial_mem, beta, threshold, g_spk, g_mem, g_last)
+            g_current, *others = _backward(*_unrecorded(inputs), surrogate=surrogate, trained=trained, **settings)
+            return tf.cast(g_current, current.dtype), *others
 
         return ((spk, mem, last) if return_mem else (spk, last)), gradient
 
@@ -104,72 +96,101 @@ def _unrecorded(tensors):
 
 @tf.function(jit_compile=True, autograph=False)
 def _forward(current, initial_mem, beta, threshold, *, reset_mechanism, return_mem, spike_dtype):
-    dtype, num_steps = initial_mem.dtype, tf.shape(current)[0]
+    shape, mem, dtype = tf.shape(current), _flat(initial_mem, 1), initial_mem.dtype
+    beta, threshold = (_spread(value, current.shape) for value in (beta, threshold))
+    current = _flat(current, 2)
+    num_steps = tf.shape(current)[1]
 
     def step(t, mem, spks, mems):
-        mem = advance(tf.cast(current[t], dtype), mem, beta, threshold, reset_mechanism)
+        mem = advance(tf.cast(current[:, t], dtype), mem, beta, threshold, reset_mechanism)
         spks = _put(spks, t, tf.cast(mem > threshold, spike_dtype))
         return t + 1, mem, spks, _put(mems, t, mem) if return_mem else mems
 
     mems = tf.zeros_like(current, dtype) if return_mem else tf.zeros([], dtype)
-    loop = (0, initial_mem, tf.zeros_like(current, spike_dtype), mems)
+    loop = (0, mem, tf.zeros_like(current, spike_dtype), mems)
     _, last, spks, mems = tf.while_loop(lambda t, *_: t < num_steps, step, loop, maximum_iterations=num_steps)
-    return spks, mems if return_mem else None, last
+    mems = tf.reshape(mems, shape) if return_mem else None
+    return tf.reshape(spks, shape), mems, tf.reshape(last, tf.shape(initial_mem))
 
 
 @tf.function(jit_compile=True, autograph=False)
 def _backward(
-    kept, initial_mem, beta, threshold, g_spk, g_mem, g_last, *, reset_mechanism, surrogate, trained, dtype_of_current
+    current, mems, initial_mem, beta, threshold, g_spk, g_mem, g_last, *, reset_mechanism, surrogate, trained
 ):
-    dtype, num_steps = initial_mem.dtype, tf.shape(kept)[0]
-    # Without g_mem what is kept is the current.
-    mems = _membranes(kept, initial_mem, beta, threshold, reset_mechanism) if g_mem is None else kept
+    shape, given = tf.shape(g_spk), (beta, threshold)
+    beta, threshold = (_spread(value, g_spk.shape) for value in given)
+    initial, g_spk = _flat(initial_mem, 1), _flat(g_spk, 2)
+    dtype, num_steps = initial.dtype, tf.shape(g_spk)[1]
+    if mems is None:
+        kept = ("mems",) * any(trained) + ("fired",) * (reset_mechanism == "zero")
+        above, kept = _again(_flat(current, 2), initial, beta, threshold, g_spk, reset_mechanism, surrogate, kept)
+        mems, fired = kept.get("mems"), kept.get("fired")
+    else:
+        mems = _flat(mems, 2)
+        fired = mems > threshold
+        above = _flat(g_mem, 2) + tf.cast(g_spk, dtype) * surrogate.derivative(mems - threshold)
 
-    def step(i, above, out):
-        t = num_steps - 1 - i
-        mem = mems[t]
-        if reset_mechanism == "zero":  # what comes from the next step passed the reset; g_last did not
-            above = tf.where((mem > threshold) & (i > 0), tf.zeros_like(above), above)
-        a = above + tf.cast(g_spk[t], dtype) * surrogate.derivative(mem - threshold)
-        if g_mem is not None:
-            a += g_mem[t]
-        return i + 1, beta * a, _put(out, t, a)
+    def passed(a, fired):
+        """Give what of d mem[t+1] reaches mem[t]; for a reset to zero nothing where mem[t] fired."""
+        return beta * a if fired is None else tf.where(fired, tf.zeros_like(a), beta * a)
 
-    loop = (0, g_last, tf.zeros_like(kept, dtype))
-    _, g_initial, g_current = tf.while_loop(lambda i, *_: i < num_steps, step, loop, maximum_iterations=num_steps)
-    if reset_mechanism == "zero":
-        g_initial = tf.where(initial_mem > threshold, tf.zeros_like(g_initial), g_initial)
+    def step(t, a, out):
+        a = out[:, t] + passed(a, fired[:, t] if reset_mechanism == "zero" else None)
+        return t - 1, a, _put(out, t, a)
 
-    before = tf.concat([initial_mem[None], mems[:-1]], axis=0)
-    fired = tf.cast(before > threshold, dtype)
+    a = above[:, -1] + _flat(g_last, 1)
+    loop = (num_steps - 2, a, _put(above, num_steps - 1, a))
+    _, a, g_current = tf.while_loop(lambda t, *_: t >= 0, step, loop, maximum_iterations=num_steps)
+    g_initial = passed(a, initial > threshold if reset_mechanism == "zero" else None)
     g_beta = g_threshold = None
-    if trained[0]:
-        left = before * (1.0 - fired) if reset_mechanism == "zero" else before
-        g_beta = _summed(g_current * left, beta)
-    if trained[1]:
-        g_v = tf.cast(g_spk, dtype) * surrogate.derivative(mems - threshold)
-        g_threshold = _summed(-g_v - g_current * fired if reset_mechanism == "subtract" else -g_v, threshold)
-    return tf.cast(g_current, dtype_of_current), g_initial, g_beta, g_threshold
+    if any(trained):
+        before = tf.concat([initial[:, None], mems[:, :-1]], axis=1)
+        spk = tf.cast(before > threshold, dtype)
+        if trained[0]:
+            left = before * (1.0 - spk) if reset_mechanism == "zero" else before
+            g_beta = _summed(tf.reshape(g_current * left, shape), given[0])
+        if trained[1]:
+            g_v = tf.cast(g_spk, dtype) * surrogate.derivative(mems - threshold)
+            g_v = -g_v - g_current * spk if reset_mechanism == "subtract" else -g_v
+            g_threshold = _summed(tf.reshape(g_v, shape), given[1])
+    return tf.reshape(g_current, shape), tf.reshape(g_initial, tf.shape(initial_mem)), g_beta, g_threshold
 
 
-def _membranes(current, mem, beta, threshold, reset_mechanism) -> tf.Tensor:
-    """Give the membrane of every step."""
-    num_steps = tf.shape(current)[0]
+def _again(current, mem, beta, threshold, g_spk, reset_mechanism, surrogate, kept):
+    """Compute the membrane again; give g_spk surrogate'(mem - threshold), and "mems" and "fired" as `kept` names."""
+    dtype, num_steps = mem.dtype, tf.shape(current)[1]
 
-    def step(t, mem, mems):
-        mem = advance(tf.cast(current[t], mem.dtype), mem, beta, threshold, reset_mechanism)
-        return t + 1, mem, _put(mems, t, mem)
+    def step(t, mem, above, arrays):
+        mem = advance(tf.cast(current[:, t], dtype), mem, beta, threshold, reset_mechanism)
+        above = _put(above, t, tf.cast(g_spk[:, t], dtype) * surrogate.derivative(mem - threshold))
+        now = {"mems": mem, "fired": mem > threshold}
+        return t + 1, mem, above, {name: _put(array, t, now[name]) for name, array in arrays.items()}
 
-    loop = (0, mem, tf.zeros_like(current, mem.dtype))
-    return tf.while_loop(lambda t, *_: t < num_steps, step, loop, maximum_iterations=num_steps)[2]
+    arrays = {name: tf.zeros_like(current, {"mems": dtype, "fired": tf.bool}[name]) for name in kept}
+    loop = (0, mem, tf.zeros_like(current, dtype), arrays)
+    _, _, above, arrays = tf.while_loop(lambda t, *_: t < num_steps, step, loop, maximum_iterations=num_steps)
+    return above, arrays
 
 
 def _put(sequence: tf.Tensor, t: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    return tf.tensor_scatter_nd_update(sequence, [[t]], value[None])
+    """Write `(batch, features)` as step t of `(batch, time, features)`, in place where XLA compiles it."""
+    return xla.dynamic_update_slice(sequence, value[:, None], tf.stack([0, t, 0]))
+
+
+def _flat(x: tf.Tensor, lead: int) -> tf.Tensor:
+    """Keep `lead` axes and make one of the features: a loop's body runs faster on few axes."""
+    return tf.reshape(x, tf.concat([tf.shape(x)[:lead], [tf.reduce_prod(tf.shape(x)[lead:])]], axis=0))
+
+
+def _spread(parameter: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+    """Give a parameter that broadcasts to `(*features)` as one that broadcasts to them flat."""
+    if parameter.shape.num_elements() == 1:
+        return tf.reshape(parameter, [])
+    return tf.reshape(tf.broadcast_to(parameter, shape[2:]), [-1])
 
 
 def _summed(x: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
-    """Sum `(time, batch, *features)` to the shape of a parameter that broadcasts to `(*features)`."""
+    """Sum `(batch, time, *features)` to the shape of a parameter that broadcasts to `(*features)`."""
     lead = x.shape.rank - parameter.shape.rank
     x = tf.reduce_sum(x, axis=list(range(lead)))
     stretched = [axis for axis, size in enumerate(parameter.shape) if size == 1]

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from kerasburst.neurons.base import LIFBase
-from kerasburst.neurons.functional import run, swap_time
+from kerasburst.neurons.functional import run
 from kerasburst.validation import InputError, check_bool, fail
 
 
@@ -101,42 +101,19 @@ class LIF(LIFBase):
                 raise fail(
                     "initial_state", f"of shape {tuple(expected)}, (batch, *features)", tuple(initial_state.shape)
                 )
-        spk, mem, last = self.scan(swap_time(inputs), initial_state)
-        if self._state is not None:
-            self._state.variable.assign(last)
-        if self.return_sequences:
-            spk, mem = swap_time(spk), None if mem is None else swap_time(mem)
-        else:
-            spk, mem = spk[-1], last
-        extra = (mem,) * self.return_mem + (last,) * self.return_state
-        return (spk, *extra) if extra else spk
-
-    def scan(
-        self, current: tf.Tensor, initial_state: tf.Tensor | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
-        """Run over a time-major current, as networks do, which spare themselves the transposes.
-
-        Args:
-            current: `(time, batch, *features)`.
-            initial_state: membrane before the first step, `(batch, *features)`; zeros if None.
-
-        Returns:
-            Spikes and, with return_mem, membrane (else None) of every step, time-major; and the last membrane.
-
-        Example:
-            >>> layer = LIF()
-            >>> layer.build((2, 5, 3))
-            >>> spk, mem, last = layer.scan(tf.zeros((5, 2, 3)))
-            >>> spk.shape, mem, last.shape
-            (TensorShape([5, 2, 3]), None, TensorShape([2, 3]))
-        """
-        return run(
-            current,
+        spk, mem, last = run(
+            inputs,
             **self._parameters(),
             initial_mem=initial_state,
             return_mem=self.return_mem and self.return_sequences,
             spike_dtype=self.compute_dtype,
         )
+        if self._state is not None:
+            self._state.variable.assign(last)
+        if not self.return_sequences:
+            spk, mem = spk[:, -1], last
+        extra = (mem,) * self.return_mem + (last,) * self.return_state
+        return (spk, *extra) if extra else spk
 
     def _check_batch(self, inputs):
         expected = self._state.variable.shape[0]
