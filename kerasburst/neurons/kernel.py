@@ -19,6 +19,8 @@ from tensorflow.compiler.tf2xla.python import xla
 
 from kerasburst.neurons.surrogate import Surrogate
 
+_MOST_STEPS, _MOST_FEATURES = 32, 4096  # of a loop that is written out
+
 
 def advance(
     current: tf.Tensor, mem: tf.Tensor, beta: tf.Tensor, threshold: tf.Tensor, reset_mechanism: str
@@ -96,21 +98,17 @@ def _unrecorded(tensors):
 
 @tf.function(jit_compile=True, autograph=False)
 def _forward(current, initial_mem, beta, threshold, *, reset_mechanism, return_mem, spike_dtype):
-    shape, mem, dtype = tf.shape(current), _flat(initial_mem, 1), initial_mem.dtype
+    shape, dtype = tf.shape(current), initial_mem.dtype
     beta, threshold = (_spread(value, current.shape) for value in (beta, threshold))
-    current = _flat(current, 2)
-    num_steps = tf.shape(current)[1]
 
-    def step(t, mem, spks, mems):
-        mem = advance(tf.cast(current[:, t], dtype), mem, beta, threshold, reset_mechanism)
-        spks = _put(spks, t, tf.cast(mem > threshold, spike_dtype))
-        return t + 1, mem, spks, _put(mems, t, mem) if return_mem else mems
+    def step(mem, now):
+        mem = advance(tf.cast(now, dtype), mem, beta, threshold, reset_mechanism)
+        spk = tf.cast(mem > threshold, spike_dtype)
+        return mem, (spk, mem) if return_mem else (spk,)
 
-    mems = tf.zeros_like(current, dtype) if return_mem else tf.zeros([], dtype)
-    loop = (0, mem, tf.zeros_like(current, spike_dtype), mems)
-    _, last, spks, mems = tf.while_loop(lambda t, *_: t < num_steps, step, loop, maximum_iterations=num_steps)
-    mems = tf.reshape(mems, shape) if return_mem else None
-    return tf.reshape(spks, shape), mems, tf.reshape(last, tf.shape(initial_mem))
+    last, sequences = _scan(step, _flat(initial_mem, 1), [_flat(current, 2)])
+    spk, mem = (tf.reshape(x, shape) for x in (sequences if return_mem else (*sequences, sequences[0])))
+    return spk, mem if return_mem else None, tf.reshape(last, tf.shape(initial_mem))
 
 
 @tf.function(jit_compile=True, autograph=False)
@@ -120,34 +118,41 @@ def _backward(
     shape, given = tf.shape(g_spk), (beta, threshold)
     beta, threshold = (_spread(value, g_spk.shape) for value in given)
     initial, g_spk = _flat(initial_mem, 1), _flat(g_spk, 2)
-    dtype, num_steps = initial.dtype, tf.shape(g_spk)[1]
-    if mems is None:
-        kept = ("mems",) * any(trained) + ("fired",) * (reset_mechanism == "zero")
-        above, kept = _again(_flat(current, 2), initial, beta, threshold, g_spk, reset_mechanism, surrogate, kept)
-        mems, fired = kept.get("mems"), kept.get("fired")
-    else:
-        mems = _flat(mems, 2)
-        fired = mems > threshold
-        above = _flat(g_mem, 2) + tf.cast(g_spk, dtype) * surrogate.derivative(mems - threshold)
+    dtype, resets_to_zero = initial.dtype, reset_mechanism == "zero"
+
+    def again(mem, now, g_now):
+        mem = advance(tf.cast(now, dtype), mem, beta, threshold, reset_mechanism)
+        above = tf.cast(g_now, dtype) * surrogate.derivative(mem - threshold)
+        return mem, (above, *[mem] * any(trained), *[mem > threshold] * resets_to_zero)
 
     def passed(a, fired):
         """Give what of d mem[t+1] reaches mem[t]; for a reset to zero nothing where mem[t] fired."""
-        return beta * a if fired is None else tf.where(fired, tf.zeros_like(a), beta * a)
+        return tf.where(fired, tf.zeros_like(a), beta * a) if resets_to_zero else beta * a
 
-    def step(t, a, out):
-        a = out[:, t] + passed(a, fired[:, t] if reset_mechanism == "zero" else None)
-        return t - 1, a, _put(out, t, a)
+    def back(a, above, fired=None):
+        a = above + passed(a, fired)
+        return a, (a,)
 
-    a = above[:, -1] + _flat(g_last, 1)
-    loop = (num_steps - 2, a, _put(above, num_steps - 1, a))
-    _, a, g_current = tf.while_loop(lambda t, *_: t >= 0, step, loop, maximum_iterations=num_steps)
-    g_initial = passed(a, initial > threshold if reset_mechanism == "zero" else None)
+    def back_first(a, above, fired=None):  # the gradient of the last membrane passes no reset
+        a = above + a
+        return a, (a,)
+
+    if mems is None:
+        _, (above, *kept) = _scan(again, initial, [_flat(current, 2), g_spk])
+        mems = kept[0] if any(trained) else None
+        fired = kept[-1:] if resets_to_zero else []
+    else:
+        mems = _flat(mems, 2)
+        above = _flat(g_mem, 2) + tf.cast(g_spk, dtype) * surrogate.derivative(mems - threshold)
+        fired = [mems > threshold] * resets_to_zero
+    a, (g_current,) = _scan(back, _flat(g_last, 1), [above, *fired], first=back_first, reverse=True)
+    g_initial = passed(a, initial > threshold)
     g_beta = g_threshold = None
     if any(trained):
         before = tf.concat([initial[:, None], mems[:, :-1]], axis=1)
         spk = tf.cast(before > threshold, dtype)
         if trained[0]:
-            left = before * (1.0 - spk) if reset_mechanism == "zero" else before
+            left = before * (1.0 - spk) if resets_to_zero else before
             g_beta = _summed(tf.reshape(g_current * left, shape), given[0])
         if trained[1]:
             g_v = tf.cast(g_spk, dtype) * surrogate.derivative(mems - threshold)
@@ -156,20 +161,37 @@ def _backward(
     return tf.reshape(g_current, shape), tf.reshape(g_initial, tf.shape(initial_mem)), g_beta, g_threshold
 
 
-def _again(current, mem, beta, threshold, g_spk, reset_mechanism, surrogate, kept):
-    """Compute the membrane again; give g_spk surrogate'(mem - threshold), and "mems" and "fired" as `kept` names."""
-    dtype, num_steps = mem.dtype, tf.shape(current)[1]
+def _scan(step, state, inputs, *, first=None, reverse=False):
+    """Run `step(state, *inputs at t) -> (state, outputs at t)` over time; give the last state and the outputs.
 
-    def step(t, mem, above, arrays):
-        mem = advance(tf.cast(current[:, t], dtype), mem, beta, threshold, reset_mechanism)
-        above = _put(above, t, tf.cast(g_spk[:, t], dtype) * surrogate.derivative(mem - threshold))
-        now = {"mems": mem, "fired": mem > threshold}
-        return t + 1, mem, above, {name: _put(array, t, now[name]) for name, array in arrays.items()}
+    Inputs and outputs are `(batch, time, features)`. A reverse scan writes its output over its first input. A short
+    scan over few features is written out: what surrounds it, if that is compiled too, then is one stretch of code.
+    """
+    _, num_steps, features = inputs[0].shape
+    first = first or step
+    if num_steps is not None and num_steps <= _MOST_STEPS and features is not None and features <= _MOST_FEATURES:
+        outputs = []
+        for t in reversed(range(num_steps)) if reverse else range(num_steps):
+            state, now = (step if outputs else first)(state, *(x[:, t] for x in inputs))
+            outputs.append(now)
+        columns = zip(*(reversed(outputs) if reverse else outputs), strict=True)
+        return state, [tf.stack(column, axis=1) for column in columns]
 
-    arrays = {name: tf.zeros_like(current, {"mems": dtype, "fired": tf.bool}[name]) for name in kept}
-    loop = (0, mem, tf.zeros_like(current, dtype), arrays)
-    _, _, above, arrays = tf.while_loop(lambda t, *_: t < num_steps, step, loop, maximum_iterations=num_steps)
-    return above, arrays
+    num_steps = tf.shape(inputs[0])[1]
+    begin = num_steps - 1 if reverse else 0
+    state, now = first(state, *(x[:, begin] for x in inputs))
+    empty = inputs[:1] if reverse else [tf.zeros(tf.shape(inputs[0]), output.dtype) for output in now]
+    arrays = [_put(array, begin, output) for array, output in zip(empty, now, strict=True)]
+
+    def body(i, state, arrays):
+        t = num_steps - 1 - i if reverse else i
+        state, now = step(state, *((arrays if reverse else inputs)[0][:, t], *(x[:, t] for x in inputs[1:])))
+        return i + 1, state, [_put(array, t, output) for array, output in zip(arrays, now, strict=True)]
+
+    _, state, arrays = tf.while_loop(
+        lambda i, *_: i < num_steps, body, (1, state, arrays), maximum_iterations=num_steps - 1
+    )
+    return state, arrays
 
 
 def _put(sequence: tf.Tensor, t: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
@@ -179,7 +201,8 @@ def _put(sequence: tf.Tensor, t: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
 
 def _flat(x: tf.Tensor, lead: int) -> tf.Tensor:
     """Keep `lead` axes and make one of the features: a loop's body runs faster on few axes."""
-    return tf.reshape(x, tf.concat([tf.shape(x)[:lead], [tf.reduce_prod(tf.shape(x)[lead:])]], axis=0))
+    flat = tf.reshape(x, tf.concat([tf.shape(x)[:lead], [tf.reduce_prod(tf.shape(x)[lead:])]], axis=0))
+    return tf.ensure_shape(flat, x.shape[:lead].concatenate(x.shape[lead:].num_elements()))
 
 
 def _spread(parameter: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
