@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.pooling import max_pool
+from kerasburst.models.synapses import convolve, project
 from kerasburst.validation import LARGEST, check_choice, check_int, fail
 
 CONV_ACTIVATIONS = ("relu", "lif")
@@ -105,17 +106,17 @@ class SNNConvNet(SpikingNetwork):
             lead[1] = steps
         x = tf.reshape(spikes, [-1, *spikes.shape[2:]])
         for conv, lif in ((self.conv1, self.conv1_lif), (self.conv2, self.conv2_lif)):
-            x = conv(x)
             if lif is None:
-                # The maximum before the ReLU: the same values, from a quarter of the ReLUs.
-                x = max_pool(x, relu=True)
+                # The maximum before bias and ReLU: the same values, from a quarter of the work.
+                x = max_pool(convolve(conv, x, bias=False), relu=True, bias=tf.cast(conv.bias, x.dtype))
             else:
+                x = convolve(conv, x)
                 spk = lif(tf.reshape(x, [*lead, *x.shape[1:]]))
                 activity[lif.name] = spk
                 x = max_pool(tf.reshape(spk, [-1, *x.shape[1:]]))
         x = tf.reshape(x, [*lead, self.hidden_dense.kernel.shape[0]])
-        activity["hidden_lif"] = self.hidden_lif(self.hidden_dense(x))
-        activity["output_lif"], mem = self.output_lif(self.output_dense(activity["hidden_lif"]))
+        activity["hidden_lif"] = self.hidden_lif(project(self.hidden_dense, x))
+        activity["output_lif"], mem = self.output_lif(project(self.output_dense, activity["hidden_lif"]))
         return activity, mem
 
     def get_config(self):

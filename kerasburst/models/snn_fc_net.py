@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.synapses import project
 from kerasburst.validation import LARGEST, check_int
 
 
@@ -62,8 +63,8 @@ class SNNFCNet(SpikingNetwork):
         if spikes.shape.rank > 3:
             shape = tf.shape(spikes)
             spikes = tf.reshape(spikes, [shape[0], shape[1], self.hidden_dense.kernel.shape[0]])
-        hidden = self.hidden_lif(self.hidden_dense(spikes))
-        output, mem = self.output_lif(self.output_dense(hidden))
+        hidden = self.hidden_lif(project(self.hidden_dense, spikes))
+        output, mem = self.output_lif(project(self.output_dense, hidden))
         return {"hidden_lif": hidden, "output_lif": output}, mem
 
     def get_config(self):
