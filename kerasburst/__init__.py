@@ -28,6 +28,10 @@ _PUBLIC = {
     "TrainResult": "kerasburst.training.result",
     "TrainingObserver": "kerasburst.training.observer",
     "PoissonBurstEncoder": "kerasburst.encoders.poisson_burst",
+    "ProfileConfig": "kerasburst.profiling.plan",
+    "ProfileResult": "kerasburst.profiling.profile",
+    "Profiler": "kerasburst.profiling.profiler",
+    "ProfilerCallback": "kerasburst.profiling.callback",
     "RateEncoder": "kerasburst.encoders.rate",
     "SNNConvNet": "kerasburst.models.snn_conv_net",
     "SNNFCNet": "kerasburst.models.snn_fc_net",
@@ -48,6 +52,8 @@ _PUBLIC = {
     "load_model": "kerasburst.models.loading",
     "load_network": "kerasburst.training.evaluate",
     "make_dataset": "kerasburst.data.pipeline",
+    "network_cost": "kerasburst.profiling.cost",
+    "profile": "kerasburst.profiling.profile",
     "train": "kerasburst.training.fit",
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -9,7 +9,7 @@ import dataclasses
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kerasburst.validation import (
@@ -205,6 +205,37 @@ def set_parameters(config: TrainConfig, assignments: list[tuple[str, str, Any]])
         field = fields[check_choice("--set", scope, fields)]
         config = dataclasses.replace(config, **{field: {**getattr(config, field), name: value}})
     return config
+
+
+def for_encodings(config: TrainConfig, encodings: Iterable[str]) -> dict[str, TrainConfig]:
+    """Give a config for each encoding, with those of the encoder's parameters that the encoder has.
+
+    Args:
+        config: its encoding is not used.
+        encodings: names of encoders.
+
+    Raises:
+        InputError: for a parameter that none of them has.
+
+    Example:
+        >>> config = TrainConfig(encoder={"mean_burst_size": 3.0})
+        >>> {name: dict(one.encoder) for name, one in for_encodings(config, ["rate", "poisson_burst"]).items()}
+        {'rate': {}, 'poisson_burst': {'mean_burst_size': 3.0}}
+    """
+    owned = {name: parameters("encoder", ENCODERS[name]) for name in encodings}
+    known = {parameter for names in owned.values() for parameter in names}
+    for name in config.encoder:
+        if name not in known:
+            raise InputError(
+                f"encoder.{name} is unknown: {', '.join(owned)} have {', '.join(sorted(known))}"
+                + suggestion(name, known)
+            )
+    return {
+        encoding: dataclasses.replace(
+            config, encoding=encoding, encoder={n: value for n, value in config.encoder.items() if n in names}
+        )
+        for encoding, names in owned.items()
+    }
 
 
 def _load(path: str):

@@ -11,7 +11,7 @@ from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.privacy.run_reference import RunReference
 from kerasburst.privacy.splits import PROTOCOLS
-from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail, suggestion
+from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail
 from kerasburst.version import __version__
 
 FORMAT = 1
@@ -102,22 +102,8 @@ class AuditConfig:
         Raises:
             InputError: for a parameter that no encoder, or not the neuron or network, has.
         """
-        owned = {name: configs.parameters("encoder", configs.ENCODERS[name]) for name in self.encodings}
-        known = {parameter for parameters in owned.values() for parameter in parameters}
-        for name in self.train.encoder:
-            if name not in known:
-                raise InputError(
-                    f"encoder.{name} is unknown: {', '.join(self.encodings)} have {', '.join(sorted(known))}"
-                    + suggestion(name, known)
-                )
-        return {
-            encoding: dataclasses.replace(
-                self.train,
-                encoding=encoding,
-                encoder={name: value for name, value in self.train.encoder.items() if name in owned[encoding]},
-            ).resolved(kind, epochs)
-            for encoding in self.encodings
-        }
+        shared = configs.for_encodings(self.train, self.encodings)
+        return {encoding: training.resolved(kind, epochs) for encoding, training in shared.items()}
 
     def to_json(self) -> dict:
         """Give the config as JSON values."""
