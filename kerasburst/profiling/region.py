@@ -77,13 +77,14 @@ class RegionProfile:
             figures |= metric.figures(wall_s)
             methods |= metric.methods()
         reasons = {name: value.reason for name, value in figures.items() if isinstance(value, Unknown)}
-        traces = {"gpu": metrics.get("gpu_power"), "cpu_package": metrics.get("cpu_package")}
+        powers = {"gpu": metrics.get("gpu_power"), "cpu_package": metrics.get("cpu_package")}
+        traces = {name: metric.power_trace() for name, metric in powers.items() if metric is not None}
         return cls(
             wall_s=wall_s,
             **{name: None if name in reasons else value for name, value in figures.items()},
             reasons=reasons,
             method={name: text for name, text in methods.items() if name not in reasons},
-            power_trace={name: metric.power_trace() for name, metric in traces.items() if metric is not None},
+            power_trace={name: trace for name, trace in traces.items() if trace},
             **known,
         )
 

@@ -1,0 +1,16 @@
+import pytest
+
+from kerasburst.profiling import gpu
+
+
+@pytest.fixture
+def nvml(monkeypatch):
+    """Let the profiler find this library, or this reason, in place of NVML's bindings; and no settings of CUDA's."""
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+
+    def use(library):
+        monkeypatch.setattr(gpu, "load_nvml", lambda: library)
+        return library
+
+    return use
