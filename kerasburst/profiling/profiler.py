@@ -26,7 +26,8 @@ class Profiler:
 
     Host figures are of this process and those that it started. GPU figures are of the first GPU that CUDA shows to
     this process. What cannot be measured is None, with the reason. Run once before the region what compiles or
-    allocates for good, and let work on a GPU end before the region does.
+    allocates for good, and let work on a GPU end before the region does. Starting sets the peaks that Linux and
+    TensorFlow keep of this process' memory back to what it has then.
 
     Entering first samples power at rest for `idle_s` seconds, where power can be read. Energy and power of a region
     shorter than `minimum_window_s` are None: repeat the work to fill it.

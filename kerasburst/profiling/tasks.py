@@ -98,7 +98,7 @@ def measure(folder: str, name: str, repeat: int) -> None:
     """
     config, training, data = _plan(Path(folder), name)
     held_mb = psutil.Process().memory_info().rss / 1e6  # libraries and data
-    profiler = Profiler(minimum_window_s=0.0)  # the window is filled here
+    profiler = Profiler()
     if config.mode == "train":
         network, encoder = build(training, data)
         callback = ProfilerCallback(profiler, window_s=config.window_s)

@@ -16,7 +16,7 @@ _PANELS = {
     "wall_s": ("wall time of a pass, s", 1),
     "cpu_time_s": ("processor time of a pass, s", 1),
     "peak_rss_mb": ("peak host memory, MB", 1),
-    "effective_acs_per_sample": ("accumulates (AC) per example, millions", 1e-6),
+    "effective_acs_per_sample": ("accumulates (AC) per example, thousands", 1e-3),
     "energy_estimate_j_per_sample": ("energy per example, µJ (estimate)", 1e6),
     "accuracy": ("test accuracy", 1),
     "gpu_power_w": ("GPU power, W", 1),
@@ -65,7 +65,10 @@ def _bars(profile: dict) -> Figure:
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
     repeats = f"median of {profile['repeats']} processes, a dot each" if profile["repeats"] > 1 else "one process"
-    figure.suptitle(f"{profile['data']['name']}: {profile['pass_is']}; {repeats}", fontsize=11)
+    title = f"{profile['data']['name']}: a pass is {profile['pass_is']}\n{repeats}"
+    if "rate" in encodings and len(encodings) > 1:
+        title += "; × is the ratio to rate, paired by repeat"
+    figure.suptitle(title, fontsize=11)
     return figure
 
 
@@ -75,11 +78,11 @@ def _panel(axes: Axes, name: str, encodings: dict[str, dict]) -> None:
     medians = [factor * one[name] for one in encodings.values()]
     axes.barh(heights, medians, color=_of(_COLOURS, len(encodings)), height=0.62)
     largest = max(medians)
-    for height, (one, median) in enumerate(zip(encodings.values(), medians, strict=True)):
+    for height, ((encoding, one), median) in enumerate(zip(encodings.items(), medians, strict=True)):
         values = [factor * value for value in one["values"].get(name, ())]
         axes.plot(values, [height] * len(values), "o", ms=3.5, mfc="white", mec="black", mew=0.8)
         largest = max([largest, *values])
-        ratio = one["ratios"].get("rate", {}).get(name)
+        ratio = None if encoding == "rate" else one["ratios"].get("rate", {}).get(name)
         label = f"{median:.3g}" if median < 1000 else f"{median:,.0f}"
         axes.annotate(
             label if ratio is None else f"{label}  (×{ratio[1]:.2f})",

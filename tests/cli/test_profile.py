@@ -36,7 +36,7 @@ def test_table_and_files(profile, tmp_path):
     for name in ("rate", "rate_regular", "poisson_burst", "delayed_burst"):
         assert re.search(rf"^{name} +90\.0% +0\.500 ± 0\.000 ", outcome.out, re.MULTILINE), outcome.out
     assert "ratio to rate\n" in outcome.out and "ratio to rate_regular\n" in outcome.out
-    assert "GPU W" not in outcome.out and "unknown: gpu_power_w, " in outcome.out and "no GPU here" in outcome.out
+    assert "GPU W" not in outcome.out and "unknown: gpu_energy_j, " in outcome.out and "no GPU here" in outcome.out
     assert "an estimate" in outcome.out and "Horowitz 2014" in outcome.out
 
 

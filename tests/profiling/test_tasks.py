@@ -12,6 +12,14 @@ from kerasburst.seeding import derive_seed
 from .pretend import RUN_FLEET
 
 
+class Stopped(Exception):
+    pass
+
+
+def _stop(*_, **__):
+    raise Stopped
+
+
 @pytest.fixture
 def planned(monkeypatch, tmp_path):
     """Plan a profile, and give its directory; the tasks are left to the test."""
@@ -19,8 +27,8 @@ def planned(monkeypatch, tmp_path):
     def plan(**how):
         small = {"dataset": "iris", "num_steps": 3, "epochs": 2, "batch_size": 50, "network": {"hidden_units": 4}}
         config = kb.ProfileConfig(**{"train": kb.TrainConfig(**small), "repeats": 1, "window_s": 0.05, **how})
-        monkeypatch.setattr(RUN_FLEET, lambda *_, **__: None)
-        with pytest.raises(kb.InputError):  # no results to summarise
+        monkeypatch.setattr(RUN_FLEET, _stop)
+        with pytest.raises(Stopped):
             kb.profile(config, tmp_path)
         return tmp_path
 
