@@ -11,7 +11,15 @@ import click
 from click.core import ParameterSource
 
 from kerasburst import config as configs
-from kerasburst.cli.options import data_dir_option, json_option, numbered, parse_assignment, set_option
+from kerasburst.cli.options import (
+    check_going_on,
+    data_dir_option,
+    json_option,
+    make_absolute,
+    numbered,
+    parse_assignment,
+    set_option,
+)
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.config import TrainConfig
 from kerasburst.validation import InputError, user_path
@@ -107,14 +115,8 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
     With --run the target is the network of a finished training run, as it is. What it was trained with is then the
     run's to say; its shadow models are trained alike.
     """
-    if resume and force:
-        raise InputError("--resume and --force exclude each other, received both")
-    if resume and out is None:
-        raise InputError("--resume needs --out, the directory of the audit to go on with")
-    if options["data_dir"] is not None:
-        options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
-    if options["dataset"].lower().endswith(".npz"):
-        options["dataset"] = str(user_path("dataset", options["dataset"]).resolve())
+    check_going_on(resume, force, out, "audit")
+    make_absolute(options)
     given = {
         name
         for name in (*_TRAIN, *_AUDIT, "encodings", "queries")

@@ -10,7 +10,15 @@ import click
 from click.core import ParameterSource
 
 from kerasburst import config as configs
-from kerasburst.cli.options import data_dir_option, json_option, numbered, parse_assignment, set_option
+from kerasburst.cli.options import (
+    check_going_on,
+    data_dir_option,
+    json_option,
+    make_absolute,
+    numbered,
+    parse_assignment,
+    set_option,
+)
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.config import TrainConfig
 from kerasburst.profiling.plan import DEFAULT_EPOCHS, ENCODINGS, MODES, ProfileConfig
@@ -62,14 +70,8 @@ def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet
     this machine cannot measure is null in profile.json, with the reason. The energy per example is an estimate from
     operation counts.
     """
-    if resume and force:
-        raise InputError("--resume and --force exclude each other, received both")
-    if resume and out is None:
-        raise InputError("--resume needs --out, the directory of the profile to go on with")
-    if options["data_dir"] is not None:
-        options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
-    if options["dataset"].lower().endswith(".npz"):
-        options["dataset"] = str(user_path("dataset", options["dataset"]).resolve())
+    check_going_on(resume, force, out, "profile")
+    make_absolute(options)
     values = {**options, "encodings": encodings}
     given = {n: v for n, v in values.items() if ctx.get_parameter_source(n) is not ParameterSource.DEFAULT}
     if out is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, user_path
 
 
 def parse_assignment(text: str) -> tuple[str, str, Any]:
@@ -48,6 +48,22 @@ def numbered(folder: str, name: str) -> Path:
         number += 1
         path = Path(folder, f"{name}-{number}")
     return path
+
+
+def check_going_on(resume: bool, force: bool, out: str | None, what: str) -> None:
+    """Refuse --resume together with --force, or without the directory of the `what` to go on with."""
+    if resume and force:
+        raise InputError("--resume and --force exclude each other, received both")
+    if resume and out is None:
+        raise InputError(f"--resume needs --out, the directory of the {what} to go on with")
+
+
+def make_absolute(options: dict[str, Any]) -> None:
+    """Make the paths among a command's options good in another working directory: the data's folder, a user's file."""
+    if options.get("data_dir") is not None:
+        options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
+    if options.get("dataset", "").lower().endswith(".npz"):
+        options["dataset"] = str(user_path("dataset", options["dataset"]).resolve())
 
 
 set_option = click.option(

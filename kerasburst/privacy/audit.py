@@ -13,7 +13,7 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import DATASETS, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
-from kerasburst.fleet import FleetObserver, check_fleet, run_fleet
+from kerasburst.fleet import FleetObserver, check_fleet, goes_on, run_fleet
 from kerasburst.privacy import controls, tf_privacy, tf_privacy_tasks
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.audited_run import AuditedRun
@@ -65,7 +65,12 @@ def audit(
     check_fleet(jobs, backend)
     if config.tf_privacy:
         tf_privacy.check_installed()
-    going_on = _check_out(out, config, resume, force)
+
+    def load(path: Path) -> AuditConfig:
+        # An audit that goes on may add or leave tensorflow-privacy, which changes no model and no answer.
+        return dataclasses.replace(AuditConfig.load(path), tf_privacy=config.tf_privacy)
+
+    going_on = goes_on(out, config, what="an audit", load=load, result="audit.json", resume=resume, force=force)
     source = load_source(config.train.dataset, config.train.data_dir)
     run = None if config.run is None else AuditedRun.load(config.run.path)
     if run is not None:
@@ -208,31 +213,6 @@ def _check_same_data(out: Path, source: Source) -> None:
 
 
 _FILES = ("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json")
-
-
-def _check_out(out: Path, config: AuditConfig, resume: bool, force: bool) -> bool:
-    """Tell whether an audit in `out` is gone on with."""
-    if not out.exists():
-        return False
-    if not out.is_dir():
-        raise InputError(f"out must be a directory, {out} is a file")
-    if not (out / "config.json").exists():
-        if any(not files.is_leftover(path) for path in out.iterdir()):
-            raise InputError(f"out must be new, empty or an audit's directory; {out} holds other files")
-        return False
-    begun = AuditConfig.load(out / "config.json")
-    if force:
-        return False
-    if not resume:
-        state = "a finished" if (out / "audit.json").exists() else "an unfinished"
-        raise InputError(
-            f"out must be a new directory, {out} holds {state} audit: --resume goes on with it, --force replaces it"
-        )
-    if dataclasses.replace(begun, tf_privacy=config.tf_privacy) != config:  # which changes no model and no answer
-        names = [field.name for field in dataclasses.fields(AuditConfig)]
-        differ = [name for name in names if getattr(begun, name) != getattr(config, name)]
-        raise InputError(f"an audit goes on with the config it was begun with, {', '.join(differ)} differs from {out}")
-    return True
 
 
 def _clear(out: Path) -> None:

@@ -13,7 +13,7 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits, make_splits
-from kerasburst.fleet import FleetObserver, run_fleet
+from kerasburst.fleet import FleetObserver, goes_on, run_fleet
 from kerasburst.profiling import tasks
 from kerasburst.profiling.cost import ENERGY_SOURCE
 from kerasburst.profiling.encoding_profile import EncodingProfile
@@ -93,7 +93,9 @@ def profile(
         FleetFailed: where a network could not be trained, or not be measured.
     """
     out = user_path("out", out)
-    going_on = _check_out(out, config, resume, force)
+    going_on = goes_on(
+        out, config, what="a profile", load=ProfileConfig.load, result="profile.json", resume=resume, force=force
+    )
     load = load_average()
     source = load_source(config.train.dataset, config.train.data_dir)
     trainings = config.trainings(source.kind)
@@ -209,30 +211,6 @@ def _write_traces(path: Path, measured: dict[str, list[dict]]) -> None:
 
 _FILES = ("profile.json", "profile.png", "power.png", "power_trace.csv", "plan.json", "splits.npz", "config.json")
 _FOLDERS = ("networks", "measurements", "logs")
-
-
-def _check_out(out: Path, config: ProfileConfig, resume: bool, force: bool) -> bool:
-    """Tell whether a profile in `out` is gone on with."""
-    if not out.exists():
-        return False
-    if not out.is_dir():
-        raise InputError(f"out must be a directory, {out} is a file")
-    if not (out / "config.json").exists():
-        if any(not files.is_leftover(path) for path in out.iterdir()):
-            raise InputError(f"out must be new, empty or a profile's directory; {out} holds other files")
-        return False
-    begun = ProfileConfig.load(out / "config.json")
-    if force:
-        return False
-    if not resume:
-        state = "a finished" if (out / "profile.json").exists() else "an unfinished"
-        raise InputError(
-            f"out must be a new directory, {out} holds {state} profile: --resume goes on with it, --force replaces it"
-        )
-    differ = [f.name for f in dataclasses.fields(config) if getattr(begun, f.name) != getattr(config, f.name)]
-    if differ:
-        raise InputError(f"a profile goes on with the config it was begun with, {', '.join(differ)} differs from {out}")
-    return True
 
 
 def _clear(out: Path) -> None:
