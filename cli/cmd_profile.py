@@ -21,7 +21,7 @@ from kerasburst.cli.options import (
 )
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.config import TrainConfig
-from kerasburst.profiling.plan import DEFAULT_EPOCHS, ENCODINGS, MODES, ProfileConfig
+from kerasburst.profiling.plan import BASELINES, DEFAULT_EPOCHS, ENCODINGS, MODES, ProfileConfig
 from kerasburst.validation import InputError, user_path
 
 _DEFAULT = TrainConfig()
@@ -127,7 +127,8 @@ def _config(run, given, assignments, begun) -> ProfileConfig:
 def summary(result, out) -> str:
     """Give the table of medians with their spread, and the ratios to rate coding."""
     data = result.data
-    lines = [f"{data['name']}: a pass is {result.pass_is}; {result.repeats} processes of each encoding", ""]
+    processes = f"{result.repeats} process{'es' if result.repeats > 1 else ''} of each encoding"
+    lines = [f"{data['name']}: a pass is {result.pass_is}; {processes}", ""]
     wide = max(len(name) for name in result.encodings) + 2
     columns = [c for c in _COLUMNS if any(one.figures[c[0]] is not None for one in result.encodings.values())]
     heads = [head for _, head, _, _ in columns]
@@ -136,7 +137,7 @@ def summary(result, out) -> str:
         cells = [f"{one.evaluation['accuracy']:.1%}"]
         cells += [_cell(one, field, factor, digits) for field, _, factor, digits in columns]
         lines.append(f"{name:<{wide}}" + "".join(f"{cell:>{_WIDTH}}" for cell in cells))
-    for base in ("rate", "rate_regular"):
+    for base in BASELINES:
         others = {name: one.ratios[base] for name, one in result.encodings.items() if base in one.ratios}
         if len(others) < 2:
             continue
@@ -145,7 +146,11 @@ def summary(result, out) -> str:
             if name != base:
                 cells = ["", *(_ratio(ratios.get(field)) for field, *_ in columns)]
                 lines.append(f"{name:<{wide}}" + "".join(f"{cell:>{_WIDTH}}" for cell in cells))
-    lines += ["", "± half the distance between the quartiles of the repeats; ratios paired by repeat, with quartiles"]
+    lines.append("")
+    if result.repeats > 1:
+        lines.append(
+            "± half the distance between the quartiles of the repeats; ratios paired by repeat, with quartiles"
+        )
     lines.append("AC, MAC and µJ are per example; µJ is an estimate: 4.6 pJ a MAC, 0.9 pJ an AC (Horowitz 2014, 45 nm)")
     reasons: dict[str, list[str]] = {}
     for one in result.encodings.values():
@@ -183,7 +188,7 @@ def _cell(one, field, factor, digits) -> str:
     if value is None:
         return "unknown"
     text = f"{factor * value:,.{digits}f}"
-    if field in one.spread:
+    if len(one.values.get(field, ())) > 1:
         low, high = one.spread[field]
         text += f" ± {factor * (high - low) / 2:,.{digits}f}"
     return text

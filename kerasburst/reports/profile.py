@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kerasburst import files
+from kerasburst.profiling.plan import BASELINES
 from kerasburst.validation import InputError
 
 # field: (title with unit, factor)
@@ -24,7 +25,7 @@ _PANELS = {
     "gpu_peak_mb": ("peak GPU memory, MB", 1),
     "cpu_package_power_w": ("processor package power, W", 1),
 }
-_COLOURS = ("#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # Okabe and Ito's
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
 _DEVICES = {"gpu": "GPU", "cpu_package": "processor packages"}
 _COLUMNS = 3
 
@@ -60,19 +61,20 @@ def _bars(profile: dict) -> Figure:
     rows = -(-len(shown) // _COLUMNS)
     figure = Figure(figsize=(4.2 * _COLUMNS, rows * (1.0 + 0.38 * len(encodings)) + 0.6), layout="constrained")
     panels = figure.subplots(rows, _COLUMNS, squeeze=False, sharey=True).ravel()
+    base = next((name for name in BASELINES if name in encodings), None)
     for axes, name in zip(panels, shown, strict=False):
-        _panel(axes, name, encodings)
+        _panel(axes, name, encodings, base)
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
     repeats = f"median of {profile['repeats']} processes, a dot each" if profile["repeats"] > 1 else "one process"
     title = f"{profile['data']['name']}: a pass is {profile['pass_is']}\n{repeats}"
-    if "rate" in encodings and len(encodings) > 1:
-        title += "; × is the ratio to rate, paired by repeat"
+    if base is not None and len(encodings) > 1:
+        title += f"; × is the ratio to {base}, paired by repeat"
     figure.suptitle(title, fontsize=11)
     return figure
 
 
-def _panel(axes: Axes, name: str, encodings: dict[str, dict]) -> None:
+def _panel(axes: Axes, name: str, encodings: dict[str, dict], base: str | None) -> None:
     title, factor = _PANELS[name]
     heights = range(len(encodings))
     medians = [factor * one[name] for one in encodings.values()]
@@ -82,7 +84,7 @@ def _panel(axes: Axes, name: str, encodings: dict[str, dict]) -> None:
         values = [factor * value for value in one["values"].get(name, ())]
         axes.plot(values, [height] * len(values), "o", ms=3.5, mfc="white", mec="black", mew=0.8)
         largest = max([largest, *values])
-        ratio = None if encoding == "rate" else one["ratios"].get("rate", {}).get(name)
+        ratio = None if encoding == base else one["ratios"].get(base, {}).get(name)
         label = f"{median:.3g}" if median < 1000 else f"{median:,.0f}"
         axes.annotate(
             label if ratio is None else f"{label}  (×{ratio[1]:.2f})",

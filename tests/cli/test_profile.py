@@ -53,6 +53,12 @@ def test_json(profile, tmp_path):
     assert result["seed"] == 4 and result["repeats"] == 1
 
 
+def test_one_process_has_no_spread(profile):
+    outcome = profile(*SMALL, "--encoding", "rate", "--repeats", "1", "--out", "p")
+    assert "1 process of each encoding" in outcome.out and "±" not in outcome.out, outcome.out
+    assert "ratio to" not in outcome.out
+
+
 def test_quiet_and_default_place(profile, tmp_path):
     outcome = profile(*SMALL, "--encoding", "rate", "--quiet")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
