@@ -44,7 +44,7 @@ def test_a_known_load():
     result = watched_load("here")
     assert result["peak_rss_mb"] - result["before"] / 1e6 == pytest.approx(500.0, rel=0.02)
     assert result["rss_before_mb"] == pytest.approx(result["before"] / 1e6, abs=2.0)
-    assert result["wall_s"] == pytest.approx(2.0, rel=0.05)
+    assert result["lasted"] >= 2.0 and result["wall_s"] == pytest.approx(result["lasted"], rel=0.05)
 
 
 def test_a_known_load_in_a_child():
