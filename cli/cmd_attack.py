@@ -11,10 +11,11 @@ from click.core import ParameterSource
 
 from kerasburst import config as configs
 from kerasburst.cli.options import (
+    check_going_on,
     data_dir_option,
     dataset_label,
-    full_dataset,
     json_option,
+    make_absolute,
     numbered,
     parse_assignment,
     set_option,
@@ -114,13 +115,8 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
     With --run the target is the network of a finished training run, as it is. What it was trained with is then the
     run's to say; its shadow models are trained alike.
     """
-    if resume and force:
-        raise InputError("--resume and --force exclude each other, received both")
-    if resume and out is None:
-        raise InputError("--resume needs --out, the directory of the audit to go on with")
-    if options["data_dir"] is not None:
-        options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
-    options["dataset"] = full_dataset(options["dataset"])
+    check_going_on(resume, force, out, "audit")
+    make_absolute(options)
     given = {
         name
         for name in (*_TRAIN, *_AUDIT, "encodings", "queries")

@@ -13,10 +13,11 @@ from kerasburst import config as configs
 from kerasburst import files
 from kerasburst.cli.options import (
     all_parameters,
+    check_going_on,
     data_dir_option,
     dataset_label,
-    full_dataset,
     json_option,
+    make_absolute,
     numbered,
     parse_assignment,
     set_option,
@@ -92,10 +93,7 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
     The run directory holds config.json, result.json, model.keras, history.csv and curves.png. A run that
     was interrupted goes on with --resume --out DIRECTORY.
     """
-    if resume and force:
-        raise InputError("--resume and --force exclude each other, received both")
-    if resume and out is None:
-        raise InputError("--resume needs --out, the directory of the run to go on with")
+    check_going_on(resume, force, out, "run")
     given = {
         name: value
         for name, value in options.items()
@@ -111,10 +109,7 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
     elif resume and (user_path("--out", out) / "config.json").exists():
         path = user_path("--out", out) / "config.json"
         base = TrainConfig.from_json(files.read_json(path), str(path))
-    if "data_dir" in given:
-        given["data_dir"] = str(user_path("data_dir", given["data_dir"]).resolve())
-    if "dataset" in given:
-        given["dataset"] = full_dataset(given["dataset"])
+    make_absolute(given)
     config = dataclasses.replace(base, **given)
     if config_file is not None and given.get("dataset", base.dataset) != base.dataset:
         # What was filled in for the other data set is chosen anew, unless it is given here.

@@ -10,10 +10,11 @@ from click.core import ParameterSource
 
 from kerasburst import config as configs
 from kerasburst.cli.options import (
+    check_going_on,
     data_dir_option,
     dataset_label,
-    full_dataset,
     json_option,
+    make_absolute,
     numbered,
     parse_assignment,
     set_option,
@@ -95,14 +96,8 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     layers were never trained: transfer that does not beat it has carried nothing over. The directory holds
     transfer.json, transfer.png and every network's record.
     """
-    if resume and force:
-        raise InputError("--resume and --force exclude each other, received both")
-    if resume and out is None:
-        raise InputError("--resume needs --out, the directory of the transfer to go on with")
-    if options["data_dir"] is not None:
-        options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
-    for name in ("source", "target"):
-        options[name] = full_dataset(options[name])
+    check_going_on(resume, force, out, "transfer")
+    make_absolute(options)
     given = {
         name: value for name, value in options.items() if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }

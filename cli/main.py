@@ -21,6 +21,7 @@ COMMANDS = {
     "train": ("kerasburst.cli.cmd_train", "Train a spiking network on encoded data."),
     "evaluate": ("kerasburst.cli.cmd_evaluate", "Measure a trained run's accuracy over many encodings."),
     "attack": ("kerasburst.cli.cmd_attack", "Audit encodings for membership inference."),
+    "profile": ("kerasburst.cli.cmd_profile", "Measure what encodings cost: time, memory, power, operations."),
     "transfer": ("kerasburst.cli.cmd_transfer", "Measure what carries over from one data set to another."),
     "encode": ("kerasburst.cli.cmd_encode", "Draw what an encoder does to an example."),
     "bench": ("kerasburst.cli.cmd_bench", "Measure what the works cost on this machine."),

@@ -70,6 +70,23 @@ def dataset_label(dataset: str) -> str:
     return Path(path).stem + ("" if classes is None else dataset[len(path) :].replace(":", "_"))
 
 
+def check_going_on(resume: bool, force: bool, out: str | None, what: str) -> None:
+    """Refuse --resume together with --force, or without the directory of the `what` to go on with."""
+    if resume and force:
+        raise InputError("--resume and --force exclude each other, received both")
+    if resume and out is None:
+        raise InputError(f"--resume needs --out, the directory of the {what} to go on with")
+
+
+def make_absolute(options: dict[str, Any]) -> None:
+    """Make the paths among a command's options good in another working directory: the data's folder, users' files."""
+    if options.get("data_dir") is not None:
+        options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
+    for name in ("dataset", "source", "target"):
+        if name in options:
+            options[name] = full_dataset(options[name])
+
+
 set_option = click.option(
     "--set",
     "assignments",

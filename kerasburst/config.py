@@ -9,7 +9,7 @@ import dataclasses
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kerasburst.validation import (
@@ -207,13 +207,44 @@ def set_parameters(config: TrainConfig, assignments: list[tuple[str, str, Any]])
     return config
 
 
+def for_encodings(config: TrainConfig, encodings: Iterable[str]) -> dict[str, TrainConfig]:
+    """Give a config for each encoding, with those of the encoder's parameters that the encoder has.
+
+    Args:
+        config: its encoding is not used.
+        encodings: names of encoders.
+
+    Raises:
+        InputError: for a parameter that none of them has.
+
+    Example:
+        >>> config = TrainConfig(encoder={"mean_burst_size": 3.0})
+        >>> {name: dict(one.encoder) for name, one in for_encodings(config, ["rate", "poisson_burst"]).items()}
+        {'rate': {}, 'poisson_burst': {'mean_burst_size': 3.0}}
+    """
+    owned = {name: parameters("encoder", ENCODERS[name]) for name in encodings}
+    known = {parameter for names in owned.values() for parameter in names}
+    for name in config.encoder:
+        if name not in known:
+            raise InputError(
+                f"encoder.{name} is unknown: {', '.join(owned)} have {', '.join(sorted(known))}"
+                + suggestion(name, known)
+            )
+    return {
+        encoding: dataclasses.replace(
+            config, encoding=encoding, encoder={n: value for n, value in config.encoder.items() if n in names}
+        )
+        for encoding, names in owned.items()
+    }
+
+
 def resolve_each(
-    config: TrainConfig, encodings: tuple[str, ...], kind: str, default_epochs: int
+    config: TrainConfig, encodings: Iterable[str], kind: str, default_epochs: int
 ) -> dict[str, TrainConfig]:
     """Give the training of each of several encodings, every default filled in.
 
     Args:
-        config: what they share; its encoder parameters go to the encodings that have them.
+        config: what they share, as for `for_encodings`.
         encodings: their names.
         kind: the data set's kind, "image" or "tabular".
         default_epochs: for a config that names none.
@@ -222,27 +253,11 @@ def resolve_each(
         InputError: for a parameter that no encoder, or not the neuron or network, has.
 
     Example:
-        >>> config = TrainConfig(encoder={"margin": 2})
-        >>> each = resolve_each(config, ("rate", "delayed_burst"), "image", 5)
-        >>> each["delayed_burst"].encoder["margin"], "margin" in each["rate"].encoder
-        (2, False)
+        >>> resolve_each(TrainConfig(), ("rate", "delayed_burst"), "image", 5)["delayed_burst"].epochs
+        5
     """
-    owned = {name: parameters("encoder", ENCODERS[name]) for name in encodings}
-    known = {parameter for names in owned.values() for parameter in names}
-    for name in config.encoder:
-        if name not in known:
-            raise InputError(
-                f"encoder.{name} is unknown: {', '.join(encodings)} have {', '.join(sorted(known))}"
-                + suggestion(name, known)
-            )
-    return {
-        encoding: dataclasses.replace(
-            config,
-            encoding=encoding,
-            encoder={name: value for name, value in config.encoder.items() if name in owned[encoding]},
-        ).resolved(kind, default_epochs)
-        for encoding in encodings
-    }
+    shared = for_encodings(config, encodings)
+    return {encoding: training.resolved(kind, default_epochs) for encoding, training in shared.items()}
 
 
 def check_encodings(encodings: object) -> tuple[str, ...]:

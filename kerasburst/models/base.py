@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -17,8 +18,25 @@ from kerasburst.validation import InputError, check_choice, check_int, fail
 READOUTS = ("last", "mean", "count")
 
 
+@dataclass(frozen=True)
+class Synapse:
+    """A layer with weights, and what reaches it.
+
+    Args:
+        layer: a `Dense`, or a `Conv2D` of stride 1 with padding "same".
+        input_shape: shape of its input at one step, `(*features)`.
+        source: the LIF layer whose spikes it gets, "input" for the network's, or None: its input is no spikes.
+        pooled: whether the spikes go through a max-pooling by 2 first.
+    """
+
+    layer: keras.layers.Layer
+    input_shape: tuple[int, ...]
+    source: str | None
+    pooled: bool = False
+
+
 class SpikingNetwork(keras.Model, ABC):
-    """A classifier over spike trains; a subclass gives `build_synapses` and `simulate`.
+    """A classifier over spike trains; a subclass gives `build_synapses`, `simulate` and `synapses`.
 
     Args:
         num_classes: C, at least 2.
@@ -89,6 +107,10 @@ class SpikingNetwork(keras.Model, ABC):
             The spikes of every LIF layer by name, in the order of the network and each
             `(batch, num_steps, *features)`, and the output membrane `(batch, num_steps, C)`.
         """
+
+    @abstractmethod
+    def synapses(self) -> tuple[Synapse, ...]:
+        """Give the layers with weights of a network that is built, in its order."""
 
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
         return keras.layers.Dense(units, kernel_initializer=self._initializer(name), dtype=self.dtype_policy, name=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.base import SpikingNetwork, Synapse
 from kerasburst.models.pooling import max_pool
 from kerasburst.models.synapses import convolve, project
 from kerasburst.validation import LARGEST, check_choice, check_int, fail
@@ -118,6 +118,17 @@ class SNNConvNet(SpikingNetwork):
         activity["hidden_lif"] = self.hidden_lif(project(self.hidden_dense, x))
         activity["output_lif"], mem = self.output_lif(project(self.output_dense, activity["hidden_lif"]))
         return activity, mem
+
+    def synapses(self):
+        """Give the layers with weights; see `SpikingNetwork.synapses`."""
+        height, width, channels = self._spikes_shape[2:]
+        found, source, pooled = [], "input", False
+        for conv, lif in ((self.conv1, self.conv1_lif), (self.conv2, self.conv2_lif)):
+            found.append(Synapse(conv, (height, width, channels), source, pooled))
+            source, pooled = (None, False) if lif is None else (lif.name, True)
+            height, width, channels = height // 2, width // 2, conv.filters
+        found.append(Synapse(self.hidden_dense, (height, width, channels), source, pooled))
+        return (*found, Synapse(self.output_dense, (self.hidden_units,), self.hidden_lif.name))
 
     def get_config(self):
         """Return the constructor's arguments."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.base import SpikingNetwork, Synapse
 from kerasburst.models.synapses import project
 from kerasburst.validation import LARGEST, check_int
 
@@ -66,6 +66,13 @@ class SNNFCNet(SpikingNetwork):
         hidden = self.hidden_lif(project(self.hidden_dense, spikes))
         output, mem = self.output_lif(project(self.output_dense, hidden))
         return {"hidden_lif": hidden, "output_lif": output}, mem
+
+    def synapses(self):
+        """Give the layers with weights; see `SpikingNetwork.synapses`."""
+        return (
+            Synapse(self.hidden_dense, tuple(self._spikes_shape[2:]), "input"),
+            Synapse(self.output_dense, (self.hidden_units,), self.hidden_lif.name),
+        )
 
     def get_config(self):
         """Return the constructor's arguments."""
