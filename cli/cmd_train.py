@@ -79,6 +79,13 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
     show_default=True,
     help="K, encodings of each test example that the test accuracy is a mean over.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(configs.PRECISIONS),
+    default=_DEFAULT.precision,
+    show_default=True,
+    help="mixed_bfloat16 is faster where the processor has it (AVX512_BF16, AMX, GPUs); mixed_float16 is for GPUs.",
+)
 @click.option("--config", "config_file", type=click.Path(), help="Redo the run of this config.json; options override.")
 @click.option("--out", type=click.Path(), help="The run directory. Default: runs/DATASET-ENCODING, numbered.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it.")

@@ -37,6 +37,7 @@ NETWORKS = {
     "SNNConvNet": "kerasburst.models.snn_conv_net:SNNConvNet",
     "SNNFCNet": "kerasburst.models.snn_fc_net:SNNFCNet",
 }
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 NEURON = "kerasburst.neurons.base:LIFBase"
 
 
@@ -62,6 +63,8 @@ class TrainConfig:
         early_stopping: stop after this many epochs without a better validation loss; None for never.
         keep_best: keep the weights of the epoch with the best validation loss instead of the last.
         queries: K, encodings of each test example that the test accuracy is a mean over.
+        precision: Keras' policy for the network: "float32", "mixed_bfloat16" (for CPUs and GPUs that compute in it),
+            or "mixed_float16" (for GPUs). Membranes, logits and weights are float32 under each.
 
     Raises:
         InputError: for a value outside its range.
@@ -88,12 +91,14 @@ class TrainConfig:
     early_stopping: int | None = None
     keep_best: bool = False
     queries: int = 4
+    precision: str = "float32"
 
     def __post_init__(self):
         """Check every value that needs no data."""
         if not isinstance(self.dataset, str) or not self.dataset:
             raise fail("dataset", "a name or a path", self.dataset)
         check_choice("encoding", self.encoding, ENCODERS)
+        check_choice("precision", self.precision, PRECISIONS)
         if self.model is not None:
             check_choice("model", self.model, NETWORKS)
         for name in ("encoder", "network", "neuron"):
@@ -146,7 +151,7 @@ class TrainConfig:
     def make_network(self, num_classes: int):
         """Build the network, on spikes, without its weights."""
         network = _load(NETWORKS[self.model])
-        return network(num_classes, seed=self.seed, **self.network, **self.neuron)
+        return network(num_classes, seed=self.seed, dtype=self.precision, **self.network, **self.neuron)
 
     def to_json(self) -> dict:
         """Give the config as JSON values."""
