@@ -20,6 +20,8 @@ from kerasburst.version import __version__
 COMMANDS = {
     "train": ("kerasburst.cli.cmd_train", "Train a spiking network on encoded data."),
     "evaluate": ("kerasburst.cli.cmd_evaluate", "Measure a trained run's accuracy over many encodings."),
+    "predict": ("kerasburst.cli.cmd_predict", "Classify examples from a file, over many encodings."),
+    "export": ("kerasburst.cli.cmd_export", "Write a trained network for others to serve, stream and convert."),
     "attack": ("kerasburst.cli.cmd_attack", "Audit encodings for membership inference."),
     "encode": ("kerasburst.cli.cmd_encode", "Draw what an encoder does to an example."),
     "bench": ("kerasburst.cli.cmd_bench", "Measure what the works cost on this machine."),

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,38 @@ def new_directory(argument: str, path: Path) -> Iterator[None]:
         if error.errno in _UNUSABLE:
             raise InputError(f"{argument} must be a directory that can be written, {path}: {error.strerror}") from None
         raise
+
+
+@contextlib.contextmanager
+def replacing_directory(argument: str, path: Path) -> Iterator[Path]:
+    """Give a temporary directory beside `path`; on success it is renamed to `path`, which it replaces.
+
+    On any failure the temporary directory goes and `path` is as it was.
+
+    Raises:
+        InputError: where the place cannot be written to.
+    """
+    created = [p for p in path.parents if not p.exists()]
+    try:
+        with new_directory(argument, path.parent):
+            temporary = Path(tempfile.mkdtemp(prefix=_LEFTOVER, dir=path.parent))
+            try:
+                (new := temporary / "new").mkdir()
+                yield new
+                if path.exists():
+                    os.rename(path, temporary / "old")
+                try:
+                    os.rename(new, path)
+                except OSError:
+                    if (temporary / "old").exists():
+                        os.rename(temporary / "old", path)
+                    raise
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    finally:
+        for p in created:
+            if p.is_dir() and not any(p.iterdir()):
+                p.rmdir()
 
 
 def is_leftover(path: Path) -> bool:

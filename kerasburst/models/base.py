@@ -1,14 +1,16 @@
-"""What every spiking network shares: the encoder inside, the readout, the trace, the firing rates."""
+"""What every spiking network shares: its layers' course, the encoder inside, readout, trace, firing rates."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
+from kerasburst.models.pooling import Pool, max_pool
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.seeding import derive_seed
@@ -18,7 +20,7 @@ READOUTS = ("last", "mean", "count")
 
 
 class SpikingNetwork(keras.Model, ABC):
-    """A classifier over spike trains; a subclass gives `build_synapses` and `simulate`.
+    """A classifier over spike trains; a subclass gives `build_synapses` and `course`.
 
     Args:
         num_classes: C, at least 2.
@@ -71,9 +73,9 @@ class SpikingNetwork(keras.Model, ABC):
             "per_neuron": per_neuron,
         }
         self._graph = None
-        self._spikes_shape = None
+        self.spikes_shape = None
         self.output_dense = self._dense(self.num_classes, "output_dense")
-        self.output_lif = self._lif("output_lif", return_mem=True)
+        self.output_lif = self._lif("output_lif")
 
     # What a subclass says -------------------------------------------------------------------------
 
@@ -82,6 +84,60 @@ class SpikingNetwork(keras.Model, ABC):
         """Build the layers for spikes of shape `(batch, num_steps, *features)`."""
 
     @abstractmethod
+    def course(self) -> list[keras.layers.Layer | Pool]:
+        """Give what spikes pass through, in order: convolutions, pooling, dense and LIF layers, last the output's."""
+
+    def _dense(self, units: int, name: str) -> keras.layers.Dense:
+        return keras.layers.Dense(units, kernel_initializer=self._initializer(name), dtype=self.dtype_policy, name=name)
+
+    def _lif(self, name: str) -> LIF:
+        return LIF(**self._neuron, return_mem=True, dtype=self.dtype_policy, name=name)
+
+    def _initializer(self, name: str) -> keras.initializers.Initializer:
+        """Uniform within 1 / sqrt(fan-in): smaller than Glorot's, it keeps the first epochs from overshooting."""
+        seed = None if self.seed is None else derive_seed(self.seed, "weights", name)
+        return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
+
+    # How spikes pass through ----------------------------------------------------------------------
+
+    def run_course(
+        self,
+        spikes: tf.Tensor,
+        fire: Callable[[LIF, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        pool: Callable[[tf.Tensor, bool], tf.Tensor] = max_pool,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Send spikes in the compute dtype through the course.
+
+        Synaptic layers see all steps at once; only LIF layers run over time.
+
+        Args:
+            spikes: `(batch, num_steps, *features)`.
+            fire: gives spikes and membrane, each `(batch, num_steps, *features)`, of a LIF layer for its current.
+            pool: as `max_pool`.
+
+        Returns:
+            Spikes and membrane of the output neurons, `(batch, num_steps, C)`.
+        """
+        lead = tf.unstack(tf.shape(spikes)[:2])
+        lead = [known or now for known, now in zip(spikes.shape[:2], lead, strict=True)]
+        x, folded, mem = spikes, False, None  # folded: batch and time are one axis
+        for part in self.course():
+            image = isinstance(part, (keras.layers.Conv2D, Pool))
+            if image and not folded:
+                x = tf.reshape(x, [-1, *x.shape[2:]])
+            elif folded and not image:
+                x = tf.reshape(x, [*lead, *x.shape[1:]])
+            folded = image
+            if isinstance(part, LIF):
+                x, mem = fire(part, x)
+            elif isinstance(part, Pool):
+                x = pool(x, part.relu)
+            elif isinstance(part, keras.layers.Dense) and x.shape.rank > 3:
+                x = part(tf.reshape(x, [*lead, part.kernel.shape[0]]))
+            else:
+                x = part(x)
+        return x, mem
+
     def simulate(self, spikes: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Run the network over spikes in the compute dtype.
 
@@ -89,17 +145,14 @@ class SpikingNetwork(keras.Model, ABC):
             The spikes of every LIF layer by name, in the order of the network and each
             `(batch, num_steps, *features)`, and the output membrane `(batch, num_steps, C)`.
         """
+        activity = {}
 
-    def _dense(self, units: int, name: str) -> keras.layers.Dense:
-        return keras.layers.Dense(units, kernel_initializer=self._initializer(name), dtype=self.dtype_policy, name=name)
+        def fire(lif, current):
+            activity[lif.name], mem = lif(current)
+            return activity[lif.name], mem
 
-    def _lif(self, name: str, **kwargs) -> LIF:
-        return LIF(**self._neuron, **kwargs, dtype=self.dtype_policy, name=name)
-
-    def _initializer(self, name: str) -> keras.initializers.Initializer:
-        """Uniform within 1 / sqrt(fan-in): smaller than Glorot's, it keeps the first epochs from overshooting."""
-        seed = None if self.seed is None else derive_seed(self.seed, "weights", name)
-        return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
+        _, mem = self.run_course(spikes, fire)
+        return activity, mem
 
     # What a user calls ----------------------------------------------------------------------------
 
@@ -111,19 +164,21 @@ class SpikingNetwork(keras.Model, ABC):
         if len(shape) < 3 or None in shape[2:]:
             raise fail("inputs", "spikes of shape (batch, num_steps, *features) with known features", shape)
         self.build_synapses(shape)
-        self._spikes_shape = shape
+        self.spikes_shape = shape
         self.built = True
 
     def call(self, inputs, training=None):
         """Give logits `(batch, num_classes)`, float32."""
-        return self._read_out(*self.simulate(self._spikes(inputs)))
+        activity, mem = self.simulate(self._spikes(inputs))
+        return self.read_out(activity["output_lif"], mem)
 
-    def _read_out(self, activity: dict[str, tf.Tensor], mem: tf.Tensor) -> tf.Tensor:
+    def read_out(self, spk: tf.Tensor, mem: tf.Tensor) -> tf.Tensor:
+        """Give the logits of the output neurons' spikes and membrane, each `(batch, num_steps, C)`."""
         if self.readout == "last":
             return mem[:, -1]
         if self.readout == "mean":
             return tf.reduce_mean(mem, axis=1)
-        return tf.reduce_sum(tf.cast(activity["output_lif"], tf.float32), axis=1)
+        return tf.reduce_sum(tf.cast(spk, tf.float32), axis=1)
 
     def _spikes(self, inputs) -> tf.Tensor:
         return tf.cast(inputs if self.encoder is None else self.encoder(inputs), self.compute_dtype)
@@ -174,14 +229,15 @@ class SpikingNetwork(keras.Model, ABC):
         spikes = self._spikes(inputs)
         activity, mem = self.simulate(spikes)
         rates = {name: tf.reduce_mean(tf.cast(spk, tf.float32)) for name, spk in activity.items()}
-        return self._read_out(activity, mem), mem, {"input": tf.reduce_mean(tf.cast(spikes, tf.float32)), **rates}
+        rates = {"input": tf.reduce_mean(tf.cast(spikes, tf.float32)), **rates}
+        return self.read_out(activity["output_lif"], mem), mem, rates
 
     def with_encoder(self, encoder: Encoder | None) -> SpikingNetwork:
         """Give a copy with the same weights that has `encoder` inside, or none."""
         if not self.built:
             raise InputError("with_encoder needs a network that is built, received one without weights")
         copy = type(self).from_config({**self.get_config(), "encoder": encoder})
-        spikes = self._spikes_shape
+        spikes = self.spikes_shape
         copy.build(spikes if encoder is None else (spikes[0], *spikes[2:]))
         copy.set_weights(self.get_weights())
         return copy

@@ -6,9 +6,18 @@ pass remembers, in one byte an output, which of the four inputs won; the backwar
 
 from __future__ import annotations
 
+import dataclasses
+
 import tensorflow as tf
 
 _NONE = 4  # the winner's number where the ReLU lets nothing through
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """Max-pooling by 2 as a part of a network's course; `relu`: followed by a ReLU."""
+
+    relu: bool = False
 
 
 def max_pool(x: tf.Tensor, relu: bool = False) -> tf.Tensor:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
 
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.pooling import max_pool
+from kerasburst.models.pooling import Pool
 from kerasburst.validation import LARGEST, check_choice, check_int, fail
 
 CONV_ACTIVATIONS = ("relu", "lif")
@@ -39,7 +38,7 @@ class SNNConvNet(SpikingNetwork):
 
     Example:
         >>> net = SNNConvNet(10, filters=(4, 8), hidden_units=16)
-        >>> spikes = tf.zeros((2, 5, 8, 8, 1), tf.uint8)
+        >>> spikes = keras.ops.zeros((2, 5, 8, 8, 1), "uint8")
         >>> net(spikes).shape, net.membrane_trace(spikes).shape
         (TensorShape([2, 10]), (2, 5, 10))
 
@@ -96,27 +95,13 @@ class SNNConvNet(SpikingNetwork):
         self.output_dense.build((batch, steps, self.hidden_units))
         self.output_lif.build((batch, steps, self.num_classes))
 
-    def simulate(self, spikes):
-        """Run the network; see `SpikingNetwork.simulate`."""
-        activity = {}
-        lead = tf.unstack(tf.shape(spikes)[:2])
-        steps = spikes.shape[1]
-        if steps is not None:
-            lead[1] = steps
-        x = tf.reshape(spikes, [-1, *spikes.shape[2:]])
+    def course(self):
+        """Give the layers in order; see `SpikingNetwork.course`."""
+        parts = []
         for conv, lif in ((self.conv1, self.conv1_lif), (self.conv2, self.conv2_lif)):
-            x = conv(x)
-            if lif is None:
-                # The maximum before the ReLU: the same values, from a quarter of the ReLUs.
-                x = max_pool(x, relu=True)
-            else:
-                spk = lif(tf.reshape(x, [*lead, *x.shape[1:]]))
-                activity[lif.name] = spk
-                x = max_pool(tf.reshape(spk, [-1, *x.shape[1:]]))
-        x = tf.reshape(x, [*lead, self.hidden_dense.kernel.shape[0]])
-        activity["hidden_lif"] = self.hidden_lif(self.hidden_dense(x))
-        activity["output_lif"], mem = self.output_lif(self.output_dense(activity["hidden_lif"]))
-        return activity, mem
+            # The maximum before the ReLU: the same values, from a quarter of the ReLUs.
+            parts += [conv, Pool(relu=True)] if lif is None else [conv, lif, Pool()]
+        return [*parts, self.hidden_dense, self.hidden_lif, self.output_dense, self.output_lif]
 
     def get_config(self):
         """Return the constructor's arguments."""

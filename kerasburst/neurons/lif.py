@@ -101,7 +101,7 @@ class LIF(LIFBase):
                 raise fail(
                     "initial_state", f"of shape {tuple(expected)}, (batch, *features)", tuple(initial_state.shape)
                 )
-        spk, mem = lif_sequence(inputs, initial_mem=initial_state, **self._parameters())
+        spk, mem = lif_sequence(inputs, initial_mem=initial_state, **self.neuron_parameters())
         last = mem[:, -1]
         if self._state is not None:
             self._state.variable.assign(last)
