@@ -57,10 +57,10 @@ class ComposedNetwork(Network):
         whole = self.encoded(spikes)[0]
         if apart := _apart(self._logits(after(spikes)), whole):
             raise InputError(f"model cannot be taken apart: its parts' logits are {apart:.3g} from its own")
-        self.states, self.no_step = self._try_steps(after, spikes, whole)
+        self.states, self.no_step = self._try_steps(after, spikes, {"logits": whole, **self._wires.after})
 
-    def _try_steps(self, after: keras.Model, spikes: tf.Tensor, whole: tf.Tensor):
-        """Give the states of the model of one step, or none and why."""
+    def _try_steps(self, after: keras.Model, spikes: tf.Tensor, whole: dict[str, tf.Tensor]):
+        """Give the states of the model of one step, or none and why; `whole`: logits and last membranes at once."""
         self._wires.shapes.clear()
         try:
             self._one = _walked(after, self._of_step, shape=(None, 1, *self.spike_features))
@@ -70,8 +70,10 @@ class ComposedNetwork(Network):
                 logits, now = self.step(spikes[:, t], now)
         except _NOT_OF_ONE_STEP as error:
             return {}, f"a layer refuses a sequence of one step ({' '.join(str(error).split())[:160]})"
-        if apart := _apart(logits, whole):
-            return {}, f"a layer other than LIF mixes the steps: step by step the logits are {apart:.3g} apart"
+        apart = {name: _apart(value, logits if name == "logits" else now[name]) for name, value in whole.items()}
+        if any(apart.values()):
+            name = max(apart, key=apart.get)
+            return {}, f"a layer other than LIF mixes the steps: step by step {name} is {apart[name]:.3g} apart"
         return states, None
 
     def _of_sequence(self, layer, *args, **kwargs):
@@ -158,5 +160,5 @@ def _cut(model: keras.Model) -> tuple[Encoder | None, keras.Model | None, keras.
 
 def _apart(a: tf.Tensor, b: tf.Tensor) -> float:
     """Give by how much most examples differ, 0 within the tolerance: rounding may move a spike in one or two."""
-    largest = float(np.median(np.abs(a - b).max(axis=1)))
+    largest = float(np.median(np.abs(a - b).reshape(len(a), -1).max(axis=1)))
     return 0.0 if largest <= _TOLERANCE else largest

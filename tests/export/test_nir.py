@@ -5,6 +5,7 @@ import os
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerasburst.export import from_nir
 from kerasburst.export import nir as export_nir
@@ -20,7 +21,7 @@ nir = pytest.importorskip("nir")
 
 def output_spikes(network, x):
     """What the output neurons of a network fire, by its own simulation, `(n, T, C)`."""
-    activity, _ = network.with_encoder(None).simulate(x)
+    activity, _ = network.with_encoder(None).simulate(tf.constant(x))
     return activity["output_lif"].numpy()
 
 
@@ -198,7 +199,7 @@ def test_convolutions_strides_and_average_pooling_from_nir():
     conv = keras.layers.Conv2D(3, 3, padding="same")
     conv.build((None, 8, 6, 2))
     conv.set_weights([weight.transpose(2, 3, 1, 0), np.ones(3)])
-    current = np.stack([keras.layers.AveragePooling2D()(conv(x[:, t])) for t in range(5)], 1)
+    current = np.stack([keras.layers.AveragePooling2D(2)(conv(x[:, t])) for t in range(5)], 1)
     want = LIF(beta=1.0, reset_mechanism="zero")(current)
     assert 0 < np.mean(want) < 1
     np.testing.assert_array_equal(from_nir(graph, num_steps=5)(x), want)

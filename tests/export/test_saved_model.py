@@ -45,9 +45,10 @@ def steps(loaded, x, manifest):
     return out["logits"].numpy(), states
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("reset", RESETS)
-@pytest.mark.parametrize("readout", ["last", "mean", "count"])
+@pytest.mark.parametrize(
+    ("kind", "reset", "readout"),
+    [*((kind, reset, "last") for kind in KINDS for reset in RESETS), ("fc", "zero", "mean"), ("fc", "zero", "count")],
+)
 def test_parity_on_the_same_spikes_whole_and_step_by_step(kind, reset, readout, tmp_path):
     network = make(kind, reset_mechanism=reset, readout=readout, beta=0.8, threshold=0.7)
     manifest = savedmodel(network, tmp_path / "served")
@@ -112,8 +113,8 @@ def test_the_mean_and_spread_over_encodings_are_of_single_ones(served):
 def test_the_mean_over_many_encodings_is_that_of_the_network(served):
     """Against Keras with its own draws: 300 of each, within five standard errors of the difference."""
     network, _, _, loaded = served
-    x = images("lif", n=2)
-    many = np.stack([network(x).numpy() for _ in range(300)])
+    x, run = images("lif", n=2), tf.function(network)
+    many = np.stack([run(x).numpy() for _ in range(300)])
     mean = seeded(loaded, x, 1, 300)["logits"]
     np.testing.assert_array_less(np.abs(mean - many.mean(0)), 5 * many.std(0) * np.sqrt(2 / 300) + 1e-6)
 
@@ -149,7 +150,9 @@ def test_bad_images_and_queries_are_refused_by_the_graph(served):
         seeded(loaded, images("lif"), 0, 0)
 
 
-def many_threads(loaded, x, times, threads=8):
+def many_threads(folder, times, threads=8):
+    savedmodel(make("fc"), folder)
+    loaded, x = tf.saved_model.load(str(folder)), images(n=threads)
     want = [seeded(loaded, x[i : i + 1], i, 1)["logits"] for i in range(threads)]
     wrong = []
 
@@ -166,13 +169,13 @@ def many_threads(loaded, x, times, threads=8):
     assert not wrong and len({w.tobytes() for w in want}) == threads
 
 
-def test_threads_get_their_own_answers(served):
-    many_threads(served[3], images("lif", n=8), 25)
+def test_threads_get_their_own_answers(tmp_path):
+    many_threads(tmp_path / "served", 25)
 
 
 @pytest.mark.slow
-def test_eight_threads_500_times(served):
-    many_threads(served[3], images("lif", n=8), 500)
+def test_eight_threads_500_times(tmp_path):
+    many_threads(tmp_path / "served", 500)
 
 
 def test_gradients_through_the_loaded_model_are_those_of_keras(served):
@@ -211,7 +214,7 @@ def test_every_encoder(name, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize(("kind", "encoder"), zip(KINDS, ("poisson", "delayed", "regular"), strict=True))
+@pytest.mark.parametrize(("kind", "encoder"), [("fc", "poisson"), ("relu", "delayed"), ("lif", "regular")])
 def test_through_keras_file_and_savedmodel_with_every_parameter_varied(kind, encoder, dtype, tmp_path):
     varied = {name: value for name, value in VARIED.items() if name != "num_classes"}
     network = make(kind, ENCODERS[encoder](), **varied, dtype=dtype)
@@ -253,7 +256,7 @@ _ELSEWHERE = """
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("kerasburst", "keras"):
+        if name.split(".")[0] == "kerasburst":
             raise ImportError("blocked: " + name)
 sys.meta_path.insert(0, Blocked())
 import numpy as np, tensorflow as tf
