@@ -70,7 +70,10 @@ def predict(
     except tf.errors.InvalidArgumentError as error:
         if "must be in the range 0 to 1" not in str(error):
             raise
-        raise InputError(f"input must hold what the model takes: {error.message.splitlines()[0]}") from None
+        raise InputError(
+            "input must hold intensities from 0 to 1, as the model's encoder sees it, "
+            f"received {x.min():g} to {x.max():g}"
+        ) from None
     logits, probabilities, spread = (
         np.concatenate([np.asarray(part[name]) for part in parts]) for name in ("logits", "probabilities", "spread")
     )

@@ -176,7 +176,7 @@ def test_models_that_cannot_be_asked(tmp_path):
         predict(tmp_path / "bare", images())
     with pytest.raises(InputError, match="has neither config.json nor manifest.json"):
         predict(tmp_path, images())
-    with pytest.raises(InputError, match="must hold what the model takes: images must be in the range 0 to 1"):
+    with pytest.raises(InputError, match="intensities from 0 to 1, as the model's encoder sees it, received 1.0"):
         predict(make(), images() + 1)
     export(make(), tmp_path / "damaged")
     (tmp_path / "damaged" / "saved_model.pb").write_bytes(b"no")
