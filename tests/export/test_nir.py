@@ -114,20 +114,89 @@ def test_nir_s_own_equations_give_the_same_spikes(reset):
     np.testing.assert_array_equal(got, output_spikes(network, x))
 
 
-def test_snntorch_gives_the_same_spikes(tmp_path, capsys):
+def assert_same_but_for_ties(got, network, x):
+    """Spikes may differ at an example's first tie alone, and after it: a membrane within rounding of its threshold."""
+    want, ties = output_spikes(network, x), np.zeros(x.shape[:2], bool)
+
+    def fire(layer, current):
+        spk, mem = layer(current)
+        near = np.abs(mem - layer.neuron_parameters()["threshold"]) < 1e-5
+        ties[...] |= near.reshape(*ties.shape, -1).any(-1)
+        return spk, mem
+
+    network.with_encoder(None).run_course(tf.constant(x), fire)
+    before = ~np.logical_or.accumulate(ties, axis=1)
+    assert before.mean() > 0.9  # ties are the exception
+    np.testing.assert_array_equal(got[before], want[before])
+
+
+def test_snntorch_gives_the_same_spikes(tmp_path):
     """Its LIF from NIR resets to zero; its import knows no pooling, so that the dense network goes."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("nirtorch")
     importer = pytest.importorskip("snntorch.import_nir")
     network = make("fc", beta=0.8, threshold=0.7, reset_mechanism="zero")
     export_nir(network, tmp_path / "nir")
-    x = spikes("fc", 1, steps=40)
+    x = spikes("fc", 64, steps=40)
     theirs = importer.import_from_nir(nir.read(str(tmp_path / "nir" / "model.nir")))
     got, state = [], None
     for t in range(x.shape[1]):
         out, state = theirs(torch.tensor(x[:, t]), state)
         got.append(out.detach().numpy())
-    np.testing.assert_array_equal(np.stack(got, 1), output_spikes(network, x))
+    assert_same_but_for_ties(np.stack(got, 1), network, x)
+
+
+@pytest.mark.parametrize("kind", ["fc", "lif"])
+@pytest.mark.parametrize("reset", RESETS)
+def test_nirtorch_runs_the_graph_to_the_same_spikes(kind, reset, tmp_path):
+    """Its executor and maps; the neurons' equations as NIR has them, since it brings none."""
+    torch = pytest.importorskip("torch")
+    nirtorch = pytest.importorskip("nirtorch")
+
+    class Neuron(torch.nn.Module):
+        def __init__(self, node):
+            super().__init__()
+            self.node = node
+
+        def forward(self, x, state=None):
+            node, v = self.node, 0.0 if state is None else state
+            v = v + DT / torch.tensor(node.tau) * (torch.tensor(node.v_leak) - v + torch.tensor(node.r) * x)
+            if not hasattr(node, "v_threshold"):
+                return v, v
+            fired = (v > torch.tensor(node.v_threshold)).double()
+            return fired, torch.where(fired > 0, torch.tensor(node.v_reset), v)
+
+    class Elementwise(torch.nn.Module):
+        def __init__(self, run):
+            super().__init__()
+            self.run = run
+
+        def forward(self, x):
+            return self.run(x)
+
+    def affine(node):
+        layer = torch.nn.Linear(*node.weight.shape[::-1])
+        layer.weight.data, layer.bias.data = torch.tensor(node.weight), torch.tensor(node.bias)
+        return layer
+
+    node_map = {
+        nir.LI: Neuron,
+        nir.LIF: Neuron,
+        nir.Affine: affine,
+        nir.Flatten: lambda node: torch.nn.Flatten(),  # NIR has no batch axis, torch has
+        nir.Threshold: lambda node: Elementwise(lambda x: (x > torch.tensor(node.threshold)).double()),
+        nir.Scale: lambda node: Elementwise(lambda x: x * torch.tensor(node.scale)),
+    }
+    network = make(kind, beta=0.8, threshold=0.7, reset_mechanism=reset)
+    export_nir(network, tmp_path / "nir")
+    theirs = nirtorch.nir_to_torch(nir.read(str(tmp_path / "nir" / "model.nir")), node_map, dtype=torch.float64)
+    x = spikes(kind, 8, steps=20)
+    channels_first = np.moveaxis(x, -1, 2) if kind == "lif" else x
+    got, state = [], None
+    for t in range(x.shape[1]):
+        out, state = theirs(torch.tensor(channels_first[:, t]).double(), state)
+        got.append(out.detach().numpy())
+    assert_same_but_for_ties(np.stack(got, 1), network, x)
 
 
 # Refusals -----------------------------------------------------------------------------------------
