@@ -32,14 +32,15 @@ def command(run, format, out, force, as_json):
         click.echo(json.dumps({"out": str(out), **manifest}, indent=2))
         return
     for name, signature in manifest["signatures"].items():
-        click.echo(f"{name:<16}{_tensors(signature['inputs'])} -> {_tensors(signature['outputs'])}")
-    for name, reason in manifest["left_out"].items():
-        click.echo(f"without {name}: {reason}")
+        click.echo(f"{name:<16}{_shapes(signature['inputs'])} -> {', '.join(signature['outputs'])}")
+    for reason in dict.fromkeys(manifest["left_out"].values()):
+        names = [name for name, why in manifest["left_out"].items() if why == reason]
+        click.echo(f"without {', '.join(names)}: {reason}")
     click.echo(f"written to {out}; ask it: kerasburst predict {out} --input FILE")
 
 
-def _tensors(described) -> str:
+def _shapes(described) -> str:
     return ", ".join(
-        f"{name} {tensor['dtype']}({', '.join('n' if n is None else str(n) for n in tensor['shape'])})"
+        name + ("(" + ", ".join("n" if size is None else str(size) for size in tensor["shape"]) + ")")
         for name, tensor in described.items()
     )

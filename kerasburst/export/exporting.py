@@ -64,6 +64,11 @@ def export(
         raise InputError(f"labels must be one for each of {network.num_classes} classes, received {len(labels)}")
     if scaling is not None and tuple(scaling.feature_shape) != network.features:
         raise InputError(f"scaling must be of features {network.features}, received {tuple(scaling.feature_shape)}")
+    if format != "savedmodel" and callable(getattr(network.encoder, "intensity_map", None)):
+        raise InputError(
+            f"encoder must have an intensity_map with a name for {format}, received a callable: the encoder stands in the "
+            "manifest by its parameters; a SavedModel has its operations"
+        )
     with files.replacing_directory("out", out) as folder:
         manifest = make_manifest(format, network, write(network, folder), scaling, labels)
         files.write_json(folder / NAME, manifest)

@@ -52,6 +52,7 @@ def make_manifest(
         "left_out": written.left_out,
         **written.details,
         "encoder": None if encoder is None else keras.saving.serialize_keras_object(encoder),
+        "random": encoder is not None and encoder.random,
         "neurons": {name: _neuron(layer) for name, layer in network.neurons.items()},
         "preprocessing": {
             "inputs": "the model takes intensities: it scales nothing, and refuses values outside [0, 1]",

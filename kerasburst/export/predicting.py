@@ -121,7 +121,6 @@ def _of_export(path: Path):
     manifest = read_manifest(path)
     if manifest["encoder"] is None:
         raise _takes_spikes()
-    encoder = keras.saving.deserialize_keras_object(manifest["encoder"])
     scaling = manifest["preprocessing"]["scaling"]
     scaling = None if scaling is None else Scaling.from_json(scaling)
     labels = None if manifest["labels"] is None else tuple(manifest["labels"])
@@ -136,8 +135,14 @@ def _of_export(path: Path):
     else:
         if manifest["layers_before_encoder"]:
             raise InputError(f"{path} lacks the layers before the encoder; the SavedModel of this model has them")
+        try:
+            encoder = keras.saving.deserialize_keras_object(manifest["encoder"])
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{path} has an encoder that is not known here: {' '.join(str(error).split())[:160]}"
+            ) from None
         asked = _by_spikes(encoder, open_spikes_to_logits(path, manifest))
-    return asked, tuple(manifest["features"]), encoder.random, scaling, labels
+    return asked, tuple(manifest["features"]), manifest["random"], scaling, labels
 
 
 def _by_spikes(encoder: Encoder, logits_of: Callable[[np.ndarray], np.ndarray]) -> Ask:

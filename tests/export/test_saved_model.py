@@ -1,9 +1,6 @@
 """The SavedModel against the Keras network, loaded here, and where kerasburst is not."""
 
 import os
-import shutil
-import subprocess
-import sys
 import threading
 
 import keras
@@ -14,7 +11,6 @@ import tensorflow as tf
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.export import savedmodel
 from kerasburst.models.loading import load_model
-from kerasburst.validation import InputError
 from tests.models.common import ENCODERS, VARIED
 
 from .common import CLASSES, KINDS, RESETS, STEPS, images, logits_of_keras, make, spikes
@@ -248,139 +244,3 @@ def test_a_long_sequence_and_one_of_unknown_length(tmp_path):
     for n in (80, 7):
         got = loaded.signatures["encoded"](spikes=tf.constant(x[:, :n]))["logits"]
         np.testing.assert_allclose(got, bare(x[:, :n]), atol=1e-4)
-
-
-# Where kerasburst is not --------------------------------------------------------------------------
-
-_ELSEWHERE = """
-import sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "kerasburst":
-            raise ImportError("blocked: " + name)
-sys.meta_path.insert(0, Blocked())
-import numpy as np, tensorflow as tf
-loaded = tf.saved_model.load(sys.argv[1])
-x = np.load(sys.argv[2])
-out = loaded.signatures["seeded"](images=tf.constant(x), seed=tf.constant(7, tf.int64), queries=tf.constant(4))
-np.save(sys.argv[3], out["logits"])
-assert "kerasburst" not in sys.modules
-"""
-
-
-def test_loads_where_kerasburst_is_not(served, tmp_path):
-    _, folder, _, loaded = served
-    x = images("lif")
-    np.save(tmp_path / "x.npy", x)
-    arguments = [str(folder), str(tmp_path / "x.npy"), str(tmp_path / "out.npy")]
-    subprocess.run([sys.executable, "-c", _ELSEWHERE, *arguments], check=True, timeout=300, cwd=tmp_path)
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), seeded(loaded, x, 7, 4)["logits"], atol=1e-5)
-
-
-def test_saved_model_cli(served, tmp_path):
-    _, folder, _, loaded = served
-    x = spikes("lif")
-    np.save(tmp_path / "x.npy", x)
-    cli = "from tensorflow.python.tools.saved_model_cli import main; main()"
-    run = [sys.executable, "-c", cli, "run", "--dir", str(folder), "--tag_set", "serve", "--signature_def", "encoded"]
-    run += ["--inputs", f"spikes={tmp_path / 'x.npy'}", "--outdir", str(tmp_path)]
-    subprocess.run(run, check=True, timeout=300, capture_output=True)
-    want = loaded.signatures["encoded"](spikes=tf.constant(x))["logits"]
-    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), want, atol=1e-5)
-
-
-_C = r"""
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include "tensorflow/c/c_api.h"
-static void nothing(void* data, size_t n, void* arg) {}
-int main(int argc, char** argv) {
-  TF_Status* status = TF_NewStatus();
-  TF_Graph* graph = TF_NewGraph();
-  TF_SessionOptions* options = TF_NewSessionOptions();
-  const char* tags[] = {"serve"};
-  TF_Session* session = TF_LoadSessionFromSavedModel(options, NULL, argv[1], tags, 1, graph, NULL, status);
-  if (TF_GetCode(status) != TF_OK) { printf("load: %s\n", TF_Message(status)); return 1; }
-  /* argv: folder, input operation, output operation, output index, sizes of the two axes behind the batch of 1 */
-  int64_t dims[] = {1, atoi(argv[5]), atoi(argv[6])};
-  size_t n = dims[1] * dims[2];
-  float* x = malloc(n * sizeof(float));
-  for (size_t i = 0; i < n; i++) x[i] = (float)(i % 3 == 0);
-  TF_Tensor* input = TF_NewTensor(TF_FLOAT, dims, 3, x, n * sizeof(float), nothing, NULL);
-  TF_Output in = {TF_GraphOperationByName(graph, argv[2]), 0};
-  TF_Output out = {TF_GraphOperationByName(graph, argv[3]), atoi(argv[4])};
-  if (!in.oper || !out.oper) { printf("no such operation\n"); return 1; }
-  TF_Tensor* result = NULL;
-  TF_SessionRun(session, NULL, &in, &input, 1, &out, &result, 1, NULL, 0, NULL, status);
-  if (TF_GetCode(status) != TF_OK) { printf("run: %s\n", TF_Message(status)); return 1; }
-  float* logits = TF_TensorData(result);
-  for (size_t i = 0; i < TF_TensorByteSize(result) / sizeof(float); i++) printf("%.9g ", logits[i]);
-  return 0;
-}
-"""
-
-
-def test_from_c(tmp_path):
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    where = tf.sysconfig.get_lib()
-    libraries = ["libtensorflow_cc.so.2", "libtensorflow_framework.so.2"]
-    if compiler is None or not all(os.path.exists(f"{where}/{name}") for name in libraries):
-        pytest.skip("no C compiler, or no shared libraries of TensorFlow")
-    network = make("fc")
-    savedmodel(network, tmp_path / "served")
-    (tmp_path / "ask.c").write_text(_C)
-    build = [compiler, "ask.c", "-o", "ask", f"-I{tf.sysconfig.get_include()}", f"-L{where}", f"-Wl,-rpath,{where}"]
-    subprocess.run([*build, *(f"-l:{name}" for name in libraries)], check=True, cwd=tmp_path)
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path / "served"))
-        signature = loaded.signature_def["encoded"]
-    into = signature.inputs["spikes"].name.split(":")
-    out = signature.outputs["logits"].name.split(":")
-    arguments = [str(tmp_path / "served"), into[0], *out, str(STEPS), "5"]
-    answer = subprocess.run([str(tmp_path / "ask"), *arguments], capture_output=True, text=True, timeout=300)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    x = (np.arange(STEPS * 5) % 3 == 0).astype("float32").reshape(1, STEPS, 5)
-    np.testing.assert_allclose(np.array(answer.stdout.split(), float), logits_of_keras(network, x)[0][0], atol=1e-4)
-
-
-# Files --------------------------------------------------------------------------------------------
-
-
-def test_out_is_not_overwritten_without_force(tmp_path):
-    network = make()
-    savedmodel(network, tmp_path / "served")
-    before = sorted(os.listdir(tmp_path / "served"))
-    with pytest.raises(InputError, match="holds an export: --force replaces it"):
-        savedmodel(network, tmp_path / "served")
-    savedmodel(network, tmp_path / "served", force=True)
-    assert sorted(os.listdir(tmp_path / "served")) == before and os.listdir(tmp_path) == ["served"]
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
-    with pytest.raises(InputError, match="holds other files"):
-        savedmodel(network, tmp_path / "thesis", force=True)
-
-
-def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch):
-    network = make()
-    savedmodel(network, tmp_path / "served")
-    kept = (tmp_path / "served" / "saved_model.pb").read_bytes()
-
-    def fails(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("tensorflow.saved_model.save", fails)
-    with pytest.raises(OSError, match="No space left"):
-        savedmodel(network, tmp_path / "served", force=True)
-    with pytest.raises(OSError, match="No space left"):
-        savedmodel(network, tmp_path / "new" / "served")
-    assert (tmp_path / "served" / "saved_model.pb").read_bytes() == kept
-    assert os.listdir(tmp_path) == ["served"]
-
-
-def test_bad_arguments(tmp_path):
-    with pytest.raises(InputError, match="labels must be one for each of 3 classes, received 2"):
-        savedmodel(make(), tmp_path / "served", labels=["a", "b"])
-    with pytest.raises(InputError, match="model must be a Keras model, received 'run'"):
-        savedmodel("run", tmp_path / "served")
-    assert os.listdir(tmp_path) == []
