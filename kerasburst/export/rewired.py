@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import tensorflow as tf
 
@@ -52,8 +54,8 @@ class Spiking(keras.layers.Layer):
         self._layer = layer.cell if isinstance(layer, keras.layers.RNN) else layer
         self._flags = (layer.return_sequences, getattr(layer, "return_mem", False), layer.return_state)
         self._wires = wires
-        self._key = layer.name
-        while self._key in wires.shapes:  # a layer that is called twice has two membranes
+        self._key = re.sub(r"\W", "_", layer.name)
+        while self._key in wires.shapes or self._key in ("spikes", "logits"):  # called twice, it has two membranes
             self._key += "_again"
         self.built = True
 

@@ -148,6 +148,20 @@ def test_layers_with_every_parameter_varied(layer, flags, tmp_path):
     np.testing.assert_allclose(steps(loaded, x, manifest)[0], model(x), atol=1e-4)
 
 
+def test_a_layer_that_is_called_twice_and_names_that_are_taken(tmp_path):
+    keras.utils.set_random_seed(0)
+    inputs, twice = keras.Input((6, 4)), LIF(name="spikes", threshold=0.3, beta=0.5)
+    x = twice(keras.layers.Dense(4)(twice(keras.layers.Dense(4)(inputs))))
+    _, mem = LIF(return_mem=True, name="the last one")(keras.layers.Dense(3)(x))
+    model = keras.Model(inputs, mem[:, -1])
+    manifest = savedmodel(model, tmp_path / "served")
+    states = ["spikes_again", "spikes_again_again", "the_last_one"]
+    assert list(manifest["signatures"]["step"]["inputs"]) == ["spikes", *states]
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    x = draw((4, 6, 4))
+    np.testing.assert_allclose(steps(loaded, x, manifest)[0], model(x), atol=1e-5)
+
+
 # Refusals -----------------------------------------------------------------------------------------
 
 
