@@ -66,8 +66,8 @@ def export(
         raise InputError(f"scaling must be of features {network.features}, received {tuple(scaling.feature_shape)}")
     if format != "savedmodel" and callable(getattr(network.encoder, "intensity_map", None)):
         raise InputError(
-            f"encoder must have an intensity_map with a name for {format}, received a callable: there the encoder stands "
-            "in the manifest, by its parameters; a SavedModel has its operations"
+            f"encoder must have an intensity_map with a name for {format}, received a callable: there the encoder "
+            "stands in the manifest, by its parameters; a SavedModel has its operations"
         )
     with files.replacing_directory("out", out) as folder:
         manifest = make_manifest(format, network, write(network, folder), scaling, labels)
