@@ -100,7 +100,9 @@ def is_leftover(path: Path) -> bool:
 def remove_leftovers(folder: Path) -> None:
     """Delete what killed processes left half-written in `folder`."""
     for path in folder.iterdir():
-        if is_leftover(path):
+        if is_leftover(path) and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif is_leftover(path):
             path.unlink(missing_ok=True)
 
 

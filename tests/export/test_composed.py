@@ -66,6 +66,9 @@ def test_the_models_own_layers_and_weights_are_left_as_they_are(tmp_path):
     np.testing.assert_array_equal(after_encoder(model)(x), want)
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+    model.save(tmp_path / "model.keras")
+    again = kb.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(after_encoder(again)(x), want)
     model.compile("adam", "mse")
     model.fit(np.full((4, 8, 8, 1), 0.5), np.zeros((4, 3)), verbose=0)
     assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))

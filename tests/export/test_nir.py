@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kerasburst as kb
 from kerasburst.export import from_nir
 from kerasburst.export import nir as export_nir
 from kerasburst.export.network import take_apart
@@ -144,6 +145,35 @@ def test_snntorch_gives_the_same_spikes(tmp_path):
         out, state = theirs(torch.tensor(x[:, t]), state)
         got.append(out.detach().numpy())
     assert_same_but_for_ties(np.stack(got, 1), network, x)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("KERASBURST_DATA" not in os.environ, reason="needs MNIST in KERASBURST_DATA")
+def test_snntorch_on_1000_real_images(tmp_path, capsys):
+    """One image at a time, since NIR's flatten has no batch axis and snnTorch's reading of it takes one."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("nirtorch")
+    importer = pytest.importorskip("snntorch.import_nir")
+    config = kb.TrainConfig(
+        dataset="mnist", model="SNNFCNet", encoding="poisson_burst", neuron={"reset_mechanism": "zero"},
+        epochs=1, train_limit=2000, queries=1,
+    )  # fmt: skip
+    kb.train(config, tmp_path / "run")
+    network = kb.load_network(tmp_path / "run")
+    export_nir(network, tmp_path / "nir")
+    x = network.encoder(kb.load_dataset("mnist").x_test[:1000]).numpy()
+    graph = nir.read(str(tmp_path / "nir" / "model.nir"))
+    got = np.zeros((*x.shape[:2], 10), "float32")
+    for i, example in enumerate(x):
+        theirs, state = importer.import_from_nir(graph), None
+        for t, now in enumerate(example):
+            out, state = theirs(torch.tensor(np.moveaxis(now, -1, 0)[None]), state)
+            got[i, t] = out.detach().numpy()
+    apart = (got != output_spikes(network, x)).any(-1)
+    with capsys.disabled():
+        print(f"{apart.any(1).sum()} of {len(x)} images have a spike elsewhere, {apart.sum()} of {apart.size} steps")
+    assert apart.any(1).sum() <= 5  # by ties: a membrane within rounding of its threshold
+    assert 0.001 < got.mean() < 0.5
 
 
 @pytest.mark.parametrize("kind", ["fc", "lif"])

@@ -19,15 +19,16 @@ IMAGE = Scaling("image", (2, 3, 1), (0.0,), (16.0,))
 TABLE = Scaling("tabular", (3,), (0.0, 1.0, 2.0), (2.0, 1.0, 6.0))
 
 
-@pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("readout", ["last", "mean", "count"])
+@pytest.mark.parametrize(
+    ("format", "readout"), [*((format, "mean") for format in FORMATS), ("nir", "last"), ("nir", "count")]
+)
 def test_every_format_says_what_the_network_says(format, readout, tmp_path):
     for module in ("onnxruntime", "ai_edge_litert", "nir"):
         pytest.importorskip(module)
-    network = make("lif", readout=readout)
-    want = predict(network, images("lif"), queries=3, seed=5)
+    network = make("fc", readout=readout)
+    want = predict(network, images(), queries=3, seed=5)
     export(network, tmp_path / "out", format, labels=["no", "maybe", "yes"])
-    got = predict(tmp_path / "out", images("lif"), queries=3, seed=5)
+    got = predict(tmp_path / "out", images(), queries=3, seed=5)
     np.testing.assert_allclose(got.logits, want.logits, atol=1e-4)
     np.testing.assert_allclose(got.probabilities, want.probabilities, atol=1e-5)
     np.testing.assert_allclose(got.spread, want.spread, atol=1e-5)
