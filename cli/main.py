@@ -20,6 +20,8 @@ from kerasburst.version import __version__
 COMMANDS = {
     "train": ("kerasburst.cli.cmd_train", "Train a spiking network on encoded data."),
     "evaluate": ("kerasburst.cli.cmd_evaluate", "Measure a trained run's accuracy over many encodings."),
+    "predict": ("kerasburst.cli.cmd_predict", "Classify examples from a file, over many encodings."),
+    "export": ("kerasburst.cli.cmd_export", "Write a trained network for others to serve, stream and convert."),
     "attack": ("kerasburst.cli.cmd_attack", "Audit encodings for membership inference."),
     "profile": ("kerasburst.cli.cmd_profile", "Measure what encodings cost: time, memory, power, operations."),
     "transfer": ("kerasburst.cli.cmd_transfer", "Measure what carries over from one data set to another."),

@@ -23,6 +23,7 @@ _PUBLIC = {
     "LIF": "kerasburst.neurons.lif",
     "LIFCell": "kerasburst.neurons.lif_cell",
     "MembershipScores": "kerasburst.privacy.metrics",
+    "Prediction": "kerasburst.export.prediction",
     "Sigmoid": "kerasburst.neurons.surrogate",
     "SpikingNetwork": "kerasburst.models.base",
     "TrainResult": "kerasburst.training.result",
@@ -55,14 +56,18 @@ _PUBLIC = {
     "load_network": "kerasburst.training.evaluate",
     "make_dataset": "kerasburst.data.pipeline",
     "network_cost": "kerasburst.profiling.cost",
+    "predict": "kerasburst.export.predicting",
     "profile": "kerasburst.profiling.profile",
     "run_transfer": "kerasburst.transfer.run",
     "train": "kerasburst.training.fit",
 }
-__all__ = ["__version__", *_PUBLIC]
+_PACKAGES = ("export",)
+__all__ = ["__version__", *_PUBLIC, *_PACKAGES]
 
 
 def __getattr__(name: str):
+    if name in _PACKAGES:
+        return importlib.import_module(f"kerasburst.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'kerasburst' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

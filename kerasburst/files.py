@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,38 @@ def new_directory(argument: str, path: Path) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def replacing_directory(argument: str, path: Path) -> Iterator[Path]:
+    """Give a temporary directory beside `path`; on success it is renamed to `path`, which it replaces.
+
+    On any failure the temporary directory goes and `path` is as it was.
+
+    Raises:
+        InputError: where the place cannot be written to.
+    """
+    created = [p for p in path.parents if not p.exists()]
+    try:
+        with new_directory(argument, path.parent):
+            temporary = Path(tempfile.mkdtemp(prefix=_LEFTOVER, dir=path.parent))
+            try:
+                (new := temporary / "new").mkdir()
+                yield new
+                if path.exists():
+                    os.rename(path, temporary / "old")
+                try:
+                    os.rename(new, path)
+                except OSError:
+                    if (temporary / "old").exists():
+                        os.rename(temporary / "old", path)
+                    raise
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    finally:
+        for p in created:
+            if p.is_dir() and not any(p.iterdir()):
+                p.rmdir()
+
+
 def is_leftover(path: Path) -> bool:
     """Tell whether `path` is a temporary file of a process that was killed while writing."""
     return path.name.startswith(_LEFTOVER)
@@ -67,7 +100,9 @@ def is_leftover(path: Path) -> bool:
 def remove_leftovers(folder: Path) -> None:
     """Delete what killed processes left half-written in `folder`."""
     for path in folder.iterdir():
-        if is_leftover(path):
+        if is_leftover(path) and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif is_leftover(path):
             path.unlink(missing_ok=True)
 
 

@@ -1,6 +1,7 @@
 """Every example runs."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,18 @@ def test_audit_your_own_model(example):
     assert list(found) == ["lira", "lira, offline", "rmia"]
     assert all(len(of.member_scores) == len(of.non_member_scores) == 150 for of in found.values())
     assert all(0.3 < of.auc_interval()[0] < of.auc_interval()[1] < 0.8 for of in found.values())
+
+
+def test_the_readme_from_a_model_of_your_own_to_a_served_one(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    served, x = names["served"], names["x"]
+    answer = served["seeded"](images=x, seed=names["tf"].constant(7, "int64"), queries=names["tf"].constant(2))
+    assert answer["probabilities"].shape == (2, 10) and "step" in served
 
 
 def test_every_example_is_tested():

@@ -1,42 +1,25 @@
-"""What every spiking network shares: the encoder inside, the readout, the trace, the firing rates."""
+"""What every spiking network shares: its layers' course, the encoder inside, readout, trace, firing rates."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
+from kerasburst.models.course import Fire, Part, Synapse, Ways, run_maps, split_maps, synapses_of, walk
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.seeding import derive_seed
-from kerasburst.validation import InputError, check_choice, check_int, fail
+from kerasburst.validation import InputError, check_bool, check_choice, check_int, fail
 
 READOUTS = ("last", "mean", "count")
 
 
-@dataclass(frozen=True)
-class Synapse:
-    """A layer with weights, and what reaches it.
-
-    Args:
-        layer: a `Dense`, or a `Conv2D` of stride 1 with padding "same".
-        input_shape: shape of its input at one step, `(*features)`.
-        source: the LIF layer whose spikes it gets, "input" for the network's, or None: its input is no spikes.
-        pooled: whether the spikes go through a max-pooling by 2 first.
-    """
-
-    layer: keras.layers.Layer
-    input_shape: tuple[int, ...]
-    source: str | None
-    pooled: bool = False
-
-
 class SpikingNetwork(keras.Model, ABC):
-    """A classifier over spike trains; a subclass gives `build_synapses`, `simulate` and `synapses`.
+    """A classifier over spike trains; a subclass gives `build_synapses` and `course`.
 
     Args:
         num_classes: C, at least 2.
@@ -51,6 +34,8 @@ class SpikingNetwork(keras.Model, ABC):
         trainable_beta: whether beta is trained.
         trainable_threshold: whether the threshold is trained.
         per_neuron: whether what is trained has a value for each neuron instead of one for each layer.
+        recompute: compute the maps of convolutions again on the way back instead of keeping them: less memory a step,
+            more time. Only maps without LIF neurons between them are, which are worked on in stretches of time anyway.
         seed: int of at least 0 that fixes the initial weights, or None. They are uniform within
             1 / sqrt(fan-in), the default of the framework that the authors' earlier code was written in.
         **kwargs: as for `keras.Model`. Under a 16-bit policy the membranes and logits stay float32.
@@ -69,6 +54,7 @@ class SpikingNetwork(keras.Model, ABC):
         trainable_beta: bool = False,
         trainable_threshold: bool = False,
         per_neuron: bool = False,
+        recompute: bool = False,
         seed: int | None = None,
         **kwargs,
     ):
@@ -78,6 +64,7 @@ class SpikingNetwork(keras.Model, ABC):
         if self.encoder is not None and not isinstance(self.encoder, Encoder):
             raise fail("encoder", "an encoder layer or None", encoder)
         self.readout = check_choice("readout", readout, READOUTS)
+        self.recompute = check_bool("recompute", recompute)
         self.seed = None if seed is None else check_int("seed", seed, low=0)
         self._neuron = {
             "beta": beta,
@@ -89,7 +76,7 @@ class SpikingNetwork(keras.Model, ABC):
             "per_neuron": per_neuron,
         }
         self._graph = None
-        self._spikes_shape = None
+        self.spikes_shape = None
         self.output_dense = self._dense(self.num_classes, "output_dense")
         self.output_lif = self._lif("output_lif", return_mem=True)
 
@@ -100,17 +87,8 @@ class SpikingNetwork(keras.Model, ABC):
         """Build the layers for spikes of shape `(batch, num_steps, *features)`."""
 
     @abstractmethod
-    def simulate(self, spikes: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """Run the network over spikes in the compute dtype.
-
-        Returns:
-            The spikes of every LIF layer by name, in the order of the network and each
-            `(batch, num_steps, *features)`, and the output membrane `(batch, num_steps, C)`.
-        """
-
-    @abstractmethod
-    def synapses(self) -> tuple[Synapse, ...]:
-        """Give the layers with weights of a network that is built, in its order."""
+    def course(self) -> list[Part]:
+        """Give what spikes pass through, in order: convolutions, pooling, dense and LIF layers, last the output's."""
 
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
         return keras.layers.Dense(units, kernel_initializer=self._initializer(name), dtype=self.dtype_policy, name=name)
@@ -123,6 +101,39 @@ class SpikingNetwork(keras.Model, ABC):
         seed = None if self.seed is None else derive_seed(self.seed, "weights", name)
         return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
 
+    # How spikes pass through ----------------------------------------------------------------------
+
+    def run_course(self, spikes: tf.Tensor, fire: Fire, ways: Ways | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Send spikes through the course, each LIF layer by `fire`; see `kerasburst.models.course.walk`.
+
+        Returns:
+            Spikes and membrane of the output neurons, `(batch, num_steps, C)`.
+        """
+        return walk(self.course(), spikes, fire, ways or Ways())
+
+    def simulate(self, spikes: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """Run the network over spikes in the compute dtype.
+
+        Returns:
+            The spikes of every LIF layer by name, in the order of the network and each
+            `(batch, num_steps, *features)`, and the output membrane `(batch, num_steps, C)`.
+        """
+        activity = {}
+
+        def fire(lif, current):
+            spk, mem = lif(current) if lif.return_mem else (lif(current), None)
+            activity[lif.name] = spk
+            return spk, mem
+
+        maps, others = split_maps(self.course())
+        x = run_maps(maps, spikes, self.recompute) if maps else spikes
+        _, mem = walk(others, x, fire, Ways())
+        return activity, mem
+
+    def synapses(self) -> tuple[Synapse, ...]:
+        """Give the layers with weights of a network that is built, in its order, and what reaches each."""
+        return synapses_of(self.course(), tuple(self.spikes_shape[2:]))
+
     # What a user calls ----------------------------------------------------------------------------
 
     def build(self, input_shape):
@@ -133,19 +144,21 @@ class SpikingNetwork(keras.Model, ABC):
         if len(shape) < 3 or None in shape[2:]:
             raise fail("inputs", "spikes of shape (batch, num_steps, *features) with known features", shape)
         self.build_synapses(shape)
-        self._spikes_shape = shape
+        self.spikes_shape = shape
         self.built = True
 
     def call(self, inputs, training=None):
         """Give logits `(batch, num_classes)`, float32."""
-        return self._read_out(*self.simulate(self._spikes(inputs)))
+        activity, mem = self.simulate(self._spikes(inputs))
+        return self.read_out(activity["output_lif"], mem)
 
-    def _read_out(self, activity: dict[str, tf.Tensor], mem: tf.Tensor) -> tf.Tensor:
+    def read_out(self, spk: tf.Tensor, mem: tf.Tensor) -> tf.Tensor:
+        """Give the logits of the output neurons' spikes and membrane, each `(batch, num_steps, C)`."""
         if self.readout == "last":
             return mem[:, -1]
         if self.readout == "mean":
             return tf.reduce_mean(mem, axis=1)
-        return tf.reduce_sum(tf.cast(activity["output_lif"], tf.float32), axis=1)
+        return tf.reduce_sum(tf.cast(spk, tf.float32), axis=1)
 
     def _spikes(self, inputs) -> tf.Tensor:
         return tf.cast(inputs if self.encoder is None else self.encoder(inputs), self.compute_dtype)
@@ -196,14 +209,15 @@ class SpikingNetwork(keras.Model, ABC):
         spikes = self._spikes(inputs)
         activity, mem = self.simulate(spikes)
         rates = {name: tf.reduce_mean(tf.cast(spk, tf.float32)) for name, spk in activity.items()}
-        return self._read_out(activity, mem), mem, {"input": tf.reduce_mean(tf.cast(spikes, tf.float32)), **rates}
+        rates = {"input": tf.reduce_mean(tf.cast(spikes, tf.float32)), **rates}
+        return self.read_out(activity["output_lif"], mem), mem, rates
 
     def with_encoder(self, encoder: Encoder | None) -> SpikingNetwork:
         """Give a copy with the same weights that has `encoder` inside, or none."""
         if not self.built:
             raise InputError("with_encoder needs a network that is built, received one without weights")
         copy = type(self).from_config({**self.get_config(), "encoder": encoder})
-        spikes = self._spikes_shape
+        spikes = self.spikes_shape
         copy.build(spikes if encoder is None else (spikes[0], *spikes[2:]))
         copy.set_weights(self.get_weights())
         return copy
@@ -217,6 +231,7 @@ class SpikingNetwork(keras.Model, ABC):
             "encoder": None if self.encoder is None else keras.saving.serialize_keras_object(self.encoder),
             "readout": self.readout,
             **{name: neuron[name] for name in self._neuron},
+            "recompute": self.recompute,
             "seed": self.seed,
         }
 

@@ -7,11 +7,20 @@ added after the maximum, to a quarter of the values, which changes none of them:
 
 from __future__ import annotations
 
+import dataclasses
+
 import tensorflow as tf
 
 from kerasburst.models.synapses import column_sums
 
 _NONE = 4  # the winner's number where the ReLU lets nothing through
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """Max-pooling by 2 as a part of a network's course; `relu`: followed by a ReLU."""
+
+    relu: bool = False
 
 
 def max_pool(x: tf.Tensor, relu: bool = False, bias: tf.Tensor | None = None) -> tf.Tensor:

@@ -54,7 +54,7 @@ class LIFBase(keras.layers.Layer):
                 autocast=False,
             )
 
-    def _parameters(self) -> dict:
+    def neuron_parameters(self) -> dict:
         """Give the equation's parameters as they stand now; a trained beta is clipped to [0, 1]."""
         beta, threshold = self.beta, self.threshold
         if self._beta is not None:

@@ -103,7 +103,7 @@ class LIF(LIFBase):
                 )
         spk, mem, last = run(
             inputs,
-            **self._parameters(),
+            **self.neuron_parameters(),
             initial_mem=initial_state,
             return_mem=self.return_mem and self.return_sequences,
             spike_dtype=self.compute_dtype,

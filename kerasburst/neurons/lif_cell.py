@@ -77,7 +77,7 @@ class LIFCell(LIFBase):
     def call(self, inputs, states, training=None):
         """Advance one step."""
         mem = states[0] if isinstance(states, (list, tuple)) else states
-        spk, mem = lif_step(tf.cast(inputs, self.compute_dtype), mem, **self._parameters())
+        spk, mem = lif_step(tf.cast(inputs, self.compute_dtype), mem, **self.neuron_parameters())
         return spk, [mem]
 
     def get_initial_state(self, batch_size=None):

@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
-from kerasburst.models.base import SpikingNetwork, Synapse
+from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.course import Synapse
 from kerasburst.models.pooling import max_pool
 from kerasburst.validation import InputError, check_int, fail
 

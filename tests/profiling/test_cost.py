@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasburst.export import plain
 from kerasburst.models import SNNConvNet, SNNFCNet
+from kerasburst.models.course import Ways
+from kerasburst.models.pooling import max_pool
 from kerasburst.profiling.cost import _by_position, fan_out, network_cost
 from kerasburst.validation import InputError
 from tests.models.common import ENCODERS, draw_spikes, enliven
@@ -29,7 +32,12 @@ def seen_by_layers(network, spikes):
     }
     for layer in layers.values():
         watch(layer)
-    network.simulate(tf.constant(spikes, tf.float32))
+    ways = Ways(
+        convolve=lambda layer, x, bias=True: layer(x),
+        project=lambda layer, x: layer(x),
+        pool=lambda x, relu=False, bias=None: max_pool(x, relu),  # the layer has added the bias
+    )
+    network.run_course(tf.constant(spikes, tf.float32), plain.lif, ways)
     features = {name: x.shape[1:] if name.startswith("conv") else x.shape[2:] for name, x in seen.items()}
     return {layers[name]: x.reshape(*spikes.shape[:2], *features[name]) for name, x in seen.items()}
 

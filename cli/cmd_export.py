@@ -1,0 +1,46 @@
+"""kerasburst export."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from kerasburst.cli.options import json_option
+from kerasburst.cli.quiet import load_tensorflow
+from kerasburst.export.formats import FORMATS
+
+
+@click.command("export")
+@click.argument("run", type=click.Path())
+@click.option("--format", "format", type=click.Choice(list(FORMATS)), default="savedmodel", show_default=True)
+@click.option("--out", type=click.Path(), required=True, help="Directory to write; BASE/1 for TensorFlow Serving.")
+@click.option("--force", is_flag=True, help="Replace the export in --out.")
+@json_option
+def command(run, format, out, force, as_json):
+    """Write a finished run's network for others to serve, stream and convert.
+
+    savedmodel serves images and spikes, whole or step by step, where TensorFlow is; onnx takes spikes; litert is one
+    time step; nir is a graph for neuromorphic tools. manifest.json beside it says what goes in and out, how raw values
+    are scaled, and how to call it. The directory appears whole or not at all.
+    """
+    load_tensorflow()
+    from kerasburst.export.exporting import export_run
+
+    manifest = export_run(run, out, format, force=force)
+    if as_json:
+        click.echo(json.dumps({"out": str(out), **manifest}, indent=2))
+        return
+    for name, signature in manifest["signatures"].items():
+        click.echo(f"{name:<16}{_shapes(signature['inputs'])} -> {', '.join(signature['outputs'])}")
+    for reason in dict.fromkeys(manifest["left_out"].values()):
+        names = [name for name, why in manifest["left_out"].items() if why == reason]
+        click.echo(f"without {', '.join(names)}: {reason}")
+    click.echo(f"written to {out}; ask it: kerasburst predict {out} --input FILE")
+
+
+def _shapes(described) -> str:
+    return ", ".join(
+        name + ("(" + ", ".join("n" if size is None else str(size) for size in tensor["shape"]) + ")")
+        for name, tensor in described.items()
+    )

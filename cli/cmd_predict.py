@@ -1,0 +1,45 @@
+"""kerasburst predict."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from kerasburst import files
+from kerasburst.cli.options import json_option
+from kerasburst.cli.quiet import load_tensorflow
+from kerasburst.validation import InputError, user_path
+
+
+@click.command("predict")
+@click.argument("model", type=click.Path())
+@click.option("--input", "source", type=click.Path(), required=True, help="An .npy, .npz or PNG file of examples.")
+@click.option("--queries", type=int, default=16, show_default=True, help="K, encodings of each example.")
+@click.option("--seed", type=int, help="Of the encodings: the same seed, the same answer. Default: a fresh one.")
+@click.option("--out", type=click.Path(), help="Write the result as JSON to this file, too.")
+@json_option
+def command(model, source, queries, seed, out, as_json):
+    """Classify examples with a run's network or an export of it, over many encodings.
+
+    Prints each example's class, its probability, and the spread of that probability over the single encodings.
+    Integers, and tables, are raw values and scaled as the training data were; floats of images are intensities from
+    0 to 1, and a PNG's 0 to 255 becomes 0 to 1.
+    """
+    if out is not None:
+        out = user_path("--out", out)
+        if out.is_dir() or not out.absolute().parent.is_dir():
+            raise InputError(f"--out must be a file in a directory that exists, received {out}")
+    load_tensorflow()
+    from kerasburst.export.predicting import predict
+
+    result = predict(model, source, queries=queries, seed=seed)
+    if out is not None:
+        files.write_json(out, result.to_json())
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2))
+        return
+    width = max(5, *(len(label) for label in result.labels))
+    click.echo(f"{'':>6}  {'class':<{width}}  probability  spread over K = {result.queries}, seed {result.seed}")
+    for i, (c, label) in enumerate(zip(result.classes, result.labels, strict=True)):
+        click.echo(f"{i:>6}  {label:<{width}}  {result.probabilities[i, c]:>11.3f}  {result.spread[i, c]:.3f}")

@@ -1,0 +1,121 @@
+"""Examples to predict, from a file or an array to the intensities that a model takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from kerasburst.data.readers import load_npz
+from kerasburst.data.scaling import Scaling
+from kerasburst.validation import InputError, user_path
+
+SUFFIXES = (".npy", ".npz", ".png")
+
+
+def read_examples(path: str | Path) -> np.ndarray:
+    """Read examples from an `.npy`, an `.npz` (its one array, or `x`), or a PNG, whose values come as they are.
+
+    Raises:
+        InputError: for a file that is not there, damaged, a pickle, or another kind of file.
+    """
+    path = user_path("input", path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"input must be a file of {', '.join(SUFFIXES)}, received {path.name}")
+    if not path.is_file():
+        raise InputError(f"input must be a file, {path} {'is a folder' if path.is_dir() else 'does not exist'}")
+    if path.suffix.lower() == ".npz":
+        return next(iter(load_npz(path, lambda keys: [_chosen(path, keys)]).values()))
+    return _read_npy(path) if path.suffix.lower() == ".npy" else _read_png(path)
+
+
+def _chosen(path: Path, keys) -> str:
+    keys = list(keys)
+    if len(keys) == 1:
+        return keys[0]
+    if "x" in keys:
+        return "x"
+    raise InputError(f"{path} must hold one array, or x among others, received {', '.join(keys) or 'none'}")
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{path} is not a readable .npy file without pickles ({reason})") from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path} is not a .npy file")
+    return array
+
+
+def _read_png(path: Path) -> np.ndarray:
+    """Give float intensities `(1, height, width, channels)`: 0 to 255 becomes 0 to 1."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            if image.mode not in ("1", "L", "RGB"):
+                raise InputError(f"{path} must be 8-bit greyscale or RGB, not transparent; its mode is {image.mode}")
+            values = np.asarray(image.convert("L") if image.mode == "1" else image)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is not a readable PNG ({' '.join(str(error).split())[:160]})") from None
+    values = values.reshape(*values.shape[:2], -1)[None]
+    return values.astype("float32") / 255.0
+
+
+def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | None) -> np.ndarray:
+    """Give float32 intensities `(n, *features)`.
+
+    - Integers are raw values: the scaling that the model was trained with makes intensities of them.
+    - Floats of images are intensities already. Floats of tables are raw values.
+    - Without a scaling, floats are what the model takes, and integers are refused: nobody knows their range.
+
+    Args:
+        x: `(n, *features)`, or one example; of greyscale images the last axis may be missing.
+        features: shape of one example.
+        scaling: of the training data, or None.
+
+    Raises:
+        InputError: for another shape or type, values that are not finite, or outside of their range.
+
+    Example:
+        >>> scaling = Scaling("image", (1, 2, 1), (0.0,), (255.0,))
+        >>> to_intensities(np.array([[0, 255]], "uint8"), (1, 2, 1), scaling).ravel().tolist()
+        [0.0, 1.0]
+    """
+    x = np.asarray(x)
+    if x.dtype.kind not in "iuf":
+        raise InputError(f"input must hold integers or floats, received the type {x.dtype}")
+    x = _shaped(x, tuple(features))
+    if len(x) == 0:
+        raise InputError("input must hold at least one example, received none")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise InputError("input must hold finite numbers, received NaN or infinity")
+    if scaling is not None and (x.dtype.kind in "iu" or scaling.kind == "tabular"):
+        return scaling.apply(x)
+    if x.dtype.kind in "iu":
+        raise InputError(
+            f"input must hold floats, received {x.dtype}: no scaling came with this model, so that the range of "
+            "raw values is not known; divide by their full scale"
+        )
+    if scaling is not None and (x.min() < 0 or x.max() > 1):
+        raise InputError(
+            f"input must hold intensities from 0 to 1 where it is of floats, received {x.min():g} to {x.max():g}; "
+            f"integers are raw values from 0 to {scaling.high[0]:g}"
+        )
+    return x.astype("float32")
+
+
+def _shaped(x: np.ndarray, features: tuple[int, ...]) -> np.ndarray:
+    """Add a missing batch axis, or the missing channel of greyscale images."""
+    for wanted, form in ((features, x.shape), (features[:-1], (*x.shape, 1))):
+        if wanted == features or (features[-1] == 1 and len(features) > 1):
+            if x.shape[1:] == wanted and x.ndim == len(wanted) + 1:
+                return x.reshape(form)
+            if x.shape == wanted:
+                return x.reshape(1, *form)
+    size = f"(n, {', '.join(map(str, features))})"
+    raise InputError(f"input must be of shape {size}, or one example of it, received {x.shape}")

@@ -1,0 +1,157 @@
+r"""Our networks as a graph of the Neuromorphic Intermediate Representation (NIR).
+
+NIR writes neurons in continuous time. Its reading by a forward Euler step of `DT`,
+
+    v[t] = v[t-1] + DT / tau (v_leak - v[t-1] + r I[t]),
+
+is our equation for tau = DT / (1 - beta), r = tau / DT, v_leak = 0:
+
+- "zero": `LIF` with v_reset = 0. NIR resets right after the spike, we before the next step: the spikes are the same,
+  and the membrane differs at the steps with a spike, after it.
+- "none": `LI` (`I` for beta = 1) and a `Threshold`: the spike leaves the membrane alone.
+- "subtract": the same with the spike fed back through `Scale` by minus the threshold: it is subtracted one step
+  later, which is the delay that a loop in a NIR graph has.
+
+Images go channels-first there. Max-pooling of spikes is their sum over the window, above 1/2.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerasburst.export.manifest import Written
+from kerasburst.export.network import Network, course_of
+from kerasburst.models.pooling import Pool
+from kerasburst.neurons.lif import LIF
+from kerasburst.validation import InputError
+
+DT = 1e-4  # seconds; what snnTorch assumes
+
+
+def write_nir(network: Network, folder: Path) -> Written:
+    """Write model.nir into `folder`; see `kerasburst.export.nir`."""
+    import nir
+
+    graph = make_graph(network)
+    nir.write(str(folder / "model.nir"), graph)
+    left_out = {
+        "serving_default": "NIR has no encoder: encode outside",
+        "encoded": "NIR gives the output neurons' spikes; the readout of their membrane is the simulator's",
+    }
+    spec = {"dtype": "float32"}
+    return Written(
+        {
+            "graph": {
+                "does": "spikes of one time step to the output neurons' spikes, channels first",
+                "inputs": {"input": {**spec, "shape": graph.input_type["input"].tolist()}},
+                "outputs": {"output": {**spec, "shape": graph.output_type["output"].tolist()}},
+            }
+        },
+        left_out,
+        {"file": "model.nir", "dt_s": DT, "nir": nir.__version__},
+    )
+
+
+def make_graph(network: Network):
+    """Give the `nir.NIRGraph` of one of our networks.
+
+    Raises:
+        InputError: for what NIR cannot hold, with the reason.
+    """
+    import nir
+
+    chain = _Chain(network.spike_features)
+    for part in course_of(network, "nir"):
+        chain.append(part)
+    chain.add("output", nir.Output(output_type={"output": np.array(chain.shape)}))
+    metadata = {"producer": "kerasburst", "dt": DT, "readout": network.readout}
+    return nir.NIRGraph(chain.nodes, chain.edges, metadata=metadata)
+
+
+class _Chain:
+    """Nodes in a row, and the shape of what the last one gives, channels first."""
+
+    def __init__(self, features: tuple[int, ...]):
+        import nir  # an extra
+
+        self.nir = nir
+        self.shape = (features[-1], *features[:-1])
+        self.nodes = {"input": nir.Input(input_type={"input": np.array(self.shape)})}
+        self.edges: list[tuple[str, str]] = []
+        self.last = "input"
+        self.spiking = True
+
+    def add(self, name: str, node) -> None:
+        """Append a node."""
+        self.nodes[name] = node
+        self.edges.append((self.last, name))
+        self.last = name
+
+    def append(self, part) -> None:
+        """Append a part of a network's course."""
+        if isinstance(part, LIF):
+            self._fire(part)
+        elif isinstance(part, Pool):
+            self._pool(part)
+        elif isinstance(part, keras.layers.Conv2D):
+            kernel = np.transpose(part.kernel, (3, 2, 0, 1))
+            node = self.nir.Conv2d(self.shape[1:], kernel, (1, 1), "same", (1, 1), 1, np.array(part.bias))
+            self.add(part.name, node)
+            self.shape, self.spiking = (part.filters, *self.shape[1:]), False
+        elif isinstance(part, keras.layers.Dense):
+            kernel = np.array(part.kernel)
+            if len(self.shape) > 1:
+                channels, *space = self.shape
+                kernel = np.moveaxis(kernel.reshape(*space, channels, -1), -2, 0).reshape(kernel.shape)
+                flat = self.nir.Flatten({"input": np.array(self.shape)}, start_dim=0)
+                self.add("flatten", flat)
+            self.add(part.name, self.nir.Affine(np.ascontiguousarray(kernel.T), np.array(part.bias)))
+            self.shape, self.spiking = (part.units,), False
+        else:
+            raise InputError(f"nir must not be given a {type(part).__name__}, which it does not know")
+
+    def _pool(self, part: Pool) -> None:
+        if part.relu or not self.spiking:
+            raise InputError(
+                "model must have spikes between its layers for nir, which has neither ReLU nor max-pooling of "
+                "activations: train with --set model.conv_activation=lif"
+            )
+        channels, height, width = self.shape
+        number = len(self.nodes)
+        window = np.array([2, 2])
+        self.add(f"sum_{number}", self.nir.SumPool2d(window, window, np.array([0, 0])))
+        self.shape = (channels, height // 2, width // 2)
+        self.add(f"any_{number}", self.nir.Threshold(np.full(self.shape, 0.5, "float32")))
+
+    def _fire(self, layer: LIF) -> None:
+        parameters = layer.neuron_parameters()
+        beta, threshold = (
+            self._channels_first(np.asarray(parameters[name], "float64")) for name in ("beta", "threshold")
+        )
+        integrates = bool((beta == 1.0).all())
+        if not integrates and (beta == 1.0).any():
+            raise InputError(f"{layer.name} must have every beta below 1, or every one 1, for nir: tau is finite there")
+        tau = None if integrates else DT / (1.0 - beta)
+        r = np.full(self.shape, 1.0 / DT) if integrates else tau / DT
+        zero = np.zeros(self.shape)
+        if layer.reset_mechanism == "zero":
+            self.add(
+                layer.name,
+                self.nir.IF(r, threshold, zero) if integrates else self.nir.LIF(tau, r, zero, threshold, zero),
+            )
+        else:
+            self.add(layer.name, self.nir.I(r) if integrates else self.nir.LI(tau, r, zero))
+            self.add(f"{layer.name}_spike", self.nir.Threshold(threshold))
+            if layer.reset_mechanism == "subtract":
+                reset = f"{layer.name}_reset"
+                self.nodes[reset] = self.nir.Scale(-threshold)
+                self.edges += [(self.last, reset), (reset, layer.name)]
+        self.spiking = True
+
+    def _channels_first(self, value: np.ndarray) -> np.ndarray:
+        if value.ndim > 1:
+            value = np.moveaxis(value, -1, 0)
+        return np.full(self.shape, 1.0) * value

@@ -1,0 +1,202 @@
+"""Our networks as an ONNX graph, written node by node: spikes in, logits and membrane trace out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerasburst.export.manifest import Written
+from kerasburst.export.network import Network, course_of
+from kerasburst.models.pooling import Pool
+from kerasburst.neurons.lif import LIF
+from kerasburst.validation import InputError
+from kerasburst.version import __version__
+
+# What onnxruntime has taken since 1.12.
+_OPSET, _IR = 17, 8
+
+
+def write_onnx(network: Network, folder: Path) -> Written:
+    """Write model.onnx into `folder`; see `kerasburst.export.onnx`."""
+    import onnx  # an extra
+    from onnx import helper
+
+    graph = _Graph()
+    time = "time" if network.num_steps is None else network.num_steps
+    shape = ["batch", time, *network.spike_features]
+    graph.lead = graph.add("Shape", ["spikes"], start=0, end=2)
+    graph.now = "spikes"
+    graph.features = network.spike_features
+    for part in course_of(network, "onnx"):
+        graph.append(part)
+    logits = graph.read_out(network.readout)
+    graph.add("Identity", [logits], name="logits")
+    graph.add("Identity", [graph.mem], name="trace")
+    classes = network.num_classes
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "kerasburst",
+            [helper.make_tensor_value_info("spikes", graph.float, shape)],
+            [
+                helper.make_tensor_value_info("logits", graph.float, ["batch", classes]),
+                helper.make_tensor_value_info("trace", graph.float, ["batch", time, classes]),
+            ],
+            graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR,
+        producer_name="kerasburst",
+        producer_version=__version__,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, folder / "model.onnx")
+    spec = {"dtype": "float32"}
+    return Written(
+        {
+            "encoded": {
+                "does": "class scores and the output neurons' membrane of spikes",
+                "inputs": {"spikes": {**spec, "shape": [None, network.num_steps, *network.spike_features]}},
+                "outputs": {
+                    "logits": {**spec, "shape": [None, classes]},
+                    "trace": {**spec, "shape": [None, network.num_steps, classes]},
+                },
+            }
+        },
+        {name: "ONNX has no counter-based random numbers: encode outside" for name in ("serving_default", "seeded")}
+        | {"step": "the SavedModel and LiteRT have it"},
+        {"file": "model.onnx", "opset": _OPSET, "onnx": onnx.__version__},
+    )
+
+
+class _Graph:
+    """Nodes and constants, and how far the course has come: `now` and its shape behind (batch, time)."""
+
+    def __init__(self, prefix: str = ""):
+        from onnx import TensorProto, helper, numpy_helper
+
+        self.helper, self.to_tensor, self.float = helper, numpy_helper.from_array, TensorProto.FLOAT
+        self.prefix = prefix  # names are of the whole file, not of a body alone
+        self.nodes, self.constants = [], []
+        self.lead = self.now = self.spk = self.mem = None
+        self.features: tuple[int, ...] = ()
+        self.folded = False  # into (batch * time, channels, height, width)
+
+    def add(self, op: str, inputs: list[str], name: str | None = None, **attributes) -> str:
+        """Append a node of one output."""
+        name = name or f"{self.prefix}{op.lower()}_{len(self.nodes)}"
+        self.nodes.append(self.helper.make_node(op, inputs, [name], name=name, **attributes))
+        return name
+
+    def constant(self, value, dtype="float32") -> str:
+        """Add a constant."""
+        name = f"{self.prefix}constant_{len(self.constants)}"
+        self.constants.append(self.to_tensor(np.array(value, dtype, order="C"), name))
+        return name
+
+    def append(self, part) -> None:
+        """Append a part of a network's course."""
+        if isinstance(part, keras.layers.Conv2D):
+            self._fold()
+            self._convolve(part)
+        elif isinstance(part, Pool):
+            self._fold()
+            height, width, channels = self.features
+            self.now = self.add("MaxPool", [self.now], kernel_shape=[2, 2], strides=[2, 2])
+            self.features = (height // 2, width // 2, channels)
+            if part.relu:
+                self.now = self.add("Relu", [self.now])
+        elif isinstance(part, keras.layers.Dense):
+            size = int(np.prod(self.features))
+            self._unfold()
+            if len(self.features) > 1:
+                self._reshape((size,))
+            product = self.add("MatMul", [self.now, self.constant(part.kernel)])
+            self.now = self.add("Add", [product, self.constant(part.bias)])
+            self.features = (part.units,)
+        elif isinstance(part, LIF):
+            self._unfold()
+            self._fire(part)
+        else:
+            raise InputError(f"onnx must not be given a {type(part).__name__}, which it does not know")
+
+    def _reshape(self, features: tuple[int, ...]) -> None:
+        shape = self.add("Concat", [self.lead, self.constant(features, "int64")], axis=0)
+        self.now, self.features = self.add("Reshape", [self.now, shape]), features
+
+    def _fold(self) -> None:
+        if not self.folded:
+            folded = self.add("Reshape", [self.now, self.constant((-1, *self.features), "int64")])
+            self.now, self.folded = self.add("Transpose", [folded], perm=[0, 3, 1, 2]), True
+
+    def _unfold(self) -> None:
+        if self.folded:
+            self.now, self.folded = self.add("Transpose", [self.now], perm=[0, 2, 3, 1]), False
+            self._reshape(self.features)
+
+    def _convolve(self, layer: keras.layers.Conv2D) -> None:
+        kernel = np.transpose(layer.kernel, (3, 2, 0, 1))
+        before = [(side - 1) // 2 for side in layer.kernel_size]
+        after = [side - 1 - b for side, b in zip(layer.kernel_size, before, strict=True)]
+        inputs = [self.now, self.constant(kernel), self.constant(layer.bias)]
+        self.now = self.add("Conv", inputs, kernel_shape=list(layer.kernel_size), pads=[*before, *after])
+        self.features = (*self.features[:2], layer.filters)
+
+    def _fire(self, layer: LIF) -> None:
+        """Append a Scan over time, whose body is the LIF equation."""
+        parameters = layer.neuron_parameters()
+        beta, threshold = (self.constant(parameters[name]) for name in ("beta", "threshold"))
+        body = _Graph(f"{layer.name}/")
+        kept = body.add("Mul", ["mem", beta])
+        if layer.reset_mechanism == "none":
+            new = body.add("Add", [kept, "current"])
+        else:
+            fired = body.add("Cast", [body.add("Greater", ["mem", threshold])], to=self.float)
+            if layer.reset_mechanism == "subtract":
+                new = body.add("Sub", [body.add("Add", [kept, "current"]), body.add("Mul", [fired, threshold])])
+            else:
+                stayed = body.add("Sub", [body.constant(1.0), fired])
+                new = body.add("Add", [body.add("Mul", [kept, stayed]), "current"])
+        above = body.add("Greater", [body.add("Sub", [new, threshold]), body.constant(0.0)])
+        body.add("Cast", [above], name="spk", to=self.float)
+        for copy in ("new_mem", "mem_now"):
+            body.add("Identity", [new], name=copy)
+
+        def value(name):
+            return self.helper.make_tensor_value_info(name, self.float, [None, *self.features])
+
+        scanned = self.helper.make_graph(
+            body.nodes,
+            f"{layer.name}_step",
+            [value("mem"), value("current")],
+            [value("new_mem"), value("spk"), value("mem_now")],
+            body.constants,
+        )
+        batch = self.add("Slice", [self.lead, self.constant([0], "int64"), self.constant([1], "int64")])
+        shape = self.add("Concat", [batch, self.constant(self.features, "int64")], axis=0)
+        start = self.add("ConstantOfShape", [shape], value=self.to_tensor(np.zeros(1, "float32")))
+        outputs = [f"{layer.name}_{what}" for what in ("last", "spk", "mem")]
+        self.nodes.append(
+            self.helper.make_node(
+                "Scan",
+                [start, self.now],
+                outputs,
+                name=layer.name,
+                body=scanned,
+                num_scan_inputs=1,
+                scan_input_axes=[1],
+                scan_output_axes=[1, 1],
+            )
+        )
+        _, self.spk, self.mem = outputs
+        self.now = self.spk
+
+    def read_out(self, readout: str) -> str:
+        """Append the readout; give the name of the logits."""
+        if readout == "last":
+            return self.add("Gather", [self.mem, self.constant(-1, "int64")], axis=1)
+        if readout == "mean":
+            return self.add("ReduceMean", [self.mem], axes=[1], keepdims=0)
+        return self.add("ReduceSum", [self.spk, self.constant([1], "int64")], keepdims=0)

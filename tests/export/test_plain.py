@@ -1,0 +1,47 @@
+"""Plain inference against the training forms, which have tests by hand of their own."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasburst.export import plain
+from kerasburst.models.pooling import max_pool
+from kerasburst.neurons.functional import RESET_MECHANISMS
+from kerasburst.neurons.lif import LIF
+
+
+@pytest.mark.parametrize("reset", RESET_MECHANISMS)
+@pytest.mark.parametrize("features", [(5,), (3, 4, 2)])
+@pytest.mark.parametrize("steps", [1, 7, 70])
+def test_lif(reset, features, steps):
+    layer = LIF(
+        beta=0.8, reset_mechanism=reset, trainable_beta=True, trainable_threshold=True, per_neuron=True, return_mem=True
+    )
+    rng = np.random.default_rng(0)
+    current = tf.constant(rng.uniform(-0.3, 1.2, (2, steps, *features)), tf.float32)
+    layer.build(current.shape)
+    layer.set_weights([rng.uniform(0.2, 1, features), rng.uniform(0.5, 1.5, features)])
+    start = tf.constant(rng.uniform(-1, 2, (2, *features)), tf.float32)
+    for mem in (None, start):
+        for got, want in zip(plain.lif(layer, current, mem), layer(current, initial_state=mem), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+    run = tf.function(lambda x: plain.lif(layer, x), input_signature=[tf.TensorSpec((None, None, *features))])
+    for got, want in zip(run(current), layer(current), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float64"])
+def test_lif_keeps_the_layers_types(dtype):
+    layer = LIF(return_mem=True, dtype=dtype)
+    current = tf.cast(np.random.default_rng(0).uniform(0, 1, (2, 5, 3)), layer.compute_dtype)
+    layer.build(current.shape)
+    for got, want in zip(plain.lif(layer, current), layer(current), strict=True):
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(tf.cast(got, tf.float64), tf.cast(want, tf.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("shape", [(3, 4, 6, 2), (2, 5, 7, 3)])
+def test_pool(relu, shape):
+    x = tf.constant(np.random.default_rng(0).normal(size=shape), tf.float32)
+    np.testing.assert_array_equal(plain.pool(x, relu), max_pool(x, relu))

@@ -1,0 +1,201 @@
+"""Predictions of a network and its exports, and what examples may be."""
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasburst.data.scaling import Scaling
+from kerasburst.encoders.rate import RateEncoder
+from kerasburst.export import export, predict
+from kerasburst.export.examples import read_examples, to_intensities
+from kerasburst.export.formats import FORMATS
+from kerasburst.validation import InputError
+
+from .common import images, make
+
+IMAGE = Scaling("image", (2, 3, 1), (0.0,), (16.0,))
+TABLE = Scaling("tabular", (3,), (0.0, 1.0, 2.0), (2.0, 1.0, 6.0))
+
+
+@pytest.mark.parametrize(
+    ("format", "readout"), [*((format, "mean") for format in FORMATS), ("nir", "last"), ("nir", "count")]
+)
+def test_every_format_says_what_the_network_says(format, readout, tmp_path):
+    for module in ("onnxruntime", "ai_edge_litert", "nir"):
+        pytest.importorskip(module)
+    network = make("fc", readout=readout)
+    want = predict(network, images(), queries=3, seed=5)
+    export(network, tmp_path / "out", format, labels=["no", "maybe", "yes"])
+    got = predict(tmp_path / "out", images(), queries=3, seed=5)
+    np.testing.assert_allclose(got.logits, want.logits, atol=1e-4)
+    np.testing.assert_allclose(got.probabilities, want.probabilities, atol=1e-5)
+    np.testing.assert_allclose(got.spread, want.spread, atol=1e-5)
+    np.testing.assert_array_equal(got.classes, want.classes)
+    assert got.labels == tuple(["no", "maybe", "yes"][c] for c in got.classes)
+    assert (got.queries, got.seed) == (3, 5)
+
+
+def test_more_examples_than_a_batch_and_a_deterministic_encoder():
+    network = make("fc", RateEncoder(6, mode="regular"))
+    x = images(n=300)
+    got = predict(network, x, queries=8)
+    assert got.queries == 1 and got.logits.shape == (300, 3) and not got.spread.any()
+    np.testing.assert_allclose(got.logits, network(x), atol=1e-5)
+    np.testing.assert_allclose(got.probabilities, tf.nn.softmax(network(x)), atol=1e-5)
+    assert got.labels == tuple(str(c) for c in np.argmax(network(x), -1))
+
+
+def test_a_seed_is_drawn_and_told():
+    network = make()
+    a, b = predict(network, images(), queries=2), predict(network, images(), queries=2)
+    assert a.seed != b.seed and (a.logits != b.logits).any()
+    np.testing.assert_array_equal(predict(network, images(), queries=2, seed=a.seed).logits, a.logits)
+    one = predict(network, images()[2], queries=2, seed=a.seed)
+    np.testing.assert_allclose(one.logits[0], a.logits[2], atol=1e-5)
+
+
+# Scaling ------------------------------------------------------------------------------------------
+
+
+def test_integers_of_images_are_raw_and_floats_are_intensities():
+    raw = np.arange(6, dtype="uint8").reshape(1, 2, 3, 1)
+    np.testing.assert_allclose(to_intensities(raw, (2, 3, 1), IMAGE), raw / 16)
+    np.testing.assert_allclose(to_intensities(raw / 16, (2, 3, 1), IMAGE), raw / 16)
+
+
+def test_tables_are_raw():
+    # low 0, 1, 2; high 2, 1, 6: 1 -> 1/2; constant -> 0; 7 beyond 6 -> 1
+    for dtype in ("float64", "int32"):
+        np.testing.assert_array_equal(to_intensities(np.array([[1, 5, 7]], dtype), (3,), TABLE), [[0.5, 0, 1]])
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 3, 1), (4, 2, 3), (2, 3, 1), (2, 3)])
+def test_shapes_of_greyscale_images(shape):
+    x = np.random.default_rng(0).uniform(size=shape)
+    got = to_intensities(x, (2, 3, 1), IMAGE)
+    assert got.dtype == np.float32 and got.shape == (4 if shape[0] == 4 else 1, 2, 3, 1)
+    np.testing.assert_allclose(got.ravel(), x.ravel(), rtol=1e-6)
+
+
+BAD = {
+    "shape": (np.zeros((4, 3, 2)), IMAGE, r"of shape \(n, 2, 3, 1\), or one example of it, received \(4, 3, 2\)"),
+    "floats to 255": (np.full((2, 3), 255.0), IMAGE, "from 0 to 1 where it is of floats, received 255 to 255"),
+    "above full scale": (np.full((2, 3), 17), IMAGE, "values from 0 to 16"),
+    "NaN": (np.full((2, 3), np.nan), IMAGE, "finite numbers"),
+    "text": (np.full((2, 3), "a"), IMAGE, "integers or floats"),
+    "objects": (np.full((2, 3), None), IMAGE, "integers or floats"),
+    "complex": (np.full((2, 3), 1j), IMAGE, "integers or floats"),
+    "none": (np.zeros((0, 2, 3)), IMAGE, "at least one example"),
+    "integers without a scaling": (np.zeros((2, 3), int), None, "no scaling came with this model"),
+}
+
+
+@pytest.mark.parametrize(("x", "scaling", "message"), BAD.values(), ids=BAD)
+def test_bad_examples(x, scaling, message):
+    with pytest.raises(InputError, match=message):
+        to_intensities(x, (2, 3, 1), scaling)
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+def png(path, values, mode=None):
+    from PIL import Image
+
+    image = Image.fromarray(np.asarray(values))
+    (image.convert(mode) if mode else image).save(path)
+    return path
+
+
+def test_files(tmp_path):
+    x = np.random.default_rng(0).uniform(size=(4, 3))
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "one.npz", anything=x)
+    np.savez(tmp_path / "two.npz", x=x, y=np.zeros(4))
+    for name in ("x.npy", "one.npz", "two.npz"):
+        np.testing.assert_array_equal(read_examples(tmp_path / name), x)
+    grey = np.array([[0, 51, 255]], "uint8")
+    np.testing.assert_allclose(read_examples(png(tmp_path / "grey.png", grey)), grey[None, ..., None] / 255)
+    colour = np.stack([grey, grey[:, ::-1], grey], -1)
+    np.testing.assert_allclose(read_examples(png(tmp_path / "colour.PNG", colour)), colour[None] / 255)
+    black = read_examples(png(tmp_path / "black.png", grey, "1"))
+    assert set(np.unique(black)) <= {0.0, 1.0} and black.shape == (1, 1, 3, 1)
+
+
+def bad_files(folder):
+    grey = np.zeros((2, 2), "uint8")
+    np.save(folder / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.savez(folder / "pickled.npz", np.array([{}], dtype=object))
+    np.savez(folder / "many.npz", a=grey, b=grey)
+    np.savez(folder / "empty.npz")
+    (folder / "cut.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00")
+    (folder / "text.npy").write_text("1 2 3")
+    (folder / "text.png").write_text("no picture")
+    (folder / "picture.jpg").write_bytes(b"")
+    (folder / "folder.npy").mkdir()
+    whole = png(folder / "whole.png", np.random.default_rng(0).integers(0, 255, (40, 40), "uint8")).read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    png(folder / "deep.png", np.zeros((2, 2), "uint16"))
+    png(folder / "clear.png", np.zeros((2, 2, 4), "uint8"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pickled.npy", "without pickles"),
+        ("pickled.npz", "cannot be read"),
+        ("many.npz", "one array, or x among others, received a, b"),
+        ("empty.npz", "received none"),
+        ("cut.npy", "not a readable .npy"),
+        ("text.npy", "not a readable .npy"),
+        ("text.png", "not a readable PNG"),
+        ("cut.png", "not a readable PNG"),
+        ("deep.png", "its mode is I;16"),
+        ("clear.png", "its mode is RGBA"),
+        ("picture.jpg", "a file of .npy, .npz, .png, received picture.jpg"),
+        ("absent.npy", "does not exist"),
+        ("folder.npy", "is a folder"),
+    ],
+)
+def test_bad_files(name, message, tmp_path):
+    bad_files(tmp_path)
+    with pytest.raises(InputError, match=message) as error:
+        read_examples(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+# Models -------------------------------------------------------------------------------------------
+
+
+def test_models_that_cannot_be_asked(tmp_path):
+    with pytest.raises(InputError, match="must have an encoder inside"):
+        predict(make("fc", False), images())
+    export(make("fc", False), tmp_path / "bare")
+    with pytest.raises(InputError, match="must have an encoder inside"):
+        predict(tmp_path / "bare", images())
+    with pytest.raises(InputError, match="has neither config.json nor manifest.json"):
+        predict(tmp_path, images())
+    with pytest.raises(InputError, match="intensities from 0 to 1, as the model's encoder sees it, received 1.0"):
+        predict(make(), images() + 1)
+    export(make(), tmp_path / "damaged")
+    (tmp_path / "damaged" / "saved_model.pb").write_bytes(b"no")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        predict(tmp_path / "damaged", images())
+    (tmp_path / "damaged" / "manifest.json").write_text('{"format": 1}')
+    with pytest.raises(InputError, match="not a manifest of kerasburst export"):
+        predict(tmp_path / "damaged", images())
+
+
+@pytest.mark.parametrize(("format", "file"), [("onnx", "model.onnx"), ("litert", "model.tflite"), ("nir", "model.nir")])
+def test_damaged_files(format, file, tmp_path):
+    for module in ("onnxruntime", "ai_edge_litert", "nir"):
+        pytest.importorskip(module)
+    export(make(), tmp_path / "out", format)
+    (tmp_path / "out" / file).write_bytes(b"no")
+    with pytest.raises(InputError, match=f"{file} (cannot be loaded|is not a readable)"):
+        predict(tmp_path / "out", images())
+    os.unlink(tmp_path / "out" / file)
+    with pytest.raises(InputError, match=f"damaged, it has no {file}"):
+        predict(tmp_path / "out", images())
