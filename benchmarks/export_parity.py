@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 import kerasburst as kb
-from kerasburst.export import export
-from kerasburst.export.plain import pool
+from kerasburst.export import export, plain
+from kerasburst.export.network import take_apart
 from kerasburst.export.runtimes import open_spikes_to_logits
 
 NETWORKS = {
@@ -34,12 +34,12 @@ def nearest(network, x):
     found = []
 
     def fire(lif, current):
-        spk, mem = lif(current)
+        spk, mem = plain.lif(lif, current)
         distance = tf.abs(mem - lif.neuron_parameters()["threshold"])
         found.append(tf.reduce_min(tf.reshape(distance, [len(x), -1]), axis=1))
         return spk, mem
 
-    network.run_course(tf.constant(x), fire, pool)
+    take_apart(network).run(tf.constant(x), fire)
     return tf.reduce_min(tf.stack(found), axis=0).numpy()
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
 from kerasburst import config as configs
-from kerasburst.cli.options import data_dir_option, json_option, numbered, parse_assignment, set_option
+from kerasburst.cli.options import (
+    check_going_on,
+    data_dir_option,
+    dataset_label,
+    json_option,
+    make_absolute,
+    numbered,
+    parse_assignment,
+    set_option,
+)
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.config import TrainConfig
 from kerasburst.validation import InputError, user_path
@@ -107,21 +115,15 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
     With --run the target is the network of a finished training run, as it is. What it was trained with is then the
     run's to say; its shadow models are trained alike.
     """
-    if resume and force:
-        raise InputError("--resume and --force exclude each other, received both")
-    if resume and out is None:
-        raise InputError("--resume needs --out, the directory of the audit to go on with")
-    if options["data_dir"] is not None:
-        options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
-    if options["dataset"].lower().endswith(".npz"):
-        options["dataset"] = str(user_path("dataset", options["dataset"]).resolve())
+    check_going_on(resume, force, out, "audit")
+    make_absolute(options)
     given = {
         name
         for name in (*_TRAIN, *_AUDIT, "encodings", "queries")
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
     if out is None:
-        name = Path(options["dataset"]).stem if run is None else user_path("--run", run).resolve().name
+        name = dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
         out = numbered("runs", f"attack-{name}")
     out = user_path("--out", out)
 

@@ -11,7 +11,17 @@ from click.core import ParameterSource
 
 from kerasburst import config as configs
 from kerasburst import files
-from kerasburst.cli.options import all_parameters, data_dir_option, json_option, numbered, parse_assignment, set_option
+from kerasburst.cli.options import (
+    all_parameters,
+    check_going_on,
+    data_dir_option,
+    dataset_label,
+    json_option,
+    make_absolute,
+    numbered,
+    parse_assignment,
+    set_option,
+)
 from kerasburst.cli.progress import make_observer
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.config import TrainConfig
@@ -69,6 +79,13 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
     show_default=True,
     help="K, encodings of each test example that the test accuracy is a mean over.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(configs.PRECISIONS),
+    default=_DEFAULT.precision,
+    show_default=True,
+    help="mixed_bfloat16 is faster where the processor has it (AVX512_BF16, AMX, GPUs); mixed_float16 is for GPUs.",
+)
 @click.option("--config", "config_file", type=click.Path(), help="Redo the run of this config.json; options override.")
 @click.option("--out", type=click.Path(), help="The run directory. Default: runs/DATASET-ENCODING, numbered.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it.")
@@ -83,10 +100,7 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
     The run directory holds config.json, result.json, model.keras, history.csv and curves.png. A run that
     was interrupted goes on with --resume --out DIRECTORY.
     """
-    if resume and force:
-        raise InputError("--resume and --force exclude each other, received both")
-    if resume and out is None:
-        raise InputError("--resume needs --out, the directory of the run to go on with")
+    check_going_on(resume, force, out, "run")
     given = {
         name: value
         for name, value in options.items()
@@ -102,10 +116,7 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
     elif resume and (user_path("--out", out) / "config.json").exists():
         path = user_path("--out", out) / "config.json"
         base = TrainConfig.from_json(files.read_json(path), str(path))
-    if "data_dir" in given:
-        given["data_dir"] = str(user_path("data_dir", given["data_dir"]).resolve())
-    if given.get("dataset", "").lower().endswith(".npz"):
-        given["dataset"] = str(user_path("dataset", given["dataset"]).resolve())
+    make_absolute(given)
     config = dataclasses.replace(base, **given)
     if config_file is not None and given.get("dataset", base.dataset) != base.dataset:
         # What was filled in for the other data set is chosen anew, unless it is given here.
@@ -117,7 +128,7 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
         config = dataclasses.replace(config, network={})
     config = configs.set_parameters(config, [parse_assignment(text) for text in assignments])
     if out is None:
-        out = numbered("runs", f"{Path(config.dataset).stem}-{config.encoding}")
+        out = numbered("runs", f"{dataset_label(config.dataset)}-{config.encoding}")
     out = user_path("--out", out)
 
     load_tensorflow()

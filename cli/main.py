@@ -23,6 +23,8 @@ COMMANDS = {
     "predict": ("kerasburst.cli.cmd_predict", "Classify examples from a file, over many encodings."),
     "export": ("kerasburst.cli.cmd_export", "Write a trained network for others to serve, stream and convert."),
     "attack": ("kerasburst.cli.cmd_attack", "Audit encodings for membership inference."),
+    "profile": ("kerasburst.cli.cmd_profile", "Measure what encodings cost: time, memory, power, operations."),
+    "transfer": ("kerasburst.cli.cmd_transfer", "Measure what carries over from one data set to another."),
     "encode": ("kerasburst.cli.cmd_encode", "Draw what an encoder does to an example."),
     "bench": ("kerasburst.cli.cmd_bench", "Measure what the works cost on this machine."),
     "datasets": ("kerasburst.cli.cmd_datasets", "List the data sets, and whether each is available here."),

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from kerasburst.validation import InputError
+from kerasburst.data.classes import split_classes
+from kerasburst.validation import InputError, user_path
 
 
 def parse_assignment(text: str) -> tuple[str, str, Any]:
@@ -48,6 +49,42 @@ def numbered(folder: str, name: str) -> Path:
         number += 1
         path = Path(folder, f"{name}-{number}")
     return path
+
+
+def full_dataset(text: str) -> str:
+    """Give a data set's name as it came, and the path of a file in full, whatever the folder is later."""
+    path, classes = split_classes(text)
+    if not path.lower().endswith(".npz"):
+        return text
+    return str(user_path("dataset", path).resolve()) + ("" if classes is None else text[len(path) :])
+
+
+def dataset_label(dataset: str) -> str:
+    """Give what a data set is called in the name of a folder.
+
+    Example:
+        >>> dataset_label("/data/mine.npz"), dataset_label("digits:0-4")
+        ('mine', 'digits_0-4')
+    """
+    path, classes = split_classes(dataset)
+    return Path(path).stem + ("" if classes is None else dataset[len(path) :].replace(":", "_"))
+
+
+def check_going_on(resume: bool, force: bool, out: str | None, what: str) -> None:
+    """Refuse --resume together with --force, or without the directory of the `what` to go on with."""
+    if resume and force:
+        raise InputError("--resume and --force exclude each other, received both")
+    if resume and out is None:
+        raise InputError(f"--resume needs --out, the directory of the {what} to go on with")
+
+
+def make_absolute(options: dict[str, Any]) -> None:
+    """Make the paths among a command's options good in another working directory: the data's folder, users' files."""
+    if options.get("data_dir") is not None:
+        options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
+    for name in ("dataset", "source", "target"):
+        if name in options:
+            options[name] = full_dataset(options[name])
 
 
 set_option = click.option(

@@ -9,7 +9,7 @@ import dataclasses
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kerasburst.validation import (
@@ -37,6 +37,7 @@ NETWORKS = {
     "SNNConvNet": "kerasburst.models.snn_conv_net:SNNConvNet",
     "SNNFCNet": "kerasburst.models.snn_fc_net:SNNFCNet",
 }
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 NEURON = "kerasburst.neurons.base:LIFBase"
 
 
@@ -62,6 +63,8 @@ class TrainConfig:
         early_stopping: stop after this many epochs without a better validation loss; None for never.
         keep_best: keep the weights of the epoch with the best validation loss instead of the last.
         queries: K, encodings of each test example that the test accuracy is a mean over.
+        precision: Keras' policy for the network: "float32", "mixed_bfloat16" (for CPUs and GPUs that compute in it),
+            or "mixed_float16" (for GPUs). Membranes, logits and weights are float32 under each.
 
     Raises:
         InputError: for a value outside its range.
@@ -88,12 +91,14 @@ class TrainConfig:
     early_stopping: int | None = None
     keep_best: bool = False
     queries: int = 4
+    precision: str = "float32"
 
     def __post_init__(self):
         """Check every value that needs no data."""
         if not isinstance(self.dataset, str) or not self.dataset:
             raise fail("dataset", "a name or a path", self.dataset)
         check_choice("encoding", self.encoding, ENCODERS)
+        check_choice("precision", self.precision, PRECISIONS)
         if self.model is not None:
             check_choice("model", self.model, NETWORKS)
         for name in ("encoder", "network", "neuron"):
@@ -146,7 +151,7 @@ class TrainConfig:
     def make_network(self, num_classes: int):
         """Build the network, on spikes, without its weights."""
         network = _load(NETWORKS[self.model])
-        return network(num_classes, seed=self.seed, **self.network, **self.neuron)
+        return network(num_classes, seed=self.seed, dtype=self.precision, **self.network, **self.neuron)
 
     def to_json(self) -> dict:
         """Give the config as JSON values."""
@@ -205,6 +210,73 @@ def set_parameters(config: TrainConfig, assignments: list[tuple[str, str, Any]])
         field = fields[check_choice("--set", scope, fields)]
         config = dataclasses.replace(config, **{field: {**getattr(config, field), name: value}})
     return config
+
+
+def for_encodings(config: TrainConfig, encodings: Iterable[str]) -> dict[str, TrainConfig]:
+    """Give a config for each encoding, with those of the encoder's parameters that the encoder has.
+
+    Args:
+        config: its encoding is not used.
+        encodings: names of encoders.
+
+    Raises:
+        InputError: for a parameter that none of them has.
+
+    Example:
+        >>> config = TrainConfig(encoder={"mean_burst_size": 3.0})
+        >>> {name: dict(one.encoder) for name, one in for_encodings(config, ["rate", "poisson_burst"]).items()}
+        {'rate': {}, 'poisson_burst': {'mean_burst_size': 3.0}}
+    """
+    owned = {name: parameters("encoder", ENCODERS[name]) for name in encodings}
+    known = {parameter for names in owned.values() for parameter in names}
+    for name in config.encoder:
+        if name not in known:
+            raise InputError(
+                f"encoder.{name} is unknown: {', '.join(owned)} have {', '.join(sorted(known))}"
+                + suggestion(name, known)
+            )
+    return {
+        encoding: dataclasses.replace(
+            config, encoding=encoding, encoder={n: value for n, value in config.encoder.items() if n in names}
+        )
+        for encoding, names in owned.items()
+    }
+
+
+def resolve_each(
+    config: TrainConfig, encodings: Iterable[str], kind: str, default_epochs: int
+) -> dict[str, TrainConfig]:
+    """Give the training of each of several encodings, every default filled in.
+
+    Args:
+        config: what they share, as for `for_encodings`.
+        encodings: their names.
+        kind: the data set's kind, "image" or "tabular".
+        default_epochs: for a config that names none.
+
+    Raises:
+        InputError: for a parameter that no encoder, or not the neuron or network, has.
+
+    Example:
+        >>> resolve_each(TrainConfig(), ("rate", "delayed_burst"), "image", 5)["delayed_burst"].epochs
+        5
+    """
+    shared = for_encodings(config, encodings)
+    return {encoding: training.resolved(kind, default_epochs) for encoding, training in shared.items()}
+
+
+def check_encodings(encodings: object) -> tuple[str, ...]:
+    """Give names of encoders as a tuple, each known and named once.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if not isinstance(encodings, tuple | list):
+        raise fail("encodings", "a list of names", encodings)
+    names = tuple(check_choice("encoding", name, ENCODERS) for name in encodings)
+    if not names or len(set(names)) < len(names):
+        raise fail("encoding", "one or more names, each once", names)
+    return names
 
 
 def _load(path: str):

@@ -7,7 +7,7 @@ import kerasburst
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    *("version", "validation", "files", "seeding", "config", "encoders", "data", "neurons", "models"),
+    *("version", "validation", "intervals", "files", "seeding", "config", "encoders", "data", "neurons", "models"),
     *("training", "fleet", "privacy", "profiling", "transfer", "export", "reports", "cli"),
 ]
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from kerasburst.data.classes import split_classes, take_classes
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.readers import (
     Arrays,
@@ -163,7 +164,8 @@ def load_source(name: str | Path, data_dir: str | Path | None = None, download: 
     """Load a data set as it is: not yet split, not yet scaled.
 
     Args:
-        name: A name in `DATASETS`, or the path of an `.npz` file with `x_train, y_train, x_test, y_test` or `x, y`.
+        name: A name in `DATASETS`, or the path of an `.npz` file with `x_train, y_train, x_test, y_test` or `x, y`;
+            with `:0-4,7` behind it, those of its classes alone.
         data_dir: Folder to look in for files; None: the one that KERASBURST_DATA names, if any. Keras' cache is
             looked in next.
         download: Whether Keras may download what is not found.
@@ -178,6 +180,9 @@ def load_source(name: str | Path, data_dir: str | Path | None = None, download: 
         >>> load_source("iris").x.shape
         (150, 4)
     """
+    name, classes = split_classes(name)
+    if classes is not None:
+        return take_classes(load_source(name, data_dir, download), classes)
     info = _info(name)
     folder = _folder(data_dir)
     if info is None:
@@ -224,6 +229,7 @@ def availability(name: str | Path, data_dir: str | Path | None = None) -> Availa
         >>> availability("digits")
         Availability(available=True, where='scikit-learn', note='')
     """
+    name, _ = split_classes(name)
     info = _info(name)
     folder = _folder(data_dir)
     if info is None:
@@ -296,6 +302,21 @@ def load_dataset(
     """
     source = load_source(name, data_dir)
     return Dataset.from_source(source, make_splits(source, seed, train_limit, validation_split))
+
+
+def known_dataset(name: str | Path) -> DatasetInfo | None:
+    """Give what is known of a data set by its name, of the classes that the name asks for; else None.
+
+    Example:
+        >>> known_dataset("digits:5-9").num_classes, known_dataset("mine.npz")
+        (5, None)
+    """
+    name, classes = split_classes(name)
+    info = DATASETS.get(str(name))
+    if info is None or classes is None:
+        return info
+    names = tuple(info.class_names[label] for label in classes if label < info.num_classes)
+    return replace(info, num_classes=len(classes), class_names=names)
 
 
 def _info(name: str | Path) -> DatasetInfo | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -10,7 +11,9 @@ import tensorflow as tf
 from kerasburst.encoders.base import Encoder
 from kerasburst.export import plain
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.pooling import Pool
 from kerasburst.neurons.base import LIFBase
+from kerasburst.neurons.lif import LIF
 from kerasburst.validation import InputError, fail
 
 States = dict[str, tf.Tensor]
@@ -77,7 +80,7 @@ class ReadyNetwork(Network):
         self.num_classes = model.num_classes
         self.readout = model.readout
         self.neurons, self.states = {}, {}
-        self._run(tf.zeros((1, 1, *self.spike_features)), self._note)
+        self.run(tf.zeros((1, 1, *self.spike_features)), self._note)
         if model.readout == "mean":
             self.states |= {"readout_sum": (model.num_classes,), "readout_steps": (1,)}
         elif model.readout == "count":
@@ -87,12 +90,41 @@ class ReadyNetwork(Network):
         self.neurons[layer.name], self.states[layer.name] = layer, tuple(current.shape[2:])
         return plain.lif(layer, current)
 
-    def _run(self, spikes, fire):
-        return self.model.run_course(tf.cast(spikes, self.model.compute_dtype), fire, plain.pool)
+    def run(
+        self, spikes: tf.Tensor, fire: Callable[[LIF, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Send spikes through the network's course; synaptic layers see all steps at once.
+
+        Args:
+            spikes: `(batch, num_steps, *features)`.
+            fire: gives spikes and membrane, `(batch, num_steps, ...)`, of a LIF layer for its current.
+
+        Returns:
+            Spikes and membrane of the output neurons, `(batch, num_steps, C)`.
+        """
+        lead = tf.unstack(tf.shape(spikes)[:2])
+        lead = [known or now for known, now in zip(spikes.shape[:2], lead, strict=True)]
+        x, mem, folded = tf.cast(spikes, self.model.compute_dtype), None, False  # folded: batch and time are one axis
+        for part in self.model.course():
+            image = isinstance(part, (keras.layers.Conv2D, Pool))
+            if image and not folded:
+                x = tf.reshape(x, [-1, *x.shape[2:]])
+            elif folded and not image:
+                x = tf.reshape(x, [*lead, *x.shape[1:]])
+            folded = image
+            if isinstance(part, LIF):
+                x, mem = fire(part, x)
+            elif isinstance(part, Pool):
+                x = plain.pool(x, part.relu)
+            elif isinstance(part, keras.layers.Dense):
+                x = part(tf.reshape(x, [*lead, part.kernel.shape[0]]))
+            else:
+                x = part(x)
+        return x, mem
 
     def encoded(self, spikes):
         """Run over a sequence; see `Network.encoded`."""
-        spk, mem = self._run(spikes, plain.lif)
+        spk, mem = self.run(spikes, plain.lif)
         return self.model.read_out(spk, mem), mem
 
     def step(self, spikes, states):
@@ -104,7 +136,7 @@ class ReadyNetwork(Network):
             after[layer.name] = mem[:, 0]
             return spk, mem
 
-        spk, mem = self._run(spikes[:, None], fire)
+        spk, mem = self.run(spikes[:, None], fire)
         now = self.model.read_out(spk, mem)
         if self.readout == "mean":
             after["readout_sum"] = states["readout_sum"] + now

@@ -1,16 +1,16 @@
-"""What every spiking network shares: its layers' course, the encoder inside, readout, trace, firing rates."""
+"""What every spiking network shares: the encoder inside, the readout, the trace, the firing rates."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.models.pooling import Pool, max_pool
+from kerasburst.models.pooling import Pool
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.seeding import derive_seed
@@ -19,8 +19,25 @@ from kerasburst.validation import InputError, check_choice, check_int, fail
 READOUTS = ("last", "mean", "count")
 
 
+@dataclass(frozen=True)
+class Synapse:
+    """A layer with weights, and what reaches it.
+
+    Args:
+        layer: a `Dense`, or a `Conv2D` of stride 1 with padding "same".
+        input_shape: shape of its input at one step, `(*features)`.
+        source: the LIF layer whose spikes it gets, "input" for the network's, or None: its input is no spikes.
+        pooled: whether the spikes go through a max-pooling by 2 first.
+    """
+
+    layer: keras.layers.Layer
+    input_shape: tuple[int, ...]
+    source: str | None
+    pooled: bool = False
+
+
 class SpikingNetwork(keras.Model, ABC):
-    """A classifier over spike trains; a subclass gives `build_synapses` and `course`.
+    """A classifier over spike trains; a subclass gives `build_synapses`, `course` and `simulate`.
 
     Args:
         num_classes: C, at least 2.
@@ -75,7 +92,7 @@ class SpikingNetwork(keras.Model, ABC):
         self._graph = None
         self.spikes_shape = None
         self.output_dense = self._dense(self.num_classes, "output_dense")
-        self.output_lif = self._lif("output_lif")
+        self.output_lif = self._lif("output_lif", return_mem=True)
 
     # What a subclass says -------------------------------------------------------------------------
 
@@ -84,60 +101,6 @@ class SpikingNetwork(keras.Model, ABC):
         """Build the layers for spikes of shape `(batch, num_steps, *features)`."""
 
     @abstractmethod
-    def course(self) -> list[keras.layers.Layer | Pool]:
-        """Give what spikes pass through, in order: convolutions, pooling, dense and LIF layers, last the output's."""
-
-    def _dense(self, units: int, name: str) -> keras.layers.Dense:
-        return keras.layers.Dense(units, kernel_initializer=self._initializer(name), dtype=self.dtype_policy, name=name)
-
-    def _lif(self, name: str) -> LIF:
-        return LIF(**self._neuron, return_mem=True, dtype=self.dtype_policy, name=name)
-
-    def _initializer(self, name: str) -> keras.initializers.Initializer:
-        """Uniform within 1 / sqrt(fan-in): smaller than Glorot's, it keeps the first epochs from overshooting."""
-        seed = None if self.seed is None else derive_seed(self.seed, "weights", name)
-        return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
-
-    # How spikes pass through ----------------------------------------------------------------------
-
-    def run_course(
-        self,
-        spikes: tf.Tensor,
-        fire: Callable[[LIF, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
-        pool: Callable[[tf.Tensor, bool], tf.Tensor] = max_pool,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Send spikes in the compute dtype through the course.
-
-        Synaptic layers see all steps at once; only LIF layers run over time.
-
-        Args:
-            spikes: `(batch, num_steps, *features)`.
-            fire: gives spikes and membrane, each `(batch, num_steps, *features)`, of a LIF layer for its current.
-            pool: as `max_pool`.
-
-        Returns:
-            Spikes and membrane of the output neurons, `(batch, num_steps, C)`.
-        """
-        lead = tf.unstack(tf.shape(spikes)[:2])
-        lead = [known or now for known, now in zip(spikes.shape[:2], lead, strict=True)]
-        x, folded, mem = spikes, False, None  # folded: batch and time are one axis
-        for part in self.course():
-            image = isinstance(part, (keras.layers.Conv2D, Pool))
-            if image and not folded:
-                x = tf.reshape(x, [-1, *x.shape[2:]])
-            elif folded and not image:
-                x = tf.reshape(x, [*lead, *x.shape[1:]])
-            folded = image
-            if isinstance(part, LIF):
-                x, mem = fire(part, x)
-            elif isinstance(part, Pool):
-                x = pool(x, part.relu)
-            elif isinstance(part, keras.layers.Dense) and x.shape.rank > 3:
-                x = part(tf.reshape(x, [*lead, part.kernel.shape[0]]))
-            else:
-                x = part(x)
-        return x, mem
-
     def simulate(self, spikes: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Run the network over spikes in the compute dtype.
 
@@ -145,14 +108,37 @@ class SpikingNetwork(keras.Model, ABC):
             The spikes of every LIF layer by name, in the order of the network and each
             `(batch, num_steps, *features)`, and the output membrane `(batch, num_steps, C)`.
         """
-        activity = {}
 
-        def fire(lif, current):
-            activity[lif.name], mem = lif(current)
-            return activity[lif.name], mem
+    @abstractmethod
+    def course(self) -> list[keras.layers.Layer | Pool]:
+        """Give what spikes pass through, in order: convolutions, pooling, dense and LIF layers, last the output's."""
 
-        _, mem = self.run_course(spikes, fire)
-        return activity, mem
+    def _dense(self, units: int, name: str) -> keras.layers.Dense:
+        return keras.layers.Dense(units, kernel_initializer=self._initializer(name), dtype=self.dtype_policy, name=name)
+
+    def _lif(self, name: str, **kwargs) -> LIF:
+        return LIF(**self._neuron, **kwargs, dtype=self.dtype_policy, name=name)
+
+    def _initializer(self, name: str) -> keras.initializers.Initializer:
+        """Uniform within 1 / sqrt(fan-in): smaller than Glorot's, it keeps the first epochs from overshooting."""
+        seed = None if self.seed is None else derive_seed(self.seed, "weights", name)
+        return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
+
+    def synapses(self) -> tuple[Synapse, ...]:
+        """Give the layers with weights of a network that is built, in its order."""
+        found, shape, source, pooled = [], tuple(self.spikes_shape[2:]), "input", False
+        for part in self.course():
+            if isinstance(part, LIF):
+                source = part.name
+            elif isinstance(part, Pool):
+                shape = (shape[0] // 2, shape[1] // 2, shape[2])
+                pooled = source is not None
+            else:
+                found.append(Synapse(part, shape, source, pooled))
+                conv = isinstance(part, keras.layers.Conv2D)
+                shape = (*shape[:2], part.filters) if conv else (part.units,)
+                source, pooled = None, False
+        return tuple(found)
 
     # What a user calls ----------------------------------------------------------------------------
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.pooling import Pool
+from kerasburst.models.pooling import Pool, max_pool
+from kerasburst.models.synapses import convolve, project
 from kerasburst.validation import LARGEST, check_choice, check_int, fail
 
 CONV_ACTIVATIONS = ("relu", "lif")
@@ -38,7 +40,7 @@ class SNNConvNet(SpikingNetwork):
 
     Example:
         >>> net = SNNConvNet(10, filters=(4, 8), hidden_units=16)
-        >>> spikes = keras.ops.zeros((2, 5, 8, 8, 1), "uint8")
+        >>> spikes = tf.zeros((2, 5, 8, 8, 1), tf.uint8)
         >>> net(spikes).shape, net.membrane_trace(spikes).shape
         (TensorShape([2, 10]), (2, 5, 10))
 
@@ -95,11 +97,32 @@ class SNNConvNet(SpikingNetwork):
         self.output_dense.build((batch, steps, self.hidden_units))
         self.output_lif.build((batch, steps, self.num_classes))
 
+    def simulate(self, spikes):
+        """Run the network; see `SpikingNetwork.simulate`."""
+        activity = {}
+        lead = tf.unstack(tf.shape(spikes)[:2])
+        steps = spikes.shape[1]
+        if steps is not None:
+            lead[1] = steps
+        x = tf.reshape(spikes, [-1, *spikes.shape[2:]])
+        for conv, lif in ((self.conv1, self.conv1_lif), (self.conv2, self.conv2_lif)):
+            if lif is None:
+                # The maximum before bias and ReLU: the same values, from a quarter of the work.
+                x = max_pool(convolve(conv, x, bias=False), relu=True, bias=tf.cast(conv.bias, x.dtype))
+            else:
+                x = convolve(conv, x)
+                spk = lif(tf.reshape(x, [*lead, *x.shape[1:]]))
+                activity[lif.name] = spk
+                x = max_pool(tf.reshape(spk, [-1, *x.shape[1:]]))
+        x = tf.reshape(x, [*lead, self.hidden_dense.kernel.shape[0]])
+        activity["hidden_lif"] = self.hidden_lif(project(self.hidden_dense, x))
+        activity["output_lif"], mem = self.output_lif(project(self.output_dense, activity["hidden_lif"]))
+        return activity, mem
+
     def course(self):
         """Give the layers in order; see `SpikingNetwork.course`."""
         parts = []
         for conv, lif in ((self.conv1, self.conv1_lif), (self.conv2, self.conv2_lif)):
-            # The maximum before the ReLU: the same values, from a quarter of the ReLUs.
             parts += [conv, Pool(relu=True)] if lif is None else [conv, lif, Pool()]
         return [*parts, self.hidden_dense, self.hidden_lif, self.output_dense, self.output_lif]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.synapses import project
 from kerasburst.validation import LARGEST, check_int
 
 
@@ -30,9 +32,9 @@ class SNNFCNet(SpikingNetwork):
     Example:
         >>> from kerasburst.encoders.rate import RateEncoder
         >>> net = SNNFCNet(3, hidden_units=16, encoder=RateEncoder(num_steps=10))
-        >>> net(keras.random.uniform((2, 4))).shape
+        >>> net(tf.random.uniform((2, 4))).shape
         TensorShape([2, 3])
-        >>> net.membrane_trace(keras.random.uniform((2, 4))).shape
+        >>> net.membrane_trace(tf.random.uniform((2, 4))).shape
         (2, 10, 3)
 
     References:
@@ -55,6 +57,15 @@ class SNNFCNet(SpikingNetwork):
         self.hidden_lif.build((batch, steps, self.hidden_units))
         self.output_dense.build((batch, steps, self.hidden_units))
         self.output_lif.build((batch, steps, self.num_classes))
+
+    def simulate(self, spikes):
+        """Run the network; see `SpikingNetwork.simulate`."""
+        if spikes.shape.rank > 3:
+            shape = tf.shape(spikes)
+            spikes = tf.reshape(spikes, [shape[0], shape[1], self.hidden_dense.kernel.shape[0]])
+        hidden = self.hidden_lif(project(self.hidden_dense, spikes))
+        output, mem = self.output_lif(project(self.output_dense, hidden))
+        return {"hidden_lif": hidden, "output_lif": output}, mem
 
     def course(self):
         """Give the layers in order; see `SpikingNetwork.course`."""

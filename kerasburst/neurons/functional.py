@@ -17,14 +17,11 @@ import numbers
 import tensorflow as tf
 
 from kerasburst.neurons import surrogate as surrogates
+from kerasburst.neurons.kernel import advance, lif_scan
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.validation import check_choice, check_float, fail
 
 RESET_MECHANISMS = ("subtract", "zero", "none")
-
-# A static number of steps up to this one is unrolled into the graph, which XLA and TensorFlow run
-# faster; beyond it, and for an unknown number, a while loop keeps the graph small.
-_UNROLL_LIMIT = 64
 
 
 def lif_step(
@@ -42,14 +39,7 @@ def lif_step(
         >>> spk.numpy().tolist(), round(float(mem[0]), 4)  # 0.5 * 1.5 + 0.3 - 1.0
         ([0.0], 0.05)
     """
-    if reset_mechanism == "none":
-        new_mem = beta * mem + current
-    else:
-        fired = tf.stop_gradient(tf.cast(mem > threshold, mem.dtype))
-        if reset_mechanism == "subtract":
-            new_mem = beta * mem + current - threshold * fired
-        else:
-            new_mem = beta * mem * (1.0 - fired) + current
+    new_mem = advance(current, mem, beta, threshold, reset_mechanism)
     return surrogates.spike(new_mem - threshold, surrogate), new_mem
 
 
@@ -86,6 +76,35 @@ def lif_sequence(
     References:
         Eshraghian et al. 2023, "Training spiking neural networks using lessons from deep learning".
     """
+    spk, mem, _ = run(current, beta, threshold, reset_mechanism, surrogate, initial_mem)
+    return spk, mem
+
+
+def run(
+    current: tf.Tensor,
+    beta: float | tf.Tensor,
+    threshold: float | tf.Tensor,
+    reset_mechanism: str,
+    surrogate: str | Surrogate,
+    initial_mem: tf.Tensor | None,
+    return_mem: bool = True,
+    spike_dtype: str | tf.DType | None = None,
+) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
+    """Check as `lif_sequence` does and run; for layers, which may not want every membrane.
+
+    Args:
+        current: as for `lif_sequence`, as all up to `initial_mem`.
+        beta: a tensor is one that is trained.
+        threshold: likewise.
+        reset_mechanism: "subtract", "zero" or "none".
+        surrogate: a name or a `Surrogate`.
+        initial_mem: mem[-1], or None.
+        return_mem: whether to give the membrane of every step, which costs its memory.
+        spike_dtype: of the spikes; None for the membrane's.
+
+    Returns:
+        `spk`, `mem` (None unless wanted), and the last membrane.
+    """
     check_choice("reset_mechanism", reset_mechanism, RESET_MECHANISMS)
     surrogate = surrogates.get(surrogate)
     current = tf.convert_to_tensor(current)
@@ -94,46 +113,27 @@ def lif_sequence(
     if current.shape[1] == 0:
         raise fail("current", "of shape (batch, time, *features) with at least one step", tuple(current.shape))
     dtype = tf.float64 if current.dtype == tf.float64 else tf.float32
-    current = tf.cast(current, dtype)
+    trained = tuple(not isinstance(value, numbers.Real) for value in (beta, threshold))
     beta = _parameter("beta", beta, dtype, low=0.0, high=1.0)
     threshold = _parameter("threshold", threshold, dtype, above=0.0)
-    mem = tf.zeros_like(current[:, 0]) if initial_mem is None else tf.cast(initial_mem, dtype)
+    mem = tf.zeros_like(current[:, 0], dtype) if initial_mem is None else tf.cast(initial_mem, dtype)
     if not mem.shape.is_compatible_with(current[:, 0].shape):
         raise fail("initial_mem", f"of shape {tuple(current[:, 0].shape)}, (batch, *features)", tuple(mem.shape))
 
-    def step(now, mem):
-        return lif_step(now, mem, beta, threshold, reset_mechanism, surrogate)
-
-    num_steps = current.shape[1]
-    if num_steps is not None and (num_steps <= _UNROLL_LIMIT or tf.executing_eagerly()):
-        spks, mems = [], []
-        for now in tf.unstack(current, axis=1):
-            spk, mem = step(now, mem)
-            spks.append(spk)
-            mems.append(mem)
-        return tf.stack(spks, axis=1), tf.stack(mems, axis=1)
-    return _loop(step, current, mem)
+    return lif_scan(
+        current,
+        mem,
+        beta,
+        threshold,
+        reset_mechanism=reset_mechanism,
+        surrogate=surrogate,
+        trained=trained,
+        return_mem=return_mem,
+        spike_dtype=dtype if spike_dtype is None else tf.as_dtype(spike_dtype),
+    )
 
 
 def _parameter(name: str, value: float | tf.Tensor, dtype: tf.DType, **bounds: float) -> tf.Tensor:
     if isinstance(value, numbers.Real):  # tf.cast would take it through float32
         return tf.constant(check_float(name, value, **bounds), dtype)
     return tf.cast(value, dtype)
-
-
-def _loop(step, current: tf.Tensor, mem: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    time_major = [1, 0, *range(2, current.shape.rank)]
-    currents = tf.transpose(current, time_major)
-    num_steps = tf.shape(currents)[0]
-    arrays = [tf.TensorArray(current.dtype, size=num_steps, element_shape=mem.shape) for _ in range(2)]
-
-    def body(t, mem, spks, mems):
-        spk, mem = step(currents[t], mem)
-        return t + 1, mem, spks.write(t, spk), mems.write(t, mem)
-
-    # XLA needs the bound to size the gradient's stacks.
-    _, _, spks, mems = tf.while_loop(lambda t, *_: t < num_steps, body, (0, mem, *arrays), maximum_iterations=num_steps)
-    outputs = [tf.transpose(array.stack(), time_major) for array in (spks, mems)]
-    for output in outputs:
-        output.set_shape(current.shape)
-    return outputs[0], outputs[1]

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from kerasburst.neurons.base import LIFBase
-from kerasburst.neurons.functional import lif_sequence
+from kerasburst.neurons.functional import run
 from kerasburst.validation import InputError, check_bool, fail
 
 
@@ -101,13 +101,17 @@ class LIF(LIFBase):
                 raise fail(
                     "initial_state", f"of shape {tuple(expected)}, (batch, *features)", tuple(initial_state.shape)
                 )
-        spk, mem = lif_sequence(inputs, initial_mem=initial_state, **self.neuron_parameters())
-        last = mem[:, -1]
+        spk, mem, last = run(
+            inputs,
+            **self.neuron_parameters(),
+            initial_mem=initial_state,
+            return_mem=self.return_mem and self.return_sequences,
+            spike_dtype=self.compute_dtype,
+        )
         if self._state is not None:
             self._state.variable.assign(last)
         if not self.return_sequences:
             spk, mem = spk[:, -1], last
-        spk = tf.cast(spk, self.compute_dtype)
         extra = (mem,) * self.return_mem + (last,) * self.return_state
         return (spk, *extra) if extra else spk
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from kerasburst import files
-from kerasburst.config import TrainConfig
-from kerasburst.data.datasets import DATASETS, load_source
+from kerasburst.config import TrainConfig, resolve_each
+from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
-from kerasburst.fleet import FleetObserver, check_fleet, run_fleet
+from kerasburst.fleet import FleetObserver, Work, check_fleet, run_fleet
+from kerasburst.fleet.directory import clear, goes_on
 from kerasburst.privacy import controls, tf_privacy, tf_privacy_tasks
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.audited_run import AuditedRun
@@ -22,11 +22,13 @@ from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.result import AuditResult, Control
 from kerasburst.privacy.run_splits import draw_run_splits
-from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, roles, task
+from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, load_plan, roles, task
 from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
 from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
 from kerasburst.training.result import versions
 from kerasburst.validation import InputError, user_path
+
+_FILES = ("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json")
 
 
 def audit(
@@ -63,9 +65,37 @@ def audit(
     """
     out = user_path("out", out)
     check_fleet(jobs, backend)
+    work = plan_audit(config, out, resume=resume, force=force)
+    around = {"jobs": jobs, "backend": backend, "observer": observer, "log_dir": out / "logs"}
+    run_fleet(work.tasks, is_done=work.is_done, **around)
+    if config.tf_privacy:
+        splits, (_, trainings) = AuditSplits.load(out / "splits.npz"), load_plan(out)
+        source = load_source(config.train.dataset, config.train.data_dir)
+        tasks = tf_privacy_tasks.tasks(out, trainings, source.y[splits.audited], splits)
+        run_fleet(tasks, is_done=tf_privacy_tasks.is_done, **around)
+    return work.finish()
+
+
+def plan_audit(config: AuditConfig, out: str | Path, *, resume: bool = False, force: bool = False) -> Work:
+    """Begin an audit: check it, draw its splits, write its directory; its models wait for a fleet.
+
+    Args:
+        config: what to audit.
+        out: the audit's directory.
+        resume: as for `audit`.
+        force: as for `audit`.
+
+    Raises:
+        InputError: as `audit`; nothing has been written then.
+    """
+    out = user_path("out", out)
     if config.tf_privacy:
         tf_privacy.check_installed()
-    going_on = _check_out(out, config, resume, force)
+    # tensorflow-privacy's attacks change no model and no answer.
+    may_differ = ("tf_privacy",)
+    going_on = goes_on(
+        out, "an audit", AuditConfig.load, config, "audit.json", resume=resume, force=force, may_differ=may_differ
+    )
     source = load_source(config.train.dataset, config.train.data_dir)
     run = None if config.run is None else AuditedRun.load(config.run.path)
     if run is not None:
@@ -82,25 +112,20 @@ def audit(
     trainings = _trainings(config, source, splits)
     with files.new_directory("out", out):
         if force and not going_on:
-            _clear(out)
+            clear(out, _FILES, folders="models")
         files.write_json(out / "config.json", config.to_json())
         files.remove_leftovers(out)
         splits.save(out / "splits.npz")
         plan = {"data": source.fingerprint, "trainings": {name: t.to_json() for name, t in trainings.items()}}
         files.write_json(out / "plan.json", plan)
-    tasks = [task(out, encoding, role) for role in roles(splits) for encoding in trainings]
-    around = {"jobs": jobs, "backend": backend, "observer": observer, "log_dir": out / "logs"}
-    run_fleet(tasks, is_done=is_done, **around)
-    if config.tf_privacy:
-        tasks = tf_privacy_tasks.tasks(out, trainings, source.y[splits.audited], splits)
-        run_fleet(tasks, is_done=tf_privacy_tasks.is_done, **around)
-    for folder in (path for name in ("models", "signals", "tf_privacy") for path in out.glob(f"*/{name}")):
-        files.remove_leftovers(folder)
-    return judge(out, config, source, splits)
+    tasks = tuple(task(out, encoding, role) for role in roles(splits) for encoding in trainings)
+    return Work(tasks, is_done, lambda: judge(out, config, source, splits))
 
 
 def judge(out: Path, config: AuditConfig, source: Source, splits: AuditSplits) -> AuditResult:
     """Attack the models of an audit that is trained, and write scores.npz and audit.json."""
+    for folder in (path for name in ("models", "signals", "tf_privacy") for path in out.glob(f"*/{name}")):
+        files.remove_leftovers(folder)
     found: list[Control] = [
         controls.splits_disjoint(splits, source.x),
         controls.blind_baseline(
@@ -185,13 +210,13 @@ def _draw(config: AuditConfig, source: Source, run: AuditedRun | None) -> AuditS
 
 def _trainings(config: AuditConfig, source: Source, splits: AuditSplits) -> dict[str, TrainConfig]:
     """Resolve each encoding's training; without `epochs`, as many updates as `train` would make on all of the pool."""
-    info = DATASETS.get(config.train.dataset)
+    info = known_dataset(config.train.dataset)
     default = DEFAULT_EPOCHS if info is None else info.default_epochs
     pool = len(source.y) - len(splits.test)
     if config.train.train_limit is not None:
         pool = config.train.train_limit
     members = len(splits.members(0))
-    trainings = config.resolved(source.kind, -(-default * pool // members))
+    trainings = resolve_each(config.train, config.encodings, source.kind, -(-default * pool // members))
     for training in trainings.values():
         check_fits(training, source.num_classes, source.x.shape[1:])
     return trainings
@@ -205,39 +230,3 @@ def _check_same_data(out: Path, source: Source) -> None:
         raise InputError(f"{out / 'plan.json'} must be an audit's plan, it is not: --force begins anew")
     if plan["data"] != source.fingerprint:
         raise InputError(f"dataset must be the data that the audit was begun with, {source.name} has changed")
-
-
-_FILES = ("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json")
-
-
-def _check_out(out: Path, config: AuditConfig, resume: bool, force: bool) -> bool:
-    """Tell whether an audit in `out` is gone on with."""
-    if not out.exists():
-        return False
-    if not out.is_dir():
-        raise InputError(f"out must be a directory, {out} is a file")
-    if not (out / "config.json").exists():
-        if any(not files.is_leftover(path) for path in out.iterdir()):
-            raise InputError(f"out must be new, empty or an audit's directory; {out} holds other files")
-        return False
-    begun = AuditConfig.load(out / "config.json")
-    if force:
-        return False
-    if not resume:
-        state = "a finished" if (out / "audit.json").exists() else "an unfinished"
-        raise InputError(
-            f"out must be a new directory, {out} holds {state} audit: --resume goes on with it, --force replaces it"
-        )
-    if dataclasses.replace(begun, tf_privacy=config.tf_privacy) != config:  # which changes no model and no answer
-        names = [field.name for field in dataclasses.fields(AuditConfig)]
-        differ = [name for name in names if getattr(begun, name) != getattr(config, name)]
-        raise InputError(f"an audit goes on with the config it was begun with, {', '.join(differ)} differs from {out}")
-    return True
-
-
-def _clear(out: Path) -> None:
-    for path in out.iterdir():
-        if path.is_dir() and (path.name == "logs" or (path / "models").is_dir()):
-            shutil.rmtree(path)
-        elif path.name in _FILES or files.is_leftover(path):
-            path.unlink()

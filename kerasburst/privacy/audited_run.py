@@ -11,13 +11,13 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.weights import weights_hash
 from kerasburst.privacy.plan import AuditConfig
-from kerasburst.privacy.run_reference import RunReference
-from kerasburst.privacy.signals import weights_hash
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.training.evaluate import load_network
 from kerasburst.training.resume import check_same_data
 from kerasburst.training.run_directory import RunDirectory
+from kerasburst.training.run_reference import RunReference
 from kerasburst.validation import InputError, user_path
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst import files
+from kerasburst.intervals import seed_interval
 from kerasburst.privacy.attacks import apply_threshold, choose_threshold, per_class_auc
 from kerasburst.privacy.averaging import fit_averaging_attack
-from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference, seed_interval
+from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.result import AttackResult, Comparison, EncodingResult
 from kerasburst.privacy.scoring import (

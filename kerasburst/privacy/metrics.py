@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from kerasburst.intervals import clopper_pearson, separation_bound
 from kerasburst.privacy.auc import auc_value, bootstrap_aucs, delong_covariance
-from kerasburst.privacy.intervals import clopper_pearson, separation_bound
 from kerasburst.validation import check_choice, check_float, check_int, fail
 
 METHODS = ("delong", "bootstrap")
@@ -227,34 +227,6 @@ def paired_auc_difference(
     if width < 1e-12:
         width = separation_bound(len(a.member_scores), len(a.non_member_scores), confidence)
     return difference, float(max(-1.0, difference - width)), float(min(1.0, difference + width))
-
-
-def seed_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean over seeds with Student's t-interval.
-
-        mean +- t_{S-1} s / sqrt(S),  s with ddof 1
-
-    Args:
-        values: one figure for each seed, `(S,)`, at least 2, finite.
-        confidence: between 0 and 1.
-
-    Returns:
-        (mean, low, high).
-
-    Raises:
-        InputError: for fewer than two values, or values that are not finite.
-
-    Example:
-        >>> [round(value, 3) for value in seed_interval([0.5, 0.6, 0.7])]
-        [0.6, 0.352, 0.848]
-    """
-    tail = _tail(confidence)
-    values = check_scores("values", values)
-    if len(values) < 2 or not np.isfinite(values).all():
-        raise fail("values", "at least 2 finite numbers", values.tolist())
-    width = -special.stdtrit(len(values) - 1, tail) * values.std(ddof=1) / np.sqrt(len(values))
-    mean = float(values.mean())
-    return mean, float(mean - width), float(mean + width)
 
 
 def check_scores(argument: str, scores: np.ndarray) -> np.ndarray:

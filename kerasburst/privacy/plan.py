@@ -9,9 +9,9 @@ from pathlib import Path
 from kerasburst import config as configs
 from kerasburst import files
 from kerasburst.config import TrainConfig
-from kerasburst.privacy.run_reference import RunReference
 from kerasburst.privacy.splits import PROTOCOLS
-from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail, suggestion
+from kerasburst.training.run_reference import RunReference
+from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail
 from kerasburst.version import __version__
 
 FORMAT = 1
@@ -61,12 +61,9 @@ class AuditConfig:
             raise fail("train", "a TrainConfig", self.train)
         if self.train.validation_split:
             raise fail("validation_split", "0 in an audit", self.train.validation_split)
-        for name, of in (("encodings", "names"), ("queries", "numbers")):
-            if not isinstance(getattr(self, name), tuple | list):
-                raise fail(name, f"a list of {of}", getattr(self, name))
-        encodings = tuple(check_choice("encoding", name, configs.ENCODERS) for name in self.encodings)
-        if not encodings or len(set(encodings)) < len(encodings):
-            raise fail("encoding", "one or more names, each once", encodings)
+        encodings = configs.check_encodings(self.encodings)
+        if not isinstance(self.queries, tuple | list):
+            raise fail("queries", "a list of numbers", self.queries)
         queries = tuple(sorted({check_int("queries", k, low=1, high=LARGEST) for k in self.queries}))
         if not queries:
             raise fail("queries", "one or more numbers", self.queries)
@@ -91,33 +88,6 @@ class AuditConfig:
         for name, value in of_the_run.items():
             if getattr(self, name) != value:
                 raise fail(name, f"{value!r} in the audit of a run", getattr(self, name))
-
-    def resolved(self, kind: str, epochs: int) -> dict[str, TrainConfig]:
-        """Give each encoding's training, every default filled in.
-
-        Args:
-            kind: the data set's kind, "image" or "tabular".
-            epochs: for a `train` that names none.
-
-        Raises:
-            InputError: for a parameter that no encoder, or not the neuron or network, has.
-        """
-        owned = {name: configs.parameters("encoder", configs.ENCODERS[name]) for name in self.encodings}
-        known = {parameter for parameters in owned.values() for parameter in parameters}
-        for name in self.train.encoder:
-            if name not in known:
-                raise InputError(
-                    f"encoder.{name} is unknown: {', '.join(self.encodings)} have {', '.join(sorted(known))}"
-                    + suggestion(name, known)
-                )
-        return {
-            encoding: dataclasses.replace(
-                self.train,
-                encoding=encoding,
-                encoder={name: value for name, value in self.train.encoder.items() if name in owned[encoding]},
-            ).resolved(kind, epochs)
-            for encoding in self.encodings
-        }
 
     def to_json(self) -> dict:
         """Give the config as JSON values."""

@@ -27,9 +27,10 @@ from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
 from kerasburst.fleet import Task
 from kerasburst.models.loading import load_model
+from kerasburst.models.weights import weights_hash
 from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.plan import AuditConfig
-from kerasburst.privacy.signals import cached, collect_signals, fed_probabilities, key_text, stored_key, weights_hash
+from kerasburst.privacy.signals import cached, collect_signals, fed_probabilities, key_text, stored_key
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
 from kerasburst.seeding import derive_seed

@@ -6,7 +6,6 @@ model in one seeded, shuffled order, so that nothing but the model can tell them
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,21 +125,6 @@ def fed_probabilities(network: SpikingNetwork, encoder: Encoder, x: np.ndarray, 
     parts = [ask(tf.convert_to_tensor(x[i : i + batch_size])) for i in range(0, len(x), batch_size)]
     logits, trace = (np.concatenate([part.numpy() for part in column])[:, None] for column in zip(*parts, strict=True))
     return Signals(logits, trace)
-
-
-def weights_hash(model: keras.Model) -> str:
-    """Give the SHA-256 (hex) of a model's weights, names and shapes included.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")])
-        >>> weights_hash(model) == weights_hash(keras.models.clone_model(model))
-        True
-    """
-    digest = hashlib.sha256()
-    for value in model.get_weights():
-        digest.update(f"|{value.dtype.str} {value.shape}|".encode())
-        digest.update(np.ascontiguousarray(value))
-    return digest.hexdigest()
 
 
 def cached(path: str | Path, key: dict, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -28,3 +28,20 @@ def peak_rss_mb() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+
+
+def reset_peak_rss() -> bool:
+    """Set Linux' count back to the memory that this process has now; tell whether it could be done.
+
+    Example:
+        >>> ballast = bytearray(50_000_000)
+        >>> del ballast
+        >>> before = peak_rss_mb()
+        >>> peak_rss_mb() < before if reset_peak_rss() else True
+        True
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True

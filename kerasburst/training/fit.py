@@ -12,7 +12,7 @@ import keras
 from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
-from kerasburst.data.datasets import DATASETS, availability, load_source
+from kerasburst.data.datasets import availability, known_dataset, load_source
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.data.splits import Splits, make_splits
 from kerasburst.encoders.base import Encoder
@@ -40,7 +40,7 @@ def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainCon
     Raises:
         InputError: for anything wrong with either; nothing has been written then.
     """
-    info = DATASETS.get(config.dataset)
+    info = known_dataset(config.dataset)
     if info is not None:  # a misspelt parameter is found before the data is read
         config = config.resolved(info.kind, info.default_epochs)
         check_fits(config, info.num_classes, info.sample_shape)
@@ -167,12 +167,17 @@ def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
     encoder = config.make_encoder()
     network = config.make_network(data.num_classes)
     network.build(encoder.compute_output_shape((None, *data.sample_shape)))
+    compile_network(network, config)
+    return network, encoder
+
+
+def compile_network(network: SpikingNetwork, config: TrainConfig) -> None:
+    """Compile a network as `build` does; anew where it has been decided what of it is trained."""
     network.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    return network, encoder
 
 
 def run_epochs(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from kerasburst import files
+from kerasburst.training.evaluate import load_network
 from kerasburst.training.run_directory import RunDirectory
 from tests.cli.conftest import SMALL, TINY
 
@@ -366,3 +367,21 @@ def test_help_is_light():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "train" in out and "datasets" in out
     assert out.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_precision_is_kept_and_resumed(kerasburst, tmp_path, precision):
+    for out, epochs in (("whole", 2), ("parts", 1)):
+        assert kerasburst("train", *SMALL, "--precision", precision, "--epochs", epochs, "--out", out).code == 0
+    assert kerasburst("train", "--resume", "--out", "parts", "--epochs", "2").code == 0
+    one, other = (load_network(tmp_path / out) for out in ("whole", "parts"))
+    assert one.dtype_policy.name == precision and {v.dtype for v in one.weights} <= {"float32", "uint32"}
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert json.loads((tmp_path / "parts" / "config.json").read_text())["precision"] == precision
+    assert one.membrane_trace(np.full((2, 4), 0.5, "float32")).dtype == np.float32
+
+
+def test_an_unknown_precision(kerasburst):
+    outcome = kerasburst("train", *SMALL, "--precision", "bfloat16")
+    assert outcome.code == 2 and "mixed_bfloat16" in outcome.err

@@ -57,3 +57,25 @@ def test_in_a_graph_of_unknown_batch(relu):
         x = tf.constant(rng.normal(size=(batch, 5, 4, 2)), tf.float32)
         for a, b in zip(run(x), theirs(x, relu, tf.ones((batch, 2, 2, 2))), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_bias_before_the_maximum(relu, dtype):
+    rng = np.random.default_rng(1)
+    # Quarters: exact in 16 bits, so that the order of the sums does not matter.
+    x, bias = (tf.cast(rng.integers(-6, 7, shape) / 4, dtype) for shape in ((3, 5, 6, 2), (2,)))
+    upstream = tf.cast(rng.integers(-3, 4, (3, 2, 3, 2)), dtype)
+    found = []
+    for call in (lambda: max_pool(x, relu, bias), lambda: _pooled(x + bias, relu)):
+        with tf.GradientTape() as tape:
+            tape.watch([x, bias])
+            y = call()
+        found.append((y, *tape.gradient(y, [x, bias], upstream)))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(tf.cast(a, tf.float64), tf.cast(b, tf.float64))
+
+
+def _pooled(x, relu):
+    y = tf.nn.max_pool2d(x, 2, 2, "VALID")
+    return tf.nn.relu(y) if relu else y

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kerasburst.intervals import seed_interval, separation_bound
 from kerasburst.privacy.auc import delong_covariance
-from kerasburst.privacy.intervals import separation_bound
-from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference, seed_interval
+from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference
 from kerasburst.validation import InputError
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from kerasburst import InputError, Splits, TrainConfig, files, load_model, load_network, train
 from kerasburst.cli.main import main
+from kerasburst.models.weights import weights_hash
 from kerasburst.privacy import shadow
 from kerasburst.privacy.audit import audit
 from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.plan import AuditConfig
-from kerasburst.privacy.run_reference import RunReference
-from kerasburst.privacy.signals import weights_hash
 from kerasburst.privacy.splits import AuditSplits
+from kerasburst.training.run_reference import RunReference
 from tests.privacy.common import RUN_FLEET, FleetHere, noise
 
 pytestmark = pytest.mark.xdist_group("run_audit")  # one worker, one run

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from kerasburst.intervals import clopper_pearson
 from kerasburst.privacy import statistics
-from kerasburst.privacy.intervals import clopper_pearson
 from kerasburst.privacy.metrics import MembershipScores, check_membership, check_scores
 from kerasburst.validation import check_float, fail
 

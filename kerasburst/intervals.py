@@ -1,8 +1,11 @@
-"""Exact intervals of proportions, which metrics and attacks share."""
+"""Intervals: of proportions, exact, and of a figure over seeds."""
 
 from __future__ import annotations
 
+import numpy as np
 from scipy import special
+
+from kerasburst.validation import check_float, fail
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float) -> tuple[float, float]:
@@ -47,3 +50,31 @@ def separation_bound(members: int, non_members: int, confidence: float) -> float
         0.0711
     """
     return 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / min(members, non_members))
+
+
+def seed_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean over seeds with Student's t-interval.
+
+        mean +- t_{S-1} s / sqrt(S),  s with ddof 1
+
+    Args:
+        values: one figure for each seed, `(S,)`, at least 2, finite.
+        confidence: between 0 and 1.
+
+    Returns:
+        (mean, low, high).
+
+    Raises:
+        InputError: for fewer than two values, or values that are not finite.
+
+    Example:
+        >>> [round(value, 3) for value in seed_interval([0.5, 0.6, 0.7])]
+        [0.6, 0.352, 0.848]
+    """
+    tail = (1.0 - check_float("confidence", confidence, above=0.0, below=1.0)) / 2.0
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise fail("values", "at least 2 finite numbers", values.tolist())
+    width = -special.stdtrit(len(values) - 1, tail) * values.std(ddof=1) / np.sqrt(len(values))
+    mean = float(values.mean())
+    return mean, float(mean - width), float(mean + width)

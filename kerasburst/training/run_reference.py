@@ -1,4 +1,4 @@
-"""`RunReference`: which training run an audit's target comes from."""
+"""`RunReference`: which training run an audit or a transfer starts from."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from kerasburst.privacy.intervals import clopper_pearson, separation_bound
+from kerasburst.intervals import clopper_pearson, separation_bound
 
 
 @pytest.mark.parametrize("successes, trials", [(1, 20), (16, 20), (500, 1000)])

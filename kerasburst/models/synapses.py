@@ -1,0 +1,85 @@
+"""What Keras' layers of synapses compute, with cheaper ways back on a CPU.
+
+A bias's gradient is a sum over every image and step. Keras adds biases by broadcasting, which makes it a reduction: for
+the first convolution of `SNNConvNet` it took twice as long as the kernel's gradient. TensorFlow's BiasAddGrad is fast,
+but oneDNN's fusion of it into the kernel's gradient makes that four times as slow. A product with ones is neither.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+_FEW = 16  # outputs of a layer whose gradient is summed instead of multiplied
+
+
+def convolve(layer: keras.layers.Conv2D, x: tf.Tensor, bias: bool = True) -> tf.Tensor:
+    """Give what a convolution gives, with its bias or without.
+
+    Args:
+        layer: a built one without activation.
+        x: `(batch, height, width, channels)`, in the layer's compute dtype.
+        bias: whether to add the layer's.
+
+    Example:
+        >>> layer = keras.layers.Conv2D(2, 3, padding="same")
+        >>> x = tf.ones((1, 4, 4, 1))
+        >>> bool(tf.reduce_all(layer(x) == convolve(layer, x)))
+        True
+    """
+    y = layer.convolution_op(x, tf.cast(layer.kernel, x.dtype))
+    return _add_bias(y, tf.cast(layer.bias, x.dtype)) if bias else y
+
+
+def project(layer: keras.layers.Dense, x: tf.Tensor) -> tf.Tensor:
+    """Give what a dense layer gives.
+
+    The gradient that leaves a layer of few outputs is a product of two thin matrices, at which a compiled one of XLA's
+    is slow; it is the sum of as many outer products, which fuse.
+
+    Args:
+        layer: a built one without activation.
+        x: `(..., features)`, in the layer's compute dtype.
+
+    Example:
+        >>> layer = keras.layers.Dense(3)
+        >>> x = tf.ones((2, 5, 4))
+        >>> layer(x).shape == project(layer, x).shape
+        True
+    """
+    kernel, shape = tf.cast(layer.kernel, x.dtype), tf.shape(x)
+    flat = tf.reshape(x, [-1, kernel.shape[0]])
+    y = _thin(flat, kernel) if kernel.shape[1] <= _FEW else tf.matmul(flat, kernel)
+    y = tf.reshape(_add_bias(y, tf.cast(layer.bias, x.dtype)), tf.concat([shape[:-1], [kernel.shape[1]]], axis=0))
+    return tf.ensure_shape(y, [*x.shape[:-1], kernel.shape[1]])
+
+
+def column_sums(x: tf.Tensor) -> tf.Tensor:
+    """Sum `(..., channels)` over all axes but the last.
+
+    Example:
+        >>> column_sums(tf.constant([[1.0, 2.0], [3.0, 4.0]])).numpy().tolist()
+        [4.0, 6.0]
+    """
+    flat = tf.reshape(x, [-1, x.shape[-1]])
+    return tf.matmul(tf.ones([1, tf.shape(flat)[0]], x.dtype), flat)[0]
+
+
+@tf.custom_gradient
+def _add_bias(x: tf.Tensor, bias: tf.Tensor):
+    return tf.nn.bias_add(x, bias), lambda upstream: (upstream, column_sums(upstream))
+
+
+@tf.custom_gradient
+def _thin(x: tf.Tensor, kernel: tf.Tensor):
+    def gradient(upstream):
+        return _outer(upstream, kernel), tf.matmul(x, upstream, transpose_a=True)
+
+    return tf.matmul(x, kernel), gradient
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _outer(upstream: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Give upstream @ kernel^T of `(n, few)` and `(features, few)`."""
+    parts = [upstream[:, i : i + 1] * kernel[:, i] for i in range(kernel.shape[1])]
+    return tf.add_n(parts)

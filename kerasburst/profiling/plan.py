@@ -1,0 +1,144 @@
+"""`ProfileConfig`: all that a profile is, before anything has been trained or measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kerasburst import config as configs
+from kerasburst import files
+from kerasburst.config import TrainConfig
+from kerasburst.training.run_directory import RunDirectory
+from kerasburst.validation import LARGEST, InputError, check_choice, check_float, check_int, fail, user_path
+from kerasburst.version import __version__
+
+FORMAT = 1
+DEFAULT_EPOCHS = 5  # of a network that is trained to be profiled
+WINDOW_S = 2.0
+MODES = ("train", "infer")
+BASELINES = ("rate", "rate_regular")  # what the others are compared with
+
+# Each profiled encoding: its encoder, and the parameters that its name stands for.
+ENCODINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "rate": ("rate", {"mode": "bernoulli"}),
+    "rate_regular": ("rate", {"mode": "regular"}),
+    **{name: (name, {}) for name in configs.ENCODERS if name != "rate"},
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProfileConfig:
+    """All that `kerasburst profile` needs to profile again.
+
+    Args:
+        train: how the networks are trained; its encoding is not used, its encoder parameters go to the encodings
+            that have them, without epochs it is `DEFAULT_EPOCHS`.
+        encodings: names in `ENCODINGS`: "rate" is Bernoulli, "rate_regular" deterministic.
+        mode: "train" measures epochs of training, "infer" passes over test examples.
+        repeats: R, measurements of each encoding, each in a fresh process; at least 1.
+        run: directory of a finished training run whose network and encoding are profiled; None to train.
+            `of_run` fills `train` from it.
+        window_s: seconds that a measurement lasts at least; epochs or passes are repeated to fill it.
+
+    Raises:
+        InputError: for a value outside its range.
+
+    Example:
+        >>> config = ProfileConfig(train=TrainConfig(dataset="iris"), encodings=("rate", "delayed_burst"))
+        >>> [(training.encoding, training.epochs) for training in config.trainings("tabular").values()]
+        [('rate', 5), ('delayed_burst', 5)]
+    """
+
+    train: TrainConfig
+    encodings: tuple[str, ...] = tuple(ENCODINGS)
+    mode: str = "train"
+    repeats: int = 3
+    run: str | None = None
+    window_s: float = WINDOW_S
+
+    def __post_init__(self):
+        """Check every value that needs no data."""
+        if not isinstance(self.train, TrainConfig):
+            raise fail("train", "a TrainConfig", self.train)
+        if not isinstance(self.encodings, tuple | list):
+            raise fail("encodings", "a list of names", self.encodings)
+        encodings = tuple(check_choice("encoding", name, ENCODINGS) for name in self.encodings)
+        if not encodings or len(set(encodings)) < len(encodings):
+            raise fail("encoding", "one or more names, each once", encodings)
+        check_choice("mode", self.mode, MODES)
+        check_int("repeats", self.repeats, low=1, high=LARGEST)
+        check_float("window_s", self.window_s, low=0.0)
+        if self.run is not None and not isinstance(self.run, str):
+            raise fail("run", "the path of a run directory", self.run)
+        if self.run is None and "mode" in self.train.encoder:
+            raise InputError("encoder.mode must not be set: rate is Bernoulli and rate_regular is regular, by name")
+        object.__setattr__(self, "encodings", encodings)
+
+    @classmethod
+    def of_run(cls, run: str | Path, *, data_dir: str | None = None, **options) -> ProfileConfig:
+        """Give the config of a profile of a run's network.
+
+        Args:
+            run: directory of a finished training run.
+            data_dir: folder of data files, if it is not the one the run was trained from.
+            **options: mode, repeats and window_s.
+
+        Raises:
+            InputError: where there is no finished run.
+        """
+        path = user_path("run", run)
+        if not (path / "config.json").exists():
+            raise InputError(f"run must be the directory of a training run, {path} has no config.json")
+        directory = RunDirectory(path)
+        if not directory.finished:
+            raise InputError(f"run must be finished, {path} is not: kerasburst train --resume --out {path}")
+        train = directory.config()
+        if data_dir is not None:
+            train = dataclasses.replace(train, data_dir=data_dir)
+        name = "rate_regular" if train.encoder.get("mode") == "regular" else train.encoding
+        return cls(train=train, encodings=(name,), run=str(path.resolve()), **options)
+
+    def trainings(self, kind: str) -> dict[str, TrainConfig]:
+        """Give each encoding's training, every default filled in.
+
+        Args:
+            kind: the data set's kind, "image" or "tabular".
+
+        Raises:
+            InputError: for a parameter that no encoder, or not the neuron or network, has.
+        """
+        shared = configs.for_encodings(self.train, dict.fromkeys(ENCODINGS[name][0] for name in self.encodings))
+        found = {}
+        for name in self.encodings:
+            encoding, fixed = ENCODINGS[name]
+            training = shared[encoding]
+            encoder = {**training.encoder, **fixed}
+            found[name] = dataclasses.replace(training, encoder=encoder).resolved(kind, DEFAULT_EPOCHS)
+        return found
+
+    def to_json(self) -> dict:
+        """Give the config as JSON values."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        own = {"train": self.train.to_json(), "encodings": list(self.encodings)}
+        return {"format": FORMAT, "kerasburst": __version__, **fields, **own}
+
+    @classmethod
+    def load(cls, path: str | Path) -> ProfileConfig:
+        """Read what `to_json` gave from a file.
+
+        Raises:
+            InputError: where the file is damaged or of another format.
+        """
+        value = files.read_json(path)
+        names = {field.name for field in dataclasses.fields(cls)}
+        known = {"format", "kerasburst", *names}
+        if not isinstance(value, Mapping) or set(value) != known or value["format"] != FORMAT:
+            raise InputError(f"{path} must be a profile's config of format {FORMAT}, it is not")
+        fields = {name: value[name] for name in names}
+        fields["train"] = TrainConfig.from_json(fields["train"], f"{path}: train")
+        try:
+            return cls(**fields)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None

@@ -1,0 +1,118 @@
+"""Energy of the processor packages by RAPL, where the kernel lets this process read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kerasburst.profiling.metric import Metric, Reader, Unknown, too_short
+
+FOLDER = Path("/sys/class/powercap")
+
+
+class PackageEnergy(Metric):
+    """The energy counters of all packages, read often enough that none wraps around twice between two readings.
+
+    Args:
+        minimum_window_s: seconds that a region must last to have an energy.
+        folder: where the kernel shows the counters.
+    """
+
+    FIELDS = ("cpu_package_power_w", "cpu_package_energy_j", "cpu_package_idle_power_w")
+
+    def __init__(self, minimum_window_s: float, folder: Path | None = None):
+        self._minimum_window_s = minimum_window_s
+        found = _packages(FOLDER if folder is None else folder)
+        self._missing = found if isinstance(found, Unknown) else None
+        self._count = 0 if isinstance(found, Unknown) else len(found)
+        self._read = Reader(_Sum([] if isinstance(found, Unknown) else found), (OSError, ValueError))
+        self._idle: list[tuple[float, float]] = []  # seconds, joules
+        self._region: list[tuple[float, float]] = []
+
+    @property
+    def readable(self) -> bool:
+        """Whether there are counters that this process may read."""
+        return self._missing is None
+
+    def rest(self, seconds: float) -> None:
+        """Read the counters at rest."""
+        self._note(self._idle, seconds)
+
+    def sample(self, seconds: float) -> None:
+        """Read the counters."""
+        self._note(self._region, seconds)
+
+    def _note(self, readings: list[tuple[float, float]], seconds: float) -> None:
+        energy = None if self._missing else self._read()
+        if energy is not None:
+            readings.append((seconds, energy))
+
+    def figures(self, wall_s: float) -> dict[str, float | Unknown]:
+        """Give power and energy of the region, and power at rest."""
+        missing = self._missing or (Unknown(self._read.failure) if self._read.failure is not None else None)
+        power = missing or too_short(wall_s, self._minimum_window_s) or _power(self._region)
+        energy = power if isinstance(power, Unknown) else power * wall_s
+        return dict(zip(self.FIELDS, (power, energy, missing or _power(self._idle)), strict=True))
+
+    def methods(self) -> dict[str, str]:
+        """Say what is counted."""
+        how = f"RAPL counters of {self._count} processor package(s), with all that runs on them; no memory modules"
+        return {"cpu_package_energy_j": how, "cpu_package_idle_power_w": f"{how}; before the region"}
+
+    def power_trace(self) -> tuple[tuple[float, float], ...]:
+        """Give the mean power between readings, at the later one's time."""
+        if self._missing or self._read.failure is not None:
+            return ()
+        pairs = zip(self._region, self._region[1:], strict=False)
+        return tuple((t1, (e1 - e0) / (t1 - t0)) for (t0, e0), (t1, e1) in pairs if t1 > t0)
+
+
+def _power(readings: list[tuple[float, float]]) -> float | Unknown:
+    if len(readings) < 2 or readings[-1][0] <= readings[0][0]:
+        return Unknown("RAPL was not read twice")
+    (t0, e0), (t1, e1) = readings[0], readings[-1]
+    return (e1 - e0) / (t1 - t0) if e1 > e0 else Unknown("the RAPL counters did not advance")
+
+
+class _Package:
+    """One package's counter without its wraps.
+
+    Args:
+        folder: of the package.
+    """
+
+    def __init__(self, folder: Path):
+        self._path = folder / "energy_uj"
+        self._range = int((folder / "max_energy_range_uj").read_text())
+        self._last = int(self._path.read_text())
+        self._total = 0
+
+    def microjoules(self) -> int:
+        """Give the energy since the first reading."""
+        now = int(self._path.read_text())
+        self._total += now - self._last if now >= self._last else now + self._range - self._last
+        self._last = now
+        return self._total
+
+
+class _Sum:
+    """Gives the energy of several packages since the first reading, joules."""
+
+    def __init__(self, packages: list[_Package]):
+        self._packages = packages
+
+    def __call__(self) -> float:
+        return sum(package.microjoules() for package in self._packages) / 1e6
+
+
+def _packages(folder: Path) -> list[_Package] | Unknown:
+    """Open the packages' counters; their parts, and what else the kernel counts, are left out."""
+    try:
+        domains = [path for path in sorted(folder.glob("*-rapl:*")) if path.name.count(":") == 1]
+        packages = [path for path in domains if (path / "name").read_text().startswith("package")]
+        if not packages:
+            return Unknown(f"this machine shows no RAPL counters in {folder}")
+        return [_Package(path) for path in packages]
+    except PermissionError:
+        return Unknown(f"the RAPL counters in {folder} may not be read by this user")
+    except (OSError, ValueError) as error:
+        return Unknown(f"the RAPL counters in {folder} cannot be read: {error}")

@@ -1,0 +1,1 @@
+"""What carries over: features learnt on one data set, frozen, under a new head on another."""

@@ -1,0 +1,202 @@
+"""The counts of a network's operations: by hand on a small one, by brute force on random ones."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasburst.models import SNNConvNet, SNNFCNet
+from kerasburst.profiling.cost import _by_position, fan_out, network_cost
+from kerasburst.validation import InputError
+from tests.models.common import ENCODERS, draw_spikes, enliven
+
+
+def seen_by_layers(network, spikes):
+    """Run the network with every synaptic layer's input written down: `(n, num_steps, *features)` by layer."""
+    seen = {}
+
+    def watch(layer):
+        call = layer.call
+
+        def watched(x):
+            seen[layer.name] = np.asarray(x, np.float64)
+            return call(x)
+
+        layer.call = watched
+
+    layers = {
+        layer.name: layer for layer in network.layers if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D)
+    }
+    for layer in layers.values():
+        watch(layer)
+    network.simulate(tf.constant(spikes, tf.float32))
+    features = {name: x.shape[1:] if name.startswith("conv") else x.shape[2:] for name, x in seen.items()}
+    return {layers[name]: x.reshape(*spikes.shape[:2], *features[name]) for name, x in seen.items()}
+
+
+def connections(layer, shape):
+    """Give every connection of a layer as a flat input index, one by one."""
+    if isinstance(layer, keras.layers.Dense):
+        return [i for i in range(int(np.prod(shape))) for _ in range(layer.kernel.shape[1])]
+    height, width, channels = shape
+    side, _, _, filters = layer.kernel.shape
+    before = (side - 1) // 2
+    found = []
+    for row in range(height):
+        for column in range(width):
+            for i in range(side):
+                for j in range(side):
+                    y, x = row - before + i, column - before + j
+                    if 0 <= y < height and 0 <= x < width:
+                        for channel in range(channels):
+                            found += [(y * width + x) * channels + channel] * filters
+    return found
+
+
+def brute_force(network, spikes):
+    """Count a layer's connections, and those that a spike went through, one by one."""
+    counts = {}
+    for layer, x in seen_by_layers(network, spikes).items():
+        wired = np.asarray(connections(layer, x.shape[2:]))
+        flat = x.reshape(*x.shape[:2], -1)
+        passed = sum(int((flat[i, t][wired] != 0).sum()) for i in range(x.shape[0]) for t in range(x.shape[1]))
+        counts[layer.name] = (len(wired), passed, bool(np.isin(x, (0.0, 1.0)).all()))
+    return counts
+
+
+NETWORKS = {
+    "fc": (lambda: SNNFCNet(3, hidden_units=11), (5,)),
+    "fc on images": (lambda: SNNFCNet(3, hidden_units=4), (3, 4, 2)),
+    "conv": (lambda: SNNConvNet(3, filters=(3, 4), hidden_units=7), (6, 5, 2)),
+    "conv lif": (lambda: SNNConvNet(3, filters=(3, 4), hidden_units=7, conv_activation="lif"), (7, 9, 1)),
+    "conv lif, even kernel": (
+        lambda: SNNConvNet(2, filters=(2, 3), kernel_size=4, hidden_units=5, conv_activation="lif"),
+        (5, 6, 1),
+    ),
+    "conv, kernel above the image": (
+        lambda: SNNConvNet(2, filters=(2, 2), kernel_size=5, hidden_units=3, conv_activation="lif"),
+        (4, 4, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("make, features", NETWORKS.values(), ids=NETWORKS)
+def test_equal_to_brute_force_to_the_unit(make, features):
+    network = make()
+    n, steps = 3, 4
+    spikes = draw_spikes(n, steps, *features)
+    network.build((None, steps, *features))
+    enliven(network)
+    cost = network_cost(network, spikes, batch_size=2)  # a last batch of one
+    rates = network.firing_rates(spikes)
+    expected = brute_force(network, spikes)
+    assert [layer.name for layer in cost.layers] == list(expected)
+    relu = isinstance(network, SNNConvNet) and network.conv_activation == "relu"
+    for layer in cost.layers:
+        dense, passed, only_zeros_and_ones = expected[layer.name]
+        assert layer.dense_macs_per_step == dense
+        assert layer.input_is_spikes == (not relu or layer.name in ("conv1", "output_dense"))
+        if layer.input_is_spikes:
+            assert only_zeros_and_ones and layer.effective_acs == passed > 0
+            assert layer.effective_acs_per_sample == passed / n and layer.effective_macs_per_sample == 0
+            assert layer.energy_estimate_j_per_sample == pytest.approx(0.9e-12 * passed / n)
+        else:
+            assert layer.effective_acs == 0 and layer.effective_macs_per_sample == dense * steps
+            assert layer.energy_estimate_j_per_sample == pytest.approx(4.6e-12 * dense * steps)
+    assert cost.dense_macs_per_sample == steps * sum(dense for dense, _, _ in expected.values())
+    assert cost.effective_acs_per_sample == pytest.approx(sum(layer.effective_acs for layer in cost.layers) / n)
+    assert cost.energy_estimate_j_per_sample == pytest.approx(
+        1e-12 * (0.9 * cost.effective_acs_per_sample + 4.6 * cost.effective_macs_per_sample)
+    )
+    assert cost.firing_rates == pytest.approx(rates)
+
+
+def test_by_hand():
+    """Two inputs, two hidden neurons, two classes, two steps, all weights 1 and no bias.
+
+    Input spikes: step 0 both, step 1 one: 3. Hidden neurons get 2 and 1, beta 1, threshold 1, no reset: their
+    membranes are 2 and 3, above 1: both spike at both steps, 4 spikes.
+    """
+    network = SNNFCNet(2, hidden_units=2, beta=1.0, reset_mechanism="none")
+    network.build((None, 2, 2))
+    network.set_weights([np.zeros(w.shape) if w.name == "bias" else np.ones(w.shape) for w in network.weights])
+    cost = network_cost(network, np.array([[[1, 1], [0, 1]]], np.uint8))
+    hidden, output = cost.layers
+    assert (hidden.dense_macs_per_step, hidden.effective_acs, hidden.input_rate) == (4, 3 * 2, 3 / 4)
+    assert (output.dense_macs_per_step, output.effective_acs, output.input_rate) == (4, 4 * 2, 1.0)
+    assert (cost.dense_macs_per_sample, cost.effective_acs_per_sample, cost.effective_macs_per_sample) == (16, 14, 0)
+    assert cost.energy_estimate_j_per_sample == pytest.approx(12.6e-12)
+    assert cost.firing_rates["input"] == 0.75 and cost.firing_rates["hidden_lif"] == 1.0
+    assert (cost.examples, cost.num_steps) == (1, 2)
+    assert cost.weight_bytes == 4 * (2 * 2 + 2 + 2 * 2 + 2)
+    assert cost.activity_bytes_per_step == 4 * (2 + 2) + 4 * (2 + 2)  # membranes; inputs of both layers
+    assert "Horowitz" in cost.energy_source and "estimate" in cost.energy_source
+    assert cost.to_json()["layers"][0]["effective_acs"] == 6
+
+
+def test_a_convolution_by_hand():
+    """One spike on 4x4 pixels, kernel 3, one filter: 4 outputs at a corner, 6 at an edge, 9 inside."""
+    for where, reached in (((0, 0), 4), ((0, 1), 6), ((1, 1), 9), ((3, 3), 4)):
+        network = SNNConvNet(2, filters=(1, 1), hidden_units=1)
+        network.build((None, 1, 4, 4, 1))
+        spikes = np.zeros((1, 1, 4, 4, 1), np.uint8)
+        spikes[0, 0, *where] = 1
+        first = network_cost(network, spikes).layers[0]
+        assert (first.effective_acs, first.dense_macs_per_step) == (reached, 4 * 4 + 8 * 6 + 4 * 9)
+
+
+def test_a_silent_network_costs_nothing_where_it_gets_spikes():
+    network = SNNConvNet(2, filters=(2, 2), hidden_units=3)
+    network.build((None, 5, 4, 4, 1))
+    network.set_weights([np.zeros(w.shape) for w in network.weights])
+    cost = network_cost(network, np.zeros((2, 5, 4, 4, 1), np.uint8))
+    assert cost.effective_acs_per_sample == 0
+    assert cost.effective_macs_per_sample == 5 * (sum(fan_out(network.conv2, (2, 2, 2)).ravel()) + 2 * 3)
+    assert set(cost.firing_rates.values()) == {0.0}
+
+
+@pytest.mark.parametrize("name", ["regular", "poisson", "delayed"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_with_an_encoder(name, inside):
+    encoder, steps, features = ENCODERS[name](), 6, (6, 6, 1)
+    x = np.random.default_rng(0).uniform(size=(5, *features)).astype(np.float32)
+    network = SNNConvNet(3, filters=(2, 3), hidden_units=5, conv_activation="lif")
+    network.build((None, steps, *features))
+    enliven(network)
+    if inside:
+        cost = network_cost(network.with_encoder(encoder), x, seed=3)
+    else:
+        cost = network_cost(network, x, encoder=encoder, seed=3, batch_size=2)
+    assert cost == network_cost(network, x, encoder=encoder, seed=3)
+    if name == "regular":
+        assert cost == network_cost(network, encoder(x).numpy())
+    else:
+        assert cost != network_cost(network, x, encoder=encoder, seed=4)
+
+
+def test_sixteen_bits_count_exactly():
+    """bfloat16 holds whole numbers up to 256 only."""
+    assert int(_by_position(tf.ones((3, 1001, 1), tf.bfloat16))[0]) == 3003
+    network = SNNFCNet(2, hidden_units=3, dtype="mixed_bfloat16")
+    network.build((None, 2, 1))
+    assert network_cost(network, np.ones((1, 2, 1), np.uint8)).activity_bytes_per_step == 4 * (3 + 2) + 2 * (1 + 3)
+
+
+def test_a_layer_whose_fan_out_is_not_known():
+    with pytest.raises(InputError, match="layer must be a Dense"):
+        fan_out(keras.layers.Conv2D(2, 3, strides=2, padding="same"), (4, 4, 1))
+    with pytest.raises(InputError, match="layer must be a Dense"):
+        fan_out(keras.layers.ReLU(), (4,))
+
+
+def test_refused():
+    network = SNNFCNet(2, hidden_units=3)
+    with pytest.raises(InputError, match="network must be a spiking network that is built"):
+        network_cost(network, np.ones((1, 2, 3)))
+    network.build((None, 2, 3))
+    with pytest.raises(InputError, match="x must hold at least one example"):
+        network_cost(network, np.ones((0, 2, 3)))
+    with pytest.raises(InputError, match="x must be spikes, exactly 0 or 1"):
+        network_cost(network, np.full((1, 2, 3), 0.5))
+    with pytest.raises(InputError, match="encoder must be left out"):
+        network_cost(network.with_encoder(ENCODERS["regular"]()), np.ones((1, 3)), encoder=ENCODERS["regular"]())

@@ -1,0 +1,153 @@
+"""A profile's directory and order, with a fleet that only pretends."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+import kerasburst as kb
+from kerasburst.profiling.profile import turns
+from kerasburst.profiling.region import RegionProfile
+from kerasburst.validation import InputError
+
+from .pretend import RUN_FLEET, Pretend, measurement
+
+
+@pytest.fixture
+def fleet(monkeypatch):
+    def use(**how):
+        pretend = Pretend(**how)
+        monkeypatch.setattr(RUN_FLEET, pretend)
+        return pretend
+
+    return use
+
+
+def config(**how):
+    train = kb.TrainConfig(dataset="iris", num_steps=3, epochs=1, network={"hidden_units": 4})
+    return kb.ProfileConfig(**{"train": train, "repeats": 2, **how})
+
+
+def test_orders_rotate():
+    names = ("rate", "rate_regular", "poisson_burst", "delayed_burst")
+    order = turns(config(repeats=5))
+    assert [name for name, repeat in order if repeat == 0] == list(names)
+    assert [name for name, repeat in order if repeat == 1] == [*names[1:], names[0]]
+    assert [name for name, repeat in order if repeat == 4] == list(names)
+    for name in names:  # over four repeats each is once at each place
+        assert {[n for n, r in order if r == repeat].index(name) for repeat in range(4)} == {0, 1, 2, 3}
+
+
+def test_directory_and_result(fleet, tmp_path):
+    pretend = fleet(trace={"gpu": [[0.0, 50.0], [0.05, 75.5]]}, gpu_power_w=60.0)
+    result = kb.profile(config(), tmp_path / "p")
+    assert pretend.did[:4] == [f"{name}/network" for name in ("rate", "rate_regular", "poisson_burst", "delayed_burst")]
+    assert pretend.did[4:6] == ["rate/measurement-0", "rate_regular/measurement-0"] and pretend.jobs == 1
+    assert pretend.did[8] == "rate_regular/measurement-1" and len(pretend.did) == 12
+    stored = json.loads((tmp_path / "p" / "profile.json").read_text())
+    assert stored == json.loads(json.dumps(result.to_json()))
+    one = stored["encodings"]["poisson_burst"]
+    assert set(one["ratios"]) == {"rate", "rate_regular"} and one["ratios"]["rate"]["wall_s"] == [1.0, 1.0, 1.0]
+    assert one["gpu_power_w"] == 60.0 and one["gpu_energy_j"] is None and one["reasons"]["gpu_energy_j"]
+    assert stored["seed"] == 0 and stored["repeats"] == 2 and stored["mode"] == "train"
+    assert stored["config"]["repeats"] == 2 and stored["trainings"]["rate_regular"]["encoder"]["mode"] == "regular"
+    assert stored["data"]["examples"] == {"train": 120, "test": 30} and stored["machine"]["cores"] >= 1
+    assert "one epoch of training" in stored["pass_is"] and "Horowitz" in stored["energy_source"]
+    trace = (tmp_path / "p" / "power_trace.csv").read_text().splitlines()
+    assert trace[:3] == [
+        "encoding,repeat,device,seconds,power_w",
+        "rate,0,gpu,0.0000,50.000",
+        "rate,0,gpu,0.0500,75.500",
+    ]
+    assert len(trace) == 1 + 4 * 2 * 2
+
+
+def test_no_power_no_trace(fleet, tmp_path):
+    fleet()
+    kb.profile(config(encodings=("delayed_burst",)), tmp_path)
+    assert not (tmp_path / "power_trace.csv").exists()
+    assert json.loads((tmp_path / "profile.json").read_text())["encodings"]["delayed_burst"]["ratios"] == {}
+
+
+@pytest.mark.parametrize("after", [0, 2, 7])
+def test_goes_on_where_it_was_stopped(fleet, tmp_path, after):
+    fleet(stop_after=after)
+    with pytest.raises(KeyboardInterrupt):
+        kb.profile(config(), tmp_path / "p")
+    with pytest.raises(InputError, match="unfinished profile: --resume goes on with it, --force replaces it"):
+        kb.profile(config(), tmp_path / "p")
+    again = fleet()
+    kb.profile(config(), tmp_path / "p", resume=True)
+    assert len(again.asked) == 12 and len(again.did) == 12 - after
+    with pytest.raises(InputError, match="a finished profile"):
+        kb.profile(config(), tmp_path / "p")
+
+
+def test_another_config_does_not_go_on(fleet, tmp_path):
+    fleet()
+    kb.profile(config(), tmp_path)
+    with pytest.raises(InputError, match="mode, repeats differs"):
+        kb.profile(config(mode="infer", repeats=3), tmp_path, resume=True)
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({**json.loads(plan.read_text()), "data": "another"}))
+    with pytest.raises(InputError, match="dataset must be the data that the profile was begun with"):
+        kb.profile(config(), tmp_path, resume=True)
+
+
+def test_force_replaces_what_is_ours(fleet, tmp_path):
+    fleet()
+    kb.profile(config(), tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "profile.png").write_bytes(b"old")
+    again = fleet()
+    kb.profile(config(mode="infer"), tmp_path, force=True)
+    assert len(again.did) == 12 and (tmp_path / "notes.txt").read_text() == "mine"
+    assert not (tmp_path / "profile.png").exists()
+    assert json.loads((tmp_path / "profile.json").read_text())["mode"] == "infer"
+
+
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"force": True}], ids=str)
+def test_what_is_not_ours_stays(fleet, tmp_path, how):
+    fleet()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"format": 1}')
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("text")
+    (tmp_path / "file").write_text("text")
+    for name, part in (("run", "profile's config"), ("full", "holds other files"), ("file", "is a file")):
+        with pytest.raises(InputError, match=part):
+            kb.profile(config(), tmp_path / name, **how)
+    assert [p.name for p in (tmp_path / "full").iterdir()] == ["thesis.tex"]
+    assert (tmp_path / "run" / "config.json").read_text() == '{"format": 1}'
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "mine"
+    small = {"dataset": "iris", "num_steps": 3, "epochs": 1, "network": {"hidden_units": 4}, "queries": 2}
+    kb.train(kb.TrainConfig(**small, encoding="delayed_burst", train_limit=60, validation_split=0.2), folder)
+    return folder
+
+
+def test_of_a_run(fleet, tmp_path, run):
+    fleet()
+    config = kb.ProfileConfig.of_run(run, mode="infer", repeats=1)
+    assert config.encodings == ("delayed_burst",) and config.train.train_limit == 60
+    result = kb.profile(config, tmp_path / "p")
+    assert list(result.encodings) == ["delayed_burst"] and result.data["examples"] == {"train": 48, "test": 30}
+    assert kb.Splits.load(tmp_path / "p" / "splits.npz") == kb.Splits.load(run / "splits.npz")
+
+
+def test_of_no_run(tmp_path, run):
+    with pytest.raises(InputError, match="run must be the directory of a training run"):
+        kb.ProfileConfig.of_run(tmp_path)
+    shutil.copytree(run, tmp_path / "copy")
+    (tmp_path / "copy" / "result.json").unlink()
+    with pytest.raises(InputError, match="run must be finished"):
+        kb.ProfileConfig.of_run(tmp_path / "copy")
+
+
+def test_pretended_fields_are_the_real_ones():
+    """What the pretending fleet writes has the fields of a region."""
+    assert set(measurement("a", 0)["region"]) <= {field.name for field in dataclasses.fields(RegionProfile)}

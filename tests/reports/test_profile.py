@@ -1,0 +1,54 @@
+"""The pictures of a profile are drawn from its files alone."""
+
+import json
+
+import pytest
+from matplotlib.image import imread
+
+from kerasburst.profiling.encoding_profile import EncodingProfile
+from kerasburst.reports.profile import write_report
+from kerasburst.validation import InputError
+from tests.profiling.pretend import measurement, record
+
+
+def write(folder, encodings, **known):
+    found = {
+        name: EncodingProfile.of_measurements(record(), [measurement(name, r, wall_s=2.0 + r, **known) for r in (0, 1)])
+        for name in encodings
+    }
+    base = {name: found[name] for name in ("rate",) if name in found}
+    profile = {
+        "data": {"name": "digits"},
+        "pass_is": "one epoch",
+        "repeats": 2,
+        "encodings": {name: one.against(base).to_json() for name, one in found.items()},
+    }
+    (folder / "profile.json").write_text(json.dumps(profile))
+
+
+@pytest.mark.parametrize("encodings", [["delayed_burst"], ["rate", "rate_regular", "poisson_burst", "delayed_burst"]])
+def test_figures_of_a_machine_without_power(tmp_path, encodings):
+    write(tmp_path, encodings)
+    assert write_report(tmp_path) == [tmp_path / "profile.png"]
+    picture = imread(tmp_path / "profile.png")
+    assert picture.shape[1] > 1000 and picture.std() > 0
+    assert {path.name for path in tmp_path.iterdir()} == {"profile.json", "profile.png"}
+
+
+def test_figures_with_power(tmp_path):
+    write(tmp_path, ["rate", "poisson_burst"], gpu_power_w=80.0, gpu_energy_j=160.0, gpu_peak_mb=300.0)
+    rows = [
+        f"{name},{r},{d},{t},60"
+        for name in ("rate", "poisson_burst")
+        for r in (0, 1)
+        for d in ("gpu", "cpu_package")
+        for t in (0, 1)
+    ]
+    (tmp_path / "power_trace.csv").write_text("\n".join(["encoding,repeat,device,seconds,power_w", *rows]))
+    assert write_report(tmp_path) == [tmp_path / "profile.png", tmp_path / "power.png"]
+    assert imread(tmp_path / "power.png").std() > 0
+
+
+def test_no_profile(tmp_path):
+    with pytest.raises(InputError, match="no profile.json"):
+        write_report(tmp_path)
