@@ -46,7 +46,6 @@ def test_audit_your_own_model(example):
 def test_the_readme_from_a_model_of_your_own_to_a_served_one(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
     names = {}
     for block in blocks:
         exec(block, names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 import keras
@@ -12,6 +11,7 @@ import numpy as np
 from kerasburst import files
 from kerasburst.data.scaling import Scaling
 from kerasburst.export.network import Network
+from kerasburst.models.weights import weights_hash
 from kerasburst.training.result import versions
 from kerasburst.validation import InputError
 from kerasburst.version import __version__
@@ -62,7 +62,7 @@ def make_manifest(
         "layers_before_encoder": network.prepares,
         "features": list(network.features),
         "labels": None if labels is None else list(labels),
-        "weights_sha256": weights_hash(network.weights),
+        "weights_sha256": weights_hash(network.model),
         "call": calls(format, network),
     }
 
@@ -78,16 +78,6 @@ def _neuron(layer) -> dict:
         value = np.asarray(layer.neuron_parameters()[name], "float64")
         shown[name] = float(value) if value.ndim == 0 else {"min": value.min(), "max": value.max(), "per_neuron": True}
     return shown
-
-
-def weights_hash(weights: list[keras.Variable]) -> str:
-    """Give the SHA-256 of shapes, types and values, in order."""
-    digest = hashlib.sha256()
-    for weight in weights:
-        value = np.asarray(weight, order="C")
-        digest.update(f"{value.dtype.str}{value.shape}".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
 
 
 def describe_tensors(specs: dict) -> dict:
