@@ -43,7 +43,8 @@ def test_a_stretch_is_never_longer_than_asked_for():
 
     run = tf.function(lambda x: over_time(note, x, (), steps=4))
     y = run(tf.constant(np.arange(26.0).reshape(2, 13)))
-    assert max(seen) == 2 * 4 and y.numpy().ravel().tolist() == list(range(26))  # 13 steps: four stretches of 4, filled up
+    # 13 steps: four stretches of 4, filled up, of two examples
+    assert max(seen) == 2 * 4 and y.numpy().ravel().tolist() == list(range(26))
 
 
 def test_an_unknown_time_is_worked_on_whole():
