@@ -80,6 +80,14 @@ set_option = click.option(
 data_dir_option = click.option(
     "--data-dir", type=click.Path(), help="Folder of data files. Default: the one KERASBURST_DATA names."
 )
+jobs_option = click.option("--jobs", type=int, help="Networks trained side by side. Default: the number of cores.")
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(["loky", "dask", "ray"]),
+    default="loky",
+    show_default=True,
+    help="Processes here, or a Dask or Ray cluster.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 
 
