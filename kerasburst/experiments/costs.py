@@ -5,7 +5,7 @@ from __future__ import annotations
 from kerasburst.experiments.scales import Setting
 
 START_S = 9.0  # a process: TensorFlow's start, the network, its first step, files
-FORWARD = 0.35  # of a training pass: an example that is only asked
+FORWARD = 0.45  # of a training pass: an example that is only asked
 CANARY_PASSES = 300 * 32  # of an audit's planted leak
 PROFILE_S = 45.0  # one encoding, alone
 
@@ -20,7 +20,7 @@ def training_seconds(setting: Setting, examples: int, epochs: int, asked: int) -
         asked: encodings of examples that it is only asked about.
 
     Example:
-        >>> training_seconds(Setting(train={}, seconds_per_1000=2.0), 500, 30, 10_000)  # 9 + 2 (15 + 3.5)
+        >>> training_seconds(Setting(train={}, seconds_per_1000=2.0), 500, 30, 10_000)  # 9 + 2 (15 + 4.5)
         46.0
     """
     return START_S + setting.seconds_per_1000 / 1000 * (examples * epochs + FORWARD * asked)

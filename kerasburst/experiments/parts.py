@@ -16,8 +16,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from kerasburst import files
 from kerasburst.experiments.claims import AUDIT, PAPER, PROFILE, TRAIN, TRANSFER
+from kerasburst.experiments.profiles import read_profile
 from kerasburst.experiments.stored import stored_result
 from kerasburst.experiments.trainings import plan_training, stored_run
 from kerasburst.fleet import Work
@@ -78,7 +78,7 @@ class Part:
         if not path.exists():
             return None
         if self.kind == PROFILE:
-            return files.read_json(path)
+            return read_profile(path)
         if self.kind == TRAIN:
             return stored_run(folder, self.config, *self.data.values())
         return stored_result(path, self.config, self.data.values())

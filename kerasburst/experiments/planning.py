@@ -10,7 +10,7 @@ from pathlib import Path
 from kerasburst.config import ENCODERS, TrainConfig
 from kerasburst.data.datasets import availability, known_dataset, load_source
 from kerasburst.data.sources import Source
-from kerasburst.experiments import costs
+from kerasburst.experiments import costs, profiles
 from kerasburst.experiments.claims import AUDIT, PAPER, PROFILE, TRAIN, TRANSFER
 from kerasburst.experiments.parts import Part
 from kerasburst.experiments.reproduce_plan import ReproduceConfig
@@ -201,7 +201,7 @@ def _profile(config: ReproduceConfig, source: Source, name: str, setting: Settin
         name=f"{PROFILE}/{_label(name)}/seed-{seed}",
         config=training,
         tasks=len(ENCODERS),
-        seconds=len(ENCODERS) * costs.PROFILE_S,
+        seconds=0.0 if profiles.missing() else len(ENCODERS) * costs.PROFILE_S,
         data={name: source.fingerprint},
         seed=seed,
     )

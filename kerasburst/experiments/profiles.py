@@ -5,13 +5,22 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from kerasburst import files
 from kerasburst.config import TrainConfig
+from kerasburst.validation import InputError
 
 _MODULE = "kerasburst.profiling.profiler"
 
 
 class NotMeasured(Exception):
     """No profile could be made; the message says why."""
+
+
+def missing() -> str | None:
+    """Tell why no profile can be made; None where one can."""
+    if importlib.util.find_spec(_MODULE) is None:
+        return "this version has no profiler"
+    return "the profiler is not connected yet"
 
 
 def make_profile(config: TrainConfig, encodings: tuple[str, ...], out: Path) -> None:
@@ -25,10 +34,19 @@ def make_profile(config: TrainConfig, encodings: tuple[str, ...], out: Path) -> 
     Raises:
         NotMeasured: where this version or this machine cannot.
     """
-    if importlib.util.find_spec(_MODULE) is None:
-        raise NotMeasured("this version has no profiler")
-    # TODO: the call of the profiler, once it is there.
-    raise NotMeasured("the profiler is not connected yet")
+    reason = missing()
+    if reason is not None:
+        raise NotMeasured(reason)
+    # Here goes the call of the profiler, once there is one; `missing` says until then that there is none.
+
+
+def read_profile(path: Path) -> dict | None:
+    """Read profile.json; None where it is damaged."""
+    try:
+        profile = files.read_json(path)
+    except InputError:
+        return None
+    return profile if isinstance(profile, dict) and isinstance(profile.get("encodings"), dict) else None
 
 
 def read_cost(profile: dict, encoding: str, field: str) -> float | str:
@@ -45,7 +63,7 @@ def read_cost(profile: dict, encoding: str, field: str) -> float | str:
         >>> read_cost(profile, "rate", "wall_s"), read_cost(profile, "rate", "gpu_power_w")
         (2.0, 'no GPU')
     """
-    found = profile.get("encodings", {}).get(encoding)
+    found = profile["encodings"].get(encoding)
     if not isinstance(found, dict):
         return f"{encoding} was not profiled"
     value = found.get(field)

@@ -70,28 +70,36 @@ def _reproductions(items) -> list[Drawing]:
 
 
 def _forest(rows, unit: str, band: float | None) -> Axes:
-    axes = panel((5.6, 0.9 + 0.27 * len(rows)))
     figures = [row["verdict"]["figure"] for _, row in rows]
+    ends = [end for _, row in rows for end in row["verdict"]["interval"] or ()]
     # The widest intervals, of two seeds, would press all figures into one line.
-    reach = 3.0 * max(max(abs(value) for value in figures), band or 0.0, 1e-6)
+    reach = 3.0 * max(max(map(abs, figures)), band or 0.0, 1e-6)
+    reach = min(reach, max([*map(abs, figures), *map(abs, ends), 1e-6]))
+    groups = list(dict.fromkeys(claim["name"] for claim, _ in rows))
+    axes = panel((4.4, 0.8 + 0.24 * (len(rows) + len(groups))))
     labels = []
-    styles = {name: style for name, style in zip(dict.fromkeys(c["name"] for c, _ in rows), itertools.cycle(STYLES))}
-    for y, (claim, row) in enumerate(rows):
-        colour = styles[claim["name"]][0]
-        value, ends = row["verdict"]["figure"], row["verdict"]["interval"]
-        if ends is not None:
-            low, high = max(ends[0], -reach), min(ends[1], reach)
-            axes.plot([low, high], [y, y], color=colour, lw=1.4)
-            for end, mark, cut in ((low, "<", ends[0] < -reach), (high, ">", ends[1] > reach)):
-                axes.plot([end], [y], mark if cut else "|", color=colour, ms=4 if cut else 6)
-        axes.plot([value], [y], "o", color=colour, ms=4)
-        at = "" if row["queries"] is None else f", K = {row['queries']}"
-        labels.append(f"{claim['name']}: {row['dataset']}, {row['kind']}{at}")
+    for style, name in zip(itertools.cycle(STYLES), groups, strict=False):
+        labels.append(name)
+        for _, row in [(claim, row) for claim, row in rows if claim["name"] == name]:
+            y, colour, found = len(labels), style[0], row["verdict"]
+            if found["interval"] is not None:
+                low, high = found["interval"]
+                shown = max(low, -reach), min(high, reach)
+                axes.plot(shown, [y, y], color=colour, lw=1.4)
+                for end, mark, cut in ((shown[0], "<", low < -reach), (shown[1], ">", high > reach)):
+                    axes.plot([end], [y], mark if cut else "|", color=colour, ms=5 if cut else 6)
+            axes.plot([found["figure"]], [y], "o", color=colour, ms=4)
+            at = "" if row["queries"] is None else f", K = {row['queries']}"
+            how = row["measured"] if row["kind"] == "profile" else row["kind"]
+            labels.append(f"{row['dataset']}, {how}{at}")
     axes.axvline(0.0, color=GREY, lw=0.9)
     if band is not None:
         axes.axvspan(-band, band, color=GREY, alpha=0.15, lw=0)
-    axes.set_yticks(range(len(rows)), labels, fontsize=8)
-    axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(-1.05 * reach, 1.05 * reach), xlabel=unit)
+    axes.set_yticks(range(len(labels)), labels, fontsize=9)
+    for tick, label in zip(axes.get_yticklabels(), labels, strict=True):
+        tick.set_fontweight("bold" if label in groups else "normal")
+    axes.tick_params(axis="y", length=0)
+    axes.set(ylim=(len(labels) - 0.5, -0.5), xlim=(-1.08 * reach, 1.08 * reach), xlabel=unit)
     axes.grid(alpha=0.3, axis="x")
     return axes
 
@@ -103,7 +111,7 @@ def _sweeps(items) -> list[Drawing]:
         titles = {name: metric_title(item.value, name) for name in figures if name != "pareto"}
         panels = [svg(figure, f"{item.label}, {titles.get(name, 'Pareto front')}") for name, figure in figures.items()]
         if panels:
-            caption = "Means over seeds with the half-width of their 95 % interval; in every map dark is better."
+            caption = "Means over seeds with the half-width of their 95 % interval; dark is more, of an AUC less."
             if "pareto" in figures:
                 caption += " Squares: no other point is as accurate and leaks as little."
             drawings.append(Drawing(item.label, tuple(panels), (), caption))
@@ -170,6 +178,7 @@ def _runs(items) -> list[Drawing]:
         mine = [item for item in items if str(item.config.get("dataset")) == dataset]
         axes = panel(SIZE)
         names = list(dict.fromkeys(str(item.config.get("encoding")) for item in mine))
+        names.sort(key=lambda name: _ENCODINGS.index(name) if name in _ENCODINGS else len(_ENCODINGS))
         for x, name in enumerate(names):
             runs = [item for item in mine if str(item.config.get("encoding")) == name]
             for i, item in enumerate(runs):

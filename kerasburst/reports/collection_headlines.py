@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerasburst.reports.collection_tables import MAIN
+from kerasburst.reports.sweep_figures import shown
 
 
 def headline(item) -> str:
@@ -15,17 +16,36 @@ def _percent(value: float) -> str:
 
 
 def _of_reproduction(item) -> str:
-    counts: dict[str, int] = {}
+    by: dict[str, list[str]] = {}
     for claim in item.value["claims"]:
-        verdict = claim["verdict"]["verdict"]
-        counts[verdict] = counts.get(verdict, 0) + 1
-    return f"{len(item.value['claims'])} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+        by.setdefault(claim["verdict"]["verdict"], []).append(claim["name"])
+    told = "; ".join(f"{len(names)} {verdict} ({', '.join(names)})" for verdict, names in by.items())
+    return f"{len(item.value['claims'])} claims: {told}"
 
 
 def _of_sweep(item) -> str:
     value = item.value
     text = f"{', '.join(value['parameters'])}: {len(value['points'])} points"
-    return text + (f", {len(value['front'])} on the Pareto front of accuracy against AUC" if value["front"] else "")
+    best = [p for p in value["points"] if "test_accuracy" in p["estimates"]]
+    if best:
+        text += "; most accurate " + _point(max(best, key=lambda p: p["estimates"]["test_accuracy"]["mean"]))
+    least = [p for p in best if "audit_auc" in p["estimates"]]
+    if least:
+        lowest = min(least, key=lambda p: p["estimates"]["audit_auc"]["mean"])
+        text += f"; least AUC, K = {value['attack']['queries']}, {_point(lowest)}"
+    return text
+
+
+def _point(point: dict) -> str:
+    """Give a point with its accuracy, and its AUC where it has one."""
+    values = ", ".join(shown(value) for value in point["values"].values())
+    parts = []
+    for metric, name in (("test_accuracy", "accuracy"), ("audit_auc", "AUC")):
+        found = point["estimates"].get(metric)
+        if found is not None:
+            ends = found["interval"]
+            parts.append(f"{name} {found['mean']:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else ""))
+    return f"at {values}: {', '.join(parts)}"
 
 
 def _of_audit(item) -> str:

@@ -43,12 +43,14 @@ class Table:
         head: of each column.
         rows: of cells.
         note: below it.
+        link: of the title, where the rows have none of their own.
     """
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    link: str = ""
 
 
 def number(value: float | None, ends: Sequence[float] | None = None, digits: int = 3, scale: float = 1.0) -> Cell:
@@ -73,22 +75,24 @@ def _reproductions(items) -> list[Table]:
             mark = {"supported": "good", "contradicted": "bad"}.get(verdict, "")
             rows.append(
                 (
-                    Cell(claim["text"], note=claim["figure"], mark="text"),
-                    Cell(claim["paper"], mark="text"),
-                    Cell(figure(claim), sort=claim["verdict"]["figure"], note=interval(claim)),
-                    Cell(str(claim["verdict"]["seeds"]), sort=claim["verdict"]["seeds"]),
+                    Cell(claim["text"], mark="text"),
                     Cell(said(claim), mark=f"text {mark}".strip(), note=claim["spoken_for"]),
+                    Cell(figure(claim), sort=claim["verdict"]["figure"], note=interval(claim).strip("–")),
+                    Cell(claim["figure"], mark="text"),
+                    Cell(claim["paper"], mark="text"),
+                    Cell(str(claim["verdict"]["seeds"]), sort=claim["verdict"]["seeds"]),
                 )
             )
-        head = ("claim", "the paper", "ours, 95 % over seeds", "seeds", "verdict")
+        head = ("claim", "verdict", "ours, 95 % over seeds", "figure", "the paper", "seeds")
         finished = "" if value["complete"] else " Not complete."
         note = " ".join(value["rules"]) + finished
-        tables.append(Table(f"{item.label}: scale {value['scale']}", head, tuple(rows), note))
+        tables.append(Table(f"{item.label}: scale {value['scale']}", head, tuple(rows), note, item.link))
         beside = tuple(_beside(value))
         if beside:
             ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
             head = ("data", "protocol", "encoding", "test accuracy, %", *(f"AUC, K = {k}" for k in ks), "left out")
-            tables.append(Table(f"{item.label}: AUC beside accuracy", head, beside, "Means and 95 % over seeds."))
+            title = f"{item.label}: AUC beside accuracy"
+            tables.append(Table(title, head, beside, "Means and 95 % over seeds.", item.link))
     return tables
 
 
@@ -161,14 +165,16 @@ def _sweeps(items) -> list[Table]:
             ]
             found = [point["estimates"].get(metric) for metric in value["metrics"]]
             cells = [number(e and e["mean"], e and e["interval"]) for e in found]
-            on = (
-                Cell("on the front", sort=0, mark="good") if i in value["front"] else Cell(point["reason"], mark="text")
-            )
-            rows.append((*values, *cells, on))
+            why = [f"seed {each['seed']}: {each['reason']}" for each in point["seeds"] if each["reason"]]
+            why += [point["reason"]] if point["reason"] else []
+            front = ("on the front", "text good") if i in value["front"] else ("", "text")
+            rows.append((*values, *cells, Cell(front[0], note="; ".join(why), mark=front[1])))
         heads = tuple(metric_title(value, metric) for metric in value["metrics"])
+        # Their scopes stand in the summary; a phone has no room for them.
+        names = tuple(label.partition(".")[2].replace("_", " ") for label in value["parameters"])
         title = f"{item.label}: {value['config']['train']['encoding']} on {value['data']['name']}"
         seeds = f"Means and 95 % over {len(value['seeds'])} seed{'s' * (len(value['seeds']) != 1)}."
-        tables.append(Table(title, (*value["parameters"], *heads, ""), tuple(rows), seeds))
+        tables.append(Table(title, (*names, *heads, ""), tuple(rows), seeds, item.link))
     return tables
 
 
@@ -192,7 +198,7 @@ def _runs(items) -> list[Table]:
             )
         )
     head = ("run", "data", "encoding", "seed", "test accuracy, %", "on training part, %", "input rate", "epochs")
-    return [Table("", (*head, "s", "warnings"), tuple(rows), "Intervals are of 95 %, over test examples.")]
+    return [Table("", (*head, "trained, s", "warnings"), tuple(rows), "Intervals are of 95 %, over test examples.")]
 
 
 def _profiles(items) -> list[Table]:

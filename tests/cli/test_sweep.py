@@ -2,11 +2,15 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from tests.cli.test_bad_input import assert_refused
 from tests.experiments.common import RUN_FLEET, PretendAll
+from tests.fleet.conftest import wait_for
 
 SMALL = (
     "--dataset iris --encoding poisson_burst --num-steps 4 --epochs 2 --seeds 2 --set model.hidden_units=4"
@@ -102,3 +106,21 @@ REFUSED = {
 def test_sweep_refuses(sweep, tmp_path, arguments, parts):
     assert_refused(sweep(*arguments, stop_after=0), *parts)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_killed_and_gone_on_with(tmp_path):
+    code = "import sys; from kerasburst.cli.main import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "sweep", *SMALL, *LAMBDA, "--seeds", "1", "--jobs", "1", "--out", "s"]
+    first = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+    done = tmp_path / "s" / "point-0000" / "seed-0" / "result.json"
+    wait_for(lambda: first.poll() is not None or done.exists(), 120)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    time = done.stat().st_mtime_ns
+    assert not (tmp_path / "s" / "sweep.json").exists()
+    subprocess.run([*command, "--resume"], cwd=tmp_path, check=True, timeout=300)
+    assert done.stat().st_mtime_ns == time
+    points = json.loads((tmp_path / "s" / "sweep.json").read_text())["points"]
+    assert points[0]["estimates"]["test_accuracy"]["mean"] == json.loads(done.read_text())["test_accuracy"]
+    assert points[1]["estimates"]["test_accuracy"]["seeds"] == 1

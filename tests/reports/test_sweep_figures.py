@@ -11,7 +11,7 @@ def estimate(mean, half=None):
 def point(values, accuracy=None, auc=None, reason="", half=0.01, on_front=None):
     estimates = {} if accuracy is None else {"test_accuracy": estimate(accuracy, half)}
     estimates |= {} if auc is None else {"audit_auc": estimate(auc, half)}
-    return {"values": values, "reason": reason, "estimates": estimates, "on_front": on_front}
+    return {"values": values, "reason": reason, "estimates": estimates, "on_front": on_front, "seeds": []}
 
 
 def sweep(points, *parameters, front=(), metrics=("test_accuracy",)):
