@@ -10,11 +10,11 @@ import sys
 import click
 from click.core import ParameterSource
 
-from kerasburst.cli.options import backend_option, data_dir_option, jobs_option, json_option, numbered
+from kerasburst.cli.options import backend_option, check_again, data_dir_option, jobs_option, json_option, numbered
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.experiments.claims import CLAIMS
 from kerasburst.experiments.scales import SCALES
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import user_path
 
 INVALID = 3  # exit code where a control of an audit failed
 _DATASETS = list(dict.fromkeys(name for scale in SCALES.values() for name in scale.datasets))
@@ -53,10 +53,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
     reproduction.json and reproduction.md. Data sets that are not here are skipped with their reason. Exit code 3 says
     that controls of an audit failed: those figures do not count.
     """
-    if resume and force:
-        raise InputError("--resume and --force exclude each other, received both")
-    if resume and out is None:
-        raise InputError("--resume needs --out, the directory of the reproduction to go on with")
+    check_again(resume, force, out, "reproduction")
     if options["data_dir"] is not None:
         options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
     given = {
@@ -67,7 +64,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
     out = user_path("--out", out)
 
     load_tensorflow()
-    from kerasburst.cli.fleet_progress import make_fleet_observer
+    from kerasburst.cli.fleet_progress import interruptible, make_fleet_observer
     from kerasburst.experiments.reproduce import run_reproduction
     from kerasburst.experiments.reproduce_plan import ReproduceConfig
     from kerasburst.reports.reproduction import write_markdown
@@ -80,17 +77,10 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
         if not quiet:
             click.echo(plan_text(plan, config, out, jobs), err=as_json)
 
-    try:
+    with interruptible(observer, "reproduce", out):
         result, error = run_reproduction(
             config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer, planned=show
         )
-    except KeyboardInterrupt:
-        observer.close()
-        if (out / "config.json").exists():
-            click.echo(f"stopped; go on with: kerasburst reproduce --resume --out {out}", err=True)
-        raise
-    finally:
-        observer.close()
     value = json.loads(json.dumps(result.to_json()))
     write_markdown(value, out / "reproduction.md")
     if as_json:

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from kerasburst import config as configs
 from kerasburst.cli.options import (
     backend_option,
+    check_again,
     data_dir_option,
     dataset_label,
     full_dataset,
@@ -22,7 +23,7 @@ from kerasburst.cli.options import (
 )
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.config import TrainConfig
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import user_path
 
 _DEFAULT = TrainConfig()
 _TRAIN = (
@@ -94,10 +95,7 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
     its reason. The directory holds sweep.json, a picture for each metric of one or two parameters, and with AUCs the
     Pareto front of accuracy against AUC.
     """
-    if resume and force:
-        raise InputError("--resume and --force exclude each other, received both")
-    if resume and out is None:
-        raise InputError("--resume needs --out, the directory of the sweep to go on with")
+    check_again(resume, force, out, "sweep")
     if options["data_dir"] is not None:
         options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
     options["dataset"] = full_dataset(options["dataset"])
@@ -110,7 +108,7 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
     out = user_path("--out", out)
 
     load_tensorflow()
-    from kerasburst.cli.fleet_progress import make_fleet_observer
+    from kerasburst.cli.fleet_progress import interruptible, make_fleet_observer
     from kerasburst.experiments.space import parse_parameter
     from kerasburst.experiments.sweep import run_sweep
     from kerasburst.experiments.sweep_plan import SweepConfig
@@ -127,17 +125,10 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
         fields["parameters"] = tuple(parse_parameter(text) for text in parameters)
     config = SweepConfig(train=train, **fields) if begun is None else dataclasses.replace(begun, train=train, **fields)
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
-    try:
+    with interruptible(observer, "sweep", out):
         result, error = run_sweep(
             config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer
         )
-    except KeyboardInterrupt:
-        observer.close()
-        if (out / "config.json").exists():
-            click.echo(f"stopped; go on with: kerasburst sweep --resume --out {out}", err=True)
-        raise
-    finally:
-        observer.close()
     value = result.to_json()
     pictures = save_sweep_figures(value, out)
     if as_json:

@@ -54,7 +54,10 @@ class Claim:
 
 
 _RATE, _POISSON, _DELAYED = "rate", "poisson_burst", "delayed_burst"
-_ATTACKED = (AUDIT, PAPER)
+_OF_AUC = {"measure": AUC, "rule": AUC_RULE, "kinds": (AUDIT, PAPER)}
+_OF_COST = {"rule": above(0.0, 1.0, " %"), "kinds": (PROFILE,)}
+_OF_ACCURACY = {"measure": ACCURACY, "kinds": (TRAIN,)}
+_OF_TRANSFER = {"measure": LOSS, "a": _RATE, "kinds": (TRANSFER,)}
 
 CLAIMS: dict[str, Claim] = {
     claim.name: claim
@@ -63,51 +66,43 @@ CLAIMS: dict[str, Claim] = {
             name="poisson_auc",
             text="Poisson-Burst lowers attack AUC against rate coding",
             paper="by up to 6.5 %",
-            measure=AUC,
             a=_RATE,
             b=_POISSON,
-            rule=AUC_RULE,
-            kinds=_ATTACKED,
+            **_OF_AUC,
         ),
         Claim(
             name="poisson_accuracy",
             text="Poisson-Burst keeps accuracy",
             paper="competitive; more than 5 points lost on MNIST or Iris means wrong parameters",
-            measure=ACCURACY,
             a=_RATE,
             b=_POISSON,
             rule=below(5.0, " points"),
-            kinds=(TRAIN,),
+            **_OF_ACCURACY,
         ),
         Claim(
             name="delayed_auc",
             text="Delayed-Burst lowers attack AUC against rate coding",
             paper="more than Poisson-Burst",
-            measure=AUC,
             a=_RATE,
             b=_DELAYED,
-            rule=AUC_RULE,
-            kinds=_ATTACKED,
+            **_OF_AUC,
         ),
         Claim(
             name="delayed_more",
             text="Delayed-Burst lowers attack AUC more than Poisson-Burst",
             paper="no figure",
-            measure=AUC,
             a=_POISSON,
             b=_DELAYED,
-            rule=AUC_RULE,
-            kinds=_ATTACKED,
+            **_OF_AUC,
         ),
         Claim(
             name="delayed_accuracy",
             text="Delayed-Burst loses more accuracy than Poisson-Burst",
             paper="no figure",
-            measure=ACCURACY,
             a=_POISSON,
             b=_DELAYED,
             rule=above(0.0, 0.5, " points"),
-            kinds=(TRAIN,),
+            **_OF_ACCURACY,
         ),
         Claim(
             name="poisson_power",
@@ -116,9 +111,8 @@ CLAIMS: dict[str, Claim] = {
             measure=SAVING,
             a=_RATE,
             b=_POISSON,
-            rule=above(0.0, 1.0, " %"),
-            kinds=(PROFILE,),
             fields=("gpu_power_w",),
+            **_OF_COST,
         ),
         Claim(
             name="poisson_memory",
@@ -127,9 +121,8 @@ CLAIMS: dict[str, Claim] = {
             measure=SAVING,
             a=_RATE,
             b=_POISSON,
-            rule=above(0.0, 1.0, " %"),
-            kinds=(PROFILE,),
             fields=("gpu_peak_mb", "peak_rss_mb"),
+            **_OF_COST,
         ),
         Claim(
             name="delayed_memory",
@@ -138,29 +131,24 @@ CLAIMS: dict[str, Claim] = {
             measure=RISE,
             a=_RATE,
             b=_DELAYED,
-            rule=above(0.0, 1.0, " %"),
-            kinds=(PROFILE,),
             fields=("peak_rss_mb",),
+            **_OF_COST,
         ),
         Claim(
             name="poisson_transfer",
-            text="MNIST to Fashion-MNIST, convolutions frozen: Poisson-Burst loses less than 1 %",
-            paper="less than 1 %",
-            measure=LOSS,
-            a=_RATE,
+            text="Transfer with frozen convolutions: Poisson-Burst loses less than 1 %",
+            paper="MNIST to Fashion-MNIST: less than 1 %",
             b=_POISSON,
             rule=below(1.0, " points"),
-            kinds=(TRANSFER,),
+            **_OF_TRANSFER,
         ),
         Claim(
             name="delayed_transfer",
-            text="MNIST to Fashion-MNIST, convolutions frozen: Delayed-Burst loses about 3 %",
-            paper="about 3 %",
-            measure=LOSS,
-            a=_RATE,
+            text="Transfer with frozen convolutions: Delayed-Burst loses about 3 %",
+            paper="MNIST to Fashion-MNIST: about 3 %",
             b=_DELAYED,
             rule=between(1.5, 4.5, " points"),
-            kinds=(TRANSFER,),
+            **_OF_TRANSFER,
         ),
     )
 }

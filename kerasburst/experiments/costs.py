@@ -21,7 +21,7 @@ def training_seconds(setting: Setting, examples: int, epochs: int, asked: int) -
 
     Example:
         >>> training_seconds(Setting(train={}, seconds_per_1000=2.0), 500, 30, 10_000)  # 9 + 2 (15 + 4.5)
-        46.0
+        48.0
     """
     return START_S + setting.seconds_per_1000 / 1000 * (examples * epochs + FORWARD * asked)
 

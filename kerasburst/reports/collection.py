@@ -8,12 +8,11 @@ import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-
 from kerasburst import files
 from kerasburst.reports.collection_figures import Drawing, draw
 from kerasburst.reports.collection_headlines import headline
 from kerasburst.reports.collection_tables import TABLES, Table
+from kerasburst.reports.page import make_environment
 from kerasburst.validation import InputError, user_path
 from kerasburst.version import __version__
 
@@ -92,21 +91,18 @@ def write_collection(folders: Sequence[str | Path], out: str | Path) -> tuple[Pa
             tables[kind] = TABLES[kind](good)
             drawings[kind] = _drawn(kind, good, problems)
     top = [(item, headline(item)) for item in shown if not item.inside]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kerasburst.reports", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     counts = {kind: sum(item.kind == kind for item in shown) for kind in KINDS}
-    page = environment.get_template("collection.html.j2").render(
-        version=__version__,
-        counts={kind: count for kind, count in counts.items() if count},
-        top=sorted(top, key=lambda pair: list(KINDS).index(pair[0].kind)),
-        tables=tables,
-        drawings=drawings,
-        problems=problems,
+    page = (
+        make_environment()
+        .get_template("collection.html.j2")
+        .render(
+            version=__version__,
+            counts={kind: count for kind, count in counts.items() if count},
+            top=sorted(top, key=lambda pair: list(KINDS).index(pair[0].kind)),
+            tables=tables,
+            drawings=drawings,
+            problems=problems,
+        )
     )
     with files.new_directory("--out", out.parent):
         files.write_text(out, page)
