@@ -67,7 +67,7 @@ _TRANSFERRED = dataclasses.replace(_DIGITS, train={**_DIGITS.train, "train_limit
 
 SCALES: dict[str, Scale] = {
     "smoke": Scale(
-        note="whether everything runs: small networks on data that ships with scikit-learn, which the paper does not speak of",
+        note="whether everything runs: small networks, data that ships with scikit-learn; no test of the paper",
         seeds=2,
         shadows=4,
         queries=(1, 4),

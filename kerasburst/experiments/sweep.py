@@ -17,6 +17,7 @@ from kerasburst.experiments.trainings import plan_training
 from kerasburst.fleet import FleetFailed, FleetObserver, Work, check_fleet
 from kerasburst.fleet.directory import clear, goes_on
 from kerasburst.privacy.audit import plan_audit
+from kerasburst.privacy.splits import draw_audit_splits
 from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
 from kerasburst.training.result import versions
 from kerasburst.validation import InputError, user_path
@@ -100,12 +101,18 @@ def _check_points(config: SweepConfig, source: Source) -> dict[int, str]:
     # What all points share is refused at once, and not once for each of them.
     config.train.resolved(source.kind, epochs)
     reasons: dict[int, str] = {}
+    drawn: set[int | None] = set()  # limits of training sets that splits have been drawn from
     points = config.points()
     for i, point in enumerate(points):
         try:
             training = config.training(point, config.train.seed).resolved(source.kind, epochs)
             check_fits(training, source.num_classes, source.sample_shape)
-            make_splits(source, training.seed, training.train_limit)
+            if training.train_limit not in drawn:
+                parts = make_splits(source, training.seed, training.train_limit)
+                if config.audited:
+                    sizes = {"seed": training.seed, "members": config.members, "shadows": config.shadows}
+                    draw_audit_splits(source.x, parts.train, parts.test, **sizes)
+                drawn.add(training.train_limit)
         except InputError as error:
             reasons[i] = str(error)
     if len(reasons) == len(points):

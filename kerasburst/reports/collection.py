@@ -88,7 +88,7 @@ def write_collection(folders: Sequence[str | Path], out: str | Path) -> tuple[Pa
             else:
                 good.append(item)
         if good:
-            tables[kind] = TABLES[kind](good)
+            tables[kind] = [table for table in TABLES[kind](good) if table.rows]
             drawings[kind] = _drawn(kind, good, problems)
     top = [(item, headline(item)) for item in shown if not item.inside]
     counts = {kind: sum(item.kind == kind for item in shown) for kind in KINDS}
@@ -130,7 +130,7 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
             raise InputError(f"DIR must be a folder, {root} is {'a file' if root.exists() else 'not there'}")
         reproductions: list[Path] = []
         for place, names, here in os.walk(root):
-            names[:] = sorted(name for name in names if not name.startswith((".", "logs")))
+            names[:] = sorted(name for name in names if name != "logs" and not name.startswith("."))
             if "sweep.json" in here:
                 names[:] = [name for name in names if not name.startswith("point-")]
             path = Path(place)

@@ -95,6 +95,7 @@ REFUSED = {
     "no seeds": ([*TAU, "--seeds", "0"], ["seeds", "received 0"]),
     "no samples": ([*TAU, "--samples", "0"], ["samples", "received 0"]),
     "odd shadows": ([*TAU, "--shadows", "3"], ["shadows must be even"]),
+    "too many members": ([*TAU, "--metric", "audit_auc", "--members", "100"], ["no configuration", "members"]),
     "zero epochs": ([*TAU, "--epochs", "0"], ["epochs", "received 0"]),
     "zero jobs": ([*TAU, "--jobs", "0"], ["jobs", "received 0"]),
     "resume without out": ([*TAU, "--resume"], ["--resume", "--out"]),
