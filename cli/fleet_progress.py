@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -179,6 +182,20 @@ def make_fleet_observer(*, quiet: bool, as_json: bool) -> FleetObserver:
         return FleetObserver()
     console = Console(stderr=as_json)
     return Live(console) if console.is_terminal else Lines(to_stderr=as_json)
+
+
+@contextlib.contextmanager
+def interruptible(observer: FleetObserver, command: str, out: Path) -> Iterator[None]:
+    """Close the observer after the body, and on Ctrl-C say how to go on with what the command has begun in `out`."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        observer.close()
+        if (out / "config.json").exists():
+            click.echo(f"stopped; go on with: kerasburst {command} --resume --out {out}", err=True)
+        raise
+    finally:
+        observer.close()
 
 
 def duration(seconds: float) -> str:

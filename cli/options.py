@@ -97,7 +97,27 @@ set_option = click.option(
 data_dir_option = click.option(
     "--data-dir", type=click.Path(), help="Folder of data files. Default: the one KERASBURST_DATA names."
 )
+jobs_option = click.option("--jobs", type=int, help="Networks trained side by side. Default: the number of cores.")
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(["loky", "dask", "ray"]),
+    default="loky",
+    show_default=True,
+    help="Processes here, or a Dask or Ray cluster.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+
+
+def check_again(resume: bool, force: bool, out: str | None, what: str) -> None:
+    """Check options that say what becomes of what stands in --out.
+
+    Raises:
+        InputError: for both, or for --resume without --out.
+    """
+    if resume and force:
+        raise InputError("--resume and --force exclude each other, received both")
+    if resume and out is None:
+        raise InputError(f"--resume needs --out, the directory of the {what} to go on with")
 
 
 def all_parameters() -> list[tuple[str, str, Any]]:

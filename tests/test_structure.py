@@ -8,7 +8,7 @@ import kerasburst
 ROOT = Path(__file__).parents[1]
 ORDER = [
     *("version", "validation", "intervals", "files", "seeding", "config", "encoders", "data", "neurons", "models"),
-    *("training", "fleet", "privacy", "profiling", "transfer", "export", "reports", "cli"),
+    *("training", "fleet", "privacy", "profiling", "transfer", "export", "experiments", "reports", "cli"),
 ]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
 from kerasburst import files
 from kerasburst.reports.audit_figures import audit_figures, undetermined
+from kerasburst.reports.page import make_environment
 from kerasburst.validation import InputError
 
 
@@ -32,13 +32,7 @@ def write_report(out: str | Path) -> Path:
     audit = files.read_json(out / "audit.json")
     with np.load(out / "scores.npz", allow_pickle=False) as stored:
         scores = {name: stored[name] for name in stored.files}
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kerasburst.reports", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment()
     environment.globals.update(found=_found, span=_span, signed=_signed, number=_number, undetermined=undetermined)
     paper = audit["protocol"] != "audit"
     attacks = [a for encoding in audit["encodings"].values() for a in encoding["attacks"]]

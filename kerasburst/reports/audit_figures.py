@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import re
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import stats
 
 from kerasburst.privacy.averaging import AveragingFit
 from kerasburst.privacy.metrics import MembershipScores
+from kerasburst.reports.svg import GREY, GUESS, SIZE, STYLES, WIDE, Style, key, legend, panel, styles_of
+from kerasburst.reports.svg import svg as _svg
 
-_SIZE, _WIDE = (3.5, 3.1), (4.6, 3.4)  # inches of 96 pixels: a phone shows either without shrinking its text much
 _WIDEST = 0.25  # interval of a limit: half the way from a guess to certainty
 _ROC_ATTACKS = ("lira_online", "rmia", "loss", "svm")
 _AVERAGED = ("lira_online", "rmia", "loss")
 _ACCURACY_ATTACKS = ("lira_online", "loss", "svm")
-
-
-@dataclass(frozen=True)
-class Style:
-    """How one thing is drawn in every panel: told apart without colour, too.
-
-    Args:
-        label: what it is.
-        colour: Okabe and Ito's, which the colour-blind tell apart.
-        dash: lengths of strokes and gaps; none for a full line.
-        marker: matplotlib's marker.
-    """
-
-    label: str
-    colour: str
-    dash: tuple[float, ...] = ()
-    marker: str = "o"
-
-    @property
-    def ls(self) -> str | tuple:
-        """The dash, as matplotlib takes it."""
-        return (0, self.dash) if self.dash else "-"
-
-
-_STYLES = (
-    ("#0072b2", (), "o"),
-    ("#d55e00", (5, 2), "s"),
-    ("#009e73", (6, 2, 1.5, 2), "^"),
-    ("#cc79a7", (1.5, 1.5), "D"),
-    ("#e69f00", (5, 1, 1, 1, 1, 1), "v"),
-    ("#56b4e9", (3, 1), "P"),
-)
-_GREY, _GUESS = "#777777", (2, 2)
 
 
 @dataclass(frozen=True)
@@ -86,7 +50,7 @@ def audit_figures(audit: dict, scores: dict[str, np.ndarray]) -> list[Part]:
         audit: what audit.json holds.
         scores: what scores.npz holds.
     """
-    encodings = _styles(audit["encodings"])
+    encodings = styles_of(audit["encodings"])
     found = [_roc(audit, scores), _averaging(audit, encodings), _steps(audit, encodings)]
     found += [_histograms(audit), _accuracy(audit, encodings)]
     return [part for part in found if part is not None]
@@ -96,10 +60,10 @@ def _roc(audit: dict, scores: dict[str, np.ndarray]) -> Part:
     member = scores["membership"][0]
     low = 0.5 / min(member.sum(), (~member).sum())
     names = {a["name"] for result in audit["encodings"].values() for a in result["attacks"]}
-    styles = _styles([name for name in _ROC_ATTACKS if name in names])
+    styles = styles_of([name for name in _ROC_ATTACKS if name in names])
     panels = []
     for encoding, result in audit["encodings"].items():
-        axes = _panel(_SIZE)
+        axes = panel(SIZE)
         for i, style in enumerate(styles):
             of = MembershipScores.from_labels(
                 scores[f"{encoding}/{style.label}/{_largest(result, style.label)}"][0], member
@@ -110,7 +74,7 @@ def _roc(audit: dict, scores: dict[str, np.ndarray]) -> Part:
             if i == 0:
                 lower, upper = _tpr_band(tpr, len(of.member_scores))
                 axes.fill_between(x, np.maximum(lower, low), upper, step="post", color=style.colour, alpha=0.18, lw=0)
-        axes.plot([low, 1], [low, 1], ls=(0, _GUESS), color=_GREY, lw=1)
+        axes.plot([low, 1], [low, 1], ls=(0, GUESS), color=GREY, lw=1)
         axes.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1.1), title=encoding, xlabel="FPR", ylabel="TPR")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:g}")
@@ -119,7 +83,7 @@ def _roc(audit: dict, scores: dict[str, np.ndarray]) -> Part:
     return _part(
         "ROC, both axes logarithmic",
         panels,
-        _legend(styles, marker=False) + [(_key(Style("", _GREY, _GUESS), marker=False), "a guess")],
+        legend(styles, marker=False) + [(key(Style("", GREY, GUESS), marker=False), "a guess")],
         f"Target 0, at the largest K of each attack. The band is the pointwise 95 % Clopper-Pearson interval of "
         f"{first}'s TPR. What counts is the left end: who is found at the price of few false accusations.",
     )
@@ -135,7 +99,7 @@ def _averaging(audit: dict, encodings: list[Style]) -> Part | None:
     infinity = max(ks) * 4.0
     curve = np.geomspace(min(ks), infinity / 1.4, 60)
     shown = []
-    panels = [_panel(_SIZE) for _ in names]
+    panels = [panel(SIZE) for _ in names]
     for axes, name in zip(panels, names, strict=True):
         for i, style in enumerate(encodings):
             result = audit["encodings"][style.label]
@@ -152,7 +116,7 @@ def _averaging(audit: dict, encodings: list[Style]) -> Part | None:
                 axes.plot(curve, [model.auc(float(k)) for k in curve], color=style.colour, ls=style.ls, lw=1.3)
                 _interval(axes, aside * infinity, fit["limit"], fit["limit_interval"], style, hollow=True)
                 shown += [] if undetermined(fit) else fit["limit_interval"]
-        axes.axhline(0.5, color=_GREY, ls=(0, _GUESS), lw=1)
+        axes.axhline(0.5, color=GREY, ls=(0, GUESS), lw=1)
         axes.axvline(infinity / 1.5, color="#ccc", lw=0.8)
         axes.set_xscale("log", base=2)
         axes.set_xticks([*ks, infinity], [*map(str, ks), "∞"])
@@ -164,7 +128,7 @@ def _averaging(audit: dict, encodings: list[Style]) -> Part | None:
     return _part(
         "AUC against the number of queries",
         panels,
-        _legend(encodings),
+        legend(encodings),
         "Points: 95 % intervals over examples. Lines: AUC(K) = Φ(Δμ / √(2(σ_m² + σ_e²/K))), fitted to target 0. "
         "Hollow, at ∞: the fit's limit with its 95 % bootstrap interval, which leaves the panel where the scores leave "
         "the limit open. Where a line rises, the encoder's noise had hidden a leak from a single query; it had not "
@@ -173,27 +137,27 @@ def _averaging(audit: dict, encodings: list[Style]) -> Part | None:
 
 
 def _steps(audit: dict, encodings: list[Style]) -> Part:
-    axes = _panel(_WIDE)
+    axes = panel(WIDE)
     for style in encodings:
         aucs = audit["encodings"][style.label]["auc_by_step"]
         axes.plot(range(1, len(aucs) + 1), aucs, color=style.colour, ls=style.ls, marker=style.marker, ms=4, lw=1.3)
-    axes.axhline(0.5, color=_GREY, ls=(0, _GUESS), lw=1)
+    axes.axhline(0.5, color=GREY, ls=(0, GUESS), lw=1)
     axes.set(xlabel="time step", ylabel="AUC")
     axes.xaxis.get_major_locator().set_params(integer=True)
     return _part(
         "AUC against the time step",
         [axes],
-        _legend(encodings),
+        legend(encodings),
         "AUC of phi of the output neurons' membrane at each step, mean over the largest K: when in the sequence the "
         "members begin to stand out. Mean over targets, without an interval.",
     )
 
 
 def _histograms(audit: dict) -> Part:
-    styles = _styles(("members", "non-members"))
+    styles = styles_of(("members", "non-members"))
     panels, highest = [], 0.0
     for encoding, result in audit["encodings"].items():
-        axes = _panel(_SIZE)
+        axes = panel(SIZE)
         for style in styles:
             counts = np.array(result["phi"][style.label.replace("-", "_")])
             share, edges = 100 * counts / counts.sum(), result["phi"]["edges"]
@@ -207,7 +171,7 @@ def _histograms(audit: dict) -> Part:
     return _part(
         "Members and non-members",
         panels,
-        _legend(styles, marker=False),
+        legend(styles, marker=False),
         "phi = log(p_y / (1 - p_y)), the log-odds of the true class, of target 0's examples, mean over the largest K. "
         "Where the two lie on each other, this signal alone tells nothing.",
     )
@@ -215,7 +179,7 @@ def _histograms(audit: dict) -> Part:
 
 def _accuracy(audit: dict, encodings: list[Style]) -> Part:
     names = ("svm",) if audit["protocol"] != "audit" else _ACCURACY_ATTACKS
-    axes = _panel(_WIDE)
+    axes = panel(WIDE)
     rows = [100 * audit["encodings"][style.label]["test_accuracy"] for style in encodings]
     step = max(max(rows) - min(rows), 2.0) / 60  # attacks on one encoding have one accuracy: a little apart
     for i, name in enumerate(names):
@@ -226,39 +190,28 @@ def _accuracy(audit: dict, encodings: list[Style]) -> Part:
                 attack["auc"],
                 accuracy + step * ((len(names) - 1) / 2 - i),
                 xerr=[[attack["auc"] - low], [high - attack["auc"]]],
-                fmt=_STYLES[i][2],
+                fmt=STYLES[i][2],
                 color=style.colour,
                 ms=5,
                 capsize=2,
                 lw=1,
             )
-    axes.axvline(0.5, color=_GREY, ls=(0, _GUESS), lw=1)
+    axes.axvline(0.5, color=GREY, ls=(0, GUESS), lw=1)
     axes.set(xlabel="AUC", ylabel="test accuracy, %")
-    marks = _legend([Style(name, "#333333", marker=_STYLES[i][2]) for i, name in enumerate(names)], line=False)
+    marks = legend([Style(name, "#333333", marker=STYLES[i][2]) for i, name in enumerate(names)], line=False)
     return _part(
         "Accuracy against AUC",
         [axes],
-        _legend([Style(style.label, style.colour) for style in encodings], marker=False) + marks,
+        legend([Style(style.label, style.colour) for style in encodings], marker=False) + marks,
         "Each encoding at the largest K, with 95 % intervals of the AUC. Further left at the same height is more "
         "privacy; further left and lower may be underfitting.",
     )
-
-
-def _panel(size: tuple[float, float]) -> Axes:
-    axes = Figure(figsize=size, layout="constrained").subplots()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    return axes
 
 
 def _part(title: str, panels: list[Axes], legend: list[tuple[Markup, str]], caption: str) -> Part:
     names = [f"{title}, {axes.get_title()}" if axes.get_title() else title for axes in panels]
     svgs = tuple(_svg(axes.figure, name) for axes, name in zip(panels, names, strict=True))
     return Part(title, svgs, tuple(legend), caption)
-
-
-def _styles(labels) -> list[Style]:
-    return [Style(label, *_STYLES[i % len(_STYLES)]) for i, label in enumerate(labels)]
 
 
 def _largest(result: dict, attack: str) -> int:
@@ -275,40 +228,3 @@ def _interval(axes: Axes, x: float, y: float, ends: list[float], style: Style, h
     error = [[max(0.0, y - ends[0])], [max(0.0, ends[1] - y)]]  # a bootstrap's interval need not hold the value
     face = "white" if hollow else style.colour
     axes.errorbar(x, y, error, fmt=style.marker, color=style.colour, mfc=face, ms=5, capsize=2.5, lw=1)
-
-
-_MARKERS = {
-    "o": '<circle cx="15" cy="6" r="3.4"/>',
-    "s": '<path d="M12 3h6v6h-6z"/>',
-    "^": '<path d="M15 2l4 7h-8z"/>',
-    "D": '<path d="M15 2l4 4-4 4-4-4z"/>',
-    "v": '<path d="M15 10l4-7h-8z"/>',
-    "P": '<path d="M14 2h2v3h3v2h-3v3h-2V7h-3V5h3z"/>',
-}
-
-
-def _legend(styles: list[Style], line: bool = True, marker: bool = True) -> list[tuple[Markup, str]]:
-    return [(_key(style, line, marker), style.label) for style in styles]
-
-
-def _key(style: Style, line: bool = True, marker: bool = True) -> Markup:
-    dash = f' stroke-dasharray="{" ".join(map(str, style.dash))}"' if style.dash else ""
-    shapes = (f'<path d="M0 6h30"{dash}/>' if line else "") + (_MARKERS[style.marker] if marker else "")
-    return Markup(  # of this file's own numbers and colours
-        f'<svg class="key" viewBox="0 0 30 12" width="30" height="12" stroke="{style.colour}" fill="{style.colour}" '
-        f'stroke-width="1.6" aria-hidden="true">{shapes}</svg>'
-    )
-
-
-def _svg(figure: Figure, name: str) -> Markup:
-    """Give a figure as an inline SVG: text as text, no date, identifiers that do not meet other figures'."""
-    buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    text = re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)  # the page's
-    prefix = re.sub(r"\W+", "-", name.lower())
-    text = re.sub(r'\bid="', f'id="{prefix}-', text)
-    text = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{prefix}-", text)
-    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{Markup.escape(name)}"', 1))

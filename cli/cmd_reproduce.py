@@ -1,0 +1,147 @@
+"""kerasburst reproduce."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+
+import click
+from click.core import ParameterSource
+
+from kerasburst.cli.options import backend_option, check_again, data_dir_option, jobs_option, json_option, numbered
+from kerasburst.cli.quiet import load_tensorflow
+from kerasburst.experiments.claims import CLAIMS
+from kerasburst.experiments.scales import SCALES
+from kerasburst.validation import user_path
+
+INVALID = 3  # exit code where a control of an audit failed
+_DATASETS = list(dict.fromkeys(name for scale in SCALES.values() for name in scale.datasets))
+
+
+@click.command("reproduce")
+@click.option(
+    "--scale",
+    type=click.Choice(list(SCALES)),
+    default="smoke",
+    show_default=True,
+    help="smoke: minutes; cpu: a night on 2 cores; full: the paper's sizes.",
+)
+@click.option("--claims", type=click.Choice(list(CLAIMS)), multiple=True, help="Repeatable. Default: all.")
+@click.option(
+    "--dataset", "datasets", type=click.Choice(_DATASETS), multiple=True, help="Repeatable. Default: the scale's."
+)
+@click.option("--seeds", type=int, help="Number of seeds. Default: the scale's.")
+@data_dir_option
+@jobs_option
+@backend_option
+@click.option("--out", type=click.Path(), help="The directory. Default: runs/reproduce-SCALE, numbered.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with what stands in --out, or begin it; claims, data sets and seeds may be more.",
+)
+@click.option("--force", is_flag=True, help="Replace what stands in --out.")
+@json_option
+@click.option("--quiet", is_flag=True, help="Show neither plan nor progress.")
+@click.pass_context
+def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
+    """Test the paper's claims on this machine: each with an interval and a verdict by a rule fixed in advance.
+
+    Shows the plan with the time it is expected to take, trains and audits what is missing, and writes
+    reproduction.json and reproduction.md. Data sets that are not here are skipped with their reason. Exit code 3 says
+    that controls of an audit failed: those figures do not count.
+    """
+    check_again(resume, force, out, "reproduction")
+    if options["data_dir"] is not None:
+        options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
+    given = {
+        name: value for name, value in options.items() if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    if out is None:
+        out = numbered("runs", f"reproduce-{options['scale']}")
+    out = user_path("--out", out)
+
+    load_tensorflow()
+    from kerasburst.cli.fleet_progress import interruptible, make_fleet_observer
+    from kerasburst.experiments.reproduce import run_reproduction
+    from kerasburst.experiments.reproduce_plan import ReproduceConfig
+    from kerasburst.reports.reproduction import write_markdown
+
+    begun = ReproduceConfig.load(out / "config.json") if resume and (out / "config.json").exists() else None
+    config = ReproduceConfig(**given) if begun is None else dataclasses.replace(begun, **given)
+    observer = make_fleet_observer(quiet=quiet, as_json=as_json)
+
+    def show(plan):
+        if not quiet:
+            click.echo(plan_text(plan, config, out, jobs), err=as_json)
+
+    with interruptible(observer, "reproduce", out):
+        result, error = run_reproduction(
+            config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer, planned=show
+        )
+    value = json.loads(json.dumps(result.to_json()))
+    write_markdown(value, out / "reproduction.md")
+    if as_json:
+        click.echo(json.dumps({"out": str(out), **value}, indent=2))
+    elif not quiet:
+        click.echo(summary(value, out))
+    if error is not None:
+        raise error
+    if any(each["failed"] for each in value["audits"]):
+        click.echo("controls of an audit failed: the figures that stand on them do not count", err=True)
+        sys.exit(INVALID)
+
+
+def plan_text(plan, config, out, jobs) -> str:
+    """Give what is going to be run, and about how long it takes."""
+    from kerasburst.cli.fleet_progress import duration
+
+    jobs = jobs or os.cpu_count() or 1
+    groups: dict[tuple[str, str], list] = {}
+    for part in plan.parts:
+        groups.setdefault((part.kind, part.dataset), []).append(part)
+    seeds = len(config.seed_list)
+    lines = [
+        f"scale {config.scale}: {config.size.note}",
+        f"{len(config.claims)} claims, {seeds} seed{'s' * (seeds != 1)}, {jobs} at once",
+        "",
+        f"{'what':<10} {'data':<16} {'parts':>5} {'models':>7} {'done':>5}  expected",
+    ]
+    for (kind, dataset), parts in groups.items():
+        left = [part for part in parts if part.result(out) is None]
+        seconds = sum(part.seconds for part in left) / (1 if kind == "profile" else jobs)
+        lines.append(
+            f"{kind:<10} {dataset:<16} {len(parts):>5} {sum(part.tasks for part in parts):>7} "
+            f"{len(parts) - len(left):>5}  {duration(seconds) if left else '-'}"
+        )
+    lines += [f"{'skipped':<10} {name:<16} {why}" for name, why in plan.skipped.items()]
+    lines += ["", f"about {duration(plan.seconds(jobs, out))} in all, on cores like those it was estimated on"]
+    return "\n".join(lines) + "\n"
+
+
+def summary(result: dict, out) -> str:
+    """Give each claim with its figure and verdict."""
+    from kerasburst.reports.reproduction import figure, interval, said
+
+    lines = []
+    for claim in result["claims"]:
+        seeds = claim["verdict"]["seeds"]
+        lines.append(f"{claim['text']} ({claim['paper']})")
+        if seeds:
+            over = f"({interval(claim)}) over {seeds} seed{'s' * (seeds != 1)}"
+            lines.append(f"  {claim['figure']}: {figure(claim)} {over}; {claim['spoken_for']}")
+        lines += [f"  {said(claim)}", ""]
+    for each in result["audits"]:
+        aucs = [f"K = {k} {sum(values.values()) / len(values):.3f}" for k, values in each["aucs"].items() if values]
+        right = each["test_accuracies"]
+        if right:
+            accuracy = f"accuracy {sum(right.values()) / len(right):.1%}"
+            lines.append(f"{each['kind']} {each['dataset']} {each['encoding']}: {accuracy}, AUC {', '.join(aucs)}")
+        lines += [f"  seed {seed}: control failed: {names}" for seed, names in each["failed"].items()]
+    failed = [part for part in result["plan"] if part["state"] == "failed" and part["kind"] != "profile"]
+    lines += [f"{part['name']}: {part['reason']}" for part in failed]
+    lines += [f"{name} was skipped: {why}" for name, why in result["skipped"].items()]
+    lines += ["", f"written to {out}: reproduction.md, reproduction.json"]
+    return "\n".join(lines)

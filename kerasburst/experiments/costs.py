@@ -1,0 +1,51 @@
+"""What a part of a reproduction is expected to take, from constants that are stated; the progress corrects it."""
+
+from __future__ import annotations
+
+from kerasburst.experiments.scales import Setting
+
+START_S = 9.0  # a process: TensorFlow's start, the network, its first step, files
+FORWARD = 0.45  # of a training pass: an example that is only asked
+CANARY_PASSES = 300 * 32  # of an audit's planted leak
+PROFILE_S = 45.0  # one encoding, alone
+
+
+def training_seconds(setting: Setting, examples: int, epochs: int, asked: int) -> float:
+    """Give the seconds of one network's process.
+
+    Args:
+        setting: with its seconds for 1,000 examples.
+        examples: that it trains on.
+        epochs: how often.
+        asked: encodings of examples that it is only asked about.
+
+    Example:
+        >>> training_seconds(Setting(train={}, seconds_per_1000=2.0), 500, 30, 10_000)  # 9 + 2 (15 + 4.5)
+        48.0
+    """
+    return START_S + setting.seconds_per_1000 / 1000 * (examples * epochs + FORWARD * asked)
+
+
+def audit_seconds(
+    setting: Setting, members: int, population: int, epochs: int, test: int, shadows: int, queries: int
+) -> float:
+    """Give the seconds of all models of an audit of one encoding, one after the other.
+
+    Args:
+        setting: with its seconds for 1,000 examples.
+        members: that a target trains on.
+        population: that none trains on.
+        epochs: of a target.
+        test: number of test examples.
+        shadows: N.
+        queries: the largest K.
+
+    Example:
+        >>> audit_seconds(Setting(train={}, seconds_per_1000=0.0), 500, 250, 30, 10_000, 4, 4)  # 7 processes
+        63.0
+    """
+    points = 2 * members + population
+    asked = 4 * (min(2000, test) + min(2000, members)) + points * (queries + 1)
+    models = (1 + shadows) * training_seconds(setting, members, epochs, asked)
+    controls = training_seconds(setting, 0, 0, asked) + training_seconds(setting, CANARY_PASSES, 1, asked)
+    return models + controls

@@ -1,0 +1,99 @@
+"""The parts of a reproduction: audits, trainings, a transfer, profiles, each with its directory and its config.
+
+    OUT/audit/DATASET/seed-S            an audit's directory
+    OUT/paper/DATASET/seed-S            likewise, by the paper's protocol
+    OUT/train/DATASET/ENCODING-seed-S   a run's directory
+    OUT/transfer/SOURCE/TARGET          a transfer's directory, of all seeds
+    OUT/profile/DATASET/seed-S          a profile's directory
+
+A part whose result stands in its directory, of this config and this data, is finished, whether or not its models are
+still there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from kerasburst.experiments.claims import AUDIT, PAPER, PROFILE, TRAIN, TRANSFER
+from kerasburst.experiments.profiles import read_profile
+from kerasburst.experiments.stored import stored_result
+from kerasburst.experiments.trainings import plan_training, stored_run
+from kerasburst.fleet import Work
+from kerasburst.privacy.audit import plan_audit
+from kerasburst.transfer.run import plan_transfer
+
+RESULTS = {
+    AUDIT: "audit.json",
+    PAPER: "audit.json",
+    TRAIN: "result.json",
+    TRANSFER: "transfer.json",
+    PROFILE: "profile.json",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part:
+    """One piece of a reproduction.
+
+    Args:
+        kind: "audit", "paper", "train", "transfer" or "profile".
+        dataset: that it is about; a transfer's target.
+        name: of its directory below the reproduction's.
+        config: an `AuditConfig`, a resolved `TrainConfig`, or a `TransferConfig`; of a profile a `TrainConfig`.
+        tasks: how many processes it takes.
+        seconds: expected, of all of them one after the other.
+        data: SHA-256 of each data set, by name.
+        encoding: of a training.
+        seed: None for a part of all seeds.
+    """
+
+    kind: str
+    dataset: str
+    name: str
+    config: Any
+    tasks: int
+    seconds: float
+    data: dict[str, str]
+    encoding: str | None = None
+    seed: int | None = None
+
+    def to_json(self) -> dict:
+        """Give what the plan says of it."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "dataset": self.dataset,
+            "encoding": self.encoding,
+            "seed": self.seed,
+            "tasks": self.tasks,
+            "expected_s": round(self.seconds, 1),
+        }
+
+    def result(self, out: Path) -> dict | None:
+        """Read its result; None where there is none, or one of another config or other data."""
+        folder = out / self.name
+        path = folder / RESULTS[self.kind]
+        if not path.exists():
+            return None
+        if self.kind == PROFILE:
+            return read_profile(path)
+        if self.kind == TRAIN:
+            return stored_run(folder, self.config, *self.data.values())
+        return stored_result(path, self.config, self.data.values())
+
+    def begin(self, out: Path) -> Work:
+        """Give its work: what is left of it, or nothing.
+
+        Raises:
+            InputError: where what stands in its directory is another, or its data does not do.
+        """
+        folder = out / self.name
+        if self.kind == TRAIN:
+            return plan_training(self.config, folder)
+        result = self.result(out)
+        if result is not None:
+            return Work((), lambda task: True, lambda: result)
+        plan = plan_transfer if self.kind == TRANSFER else plan_audit
+        return plan(self.config, folder, resume=True)

@@ -1,0 +1,156 @@
+"""Test the paper's claims: plan, run, judge, in a directory that can be gone on with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from kerasburst import files
+from kerasburst.config import ENCODERS
+from kerasburst.data.datasets import availability
+from kerasburst.experiments.claims import KINDS, PROFILE
+from kerasburst.experiments.finishing import run_and_finish
+from kerasburst.experiments.measures import Found
+from kerasburst.experiments.parts import Part
+from kerasburst.experiments.planning import Plan, plan_parts
+from kerasburst.experiments.profiles import NotMeasured, make_profile
+from kerasburst.experiments.reproduce_plan import ReproduceConfig
+from kerasburst.experiments.reproduction import RULES, Reproduction, audited, judge_claim
+from kerasburst.fleet import FleetFailed, FleetObserver, Work, check_fleet
+from kerasburst.fleet.directory import clear, goes_on
+from kerasburst.training.result import versions
+from kerasburst.validation import InputError, user_path
+
+_FILES = ("reproduction.json", "reproduction.md", "config.json")
+_MAY_DIFFER = ("claims", "datasets", "seeds", "data_dir")  # what is there already is not changed by more
+
+
+def run_reproduction(
+    config: ReproduceConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    jobs: int | None = None,
+    backend: str = "loky",
+    observer: FleetObserver | None = None,
+    planned: Callable[[Plan], None] = lambda plan: None,
+) -> tuple[Reproduction, FleetFailed | None]:
+    """Test claims into a directory.
+
+    All models are trained as one fleet, each in a process of its own; profiles come after, alone. Each part is judged
+    and written down when it is done, and reproduction.json with it: what was killed goes on from there.
+
+    Args:
+        config: which claims, at which size.
+        out: the directory.
+        resume: go on with what stands in `out`, with more claims, data sets or seeds if wanted.
+        force: replace what stands in `out`.
+        jobs: models trained side by side; None for the number of cores.
+        backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
+        observer: is told the progress.
+        planned: is told the plan before anything is run.
+
+    Returns:
+        The result, which stands in `out`/reproduction.json too, and the fleet's error where models could not be
+        trained: their parts are left out.
+
+    Raises:
+        InputError: for bad input, or what stands in `out` without `resume` or `force`, or no data set that is here.
+    """
+    out = user_path("out", out)
+    check_fleet(jobs, backend)
+    again = {"resume": resume, "force": force, "may_differ": _MAY_DIFFER}
+    # The Markdown comes last: reproduction.json is there from the first finished part on.
+    going_on = goes_on(out, "a reproduction", ReproduceConfig.load, config, "reproduction.md", **again)
+    plan = plan_parts(config)
+    if not plan.parts:
+        missing = "; ".join(f"{name} is {why}" for name, why in plan.skipped.items())
+        raise InputError(
+            f"claims must be measurable on the data sets at scale {config.scale}, none is: "
+            + (missing or "they have no part on these")
+        )
+    planned(plan)
+    with files.new_directory("out", out):
+        if force and not going_on:
+            _clear(out)
+        files.write_json(out / "config.json", config.to_json())
+        files.remove_leftovers(out)
+        (out / "reproduction.md").unlink(missing_ok=True)
+    works: dict[str, Work] = {}
+    failed: dict[str, str] = {}
+    for part in plan.parts:
+        if part.kind != PROFILE:
+            try:
+                works[part.name] = part.begin(out)
+            except InputError as error:
+                failed[part.name] = str(error)
+    around = {"log_dir": out / "logs", "jobs": jobs, "backend": backend, "observer": observer}
+    ended = run_and_finish(works, finished=lambda name: summarise(config, plan, out, failed), **around)
+    failed |= ended.failed
+    for part in plan.parts:
+        if part.kind == PROFILE and part.result(out) is None:
+            try:
+                make_profile(part.config, tuple(ENCODERS), out / part.name)
+            except (NotMeasured, InputError) as error:
+                failed[part.name] = str(error)
+    return summarise(config, plan, out, failed), ended.error
+
+
+def summarise(config: ReproduceConfig, plan: Plan, out: Path, failed: dict[str, str]) -> Reproduction:
+    """Judge the claims by what stands in the parts' directories, and write reproduction.json.
+
+    Args:
+        config: of the reproduction.
+        plan: its parts.
+        out: its directory.
+        failed: why parts have no result, by name.
+    """
+    results = [(part, part.result(out)) for part in plan.parts]
+    found: Found = [(part, result) for part, result in results if result is not None]
+    claims = []
+    for claim in config.chosen:
+        why_not = [failed[part.name] for part, _ in results if part.kind in claim.kinds and part.name in failed]
+        why_not += [f"{name}: {why}" for name, why in plan.skipped.items()]
+        claims.append(judge_claim(claim, found, why_not))
+    result = Reproduction(
+        scale=config.scale,
+        note=config.size.note,
+        complete=len(found) + sum(part.kind == PROFILE and part.name in failed for part in plan.parts)
+        == len(plan.parts),
+        claims=tuple(claims),
+        audits=audited(found),
+        plan=tuple(part.to_json() | _state(part, result, failed) for part, result in results),
+        skipped=plan.skipped,
+        notes=_notes(plan, config),
+        rules=RULES,
+        config=config.to_json(),
+        versions=versions(),
+    )
+    files.write_json(out / "reproduction.json", result.to_json())
+    return result
+
+
+def _state(part: Part, result: dict | None, failed: dict[str, str]) -> dict:
+    if result is not None:
+        return {"state": "finished", "reason": ""}
+    return {"state": "failed" if part.name in failed else "not run", "reason": failed.get(part.name, "")}
+
+
+def _notes(plan: Plan, config: ReproduceConfig) -> dict[str, str]:
+    """Say it where a data set is not the whole of what its name promises."""
+    names = dict.fromkeys(part.dataset for part in plan.parts)
+    return {name: note for name in names if (note := availability(name, config.data_dir).note)}
+
+
+def _clear(out: Path) -> None:
+    """Delete the parts' directories and the reproduction's own files, and nothing else."""
+    clear(out, _FILES)
+    for kind in KINDS:
+        for path in out.glob(f"{kind}/*/*"):
+            if (path / "config.json").exists() or (path / "profile.json").exists():
+                shutil.rmtree(path)
+        for path in (*out.glob(f"{kind}/*"), out / kind):
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()

@@ -1,0 +1,249 @@
+"""What a reproduction found: each claim with the paper's figure, ours, and a verdict; becomes reproduction.json."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from kerasburst.experiments.claims import AUDIT, MAIN, PAPER, Claim
+from kerasburst.experiments.measures import Found, Series, auc_at, failed_controls, measure
+from kerasburst.experiments.verdicts import CONFOUNDED_POINTS, Verdict, judge, not_measurable
+from kerasburst.intervals import seed_interval
+
+# The order in which the ways of measuring a claim speak for it: the audit before the paper's weaker attack.
+_SPEAKERS = (AUDIT, PAPER)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClaimRow:
+    """A claim on one data set, measured one way.
+
+    Args:
+        dataset: its name.
+        kind: of the parts: "audit", "paper", "train", "transfer" or "profile".
+        measured: an attack, or what was measured.
+        queries: K; None where there are none.
+        values: figure by seed.
+        levels: what the figure is the difference of, mean over seeds: AUCs, accuracies, costs.
+        accuracies: test accuracy beside AUCs, mean over seeds, by encoding; else None.
+        left_out: seeds that do not count, and why.
+        verdict: on this row alone.
+    """
+
+    dataset: str
+    kind: str
+    measured: str
+    queries: int | None
+    values: dict[str, float]
+    levels: dict[str, float]
+    accuracies: dict[str, float] | None
+    left_out: tuple[str, ...]
+    verdict: Verdict
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClaimResult:
+    """A claim and what became of it.
+
+    Args:
+        name: the claim's.
+        text: what is claimed.
+        paper: its size there.
+        figure: what the figures are.
+        rule: of the verdicts.
+        spoken_for: which rows speak for it: by seed, the mean of their figures over the data sets.
+        verdict: on it.
+        rows: by data set, way of measuring and K.
+    """
+
+    name: str
+    text: str
+    paper: str
+    figure: str
+    rule: str
+    spoken_for: str
+    verdict: Verdict
+    rows: tuple[ClaimRow, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuditedEncoding:
+    """AUC and accuracy of one encoding over the seeds: never the one without the other.
+
+    Args:
+        dataset: its name.
+        kind: protocol, "audit" or "paper".
+        encoding: its name.
+        attack: the protocol's main one.
+        aucs: by K: by seed.
+        auc_intervals: by K: mean and 95 % interval over seeds; None for one seed.
+        test_accuracies: by seed.
+        train_accuracies: by seed.
+        failed: seeds whose figures do not count, with the controls that failed.
+    """
+
+    dataset: str
+    kind: str
+    encoding: str
+    attack: str
+    aucs: dict[str, dict[str, float]]
+    auc_intervals: dict[str, tuple[float, float, float] | None]
+    test_accuracies: dict[str, float]
+    train_accuracies: dict[str, float]
+    failed: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """All that reproduction.json holds.
+
+    Args:
+        scale: "smoke", "cpu" or "full".
+        note: what that is for.
+        complete: whether nothing of the plan is left to do.
+        claims: each with its verdict.
+        audits: AUC beside accuracy.
+        plan: the parts, each with its state ("finished", "failed" or "not run") and, where it failed, why.
+        skipped: why there are no parts of a data set, by its name.
+        notes: what must be known of the data, by its name.
+        rules: what holds for every verdict.
+        config: all it takes to do it again.
+        versions: of what the figures depend on.
+        format: of this file.
+    """
+
+    scale: str
+    note: str
+    complete: bool
+    claims: tuple[ClaimResult, ...]
+    audits: tuple[AuditedEncoding, ...]
+    plan: tuple[dict, ...]
+    skipped: dict[str, str]
+    notes: dict[str, str]
+    rules: tuple[str, ...]
+    config: dict
+    versions: dict[str, str]
+    format: int = 1
+
+    def to_json(self) -> dict:
+        """Give the result as JSON values."""
+        return dataclasses.asdict(self)
+
+
+RULES = (
+    "Every verdict follows a rule that was fixed before anything was measured, on the 95 % Student's t-interval over "
+    "seeds of a difference that is paired by seed.",
+    "A claim as a whole is judged by the mean over the data sets that have all seeds, seed by seed; AUCs by the "
+    "protocol audit, online LiRA at the largest K.",
+    f"An AUC's difference is confounded where the encodings' mean test accuracies differ by more than "
+    f"{CONFOUNDED_POINTS:g} points, on any of the data sets: it may be that of the fit.",
+    "Figures of an encoding whose controls failed do not count.",
+    "Many intervals stand beside each other: of twenty at 95 %, one misses on average.",
+)
+
+
+def judge_claim(claim: Claim, found: Found, why_not: Sequence[str] = ()) -> ClaimResult:
+    """Judge a claim by all that was found.
+
+    Args:
+        claim: the claim.
+        found: finished parts with their results.
+        why_not: reasons why parts are missing, for a claim that nothing tells about.
+    """
+    series = measure(claim, found)
+    rows = tuple(_row(claim, each) for each in series)
+    speaking = _speaking(series)
+    spoken_for = ""
+    if speaking:
+        first = speaking[0]
+        at = "" if first.queries is None else f" at K = {first.queries}"
+        spoken_for = f"{first.kind}: {first.measured}{at}; {', '.join(s.dataset for s in speaking)}"
+        means = [float(np.mean([s.values[seed] for s in speaking])) for seed in sorted(first.values)]
+        # The widest gap of any data set: gaps of both signs must not hide each other.
+        gaps = [list(s.gaps.values()) for s in speaking if s.gaps is not None]
+        verdict = judge(means, claim.rule, max(gaps, key=lambda each: abs(float(np.mean(each))), default=None))
+    else:
+        reasons = [reason for each in series for reason in each.left_out] or list(why_not) or ["nothing was run"]
+        verdict = not_measurable("; ".join(dict.fromkeys(reasons)))
+    return ClaimResult(
+        name=claim.name,
+        text=claim.text,
+        paper=claim.paper,
+        figure=claim.figure,
+        rule=claim.rule.text,
+        spoken_for=spoken_for,
+        verdict=verdict,
+        rows=rows,
+    )
+
+
+def _row(claim: Claim, series: Series) -> ClaimRow:
+    seeds = sorted(series.values)
+    if seeds:
+        gaps = None if series.gaps is None else [series.gaps[seed] for seed in seeds]
+        verdict = judge([series.values[seed] for seed in seeds], claim.rule, gaps)
+    else:
+        verdict = not_measurable("; ".join(series.left_out) or "no seed has both encodings")
+    return ClaimRow(
+        dataset=series.dataset,
+        kind=series.kind,
+        measured=series.measured,
+        queries=series.queries,
+        values={str(seed): series.values[seed] for seed in seeds},
+        levels=series.levels,
+        accuracies=series.accuracies,
+        left_out=series.left_out,
+        verdict=verdict,
+    )
+
+
+def _speaking(series: Sequence[Series]) -> list[Series]:
+    """Choose the series that speak for a claim: of the first way of measuring that gave figures, at the largest K."""
+    with_figures = [each for each in series if each.values]
+    if not with_figures:
+        return []
+    ways = dict.fromkeys((s.kind, s.measured) for s in with_figures)
+    order = {kind: place for place, kind in enumerate(_SPEAKERS)}
+    way = min(ways, key=lambda way: order.get(way[0], len(order)))  # the first of equals: in the claim's order
+    chosen = [s for s in with_figures if (s.kind, s.measured) == way]
+    largest = max((s.queries for s in chosen if s.queries is not None), default=None)
+    chosen = [s for s in chosen if s.queries == largest]
+    seeds = set(max((s.values for s in chosen), key=len))
+    return [s for s in chosen if set(s.values) == seeds]  # a data set that lacks some would take them from all
+
+
+def audited(found: Found) -> tuple[AuditedEncoding, ...]:
+    """Put AUC beside accuracy, for each data set, protocol and encoding.
+
+    Args:
+        found: finished parts with their results.
+    """
+    rows = []
+    audits = [(part, result) for part, result in found if part.kind in MAIN]
+    for kind, dataset in dict.fromkeys((part.kind, part.dataset) for part, _ in audits):
+        mine = {p.seed: r for p, r in audits if (p.kind, p.dataset) == (kind, dataset)}
+        encodings = dict.fromkeys(e for result in mine.values() for e in result["encodings"])
+        ks = sorted({k for result in mine.values() for k in result["config"]["queries"]})
+        for encoding in encodings:
+            failed = {s: failed_controls(r, encoding) for s, r in mine.items()}
+            valid = [s for s in mine if not failed[s]]
+            aucs = {k: {s: auc_at(mine[s], encoding, MAIN[kind], k) for s in valid} for k in ks}
+            rows.append(
+                AuditedEncoding(
+                    dataset=dataset,
+                    kind=kind,
+                    encoding=encoding,
+                    attack=MAIN[kind],
+                    aucs={str(k): {str(s): auc for s, auc in each.items()} for k, each in aucs.items()},
+                    auc_intervals={
+                        str(k): seed_interval(list(each.values())) if len(each) > 1 else None
+                        for k, each in aucs.items()
+                    },
+                    test_accuracies={str(s): mine[s]["encodings"][encoding]["test_accuracy"] for s in valid},
+                    train_accuracies={str(s): mine[s]["encodings"][encoding]["train_accuracy"] for s in valid},
+                    failed={str(s): ", ".join(names) for s, names in failed.items() if names},
+                )
+            )
+    return tuple(rows)

@@ -1,0 +1,152 @@
+"""What a sweep found, as frozen dataclasses that become sweep.json."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasburst.experiments.pareto import pareto_front
+from kerasburst.experiments.sweep_plan import AUDIT_AUC, TEST_ACCURACY
+from kerasburst.intervals import seed_interval
+
+Interval = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A figure over seeds.
+
+    Args:
+        mean: over those that have it.
+        interval: 95 %, Student's t; None for fewer than two.
+        seeds: how many have it.
+    """
+
+    mean: float
+    interval: Interval | None
+    seeds: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SeedFigures:
+    """A point's figures at one seed.
+
+    Args:
+        seed: the seed.
+        figures: by metric; a metric that this seed has not is absent.
+        auc_by_queries: AUC of online LiRA by K; None without an audit that is valid.
+        reason: why something is absent: the loss was not a number, a control failed; else empty.
+    """
+
+    seed: int
+    figures: dict[str, float]
+    auc_by_queries: dict[str, float] | None = None
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepPoint:
+    """One point.
+
+    Args:
+        values: of the parameters, by label.
+        reason: why it is no configuration, and was not run; else empty.
+        seeds: by seed.
+        estimates: by metric, those that any seed has.
+        auc_by_queries: AUC over seeds, by K; None without audits.
+        on_front: whether no other point is as accurate and leaks as little; None without audits.
+    """
+
+    values: dict[str, Any]
+    reason: str = ""
+    seeds: tuple[SeedFigures, ...] = ()
+    estimates: dict[str, Estimate] = dataclasses.field(default_factory=dict)
+    auc_by_queries: dict[str, Estimate] | None = None
+    on_front: bool | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """All figures of a sweep.
+
+    Args:
+        parameters: labels of what is varied, in order.
+        metrics: that were asked for.
+        points: each, in the order of the search.
+        front: indices of the points on the Pareto front, by their mean accuracy; empty without audits.
+        attack: that the AUC is of, with K; None without audits.
+        seeds: the seeds.
+        data: name, note and fingerprint.
+        config: all it takes to do it again.
+        versions: of what the figures depend on.
+        format: of this file.
+    """
+
+    parameters: tuple[str, ...]
+    metrics: tuple[str, ...]
+    points: tuple[SweepPoint, ...]
+    front: tuple[int, ...]
+    attack: dict | None
+    seeds: tuple[int, ...]
+    data: dict
+    config: dict
+    versions: dict[str, str]
+    format: int = 1
+
+    def to_json(self) -> dict:
+        """Give the result as JSON values."""
+        return dataclasses.asdict(self)
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Give the mean over seeds with its interval.
+
+    Args:
+        values: one for each seed, at least one.
+
+    Example:
+        >>> estimate([0.5]).interval, round(estimate([0.5, 0.6, 0.7]).mean, 3)
+        (None, 0.6)
+    """
+    interval = seed_interval(values)[1:] if len(values) > 1 else None
+    return Estimate(mean=float(np.mean(values)), interval=interval, seeds=len(values))
+
+
+def sum_up(values: Mapping[str, Any], seeds: Sequence[SeedFigures]) -> SweepPoint:
+    """Sum up one point over its seeds.
+
+    Args:
+        values: of the parameters.
+        seeds: its figures.
+    """
+    names = dict.fromkeys(name for each in seeds for name in each.figures)
+    ks = dict.fromkeys(k for each in seeds for k in each.auc_by_queries or {})
+    return SweepPoint(
+        values=dict(values),
+        seeds=tuple(seeds),
+        estimates={name: estimate([s.figures[name] for s in seeds if name in s.figures]) for name in names},
+        auc_by_queries={k: estimate([s.auc_by_queries[k] for s in seeds if s.auc_by_queries]) for k in ks} or None,
+    )
+
+
+def with_front(points: Sequence[SweepPoint]) -> tuple[tuple[SweepPoint, ...], tuple[int, ...]]:
+    """Mark the points on the Pareto front of mean accuracy against mean AUC.
+
+    Returns:
+        the points, and the indices of those on it, the most accurate first.
+    """
+    both = [
+        (point.estimates[TEST_ACCURACY].mean, point.estimates[AUDIT_AUC].mean)
+        if {TEST_ACCURACY, AUDIT_AUC} <= set(point.estimates)
+        else None
+        for point in points
+    ]
+    front = pareto_front(both)
+    marked = [
+        point if pair is None else dataclasses.replace(point, on_front=i in front)
+        for i, (point, pair) in enumerate(zip(points, both, strict=True))
+    ]
+    return tuple(marked), tuple(sorted(front, key=lambda i: -both[i][0]))

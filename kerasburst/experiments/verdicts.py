@@ -1,0 +1,235 @@
+"""From figures over seeds to a verdict, by rules that are fixed before anything is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import special
+
+from kerasburst.intervals import seed_interval
+from kerasburst.validation import InputError, fail
+
+SUPPORTED, NOT_SUPPORTED, CONTRADICTED = "supported", "not supported", "contradicted"
+UNDECIDED, NOT_MEASURABLE = "undecided", "not measurable here"
+CONFOUNDED_POINTS = 2.0  # of test accuracy between two encodings whose AUCs are compared
+MOST_SEEDS = 10_000  # past this nobody decides by more of them
+_TAIL = 0.025
+
+Interval = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """Where an interval must lie for a verdict: strictly beyond one end, or between two, which count in.
+
+    Args:
+        verdict: it gives.
+        low: lower end; -inf for none.
+        high: upper end; inf for none.
+    """
+
+    verdict: str
+    low: float
+    high: float
+
+    def contains(self, low, high):
+        """Tell whether an interval lies inside; of arrays, which of them do."""
+        if math.isinf(self.low) or math.isinf(self.high):
+            return (low > self.low) & (high < self.high)
+        return (low >= self.low) & (high <= self.high)
+
+    def text(self, unit: str) -> str:
+        """Say where it is."""
+        if math.isinf(self.high):
+            return f"above {self.low:g}{unit}"
+        if math.isinf(self.low):
+            return f"below {self.high:g}{unit}"
+        if self.low == -self.high:
+            return f"within ±{self.high:g}{unit}"
+        return f"from {self.low:g} to {self.high:g}{unit}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Regions in order: the first that holds the whole 95 % interval gives the verdict; none leaves it undecided.
+
+    Args:
+        regions: in order.
+        unit: of the figures, as text behind a number.
+
+    Example:
+        >>> AUC_RULE.verdict(0.002, 0.008), AUC_RULE.verdict(-0.004, 0.008), AUC_RULE.verdict(-0.02, 0.03)
+        ('supported', 'not supported', 'undecided')
+    """
+
+    regions: tuple[Region, ...]
+    unit: str = ""
+
+    def verdict(self, low: float, high: float) -> str:
+        """Give the verdict of an interval."""
+        return next((r.verdict for r in self.regions if r.contains(low, high)), UNDECIDED)
+
+    @property
+    def text(self) -> str:
+        """The rule as a sentence's part."""
+        said: dict[str, list[str]] = {}
+        for region in self.regions:
+            said.setdefault(region.verdict, []).append(region.text(self.unit))
+        parts = [f"{verdict} if {' or '.join(places)}" for verdict, places in said.items()]
+        return f"95 % interval over seeds: {', '.join(parts)}, else {UNDECIDED}"
+
+
+def above(limit: float = 0.0, band: float | None = None, unit: str = "") -> Rule:
+    """Give the rule of a claim that a figure lies above a limit.
+
+    Args:
+        limit: which it exceeds if the claim holds, and falls short of if the contrary does.
+        band: half-width about the limit inside which a difference would not matter: not supported.
+        unit: of the figures.
+
+    Example:
+        >>> above(0.0, 0.01).text
+        '95 % interval over seeds: supported if above 0, contradicted if below 0, not supported if within ±0.01, ...'
+    """
+    regions = [Region(SUPPORTED, limit, math.inf), Region(CONTRADICTED, -math.inf, limit)]
+    if band is not None:
+        regions.append(Region(NOT_SUPPORTED, limit - band, limit + band))
+    return Rule(tuple(regions), unit)
+
+
+def below(limit: float, unit: str = "") -> Rule:
+    """Give the rule of a claim that a figure lies below a limit.
+
+    Example:
+        >>> below(5.0).verdict(1.0, 4.0), below(5.0).verdict(6.0, 9.0), below(5.0).verdict(4.0, 6.0)
+        ('supported', 'contradicted', 'undecided')
+    """
+    return Rule((Region(SUPPORTED, -math.inf, limit), Region(CONTRADICTED, limit, math.inf)), unit)
+
+
+def between(low: float, high: float, unit: str = "") -> Rule:
+    """Give the rule of a claim that a figure lies in a range.
+
+    Example:
+        >>> between(1.5, 4.5).verdict(2.0, 4.0), between(1.5, 4.5).verdict(-1.0, 1.0)
+        ('supported', 'contradicted')
+    """
+    outside = (Region(CONTRADICTED, -math.inf, low), Region(CONTRADICTED, high, math.inf))
+    return Rule((Region(SUPPORTED, low, high), *outside), unit)
+
+
+AUC_RULE = above(0.0, 0.01)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What is to be said of a claim.
+
+    Args:
+        verdict: "supported", "not supported", "contradicted", "undecided" or "not measurable here".
+        figure: mean over seeds; None without any.
+        interval: 95 %, Student's t over seeds; None for fewer than two.
+        seeds: number of them.
+        seeds_to_decide: how many would decide, at the same mean and spread; None where it is decided, where one seed
+            shows no spread, and past 10,000.
+        confounded: whether accuracy differs by so much that the AUC's difference may be that of the fit.
+        accuracy_gap: points of test accuracy, mean over seeds; None where it is no matter.
+        reason: why it is undecided or could not be measured; else empty.
+    """
+
+    verdict: str
+    figure: float | None = None
+    interval: Interval | None = None
+    seeds: int = 0
+    seeds_to_decide: int | None = None
+    confounded: bool = False
+    accuracy_gap: float | None = None
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        """The verdict with all that qualifies it."""
+        text = self.verdict + (", confounded" if self.confounded else "")
+        return f"{text}: {self.reason}" if self.reason else text
+
+
+def judge(values: Sequence[float], rule: Rule, accuracy_gaps: Sequence[float] | None = None) -> Verdict:
+    """Judge a claim by its figures over seeds.
+
+    Args:
+        values: one figure for each seed, finite, at least one.
+        rule: of the claim.
+        accuracy_gaps: points of test accuracy between the encodings whose AUCs are compared, by seed; None where the
+            claim is not of AUCs.
+
+    Raises:
+        InputError: for no values, or values or gaps that are not finite.
+
+    Example:
+        >>> found = judge([0.02, 0.04], AUC_RULE, accuracy_gaps=[3.0, 2.0])
+        >>> found.verdict, found.seeds_to_decide, found.confounded
+        ('undecided', 4, True)
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise fail("values", "one or more finite numbers", values.tolist())
+    gap = None
+    if accuracy_gaps is not None:
+        gap = float(np.mean(accuracy_gaps))
+        if not math.isfinite(gap):
+            raise fail("accuracy_gaps", "finite numbers", list(accuracy_gaps))
+    common = {
+        "figure": float(values.mean()),
+        "seeds": len(values),
+        "accuracy_gap": gap,
+        "confounded": gap is not None and abs(gap) > CONFOUNDED_POINTS,
+    }
+    if len(values) < 2:
+        return Verdict(verdict=UNDECIDED, reason="one seed has no spread; two or more give an interval", **common)
+    _, low, high = seed_interval(values)
+    verdict = rule.verdict(low, high)
+    if verdict != UNDECIDED:
+        return Verdict(verdict=verdict, interval=(low, high), **common)
+    needed = seeds_to_decide(float(values.mean()), float(values.std(ddof=1)), len(values), rule)
+    told = f"about {needed} seeds" if needed is not None else f"more than {MOST_SEEDS:,} seeds"
+    return Verdict(
+        verdict=UNDECIDED,
+        interval=(low, high),
+        seeds_to_decide=needed,
+        reason=f"the interval is too wide; {told} would decide at this mean and spread",
+        **common,
+    )
+
+
+def seeds_to_decide(mean: float, deviation: float, seeds: int, rule: Rule) -> int | None:
+    """Give the least number of seeds whose interval would decide, at the same mean and standard deviation.
+
+    Args:
+        mean: of the figures.
+        deviation: their standard deviation, ddof 1.
+        seeds: that there are.
+        rule: of the claim.
+
+    Returns:
+        More than `seeds`; None past 10,000.
+
+    Example:
+        >>> seeds_to_decide(0.03, 0.0141421, 2, AUC_RULE)  # t_3 s / 2 = 0.0225 < 0.03
+        4
+    """
+    if deviation < 0:
+        raise InputError(f"deviation must be at least 0, received {deviation}")
+    n = np.arange(seeds + 1, MOST_SEEDS + 1)
+    half = -special.stdtrit(n - 1, _TAIL) * deviation / np.sqrt(n)
+    decides = np.zeros(len(n), bool)
+    for region in rule.regions:
+        decides |= region.contains(mean - half, mean + half)
+    return int(n[decides.argmax()]) if decides.any() else None
+
+
+def not_measurable(reason: str) -> Verdict:
+    """Give the verdict of a claim that nothing here can tell about."""
+    return Verdict(verdict=NOT_MEASURABLE, reason=reason)

@@ -1,0 +1,181 @@
+"""The page of many results: it finds the JSON of each kind in folders, and shows all of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import urllib.parse
+from collections.abc import Sequence
+from pathlib import Path
+
+from kerasburst import files
+from kerasburst.reports.collection_figures import Drawing, draw
+from kerasburst.reports.collection_headlines import headline
+from kerasburst.reports.collection_tables import TABLES, Table
+from kerasburst.reports.page import make_environment
+from kerasburst.validation import InputError, user_path
+from kerasburst.version import __version__
+
+MARK = '<meta name="generator" content="kerasburst report">'
+# What the JSON of each kind must hold to be one; in the order of the page.
+KINDS = {
+    "reproduction": ("reproduction.json", ("claims", "plan", "scale")),
+    "sweep": ("sweep.json", ("points", "parameters", "metrics")),
+    "audit": ("audit.json", ("encodings", "controls", "protocol")),
+    "transfer": ("transfer.json", ("encodings", "freeze", "budget")),
+    "run": ("result.json", ("test_accuracy", "test_accuracy_interval", "epochs")),
+    "profile": ("profile.json", ("encodings",)),
+}
+_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Item:
+    """One result that was found.
+
+    Args:
+        kind: a key of `KINDS`.
+        path: of its JSON.
+        label: its folder as it was come upon.
+        link: to the JSON, relative to the page.
+        value: what the JSON holds.
+        config: what config.json beside it holds; empty without one.
+        inside: whether it is a part of a reproduction that was found, too.
+    """
+
+    kind: str
+    path: Path
+    label: str
+    link: str
+    value: dict
+    config: dict
+    inside: bool = False
+
+
+def write_collection(folders: Sequence[str | Path], out: str | Path) -> tuple[Path, dict[str, int], list[str]]:
+    """Write one page of all results below some folders.
+
+    The page is one file and asks no other host for anything.
+
+    Args:
+        folders: where to look.
+        out: path of the page; what stands there is replaced if it is such a page.
+
+    Returns:
+        the path, how many results of each kind it shows, and what could not be read, with its reason.
+
+    Raises:
+        InputError: for a folder that is none, folders without any result, or another file in the page's place.
+    """
+    out = user_path("--out", out)
+    _check_place(out)
+    items, problems = find(folders, out.parent)
+    if not items:
+        where = ", ".join(map(str, folders))
+        raise InputError(f"DIR must hold results ({', '.join(name for name, _ in KINDS.values())}), {where} has none")
+    tables: dict[str, list[Table]] = {}
+    drawings: dict[str, list[Drawing]] = {}
+    shown = list(items)
+    for kind in KINDS:
+        good = []
+        for item in [item for item in shown if item.kind == kind]:
+            try:  # a file of another version must not take the page with it
+                TABLES[kind]([item])
+                headline(item)
+            except _DAMAGED as error:
+                problems.append(f"{item.path}: of another version, or damaged ({type(error).__name__}: {error})")
+                shown.remove(item)
+            else:
+                good.append(item)
+        if good:
+            tables[kind] = [table for table in TABLES[kind](good) if table.rows]
+            drawings[kind] = _drawn(kind, good, problems)
+    top = [(item, headline(item)) for item in shown if not item.inside]
+    counts = {kind: sum(item.kind == kind for item in shown) for kind in KINDS}
+    page = (
+        make_environment()
+        .get_template("collection.html.j2")
+        .render(
+            version=__version__,
+            counts={kind: count for kind, count in counts.items() if count},
+            top=sorted(top, key=lambda pair: list(KINDS).index(pair[0].kind)),
+            tables=tables,
+            drawings=drawings,
+            problems=problems,
+        )
+    )
+    with files.new_directory("--out", out.parent):
+        files.write_text(out, page)
+    return out, counts, problems
+
+
+def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], list[str]]:
+    """Find results below folders; of a sweep the sweep alone, and not its points.
+
+    Args:
+        folders: where to look.
+        page_folder: where the page will be, which links are relative to.
+
+    Returns:
+        the items, each once, in the order of their paths, and what could not be read.
+
+    Raises:
+        InputError: for a folder that is none.
+    """
+    items: dict[Path, Item] = {}
+    problems: list[str] = []
+    for folder in folders:
+        root = user_path("DIR", folder)
+        if not root.is_dir():
+            raise InputError(f"DIR must be a folder, {root} is {'a file' if root.exists() else 'not there'}")
+        reproductions: list[Path] = []
+        for place, names, here in os.walk(root):
+            names[:] = sorted(name for name in names if name != "logs" and not name.startswith("."))
+            if "sweep.json" in here:
+                names[:] = [name for name in names if not name.startswith("point-")]
+            path = Path(place)
+            for kind, (name, keys) in KINDS.items():
+                if name not in here or (path / name).resolve() in items:
+                    continue
+                try:
+                    value = files.read_json(path / name)
+                except InputError as error:
+                    problems.append(str(error))
+                    continue
+                if not isinstance(value, dict) or any(key not in value for key in keys):
+                    continue  # another program's
+                if kind == "reproduction":
+                    reproductions.append(path)
+                items[(path / name).resolve()] = Item(
+                    kind=kind,
+                    path=path / name,
+                    label=str(path),
+                    link=urllib.parse.quote(os.path.relpath(path / name, page_folder)),
+                    value=value,
+                    config=_config(path),
+                    inside=any(r in path.parents for r in reproductions),
+                )
+    return list(items.values()), problems
+
+
+def _config(folder: Path) -> dict:
+    try:
+        value = files.read_json(folder / "config.json")
+    except InputError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _drawn(kind: str, items: list[Item], problems: list[str]) -> list[Drawing]:
+    try:
+        return draw(kind, items)
+    except _DAMAGED as error:
+        problems.append(f"pictures of the {kind}s: {type(error).__name__}: {error}")
+        return []
+
+
+def _check_place(out: Path) -> None:
+    if out.is_dir():
+        raise InputError(f"--out must be the path of a page, {out} is a folder")
+    if out.exists() and MARK not in out.read_text(encoding="utf-8", errors="replace")[:2000]:
+        raise InputError(f"--out must be new or a page of kerasburst report, {out} is another file")

@@ -1,0 +1,238 @@
+"""The tables of the page of many results."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from kerasburst.intervals import clopper_pearson
+from kerasburst.reports.reproduction import figure, interval, said
+from kerasburst.reports.sweep_figures import metric_title, shown
+
+MAIN = {"audit": "lira_online", "paper": "svm", "paper-overlapping": "svm"}
+
+_LAST = -1e300  # sorts what is not known below all else
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Args:
+        text: what it says.
+        sort: what the table is sorted by; the text without.
+        link: where it leads, relative to the page; empty for nowhere.
+        note: a second line.
+        mark: class of the cell: "good", "bad", "muted", "text" or nothing.
+    """
+
+    text: str
+    sort: Any = None
+    link: str = ""
+    note: str = ""
+    mark: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Args:
+        title: above it; empty for the only one of its kind.
+        head: of each column.
+        rows: of cells.
+        note: below it.
+        link: of the title, where the rows have none of their own.
+    """
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    link: str = ""
+
+
+def number(value: float | None, ends: Sequence[float] | None = None, digits: int = 3, scale: float = 1.0) -> Cell:
+    """Give a figure with its interval below."""
+    if value is None:
+        return Cell("–", sort=_LAST, mark="muted")
+    note = "" if ends is None else f"{scale * ends[0]:.{digits}f} to {scale * ends[1]:.{digits}f}"
+    return Cell(f"{scale * value:.{digits}f}", sort=value, note=note)
+
+
+def _place(item) -> Cell:
+    return Cell(item.label, link=item.link, mark="text")
+
+
+def _reproductions(items) -> list[Table]:
+    tables = []
+    for item in items:
+        value = item.value
+        rows = []
+        for claim in value["claims"]:
+            verdict = claim["verdict"]["verdict"]
+            mark = {"supported": "good", "contradicted": "bad"}.get(verdict, "")
+            rows.append(
+                (
+                    Cell(claim["text"], mark="text"),
+                    Cell(said(claim), mark=f"text {mark}".strip(), note=claim["spoken_for"]),
+                    Cell(figure(claim), sort=claim["verdict"]["figure"], note=interval(claim).strip("–")),
+                    Cell(claim["figure"], mark="text"),
+                    Cell(claim["paper"], mark="text"),
+                    Cell(str(claim["verdict"]["seeds"]), sort=claim["verdict"]["seeds"]),
+                )
+            )
+        head = ("claim", "verdict", "ours, 95 % over seeds", "figure", "the paper", "seeds")
+        finished = "" if value["complete"] else " Not complete."
+        note = " ".join(value["rules"]) + finished
+        tables.append(Table(f"{item.label}: scale {value['scale']}", head, tuple(rows), note, item.link))
+        beside = tuple(_beside(value))
+        if beside:
+            ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
+            head = ("data", "protocol", "encoding", "test accuracy, %", *(f"AUC, K = {k}" for k in ks), "left out")
+            title = f"{item.label}: AUC beside accuracy"
+            tables.append(Table(title, head, beside, "Means and 95 % over seeds.", item.link))
+    return tables
+
+
+def _beside(value) -> Iterable[tuple[Cell, ...]]:
+    ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
+    for each in value["audits"]:
+        right = list(each["test_accuracies"].values())
+        cells = [Cell(each["dataset"]), Cell(each["kind"], note=each["attack"]), Cell(each["encoding"])]
+        cells.append(number(sum(right) / len(right) if right else None, digits=1, scale=100))
+        for k in ks:
+            aucs, found = list(each["aucs"].get(k, {}).values()), each["auc_intervals"].get(k)
+            cells.append(number(sum(aucs) / len(aucs) if aucs else None, found and found[1:]))
+        failed = "; ".join(f"seed {seed}: {names}" for seed, names in each["failed"].items())
+        yield (*cells, Cell(failed or "–", mark="text bad" if failed else "muted"))
+
+
+def _audits(items) -> list[Table]:
+    ks = sorted({a["queries"] for i in items for e in i.value["encodings"].values() for a in e["attacks"]})
+    rows = []
+    for item in items:
+        value = item.value
+        attack = MAIN[value["protocol"]]
+        for name, found in value["encodings"].items():
+            failed = [c["name"] for c in value["controls"] if not c["ok"] and c["encoding"] in (None, name)]
+            n = found["test_examples"]
+            ends = clopper_pearson(round(found["test_accuracy"] * n), n, 0.95)
+            aucs = {a["queries"]: a for a in found["attacks"] if a["name"] == attack}
+            cells = [
+                _place(item),
+                Cell(value["data"]["name"]),
+                Cell(value["protocol"], note=attack),
+                Cell(name),
+                Cell("valid", mark="good") if not failed else Cell("invalid", note=", ".join(failed), mark="bad"),
+                number(found["test_accuracy"], ends, 1, 100),
+                number(found["train_accuracy"], None, 1, 100),
+            ]
+            cells += [number(aucs[k]["auc"], aucs[k]["auc_interval"]) if k in aucs else number(None) for k in ks]
+            rows.append(tuple(cells))
+    head = ("audit", "data", "protocol", "encoding", "controls", "test accuracy, %", "on members, %")
+    note = "Intervals are of 95 %, over examples. AUC of the protocol's main attack at each number of queries K."
+    return [Table("", (*head, *(f"AUC, K = {k}" for k in ks)), tuple(rows), note)]
+
+
+def _transfers(items) -> list[Table]:
+    rows = []
+    for item in items:
+        value = item.value
+        names = f"{value['data']['source']['name']} to {value['data']['target']['name']}"
+        for name, found in value["encodings"].items():
+            cells = [_place(item), Cell(names, note=f"{value['freeze']} frozen"), Cell(name)]
+            cells += [
+                number(sum(found[arm]) / len(found[arm]), None, 1, 100) for arm in ("scratch", "transfer", "control")
+            ]
+            cells += [number(found[f], found[f"{f}_interval"], 1, 100) for f in ("difference", "over_control")]
+            rows.append((*cells, Cell(str(len(value["seeds"])), sort=len(value["seeds"]))))
+    head = ("transfer", "data", "encoding", "from scratch, %", "transferred, %", "random features, %")
+    head += ("transferred − scratch, points", "transferred − random, points", "seeds")
+    return [Table("", head, tuple(rows), "Intervals are of 95 %, over paired seeds.")]
+
+
+def _sweeps(items) -> list[Table]:
+    tables = []
+    for item in items:
+        value = item.value
+        rows = []
+        for i, point in enumerate(value["points"]):
+            values = [
+                Cell(shown(point["values"][p]), sort=point["values"][p] if _is_number(point["values"][p]) else None)
+                for p in value["parameters"]
+            ]
+            found = [point["estimates"].get(metric) for metric in value["metrics"]]
+            cells = [number(e and e["mean"], e and e["interval"]) for e in found]
+            why = [f"seed {each['seed']}: {each['reason']}" for each in point["seeds"] if each["reason"]]
+            why += [point["reason"]] if point["reason"] else []
+            front = ("on the front", "text good") if i in value["front"] else ("", "text")
+            rows.append((*values, *cells, Cell(front[0], note="; ".join(why), mark=front[1])))
+        heads = tuple(metric_title(value, metric) for metric in value["metrics"])
+        # Their scopes stand in the summary; a phone has no room for them.
+        names = tuple(label.partition(".")[2].replace("_", " ") for label in value["parameters"])
+        title = f"{item.label}: {value['config']['train']['encoding']} on {value['data']['name']}"
+        seeds = f"Means and 95 % over {len(value['seeds'])} seed{'s' * (len(value['seeds']) != 1)}."
+        tables.append(Table(title, (*names, *heads, ""), tuple(rows), seeds, item.link))
+    return tables
+
+
+def _runs(items) -> list[Table]:
+    rows = []
+    for item in items:
+        value, config = item.value, item.config
+        warned = "; ".join(value["warnings"])
+        rows.append(
+            (
+                _place(item),
+                Cell(str(config.get("dataset", "–"))),
+                Cell(str(config.get("encoding", "–"))),
+                Cell(str(value["seed"]), sort=value["seed"]),
+                number(value["test_accuracy"], value["test_accuracy_interval"], 1, 100),
+                number(value["train_accuracy"], None, 1, 100),
+                number(value["firing_rates"].get("input")),
+                Cell(str(value["epochs"]), sort=value["epochs"]),
+                number(value["train_seconds"], None, 1),
+                Cell(warned or "–", mark="text" if warned else "muted"),
+            )
+        )
+    head = ("run", "data", "encoding", "seed", "test accuracy, %", "on training part, %", "input rate", "epochs")
+    return [Table("", (*head, "trained, s", "warnings"), tuple(rows), "Intervals are of 95 %, over test examples.")]
+
+
+def _profiles(items) -> list[Table]:
+    """Read profiles by their JSON alone: encodings.NAME.FIELD, null with a reason in reasons.FIELD."""
+    rows, fields = [], {}
+    for item in items:
+        for found in item.value["encodings"].values():
+            fields |= {name: None for name, value in found.items() if value is None or _is_number(value)}
+    for item in items:
+        for name, found in item.value["encodings"].items():
+            reasons = {**(item.value.get("reasons") or {}), **(found.get("reasons") or {})}
+            cells = [_place(item), Cell(name)]
+            for field in fields:
+                value = found.get(field)
+                ends = found.get(f"{field}_interval")
+                if _is_number(value):
+                    note = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
+                    cells.append(Cell(f"{value:.4g}", sort=value, note=note))
+                else:
+                    cells.append(Cell("–", sort=_LAST, note=str(reasons.get(field, "")), mark="muted"))
+            rows.append(tuple(cells))
+    note = "What this machine cannot measure is a dash with its reason, never 0."
+    return [Table("", ("profile", "encoding", *fields), tuple(rows), note)]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+TABLES: dict[str, Callable[[list], list[Table]]] = {
+    "reproduction": _reproductions,
+    "sweep": _sweeps,
+    "audit": _audits,
+    "transfer": _transfers,
+    "run": _runs,
+    "profile": _profiles,
+}

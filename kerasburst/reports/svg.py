@@ -1,0 +1,99 @@
+"""How pages draw: styles that are told apart without colour, panels, and figures as inline SVG."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+SIZE, WIDE = (3.5, 3.1), (4.6, 3.4)  # inches of 96 pixels: a phone shows either without shrinking its text much
+GREY, GUESS = "#777777", (2, 2)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one thing is drawn in every panel: told apart without colour, too.
+
+    Args:
+        label: what it is.
+        colour: Okabe and Ito's, which the colour-blind tell apart.
+        dash: lengths of strokes and gaps; none for a full line.
+        marker: matplotlib's marker.
+    """
+
+    label: str
+    colour: str
+    dash: tuple[float, ...] = ()
+    marker: str = "o"
+
+    @property
+    def ls(self) -> str | tuple:
+        """The dash, as matplotlib takes it."""
+        return (0, self.dash) if self.dash else "-"
+
+
+STYLES = (
+    ("#0072b2", (), "o"),
+    ("#d55e00", (5, 2), "s"),
+    ("#009e73", (6, 2, 1.5, 2), "^"),
+    ("#cc79a7", (1.5, 1.5), "D"),
+    ("#e69f00", (5, 1, 1, 1, 1, 1), "v"),
+    ("#56b4e9", (3, 1), "P"),
+)
+
+
+def styles_of(labels) -> list[Style]:
+    """Give a style to each label, in order."""
+    return [Style(label, *STYLES[i % len(STYLES)]) for i, label in enumerate(labels)]
+
+
+def panel(size: tuple[float, float]) -> Axes:
+    """Give the axes of a new figure."""
+    axes = Figure(figsize=size, layout="constrained").subplots()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return axes
+
+
+_MARKERS = {
+    "o": '<circle cx="15" cy="6" r="3.4"/>',
+    "s": '<path d="M12 3h6v6h-6z"/>',
+    "^": '<path d="M15 2l4 7h-8z"/>',
+    "D": '<path d="M15 2l4 4-4 4-4-4z"/>',
+    "v": '<path d="M15 10l4-7h-8z"/>',
+    "P": '<path d="M14 2h2v3h3v2h-3v3h-2V7h-3V5h3z"/>',
+}
+
+
+def legend(styles: list[Style], line: bool = True, marker: bool = True) -> list[tuple[Markup, str]]:
+    """Give each style's line or marker, with what it stands for."""
+    return [(key(style, line, marker), style.label) for style in styles]
+
+
+def key(style: Style, line: bool = True, marker: bool = True) -> Markup:
+    """Give a style's line or marker as an inline SVG."""
+    dash = f' stroke-dasharray="{" ".join(map(str, style.dash))}"' if style.dash else ""
+    shapes = (f'<path d="M0 6h30"{dash}/>' if line else "") + (_MARKERS[style.marker] if marker else "")
+    return Markup(  # of this file's own numbers and colours
+        f'<svg class="key" viewBox="0 0 30 12" width="30" height="12" stroke="{style.colour}" fill="{style.colour}" '
+        f'stroke-width="1.6" aria-hidden="true">{shapes}</svg>'
+    )
+
+
+def svg(figure: Figure, name: str) -> Markup:
+    """Give a figure as an inline SVG: text as text, no date, identifiers that do not meet other figures'."""
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    text = re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)  # the page's
+    prefix = re.sub(r"\W+", "-", name.lower())
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{prefix}-", text)
+    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{Markup.escape(name)}"', 1))

@@ -1,0 +1,196 @@
+"""The pictures of a sweep: heat maps or lines for each metric, and the Pareto front; they read sweep.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from kerasburst import files
+from kerasburst.reports.svg import GREY, STYLES
+
+TITLES = {
+    "test_accuracy": "test accuracy",
+    "train_accuracy": "training accuracy",
+    "input_firing_rate": "input firing rate",
+    "audit_auc": "attack AUC",
+}
+_MARK = STYLES[0][0], STYLES[1][0]
+
+
+def save_sweep_figures(result: dict, out: str | Path) -> list[Path]:
+    """Write the pictures as PNGs.
+
+    Args:
+        result: `SweepResult.to_json()`.
+        out: directory to write METRIC.png and pareto.png to.
+
+    Returns:
+        their paths.
+    """
+    paths = []
+    for name, figure in sweep_figures(result).items():
+        paths.append(Path(out) / f"{name}.png")
+        with files.replacing(paths[-1]) as temporary:
+            figure.savefig(temporary, dpi=130)
+    return paths
+
+
+def sweep_figures(result: dict) -> dict[str, Figure]:
+    """Draw the pictures.
+
+    Args:
+        result: `SweepResult.to_json()`.
+
+    Returns:
+        By metric, for one or two parameters, and "pareto" where there are AUCs.
+    """
+    found = {}
+    parameters = result["config"]["parameters"]
+    for metric in result["metrics"]:
+        if not any(metric in point["estimates"] for point in result["points"]):
+            continue
+        if len(parameters) == 1:
+            found[metric] = _line(result, metric)
+        elif len(parameters) == 2 and all(parameter["values"] for parameter in parameters):
+            found[metric] = _heat_map(result, metric)
+        elif len(parameters) == 2:
+            found[metric] = _cloud(result, metric)
+    if any(point["on_front"] is not None for point in result["points"]):
+        found["pareto"] = _pareto(result)
+    return found
+
+
+def metric_title(result: dict, metric: str) -> str:
+    """Give what a metric is called, the AUC with its attack and K."""
+    if metric == "audit_auc" and result["attack"]:
+        return f"AUC, {result['attack']['name']}, K = {result['attack']['queries']}"
+    return TITLES[metric]
+
+
+def shown(value: object) -> str:
+    """Give a parameter's value as text."""
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _figure(result: dict, width: float, height: float, title: str):
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, fontsize=10, loc="left")
+    return figure, axes
+
+
+def _line(result: dict, metric: str) -> Figure:
+    (label,) = result["parameters"]
+    points = [point for point in result["points"] if metric in point["estimates"]]
+    values = [point["values"][label] for point in points]
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    x = values if numeric else list(range(len(values)))
+    order = sorted(range(len(x)), key=lambda i: x[i])
+    figure, axes = _figure(result, 4.6, 3.3, metric_title(result, metric))
+    found = [points[i]["estimates"][metric] for i in order]
+    means = [each["mean"] for each in found]
+    ends = [each["interval"] or (each["mean"], each["mean"]) for each in found]
+    errors = [[m - low for m, (low, _) in zip(means, ends, strict=True)],
+              [high - m for m, (_, high) in zip(means, ends, strict=True)]]  # fmt: skip
+    axes.errorbar([x[i] for i in order], means, errors, fmt="o-", color=_MARK[0], ms=4, lw=1.2, capsize=3)
+    if not numeric:
+        axes.set_xticks(x, [shown(value) for value in values])
+    elif len(values) <= 8:
+        axes.set_xticks(sorted(values), [shown(value) for value in sorted(values)])
+    axes.set(xlabel=label)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _heat_map(result: dict, metric: str) -> Figure:
+    rows, columns = (list(parameter["values"]) for parameter in result["config"]["parameters"])
+    row_label, column_label = result["parameters"]
+    values, text = np.full((len(rows), len(columns)), np.nan), {}
+    for point in result["points"]:
+        found = point["estimates"].get(metric)
+        place = rows.index(point["values"][row_label]), columns.index(point["values"][column_label])
+        if found is None:
+            text[place] = "no run" if point["reason"] else "–"
+            continue
+        values[place] = found["mean"]
+        half = "" if found["interval"] is None else f"\n±{(found['interval'][1] - found['interval'][0]) / 2:.3f}"
+        text[place] = f"{found['mean']:.3f}{half}"
+    figure, axes = _figure(result, 1.9 + 0.72 * len(columns), 1.3 + 0.52 * len(rows), metric_title(result, metric))
+    axes.spines[:].set_visible(False)
+    axes.set_facecolor("#eeeeee")
+    # Low AUCs are the good ones: dark is better in every map.
+    image = axes.imshow(values, cmap="viridis" if metric == "audit_auc" else "viridis_r", aspect="auto")
+    low, high = np.nanmin(values), np.nanmax(values)
+    for (row, column), said in text.items():
+        value = values[row, column]
+        share = 0.5 if high == low else (value - low) / (high - low)
+        dark = np.isfinite(value) and (share < 0.5) == (metric == "audit_auc")
+        axes.text(column, row, said, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    axes.set_xticks(range(len(columns)), [shown(value) for value in columns])
+    axes.set_yticks(range(len(rows)), [shown(value) for value in rows])
+    axes.set(xlabel=column_label, ylabel=row_label)
+    figure.colorbar(image, ax=axes, shrink=0.9)
+    return figure
+
+
+def _cloud(result: dict, metric: str) -> Figure:
+    points = [point for point in result["points"] if metric in point["estimates"]]
+    row_label, column_label = result["parameters"]
+    figure, axes = _figure(result, 5.2, 3.8, metric_title(result, metric))
+    marks = axes.scatter(
+        [point["values"][column_label] for point in points],
+        [point["values"][row_label] for point in points],
+        c=[point["estimates"][metric]["mean"] for point in points],
+        cmap="viridis" if metric == "audit_auc" else "viridis_r",
+        s=60,
+        edgecolors=GREY,
+        lw=0.5,
+    )
+    axes.set(xlabel=column_label, ylabel=row_label)
+    axes.grid(alpha=0.3)
+    figure.colorbar(marks, ax=axes, shrink=0.9)
+    return figure
+
+
+def _pareto(result: dict) -> Figure:
+    figure, axes = _figure(result, 5.2, 4.0, "accuracy against attack: upper left is better")
+    points = [(i, point) for i, point in enumerate(result["points"]) if point["on_front"] is not None]
+    for _, point in points:
+        colour = _MARK[1] if point["on_front"] else GREY
+        accuracy, auc = point["estimates"]["test_accuracy"], point["estimates"]["audit_auc"]
+        axes.errorbar(
+            auc["mean"],
+            100 * accuracy["mean"],
+            xerr=_ends(auc, 1.0),
+            yerr=_ends(accuracy, 100.0),
+            fmt="s" if point["on_front"] else "o",
+            color=colour,
+            ms=5 if point["on_front"] else 4,
+            alpha=1.0 if point["on_front"] else 0.55,
+            elinewidth=0.6,
+        )
+    means = {i: (p["estimates"]["audit_auc"]["mean"], 100 * p["estimates"]["test_accuracy"]["mean"]) for i, p in points}
+    front = [means[i] for i in result["front"]]
+    axes.step([x for x, _ in front], [y for _, y in front], where="pre", color=_MARK[1], lw=1, ls=(0, (5, 2)))
+    for i in result["front"]:
+        said = ", ".join(shown(value) for value in result["points"][i]["values"].values())
+        axes.annotate(said, means[i], xytext=(5, 4), textcoords="offset points", fontsize=8, color=_MARK[1])
+    names = ", ".join(label.partition(".")[2] for label in result["parameters"])
+    # Intervals of two seeds are wider than all else: the means set the frame.
+    for axis, values in zip("xy", zip(*means.values(), strict=True), strict=True):
+        edge = 0.25 * (max(values) - min(values)) or 0.01
+        getattr(axes, f"set_{axis}lim")(min(values) - edge, max(values) + edge)
+    axes.set(xlabel=metric_title(result, "audit_auc"), ylabel="test accuracy, %")
+    axes.annotate(f"labels: {names}", (1, 0), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=GREY)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _ends(estimate: dict, scale: float) -> list[list[float]] | None:
+    if estimate["interval"] is None:
+        return None
+    low, high = estimate["interval"]
+    return [[scale * (estimate["mean"] - low)], [scale * (high - estimate["mean"])]]

@@ -1,0 +1,182 @@
+import html.parser
+import json
+import re
+
+import pytest
+
+from kerasburst.reports.collection import MARK, find, write_collection
+from kerasburst.validation import InputError
+from tests.reports.test_reproduction import reproduction
+from tests.reports.test_sweep_figures import both
+
+RUN = {
+    "test_accuracy": 0.931,
+    "test_accuracy_interval": [0.92, 0.94],
+    "train_accuracy": 0.99,
+    "firing_rates": {"input": 0.25},
+    "epochs": 5,
+    "seed": 3,
+    "train_seconds": 12.5,
+    "warnings": ["layer <hidden> is silent"],
+}
+ATTACK = {"name": "lira_online", "queries": 4, "auc": 0.643, "auc_interval": [0.61, 0.67]}
+AUDIT = {
+    "protocol": "audit",
+    "valid": False,
+    "data": {"name": "mnist"},
+    "controls": [{"name": "planted_leak", "ok": False, "encoding": "delayed_burst"}],
+    "encodings": {
+        name: {"test_accuracy": 0.8, "train_accuracy": 1.0, "test_examples": 100, "attacks": [ATTACK]}
+        for name in ("rate", "delayed_burst")
+    },
+}
+ARMS = {"scratch": [0.9, 0.92], "transfer": [0.91, 0.95], "control": [0.5, 0.6]}
+TRANSFER = {
+    "freeze": "conv",
+    "budget": {},
+    "seeds": [0, 1],
+    "data": {"source": {"name": "mnist"}, "target": {"name": "fashion_mnist"}},
+    "encodings": {
+        "rate": {**ARMS, "difference": 0.02, "difference_interval": [-0.1, 0.14], "over_control": 0.38}
+        | {"over_control_interval": None}
+    },
+}
+PROFILE = {
+    "encodings": {
+        "rate": {
+            "wall_s": 2.5,
+            "wall_s_interval": [2.0, 3.0],
+            "gpu_power_w": None,
+            "reasons": {"gpu_power_w": "no GPU"},
+        }
+    }
+}
+
+
+def write(path, value, config=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+    if config is not None:
+        (path.parent / "config.json").write_text(json.dumps(config))
+
+
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "runs"
+    sweep = both() | {"seeds": [0, 1, 2], "data": {"name": "iris"}}
+    sweep["config"]["train"] = {"encoding": "poisson_burst"}
+    write(folder / "a run" / "result.json", RUN, {"dataset": "iris", "encoding": "rate"})
+    write(folder / "audit" / "audit.json", AUDIT)
+    write(folder / "transfer" / "transfer.json", TRANSFER)
+    write(folder / "sweep" / "sweep.json", sweep)
+    write(folder / "sweep" / "point-0000" / "seed-0" / "result.json", RUN)
+    write(folder / "profile" / "profile.json", PROFILE)
+    write(folder / "r" / "reproduction.json", reproduction())
+    write(folder / "r" / "audit" / "mnist" / "seed-0" / "audit.json", AUDIT)
+    return folder
+
+
+class Reader(html.parser.HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.links, self.rows = [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append(tag)
+        if tag == "a":
+            self.links.append(attributes["href"])
+        if tag == "tr":
+            self.rows.append([])
+
+    def handle_data(self, data):
+        if self.rows and data.strip():
+            self.rows[-1].append(data.strip())
+
+
+def test_everything_is_found_once_and_a_sweep_s_points_are_not(results):
+    items, problems = find([results, results / "audit"], results)
+    assert sorted((item.kind, item.inside) for item in items) == [
+        ("audit", False),
+        ("audit", True),
+        ("profile", False),
+        ("reproduction", False),
+        ("run", False),
+        ("sweep", False),
+        ("transfer", False),
+    ]
+    assert not problems
+
+
+def test_the_page_has_every_figure_with_interval_and_link(results, tmp_path):
+    path, counts, problems = write_collection([results], tmp_path / "pages" / "report.html")
+    assert counts == {"reproduction": 1, "sweep": 1, "audit": 2, "transfer": 1, "run": 1, "profile": 1}
+    assert not problems
+    page = path.read_text()
+    read = Reader(page)
+    assert "../runs/a%20run/result.json" in read.links and "../runs/r/reproduction.json" in read.links
+    assert all((path.parent / link.replace("%20", " ")).resolve().exists() for link in read.links)
+    rows = [" | ".join(row) for row in read.rows]
+    assert any("iris | rate | 3 | 93.1 | 92.0 to 94.0 | 99.0 | 0.250 | 5 | 12.5" in row for row in rows)
+    assert any("0.643 | 0.610 to 0.670" in row for row in rows)
+    # 80 of 100: Clopper-Pearson 70.8 to 87.3
+    assert any("delayed_burst | invalid | planted_leak | 80.0 | 70.8 to 87.3" in row for row in rows)
+    assert any("rate | valid | 80.0" in row for row in rows)
+    assert any("91.0 | 93.0 | 55.0 | 2.0 | -10.0 to 14.0 | 38.0" in row for row in rows)
+    assert any(row.startswith("2 | 1 | 0.900 | 0.890 to 0.910") and "on the front" in row for row in rows)
+    assert any("2.5 | 2 to 3 | – | no GPU" in row for row in rows)
+    verdict = "supported, confounded | audit: lira_online at K = 4; mnist | +0.030 | +0.005 to +0.055"
+    assert any(verdict in row for row in rows)
+    assert "&lt;hidden&gt;" in page and "<hidden>" not in page
+    assert page.index("What was found") < page.index("The paper&#39;s claims") < page.index("Training runs")
+
+
+def test_the_page_asks_no_other_host(results, tmp_path):
+    page = write_collection([results], tmp_path / "report.html")[0].read_text()
+    assert page.count("<svg") > 8 and MARK in page
+    without_names = re.sub(r'xmlns(:xlink)?="[^"]*"', "", page)
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)|<link|<img|src=", without_names)
+    ids = re.findall(r'\bid="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_summary_has_what_stands_alone(results, tmp_path):
+    page = write_collection([results], tmp_path / "report.html")[0].read_text()
+    summary = page[page.index('class="found"') : page.index("</ul>")]
+    assert summary.count("<li>") == 6  # the reproduction's audit is its part
+    assert "2 claims: 1 supported (poisson_auc); 1 not measurable here (poisson_power)" in summary
+    assert "most accurate at 2, 1: accuracy 0.900 (0.890 to 0.910), AUC 0.700 (0.690 to 0.710)" in summary
+    assert "least AUC, K = 4, at 2, 3: accuracy 0.800 (0.790 to 0.810), AUC 0.600 (0.590 to 0.610)" in summary
+    assert "mnist, audit: invalid, not to be used; rate AUC 0.643 (0.610 to 0.670) at K = 4, accuracy 80.0 %" in summary
+    assert "points over training from scratch: rate +2.0 (-10.0 to +14.0)" in summary
+
+
+def test_what_cannot_be_read_is_told_and_takes_nothing_with_it(results, tmp_path):
+    (results / "audit" / "audit.json").write_text("{")
+    write(results / "old" / "result.json", {"test_accuracy": 1, "test_accuracy_interval": None, "epochs": 1})
+    write(results / "other" / "result.json", {"another": "program"})
+    path, counts, problems = write_collection([results], tmp_path / "report.html")
+    assert counts["audit"] == 1 and counts["run"] == 1 and len(problems) == 2
+    assert any("audit.json must hold JSON" in p for p in problems) and any("old/result.json" in p for p in problems)
+    assert "Not shown." in path.read_text()
+
+
+def test_a_page_may_be_written_again_and_nothing_else_is_replaced(results, tmp_path):
+    path = write_collection([results], tmp_path / "report.html")[0]
+    write_collection([results], path)
+    mine = tmp_path / "mine.html"
+    mine.write_text("<html>mine</html>")
+    with pytest.raises(InputError, match="--out must be new or a page of kerasburst report"):
+        write_collection([results], mine)
+    with pytest.raises(InputError, match="is a folder"):
+        write_collection([results], tmp_path)
+    assert mine.read_text() == "<html>mine</html>"
+
+
+def test_folders_without_results_are_refused(tmp_path):
+    with pytest.raises(InputError, match="DIR must hold results"):
+        write_collection([tmp_path], tmp_path / "report.html")
+    with pytest.raises(InputError, match="absent is not there"):
+        write_collection([tmp_path / "absent"], tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()

@@ -1,0 +1,71 @@
+from kerasburst.experiments.claims import CLAIMS
+from kerasburst.experiments.reproduction import RULES, Reproduction, audited, judge_claim
+from kerasburst.reports.reproduction import figure, interval, reproduction_markdown, said, write_markdown
+from tests.experiments.test_reproduction import audits, part
+
+
+def reproduction(complete=True):
+    """Give a reproduction of two claims, one of which could not be measured."""
+    found = audits(0.02, 0.03, 0.04, accuracies=(0.9, 0.87, 0.9))
+    plan = [p.to_json() | {"state": "finished", "reason": ""} for p, _ in found]
+    plan.append(part("profile").to_json() | {"state": "failed", "reason": "no GPU | here"})
+    claims = [
+        judge_claim(CLAIMS["poisson_auc"], found),
+        judge_claim(CLAIMS["poisson_power"], [], ["profile: no GPU | here"]),
+    ]
+    result = Reproduction(
+        scale="smoke",
+        note="for tests",
+        complete=complete,
+        claims=tuple(claims),
+        audits=audited(found),
+        plan=tuple(plan),
+        skipped={"cifar10": "not on this machine"},
+        notes={"mnist": "a subset of MNIST"},
+        rules=RULES,
+        config={},
+        versions={"kerasburst": "0.1.0"},
+    )
+    import json
+
+    return json.loads(json.dumps(result.to_json()))
+
+
+def test_verdicts_come_first_with_figure_interval_and_seeds(tmp_path):
+    page = write_markdown(reproduction(), tmp_path / "r.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| Poisson-Burst")]
+    assert rows[0] == (
+        "| Poisson-Burst lowers attack AUC against rate coding | by up to 6.5 % | AUC(rate) − AUC(poisson_burst): "
+        "+0.030 | +0.005 to +0.055 | 3 | supported, confounded |"
+    )
+    assert "not measurable here: profile: no GPU \\| here |" in rows[1]
+    assert page.index("## Verdicts") < page.index("## Rules, fixed in advance") < page.index("## Every figure")
+    assert "not complete" not in page
+
+
+def test_every_k_is_shown_with_accuracies_beside():
+    page = reproduction_markdown(reproduction())
+    assert (
+        "| mnist | audit: lira_online | 1 | rate 0.6 at accuracy 90.0%, poisson_burst 0.6 at accuracy 87.0% |" in page
+    )
+    assert (
+        "| mnist | audit: lira_online | 4 | rate 0.7 at accuracy 90.0%, poisson_burst 0.67 at accuracy 87.0% |" in page
+    )
+    assert "| mnist | audit | poisson_burst | 87.0% | 100.0% | lira_online, K = 1: 0.600 (0.600 to 0.600); " in page
+
+
+def test_what_was_left_out_is_told():
+    page = reproduction_markdown(reproduction(complete=False))
+    assert "- cifar10: not on this machine" in page and "- profile/mnist/None-seed-0: no GPU | here" in page
+    assert "- mnist: a subset of MNIST" in page and "3 of 4 parts finished: **not complete**" in page
+    assert "| profile | mnist | 1 | 1 | 1 failed |" in page
+
+
+def test_points_and_aucs_have_their_digits():
+    claim = {"figure": "test accuracy, points", "verdict": {"figure": 2.0, "interval": [1.0, -3.0]}}
+    assert (figure(claim), interval(claim)) == ("+2.00", "+1.00 to -3.00")
+    none = {
+        "figure": "AUC",
+        "verdict": {"figure": None, "interval": None, "verdict": "x", "confounded": 0, "reason": ""},
+    }
+    assert (figure(none), interval(none), said(none)) == ("–", "–", "x")

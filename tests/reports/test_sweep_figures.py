@@ -1,0 +1,98 @@
+import matplotlib.image
+import pytest
+
+from kerasburst.reports.sweep_figures import metric_title, save_sweep_figures, shown, sweep_figures
+
+
+def estimate(mean, half=None):
+    return {"mean": mean, "interval": None if half is None else [mean - half, mean + half], "seeds": 3}
+
+
+def point(values, accuracy=None, auc=None, reason="", half=0.01, on_front=None):
+    estimates = {} if accuracy is None else {"test_accuracy": estimate(accuracy, half)}
+    estimates |= {} if auc is None else {"audit_auc": estimate(auc, half)}
+    return {"values": values, "reason": reason, "estimates": estimates, "on_front": on_front, "seeds": []}
+
+
+def sweep(points, *parameters, front=(), metrics=("test_accuracy",)):
+    return {
+        "parameters": [parameter["label"] for parameter in parameters],
+        "config": {"parameters": [{"values": parameter["values"]} for parameter in parameters]},
+        "metrics": list(metrics),
+        "points": points,
+        "front": list(front),
+        "attack": {"name": "lira_online", "queries": 4},
+    }
+
+
+TAU = {"label": "encoder.burst_interval", "values": [2, 5, 20]}
+LAMBDA = {"label": "encoder.mean_burst_size", "values": [1.0, 3.0]}
+
+
+def both():
+    points = [
+        point({TAU["label"]: 2, LAMBDA["label"]: 1.0}, 0.9, 0.7, on_front=True),
+        point({TAU["label"]: 2, LAMBDA["label"]: 3.0}, 0.8, 0.6, on_front=True),
+        point({TAU["label"]: 5, LAMBDA["label"]: 1.0}, 0.8, 0.65, on_front=False),
+        point({TAU["label"]: 5, LAMBDA["label"]: 3.0}, 0.7, None),
+        point({TAU["label"]: 20, LAMBDA["label"]: 1.0}, reason="burst_interval must be at most 10"),
+        point({TAU["label"]: 20, LAMBDA["label"]: 3.0}, reason="burst_interval must be at most 10"),
+    ]
+    return sweep(points, TAU, LAMBDA, front=(0, 1), metrics=("test_accuracy", "audit_auc"))
+
+
+def test_heat_maps_have_each_mean_in_its_cell():
+    figures = sweep_figures(both())
+    assert list(figures) == ["test_accuracy", "audit_auc", "pareto"]
+    axes = figures["test_accuracy"].axes[0]
+    said = {text.get_position(): text.get_text() for text in axes.texts}
+    assert said[0, 0] == "0.900\n±0.010" and said[1, 1] == "0.700\n±0.010" and said[0, 2] == "no run"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "3"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["2", "5", "20"]
+    assert {t.get_position(): t.get_text() for t in figures["audit_auc"].axes[0].texts}[1, 1] == "–"
+    assert axes.images[0].get_array().tolist()[0] == [0.9, 0.8]
+
+
+def test_the_front_is_marked_and_joined():
+    axes = sweep_figures(both())["pareto"].axes[0]
+    said = {text.get_text() for text in axes.texts}
+    assert {"2, 1", "2, 3"} <= said and "5, 1" not in said
+    steps = [line for line in axes.lines if line.get_drawstyle() == "steps-pre"]
+    assert list(steps[0].get_xdata()) == [0.7, 0.6] and list(steps[0].get_ydata()) == pytest.approx([90, 80])
+    assert len(axes.containers) == 3  # the points that have both figures
+
+
+def test_one_parameter_is_a_line_with_intervals():
+    points = [point({TAU["label"]: 5}, 0.8), point({TAU["label"]: 2}, 0.9, half=None), point({TAU["label"]: 20})]
+    axes = sweep_figures(sweep(points, TAU))["test_accuracy"].axes[0]
+    line = axes.containers[0].lines[0]
+    assert list(line.get_xdata()) == [2, 5] and list(line.get_ydata()) == [0.9, 0.8]
+    words = {"label": "encoder.silence", "values": [None, 0]}
+    points = [point({words["label"]: None}, 0.5), point({words["label"]: 0}, 0.8)]
+    axes = sweep_figures(sweep(points, words))["test_accuracy"].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["None", "0"]
+
+
+def test_random_numbers_are_a_cloud():
+    beta = {"label": "neuron.beta", "values": []}
+    points = [point({TAU["label"]: t, "neuron.beta": b}, a) for t, b, a in ((2, 0.81, 0.7), (5, 0.92, 0.8))]
+    axes = sweep_figures(sweep(points, TAU, beta))["test_accuracy"].axes[0]
+    assert axes.collections[0].get_offsets().tolist() == [[0.81, 2.0], [0.92, 5.0]]
+
+
+def test_more_parameters_have_the_front_alone():
+    values = {TAU["label"]: 2, LAMBDA["label"]: 1.0, "neuron.beta": 0.5}
+    result = sweep([point(values, 0.9, 0.6, on_front=True)], TAU, LAMBDA, {"label": "neuron.beta", "values": [0.5]})
+    assert list(sweep_figures(result | {"front": [0]})) == ["pareto"]
+
+
+def test_pictures_are_written(tmp_path):
+    paths = save_sweep_figures(both(), tmp_path)
+    assert [path.name for path in paths] == ["test_accuracy.png", "audit_auc.png", "pareto.png"]
+    assert all(matplotlib.image.imread(path).std() > 0.01 for path in paths)
+
+
+def test_names():
+    assert metric_title(both(), "audit_auc") == "AUC, lira_online, K = 4"
+    assert metric_title({"attack": None}, "test_accuracy") == "test accuracy"
+    assert [shown(value) for value in (2, 0.5, True, None, [8, 16])] == ["2", "0.5", "True", "None", "[8, 16]"]
