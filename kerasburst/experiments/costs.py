@@ -7,7 +7,7 @@ from kerasburst.experiments.scales import Setting
 START_S = 9.0  # a process: TensorFlow's start, the network, its first step, files
 FORWARD = 0.45  # of a training pass: an example that is only asked
 CANARY_PASSES = 300 * 32  # of an audit's planted leak
-PROFILE_S = 45.0  # one encoding, alone
+PROFILE_S = 25.0  # one encoding, alone
 
 
 def training_seconds(setting: Setting, examples: int, epochs: int, asked: int) -> float:

@@ -41,7 +41,7 @@ class Part:
         kind: "audit", "paper", "train", "transfer" or "profile".
         dataset: that it is about; a transfer's target.
         name: of its directory below the reproduction's.
-        config: an `AuditConfig`, a resolved `TrainConfig`, or a `TransferConfig`; of a profile a `TrainConfig`.
+        config: an `AuditConfig`, a resolved `TrainConfig`, or a `TransferConfig`, or a `ProfileConfig`.
         tasks: how many processes it takes.
         seconds: expected, of all of them one after the other.
         data: SHA-256 of each data set, by name.

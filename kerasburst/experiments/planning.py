@@ -10,12 +10,13 @@ from pathlib import Path
 from kerasburst.config import ENCODERS, TrainConfig
 from kerasburst.data.datasets import availability, known_dataset, load_source
 from kerasburst.data.sources import Source
-from kerasburst.experiments import costs, profiles
+from kerasburst.experiments import costs
 from kerasburst.experiments.claims import AUDIT, PAPER, PROFILE, TRAIN, TRANSFER
 from kerasburst.experiments.parts import Part
 from kerasburst.experiments.reproduce_plan import ReproduceConfig
 from kerasburst.experiments.scales import Setting
 from kerasburst.privacy.plan import AuditConfig
+from kerasburst.profiling.plan import ProfileConfig
 from kerasburst.transfer.plan import TransferConfig
 from kerasburst.validation import InputError
 
@@ -192,16 +193,15 @@ def _transfer(
 
 
 def _profile(config: ReproduceConfig, source: Source, name: str, setting: Setting, seed: int) -> Part:
+    encodings = ("rate_regular", *(encoding for encoding in ENCODERS if encoding != "rate"))
     training = _training(config, source, name, setting, seed)
-    # The paper's claim on power is against deterministic rate coding.
-    training = dataclasses.replace(training, encoder={"mode": "regular"})
     return Part(
         kind=PROFILE,
         dataset=name,
         name=f"{PROFILE}/{_label(name)}/seed-{seed}",
-        config=training,
-        tasks=len(ENCODERS),
-        seconds=0.0 if profiles.missing() else len(ENCODERS) * costs.PROFILE_S,
+        config=ProfileConfig(train=training, encodings=encodings, repeats=1),  # seeds are its repeats
+        tasks=len(encodings),
+        seconds=len(encodings) * costs.PROFILE_S,
         data={name: source.fingerprint},
         seed=seed,
     )

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 from kerasburst import files
-from kerasburst.config import TrainConfig
+from kerasburst.fleet import FleetFailed
+from kerasburst.profiling.plan import ProfileConfig
+from kerasburst.profiling.profile import profile
 from kerasburst.validation import InputError
-
-_MODULE = "kerasburst.profiling.profiler"
 
 
 class NotMeasured(Exception):
     """No profile could be made; the message says why."""
 
 
-def missing() -> str | None:
-    """Tell why no profile can be made; None where one can."""
-    if importlib.util.find_spec(_MODULE) is None:
-        return "this version has no profiler"
-    return "the profiler is not connected yet"
-
-
-def make_profile(config: TrainConfig, encodings: tuple[str, ...], out: Path) -> None:
+def make_profile(config: ProfileConfig, out: Path) -> None:
     """Profile encodings, alone on the machine, into `out`/profile.json.
 
     Args:
-        config: data, network and training of each encoding; its encoder parameters go to the encodings that have them.
-        encodings: their names.
-        out: the profile's directory; one that was begun is gone on with.
+        config: the profile's.
+        out: its directory; one that was begun is gone on with.
 
     Raises:
-        NotMeasured: where this version or this machine cannot.
+        InputError: where another profile stands in `out`.
+        NotMeasured: where a network could not be trained or measured.
     """
-    reason = missing()
-    if reason is not None:
-        raise NotMeasured(reason)
-    # Here goes the call of the profiler, once there is one; `missing` says until then that there is none.
+    try:
+        profile(config, out, resume=True)
+    except FleetFailed as error:
+        raise NotMeasured(" ".join(str(error).split())) from error
 
 
 def read_profile(path: Path) -> dict | None:
@@ -52,6 +44,8 @@ def read_profile(path: Path) -> dict | None:
 def read_cost(profile: dict, encoding: str, field: str) -> float | str:
     """Give a figure of profile.json, or the reason why it is not there.
 
+    Rate coding is the deterministic one where it was profiled: the paper compares costs with that.
+
     Args:
         profile: what profile.json holds: encodings.NAME.FIELD, null with reasons.FIELD.
         encoding: name of an encoding.
@@ -63,7 +57,8 @@ def read_cost(profile: dict, encoding: str, field: str) -> float | str:
         >>> read_cost(profile, "rate", "wall_s"), read_cost(profile, "rate", "gpu_power_w")
         (2.0, 'no GPU')
     """
-    found = profile["encodings"].get(encoding)
+    regular = "rate_regular" if encoding == "rate" else encoding
+    found = profile["encodings"].get(regular, profile["encodings"].get(encoding))
     if not isinstance(found, dict):
         return f"{encoding} was not profiled"
     value = found.get(field)

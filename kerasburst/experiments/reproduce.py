@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kerasburst import files
-from kerasburst.config import ENCODERS
 from kerasburst.data.datasets import availability
 from kerasburst.experiments.claims import KINDS, PROFILE
 from kerasburst.experiments.finishing import run_and_finish
@@ -92,7 +91,7 @@ def run_reproduction(
     for part in plan.parts:
         if part.kind == PROFILE and part.result(out) is None:
             try:
-                make_profile(part.config, tuple(ENCODERS), out / part.name)
+                make_profile(part.config, out / part.name)
             except (NotMeasured, InputError) as error:
                 failed[part.name] = str(error)
     return summarise(config, plan, out, failed), ended.error

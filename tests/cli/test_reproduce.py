@@ -8,6 +8,7 @@ import pytest
 from kerasburst.experiments.scales import SCALES
 from tests.cli.test_bad_input import assert_refused
 from tests.experiments.common import RUN_FLEET, TINY, PretendAll
+from tests.experiments.conftest import refuse
 
 ACCURACY = ("--claims", "poisson_accuracy")
 
@@ -15,6 +16,7 @@ ACCURACY = ("--claims", "poisson_accuracy")
 @pytest.fixture
 def reproduce(kerasburst, monkeypatch):
     monkeypatch.setitem(SCALES, "smoke", TINY)
+    monkeypatch.setattr("kerasburst.experiments.reproduce.make_profile", refuse)
 
     def run(*arguments, **options):
         monkeypatch.setattr(RUN_FLEET, fleet := PretendAll(**options))
@@ -38,7 +40,7 @@ def test_plan_then_verdicts(reproduce, tmp_path):
     # 90 and 89 % against 87 and 86 %
     at = next(i for i, line in enumerate(lines) if line.startswith("Poisson-Burst keeps accuracy (competitive; "))
     assert "+3.00 (+3.00 to +3.00) over 2 seeds" in lines[at + 1] and lines[at + 2].strip() == "supported"
-    assert any("not measurable here: this version has no profiler" in line for line in lines)
+    assert any("not measurable here: measured elsewhere" in line for line in lines)
     assert lines[-1] == "written to runs/reproduce-smoke: reproduction.md, reproduction.json"
     assert "## Verdicts" in (out / "reproduction.md").read_text()
 

@@ -85,7 +85,7 @@ def test_the_plan_has_what_the_claims_need():
     assert sum(part.tasks for part in every) == 2 * (15 + 12) + 6 + 18 + 6
     assert [part.seed for part in every[:5]] == [0] * 5  # all of a seed before the next
     profiled = next(part for part in every if part.kind == "profile")
-    assert profiled.config.encoder == {"mode": "regular"}  # deterministic rate coding
+    assert profiled.config.encodings == ("rate_regular", "poisson_burst", "delayed_burst")
 
 
 def test_sizes_are_those_that_the_data_has(monkeypatch):

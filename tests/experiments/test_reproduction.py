@@ -227,3 +227,8 @@ def test_claims_are_whole():
     for name, claim in CLAIMS.items():
         assert claim.name == name and claim.figure and set(claim.kinds) <= set(KINDS)
         assert dataclasses.replace(claim) == claim and measure(claim, []) == []
+
+
+def test_costs_are_compared_with_deterministic_rate_coding():
+    both = {"encodings": {"rate": {"wall_s": 1.0}, "rate_regular": {"wall_s": 2.0}}}
+    assert read_cost(both, "rate", "wall_s") == 2.0
