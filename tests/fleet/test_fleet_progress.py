@@ -111,7 +111,9 @@ def test_quiet(capfd, clock):
 
 
 def test_close_without_start():
-    fleet_progress.Live(Console(file=io.StringIO(), force_terminal=True)).close()
+    file = io.StringIO()
+    fleet_progress.Live(Console(file=file, force_terminal=True)).close()
+    assert "done" not in file.getvalue()
 
 
 def test_fleets_one_after_the_other(clock, capfd):

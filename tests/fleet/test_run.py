@@ -127,6 +127,7 @@ def test_a_task_imports_from_where_this_process_does(fleet, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "json.py").write_text("raise RuntimeError('no module of the working directory is to be imported')")
     fleet.run([Task("t", "mine:touch", {"path": str(tmp_path / "t")})], jobs=1)
+    assert (tmp_path / "t").exists()
 
 
 def test_relative_log_dir_is_made(fleet, monkeypatch):
