@@ -13,6 +13,7 @@ import traceback
 
 import click
 
+from kerasburst.cli.interrupts import noted_interrupts
 from kerasburst.validation import InputError, suggestion
 from kerasburst.version import __version__
 
@@ -73,7 +74,8 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit."""
     try:
-        code = cli.main(args=arguments, prog_name="kerasburst", standalone_mode=False)
+        with noted_interrupts():
+            code = cli.main(args=arguments, prog_name="kerasburst", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         code = 0

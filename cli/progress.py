@@ -8,7 +8,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from kerasburst.cli.interrupts import raise_lost
 from kerasburst.training.observer import TrainingObserver
+
+
+class Silent(TrainingObserver):
+    """Shows nothing."""
+
+    def epoch(self, row):
+        """Let a lost Ctrl-C end the training."""
+        raise_lost()
 
 
 class Lines(TrainingObserver):
@@ -25,6 +34,7 @@ class Lines(TrainingObserver):
     def epoch(self, row):
         """Print the epoch."""
         click.echo(describe(row, self._epochs), err=self._err)
+        raise_lost()
 
     def message(self, text):
         """Print the line."""
@@ -78,6 +88,7 @@ class Live(TrainingObserver):
         """Print the epoch above the bar."""
         self._progress.update(self._task, completed=row["epoch"] * self._steps)
         self._progress.console.print(describe(row, self._epochs), highlight=False)
+        raise_lost()
 
     def message(self, text):
         """Print the line above the bar."""
@@ -91,7 +102,7 @@ class Live(TrainingObserver):
 def make_observer(*, quiet: bool, as_json: bool):
     """Choose how to show progress; with JSON on stdout it goes to stderr."""
     if quiet:
-        return TrainingObserver()
+        return Silent()
     console = Console(stderr=as_json)
     return Live(console) if console.is_terminal else Lines(to_stderr=as_json)
 

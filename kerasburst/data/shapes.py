@@ -31,7 +31,7 @@ def with_sample_shape(source: Source, shape: tuple[int, ...]) -> Source:
     Example:
         >>> grey = Source.from_arrays("mine", {"x": np.full((2, 8, 8), 200), "y": np.array([0, 1])})
         >>> colour = with_sample_shape(grey, (4, 4, 3))
-        >>> colour.x.shape, float(colour.x.max()), colour.full_scale
+        >>> colour.x.shape, round(float(colour.x.max()), 3), colour.full_scale
         ((2, 4, 4, 3), 200.0, 255.0)
     """
     if source.sample_shape == shape:

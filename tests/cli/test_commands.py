@@ -1,6 +1,8 @@
 """kerasburst encode, evaluate, datasets, --version, --help."""
 
+import contextlib
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -118,3 +120,22 @@ def test_values_of_assignments(text, expected):
 
     value = parse_assignment(text)[2]
     assert value == expected and type(value) is type(expected)
+
+
+def test_an_interrupt_that_is_lost_is_raised_again():
+    """A finaliser swallows the KeyboardInterrupt; the next epoch's end raises it."""
+    from kerasburst.cli.interrupts import noted_interrupts
+    from kerasburst.cli.progress import Silent
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with noted_interrupts():
+            Silent().epoch({})  # none came
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                Silent().epoch({})
+            Silent().epoch({})  # once
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

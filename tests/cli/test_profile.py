@@ -121,6 +121,7 @@ def test_a_run(profile, tmp_path):
     assert_refused(profile("--resume", "--run", ".", "--out", "runs/profile-mine"), "--run must be the run")
 
 
+@pytest.mark.slow
 def test_in_processes_killed_and_gone_on_with(tmp_path):
     """For real: Ctrl-C in the measurements ends all processes, and what was measured is kept."""
     code = "import sys; from kerasburst.cli.main import main; main(sys.argv[1:])"

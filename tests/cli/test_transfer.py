@@ -130,7 +130,7 @@ def test_another_command_s_directory(kerasburst, tmp_path):
     assert os.listdir(tmp_path / "run") == ["config.json"]
 
 
-@pytest.mark.xdist_group("transfer_processes")
+@pytest.mark.slow
 def test_killed_and_gone_on_with(tmp_path):
     data = write_images(tmp_path / "mine.npz", n=60, side=6, classes=4)
     code = "import sys; from kerasburst.cli.main import main; main(sys.argv[1:])"
