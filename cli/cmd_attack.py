@@ -11,9 +11,11 @@ from click.core import ParameterSource
 
 from kerasburst import config as configs
 from kerasburst.cli.options import (
+    backend_option,
     check_going_on,
     data_dir_option,
     dataset_label,
+    jobs_option,
     json_option,
     make_absolute,
     numbered,
@@ -92,14 +94,8 @@ INVALID = 3  # exit code of an audit whose controls failed
     help="Run tensorflow-privacy's attacks, too; each class of each encoding takes about a minute of a core. "
     "Needs pip install 'kerasburst[tf-privacy]'; --resume may add or leave them.",
 )
-@click.option("--jobs", type=int, help="Models trained side by side. Default: the number of cores.")
-@click.option(
-    "--backend",
-    type=click.Choice(["loky", "dask", "ray"]),
-    default="loky",
-    show_default=True,
-    help="Processes here, or a Dask or Ray cluster.",
-)
+@jobs_option
+@backend_option
 @click.option("--out", type=click.Path(), help="The audit's directory. Default: runs/attack-DATASET or -RUN, numbered.")
 @click.option("--resume", is_flag=True, help="Go on with the audit in --out, or begin it.")
 @click.option("--force", is_flag=True, help="Replace the audit in --out.")

@@ -10,7 +10,7 @@ import sys
 import click
 from click.core import ParameterSource
 
-from kerasburst.cli.options import backend_option, check_again, data_dir_option, jobs_option, json_option, numbered
+from kerasburst.cli.options import backend_option, check_going_on, data_dir_option, jobs_option, json_option, numbered
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.experiments.claims import CLAIMS
 from kerasburst.experiments.scales import SCALES
@@ -53,7 +53,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
     reproduction.json and reproduction.md. Data sets that are not here are skipped with their reason. Exit code 3 says
     that controls of an audit failed: those figures do not count.
     """
-    check_again(resume, force, out, "reproduction")
+    check_going_on(resume, force, out, "reproduction")
     if options["data_dir"] is not None:
         options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
     given = {

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from kerasburst import config as configs
 from kerasburst.cli.options import (
     backend_option,
-    check_again,
+    check_going_on,
     data_dir_option,
     dataset_label,
     full_dataset,
@@ -95,7 +95,7 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
     its reason. The directory holds sweep.json, a picture for each metric of one or two parameters, and with AUCs the
     Pareto front of accuracy against AUC.
     """
-    check_again(resume, force, out, "sweep")
+    check_going_on(resume, force, out, "sweep")
     if options["data_dir"] is not None:
         options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
     options["dataset"] = full_dataset(options["dataset"])

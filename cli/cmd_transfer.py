@@ -10,9 +10,11 @@ from click.core import ParameterSource
 
 from kerasburst import config as configs
 from kerasburst.cli.options import (
+    backend_option,
     check_going_on,
     data_dir_option,
     dataset_label,
+    jobs_option,
     json_option,
     make_absolute,
     numbered,
@@ -21,10 +23,10 @@ from kerasburst.cli.options import (
 )
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.config import TrainConfig
+from kerasburst.transfer.plan import FREEZES, SOURCE, TARGET
 from kerasburst.validation import InputError, user_path
 
 _DEFAULT = TrainConfig()
-_SOURCE, _TARGET = "digits:0-4", "digits:5-9"
 # Options of the target's training, by their names there; the target's epochs go by another name.
 _TRAIN = {
     **{name: name for name in ("num_steps", "model", "batch_size", "learning_rate", "seed", "train_limit")},
@@ -35,10 +37,10 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
 
 
 @click.command("transfer")
-@click.option("--source", default=_SOURCE, show_default=True, help="Data set to learn features on, or an .npz file.")
+@click.option("--source", default=SOURCE, show_default=True, help="Data set to learn features on, or an .npz file.")
 @click.option(
     "--target",
-    default=_TARGET,
+    default=TARGET,
     show_default=True,
     help="Data set to carry them over to. NAME:0-4 takes some classes of a data set.",
 )
@@ -53,7 +55,7 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
 )
 @click.option(
     "--freeze",
-    type=click.Choice(["conv", "hidden"]),
+    type=click.Choice(FREEZES),
     help="What the target keeps of the source: the convolutions, or all but the output layer. "
     "Default: conv where there are convolutions.",
 )
@@ -75,14 +77,8 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
 )
 @data_dir_option
 @set_option
-@click.option("--jobs", type=int, help="Networks trained side by side. Default: the number of cores.")
-@click.option(
-    "--backend",
-    type=click.Choice(["loky", "dask", "ray"]),
-    default="loky",
-    show_default=True,
-    help="Processes here, or a Dask or Ray cluster.",
-)
+@jobs_option
+@backend_option
 @click.option("--out", type=click.Path(), help="The directory. Default: runs/transfer-SOURCE-TARGET, numbered.")
 @click.option("--resume", is_flag=True, help="Go on with what stands in --out, or begin it; it may take more --seeds.")
 @click.option("--force", is_flag=True, help="Replace what stands in --out.")
@@ -117,7 +113,7 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     if run is not None:
         config = _of_run(run, given, assignments, config_of_run)
     else:
-        base = TransferConfig(train=dataclasses.replace(_DEFAULT, dataset=_TARGET)) if begun is None else begun
+        base = TransferConfig(train=dataclasses.replace(_DEFAULT, dataset=TARGET)) if begun is None else begun
         train = dataclasses.replace(base.train, **{_TRAIN[name]: v for name, v in given.items() if name in _TRAIN})
         train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
         config = dataclasses.replace(base, train=train, **{n: v for n, v in given.items() if n in _PLAN})

@@ -108,18 +108,6 @@ backend_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 
 
-def check_again(resume: bool, force: bool, out: str | None, what: str) -> None:
-    """Check options that say what becomes of what stands in --out.
-
-    Raises:
-        InputError: for both, or for --resume without --out.
-    """
-    if resume and force:
-        raise InputError("--resume and --force exclude each other, received both")
-    if resume and out is None:
-        raise InputError(f"--resume needs --out, the directory of the {what} to go on with")
-
-
 def all_parameters() -> list[tuple[str, str, Any]]:
     """Give every parameter `--set` takes: (owner, "scope.name", default)."""
     from kerasburst import config

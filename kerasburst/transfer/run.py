@@ -22,7 +22,7 @@ from kerasburst.training.run_reference import RunReference
 from kerasburst.transfer.arms import ARMS, SCRATCH, TRANSFER, frozen_layers, is_done, record_path, task
 from kerasburst.transfer.plan import TransferConfig
 from kerasburst.transfer.result import PAPER, TransferResult, compare_arms
-from kerasburst.validation import InputError, fail, user_path
+from kerasburst.validation import InputError, user_path
 
 _FILES = ("transfer.json", "transfer.png", "plan.json", "config.json")
 
@@ -145,8 +145,6 @@ def config_of_run(run: str | Path, target: str, target_epochs: int | None = None
 
 def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict, tuple[str, ...]]:
     """Give plan.json and the names of the frozen layers; everything that can be refused is refused here."""
-    if target.sample_shape != source.sample_shape:
-        raise fail("target", f"of the source's shape {source.sample_shape}", target.sample_shape)
     parts = {}
     for part, data, training in (
         ("targets", target, config.train),
