@@ -90,11 +90,17 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 @click.option("--out", type=click.Path(), help="The run directory. Default: runs/DATASET-ENCODING, numbered.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it.")
 @click.option("--force", is_flag=True, help="Replace the run in --out.")
+@click.option(
+    "--strategy",
+    type=click.Choice(configs.STRATEGIES),
+    help="Share each batch: mirrored, between this machine's GPUs; multi_worker, between the machines of TF_CONFIG, on "
+    "each of which this command is run.",
+)
 @click.option("--tensorboard", is_flag=True, help="Log to OUT/tensorboard.")
 @json_option
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
-def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_json, quiet, **options):
+def command(ctx, assignments, config_file, out, resume, force, strategy, tensorboard, as_json, quiet, **options):
     """Train a spiking network on encoded data, and measure it.
 
     The run directory holds config.json, result.json, model.keras, history.csv and curves.png. A run that
@@ -136,7 +142,9 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
 
     observer = make_observer(quiet=quiet, as_json=as_json)
     try:
-        result = train(config, out, resume=resume, force=force, observer=observer, tensorboard=tensorboard)
+        result = train(
+            config, out, resume=resume, force=force, observer=observer, tensorboard=tensorboard, strategy=strategy
+        )
     except KeyboardInterrupt:
         observer.close()
         if Path(out, "config.json").exists():
@@ -144,6 +152,8 @@ def command(ctx, assignments, config_file, out, resume, force, tensorboard, as_j
         raise
     finally:
         observer.close()
+    if result is None:  # a worker that is not the chief
+        return
     for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
     if as_json:

@@ -38,6 +38,7 @@ NETWORKS = {
     "SNNFCNet": "kerasburst.models.snn_fc_net:SNNFCNet",
 }
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+STRATEGIES = ("mirrored", "multi_worker")  # of tf.distribute
 NEURON = "kerasburst.neurons.base:LIFBase"
 
 

@@ -22,6 +22,7 @@ def example(monkeypatch, tmp_path):
     return load
 
 
+@pytest.mark.thorough
 def test_compose_layers(example):
     assert example("compose_layers").main() > 0.6
 
@@ -30,12 +31,14 @@ def test_stream_events(example):
     assert example("stream_events").main() == 0.0
 
 
+@pytest.mark.thorough
 def test_train_from_python(example):
     accuracy = example("train_from_python").main(epochs=12, num_steps=4)
     assert list(accuracy) == ["rate", "poisson_burst", "delayed_burst"]
     assert accuracy["rate"] > 0.8
 
 
+@pytest.mark.thorough
 def test_audit_your_own_model(example):
     found = example("audit_your_own_model").main(shadows=2, epochs=40, queries=2)
     assert list(found) == ["lira", "lira, offline", "rmia"]

@@ -12,6 +12,8 @@ from kerasburst.encoders.functional import check_intensity
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError, check_bool, check_int, fail
 
+_as_written = tf.autograph.experimental.do_not_convert  # autograph has nothing to convert here, and takes its time
+
 
 def make_dataset(
     x: np.ndarray,
@@ -52,14 +54,70 @@ def make_dataset(
         >>> [(tuple(spikes.shape), labels.numpy().tolist()) for spikes, labels in pipeline]
         [((2, 5, 4), [0, 1]), ((1, 5, 4), [0])]
     """
+    order, encode = _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs)
+    return _streamed(order, encode, num_parallel_calls, num_epochs * -(-len(x) // batch_size))
+
+
+def make_parts(
+    x: np.ndarray,
+    y: np.ndarray,
+    encoder: Encoder,
+    batch_size: int,
+    seed: int,
+    parts: range,
+    of: int,
+    epoch: int = 0,
+    shuffle: bool = False,
+    num_epochs: int = 1,
+) -> tf.data.Dataset:
+    """Stream some parts of each of `make_dataset`'s batches, for one of several machines that share them.
+
+    Args:
+        x: intensities `(n, *features)`; as the other arguments, as for `make_dataset`.
+        y: labels `(n,)`.
+        encoder: the encoder layer.
+        batch_size: examples in a whole batch.
+        seed: int of at least 0.
+        parts: numbers of the parts to give, one after the other for each batch.
+        of: number of parts that a batch is dealt to; some of a small batch's may be empty.
+        epoch: number of the first epoch.
+        shuffle: whether each epoch has an order of its own.
+        num_epochs: epochs that the data set holds.
+
+    Returns:
+        A data set of `(spikes, labels, size)`, the last the number of examples in the whole batch.
+
+    Raises:
+        InputError: as for `make_dataset`.
+
+    Example:
+        >>> from kerasburst.encoders.rate import RateEncoder
+        >>> x, y = np.ones((5, 4), "float32"), np.arange(5)
+        >>> first = make_parts(x, y, RateEncoder(2), 4, 0, parts=range(1), of=2)
+        >>> [(labels.numpy().tolist(), int(size)) for _, labels, size in first]
+        [([0, 2], 4), ([4], 1)]
+    """
+    order, encode = _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs)
+
+    @_as_written
+    def deal(epoch, index):
+        numbers = tf.data.Dataset.range(parts.start, parts.stop)
+        return numbers.map(_as_written(lambda part: (epoch, index[part::of], tf.size(index))))
+
+    @_as_written
+    def encode_part(epoch, index, size):
+        return *encode(epoch, index), size
+
+    return _streamed(order.flat_map(deal), encode_part, None, num_epochs * -(-len(x) // batch_size) * len(parts))
+
+
+def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs):
+    """Check the arguments; give the data set of each batch's epoch and indices, and what encodes such a batch."""
     batch_size = check_int("batch_size", batch_size, low=1)
     seed = check_int("seed", seed, low=0)
     epoch = check_int("epoch", epoch, low=0)
     num_epochs = check_int("num_epochs", num_epochs, low=1)
     check_bool("shuffle", shuffle)
-    if num_parallel_calls is None:
-        num_parallel_calls = os.cpu_count() or 1
-    check_int("num_parallel_calls", num_parallel_calls, low=1)
     if not isinstance(encoder, Encoder):
         raise fail("encoder", "an encoder layer", encoder)
     n = len(x)
@@ -70,18 +128,28 @@ def make_dataset(
         y = tf.convert_to_tensor(y)
     order_key, spike_key = (tf.constant([derive_seed(seed, name), 0], tf.int64) for name in ("order", "spikes"))
 
+    @_as_written
     def batches(epoch):
         order = tf.range(n, dtype=tf.int64)
         if shuffle:
             order = tf.random.experimental.stateless_shuffle(order, seed=tf.random.fold_in(order_key, epoch))
-        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size).map(lambda index: (epoch, index))
+        return (
+            tf.data.Dataset.from_tensor_slices(order).batch(batch_size).map(_as_written(lambda index: (epoch, index)))
+        )
 
+    @_as_written
     def encode(epoch, index):
         # fold_in(key, n) is (hash of key, n). Twice, so that the epoch is hashed and the index alone counts up.
         key = tf.random.fold_in(tf.random.fold_in(spike_key, epoch), tf.zeros_like(epoch))[0]
         seeds = tf.stack([tf.fill(tf.shape(index), key), index], axis=1)
         return encoder.encode(tf.gather(x, index), seeds), tf.gather(y, index)
 
-    dataset = tf.data.Dataset.range(epoch, epoch + num_epochs).flat_map(batches)
-    dataset = dataset.map(encode, num_parallel_calls=num_parallel_calls, deterministic=True)
-    return dataset.apply(tf.data.experimental.assert_cardinality(num_epochs * -(-n // batch_size))).prefetch(2)
+    return tf.data.Dataset.range(epoch, epoch + num_epochs).flat_map(batches), encode
+
+
+def _streamed(order: tf.data.Dataset, encode, num_parallel_calls: int | None, cardinality: int) -> tf.data.Dataset:
+    if num_parallel_calls is None:
+        num_parallel_calls = os.cpu_count() or 1
+    check_int("num_parallel_calls", num_parallel_calls, low=1)
+    dataset = order.map(encode, num_parallel_calls=num_parallel_calls, deterministic=True)
+    return dataset.apply(tf.data.experimental.assert_cardinality(cardinality)).prefetch(2)

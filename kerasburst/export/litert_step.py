@@ -18,7 +18,7 @@ def write_litert(network: Network, folder: Path) -> Written:
     if network.no_step is not None:
         raise InputError(f"litert holds one time step, which this model does not have: {network.no_step}")
     run, specs = make_functions(network)["step"]
-    step = tf.function(run).get_concrete_function(**specs)
+    step = tf.function(run, autograph=False).get_concrete_function(**specs)
     module = tf.Module()
     module.weights = [v.value for v in network.weights]
     with tempfile.TemporaryDirectory() as place:

@@ -98,7 +98,9 @@ def _opened(model) -> tuple[Ask, tuple[int, ...], bool, Scaling | None, tuple[st
 def _of_network(network: Network, scaling, labels):
     if network.encoder is None:
         raise _takes_spikes()
-    graph = tf.function(lambda images, seed, queries: ask(network, images, seed, queries), reduce_retracing=True)
+    graph = tf.function(
+        lambda images, seed, queries: ask(network, images, seed, queries), reduce_retracing=True, autograph=False
+    )
     return _through(graph), network.features, network.encoder.random, scaling, labels
 
 

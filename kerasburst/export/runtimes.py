@@ -70,7 +70,7 @@ def _nir(file: Path, manifest: dict) -> SpikesToLogits:
     model = keras.Model(inputs, [spk, mem])
     readout = manifest["readout"]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def logits_of(spikes):
         spk, mem = model(spikes)
         if readout == "last":

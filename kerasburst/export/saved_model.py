@@ -28,7 +28,10 @@ def write_savedmodel(network: Network, folder: Path) -> Written:
     module.trainable_weights = [v.value for v in network.model.trainable_weights]
     module.non_trainable_weights = [v.value for v in network.model.non_trainable_weights]
     functions = make_functions(network)
-    signatures = {name: tf.function(run).get_concrete_function(**specs) for name, (run, specs) in functions.items()}
+    signatures = {
+        name: tf.function(run, autograph=False).get_concrete_function(**specs)
+        for name, (run, specs) in functions.items()
+    }
     for name, signature in signatures.items():
         written = {node.op for node in _nodes(signature.graph.as_graph_def()) if node.op.startswith("Assign")}
         if written:

@@ -198,7 +198,7 @@ class SpikingNetwork(keras.Model, ABC):
         if len(inputs) == 0:
             raise InputError("inputs must hold at least one example, received none")
         if self._graph is None:
-            self._graph = tf.function(self.probe, reduce_retracing=True)
+            self._graph = tf.function(self.probe, reduce_retracing=True, autograph=False)
         for start in range(0, len(inputs), batch_size):
             yield self._graph(tf.convert_to_tensor(inputs[start : start + batch_size]))
 

@@ -55,7 +55,7 @@ def max_pool(x: tf.Tensor, relu: bool = False, bias: tf.Tensor | None = None) ->
     return pool(*inputs)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _forward(x: tf.Tensor, bias: tf.Tensor | None = None, *, relu: bool) -> tuple[tf.Tensor, tf.Tensor]:
     height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
     dtype = x.dtype
@@ -74,7 +74,7 @@ def _forward(x: tf.Tensor, bias: tf.Tensor | None = None, *, relu: bool) -> tupl
     return tf.cast(best, dtype), winner
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _backward(upstream: tf.Tensor, winner: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Give the gradient of the input, and what of `upstream` the ReLU lets through."""
     _, height, width, channels = upstream.shape

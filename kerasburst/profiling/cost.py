@@ -197,7 +197,7 @@ class _Counts:
 def _counted(network: SpikingNetwork, batches: Iterator[tf.Tensor]) -> _Counts:
     synapses = network.synapses()
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def count(spikes):
         spikes = tf.cast(spikes, network.compute_dtype)
         trains = {"input": spikes, **network.simulate(spikes)[0]}

@@ -119,7 +119,7 @@ def _infer(network: SpikingNetwork, training: TrainConfig, data: Dataset, profil
     x, y = data.x_test[:TEST_EXAMPLES], data.y_test[:TEST_EXAMPLES]
     seed = derive_seed(training.seed, "test")
     batches = iter(make_dataset(x, y, training.make_encoder(), training.batch_size, seed, num_epochs=_ENDLESS))
-    forward = tf.function(lambda spikes: network(spikes, training=False), reduce_retracing=True)
+    forward = tf.function(lambda spikes: network(spikes, training=False), reduce_retracing=True, autograph=False)
 
     def one_pass() -> None:
         for _ in range(-(-len(x) // training.batch_size)):

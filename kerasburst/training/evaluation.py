@@ -70,7 +70,7 @@ def evaluate_network(
     queries = check_int("queries", queries, low=1) if encoder.random else 1
     n = len(x)
     pipeline = make_dataset(x, y, encoder, batch_size, seed, num_epochs=queries)
-    probe = tf.function(network.probe, reduce_retracing=True)
+    probe = tf.function(network.probe, reduce_retracing=True, autograph=False)
     logits, rates = [], {}
     for spikes, _ in pipeline:
         batch_logits, _, batch_rates = probe(spikes)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from kerasburst import files
 from kerasburst.config import TrainConfig
@@ -18,13 +20,15 @@ from kerasburst.data.splits import Splits, make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.seeding import derive_seed
+from kerasburst.training import distributed
 from kerasburst.training.curves import save_curves
 from kerasburst.training.evaluation import Evaluation, activity_warnings, evaluate_network
 from kerasburst.training.observer import TrainingObserver
-from kerasburst.training.recorder import BatchTeller, Recorder
+from kerasburst.training.recorder import BatchTeller, Recorder, Watcher
 from kerasburst.training.result import TrainResult, versions
 from kerasburst.training.resume import check_same_data, same_run
 from kerasburst.training.run_directory import RunDirectory
+from kerasburst.training.team import Team, open_team
 from kerasburst.validation import InputError
 
 DEFAULT_EPOCHS = 20  # of a user's own data
@@ -74,7 +78,8 @@ def train(
     force: bool = False,
     observer: TrainingObserver | None = None,
     tensorboard: bool = False,
-) -> TrainResult:
+    strategy: str | tf.distribute.Strategy | None = None,
+) -> TrainResult | None:
     """Train a network into a run directory.
 
     After every epoch the directory holds all it takes to go on from there, to the same final weights
@@ -82,19 +87,23 @@ def train(
 
     Args:
         config: what to train.
-        out: the run directory.
+        out: the run directory; of several workers the chief writes it, the others nothing.
         resume: go on with an unfinished run in `out`, or train a finished one to more epochs; starts
             where there is none.
         force: replace a run in `out`.
         observer: is told the progress.
         tensorboard: log to `out`/tensorboard (needs the extra `tensorboard`).
+        strategy: "mirrored" to share each batch between this machine's GPUs, "multi_worker" between the workers of
+            the environment's TF_CONFIG, each of which runs the same training; or a `tf.distribute.Strategy`.
+            "multi_worker" must come before TensorFlow's devices are used.
 
     Returns:
-        The result, which stands in `out`/result.json too.
+        The result, which stands in `out`/result.json too; None on a worker that is not the chief.
 
     Raises:
         InputError: for bad input, or a run in `out` without `resume` or `force`.
         TrainingFailed: where the loss is not a number.
+        WorkerLost: where another worker has gone.
         OSError: where the disk is full.
 
     Example:
@@ -106,26 +115,33 @@ def train(
         (2, 4)
     """
     observer = observer or TrainingObserver()
-    directory = RunDirectory(out)
-    if tensorboard:
-        _check_tensorboard()
-    if directory.exists and not force:
-        if not resume:
-            state = "a finished" if directory.finished else "an unfinished"
-            raise InputError(
-                f"out must be a new directory, {directory.path} holds {state} run: "
-                "--resume goes on with it, --force replaces it"
-            )
-        config = same_run(config, directory)
-        if directory.finished and config.epochs <= directory.config().epochs:
-            observer.message(f"{directory.path} is finished; --epochs with a higher number trains on")
-            return TrainResult.from_json(directory.result())
-    going_on = directory.exists and not force
-    if directory.exists and force:
-        directory.check_ours()
-    config, data = prepare(config, directory.splits() if going_on else None)
-    if going_on:
-        check_same_data(data, directory)
+    team = open_team(strategy, observer.message)
+    with team.agreement() as agreement:
+        if tensorboard:
+            _check_tensorboard()
+        directory = RunDirectory(out) if team.chief else None
+        going_on = directory is not None and directory.exists and not force
+        if going_on:
+            config = _check_going_on(config, directory, resume)
+            agreement.nothing_left = directory.finished and config.epochs <= directory.config().epochs
+        if not agreement.nothing_left:
+            if directory is not None and directory.exists and force:
+                directory.check_ours()
+            config, data = prepare(config, directory.splits() if going_on else None)
+            if going_on:
+                check_same_data(data, directory)
+            agreement.same = _must_be_same(config, data)
+    if agreement.nothing_left:
+        if not team.chief:
+            return None
+        observer.message(f"{directory.path} is finished; --epochs with a higher number trains on")
+        return TrainResult.from_json(directory.result())
+    if not team.chief:
+        network, encoder = _build_for(team, config, data)
+        watcher = Watcher(config, observer, steps_of(config, data))
+        distributed.run_epochs(team, network, encoder, config, data, callbacks=[watcher])
+        observer.message(f"done; the chief, {team.addresses[0]}, writes the results")
+        return None
     with directory.claimed():
         if directory.exists and not going_on:
             if not force:
@@ -137,26 +153,74 @@ def train(
         files.write_json(
             directory.path / "data.json", describe_data(data, availability(config.dataset, config.data_dir).where)
         )
-        return _train(config, data, directory, observer, directory.path / "tensorboard" if tensorboard else None)
+        log = directory.path / "tensorboard" if tensorboard else None
+        return _train(config, data, directory, observer, log, team)
 
 
-def _train(config: TrainConfig, data: Dataset, directory: RunDirectory, observer, tensorboard) -> TrainResult:
-    network, encoder = build(config, data)
+def _check_going_on(config: TrainConfig, directory: RunDirectory, resume: bool) -> TrainConfig:
+    """Give the config with which the run in `directory` is gone on with."""
+    if not resume:
+        state = "a finished" if directory.finished else "an unfinished"
+        raise InputError(
+            f"out must be a new directory, {directory.path} holds {state} run: "
+            "--resume goes on with it, --force replaces it"
+        )
+    return same_run(config, directory)
+
+
+def _must_be_same(config: TrainConfig, data: Dataset) -> dict[str, str]:
+    """Give what must be the same on every worker; the data may lie elsewhere on each."""
+    values = {**config.to_json(), "dataset": data.name, "data_dir": None}
+    splits = [data.splits.train.tolist(), data.splits.validation.tolist()]
+    return {
+        "the training's config": json.dumps(values, sort_keys=True),
+        "dataset": data.fingerprint,
+        "the split of the data": json.dumps(splits),
+        "the version of kerasburst and its packages": json.dumps(
+            {name: version for name, version in versions().items() if name not in ("platform", "devices")}
+        ),
+    }
+
+
+def _train(
+    config: TrainConfig, data: Dataset, directory: RunDirectory, observer: TrainingObserver, tensorboard, team: Team
+) -> TrainResult:
+    network, encoder = _build_for(team, config, data)
     history, best = directory.load_checkpoint(network)
     if history:
         directory.write_history(history)  # a kill may have come between the checkpoint and its line
         observer.message(f"going on after epoch {len(history)} of {config.epochs}")
-    recorder = Recorder(config, directory, observer, history, best, steps=-(-len(data.x_train) // config.batch_size))
-    if not recorder.done:
-        callbacks: list = [recorder]
-        if observer.wants_batches:
-            callbacks.append(BatchTeller(observer))
-        if tensorboard is not None:
-            callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
-        run_epochs(network, encoder, config, data, first_epoch=len(history), callbacks=callbacks)
+    recorder = Recorder(config, directory, observer, history, best, steps_of(config, data))
+    callbacks: list = [recorder]
+    if observer.wants_batches:
+        callbacks.append(BatchTeller(observer))
+    if tensorboard is not None:
+        callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
+    going_on = {"first_epoch": len(history), "callbacks": callbacks}
+    if not team.alone:
+        if recorder.done:  # early stopping: the others begin where nothing is left
+            going_on["first_epoch"] = config.epochs
+        distributed.run_epochs(team, network, encoder, config, data, **going_on)
+        weights = network.get_weights()
+        network, encoder = build(config, data)  # of this process alone: the other workers are free to go
+        network.set_weights(weights)
+    elif not recorder.done:
+        run_epochs(network, encoder, config, data, **going_on)
     if recorder.best is not None:
         network.set_weights(recorder.best)
-    return _finish(network, encoder, config, data, recorder, directory)
+    return _finish(network, encoder, config, data, recorder, directory, team)
+
+
+def steps_of(config: TrainConfig, data: Dataset) -> int:
+    """Count an epoch's batches."""
+    return -(-len(data.x_train) // config.batch_size)
+
+
+def _build_for(team: Team, config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
+    with team.scope():
+        network, encoder = build(config, data)
+        network.optimizer.build(network.trainable_variables)
+    return network, encoder
 
 
 def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
@@ -208,7 +272,7 @@ def run_epochs(
         pipeline,
         epochs=config.epochs,
         initial_epoch=first_epoch,
-        steps_per_epoch=-(-len(data.x_train) // config.batch_size),
+        steps_per_epoch=steps_of(config, data),
         validation_data=validation,
         callbacks=list(callbacks),
         shuffle=False,
@@ -236,7 +300,9 @@ def _check_tensorboard() -> None:
         raise InputError("tensorboard is not installed: pip install 'kerasburst[tensorboard]'")
 
 
-def _finish(network, encoder, config, data: Dataset, recorder: Recorder, directory: RunDirectory) -> TrainResult:
+def _finish(
+    network, encoder, config, data: Dataset, recorder: Recorder, directory: RunDirectory, team: Team
+) -> TrainResult:
     def measure(part: str, queries: int) -> Evaluation | None:
         x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
         seed = derive_seed(config.seed, part)
@@ -269,6 +335,7 @@ def _finish(network, encoder, config, data: Dataset, recorder: Recorder, directo
         num_classes=data.num_classes,
         note=data.note,
         seed=config.seed,
+        replicas=team.replicas,
         versions=versions(),
     )
     with files.replacing(directory.path / "model.keras") as temporary:

@@ -61,9 +61,7 @@ class Recorder(keras.callbacks.Callback):
         Raises:
             TrainingFailed: where the loss is not a number.
         """
-        names = ("loss", "accuracy", "val_loss", "val_accuracy")
-        row = {"epoch": epoch + 1, **{name: float(logs[name]) for name in names if name in logs}}
-        row["seconds"] = round(time.perf_counter() - self._started, 4)
+        row = _row(epoch, logs, self._started)
         if not np.isfinite(row["loss"]):
             raise TrainingFailed(
                 f"the loss of epoch {epoch + 1} is {row['loss']}: lower --learning-rate; "
@@ -75,6 +73,30 @@ class Recorder(keras.callbacks.Callback):
         self.directory.save_checkpoint(self.model, self.history, self.best)
         self.observer.epoch(row)
         self.model.stop_training = self.done
+
+
+class Watcher(keras.callbacks.Callback):
+    """Tell the observer of each epoch, on a worker that records nothing."""
+
+    def __init__(self, config, observer: TrainingObserver, steps: int):
+        super().__init__()
+        self._config, self._observer, self._steps = config, observer, steps
+        self._started = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the epoch's clock; which epoch is the first, the chief says."""
+        if self._started is None:
+            self._observer.start(
+                epochs=self._config.epochs,
+                first_epoch=epoch + 1,
+                steps=self._steps,
+                batch_size=self._config.batch_size,
+            )
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Tell of the epoch."""
+        self._observer.epoch(_row(epoch, logs, self._started))
 
 
 class BatchTeller(keras.callbacks.Callback):
@@ -91,3 +113,10 @@ class BatchTeller(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Tell of the batch."""
         self._observer.batch(self._epoch, batch + 1, float(logs["loss"]), float(logs["accuracy"]))
+
+
+def _row(epoch: int, logs: dict, started: float) -> dict:
+    """Give an epoch's row of the history."""
+    names = ("loss", "accuracy", "val_loss", "val_accuracy")
+    row = {"epoch": epoch + 1, **{name: float(logs[name]) for name in names if name in logs}}
+    return {**row, "seconds": round(time.perf_counter() - started, 4)}

@@ -38,6 +38,7 @@ class TrainResult:
         note: what must be known of the data, such as that it is a subset; else empty.
         seed: the run's seed.
         versions: of kerasburst and what it stands on.
+        replicas: devices that shared each batch, in the run's last session.
     """
 
     test_accuracy: float
@@ -61,6 +62,7 @@ class TrainResult:
     note: str
     seed: int
     versions: dict[str, str]
+    replicas: int = 1
 
     def to_json(self) -> dict:
         """Give the result as JSON values."""
@@ -70,7 +72,7 @@ class TrainResult:
     def from_json(cls, value: dict) -> TrainResult:
         """Build from `to_json`."""
         names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(value, dict) or set(value) != names:
+        if not isinstance(value, dict) or set(value) | {"replicas"} != names:
             raise InputError("result.json is damaged or of another version of kerasburst")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
 

@@ -112,6 +112,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("arguments, parts", OTHERS.values(), ids=OTHERS)
 def test_resume_refuses_another_audit(kerasburst, begun, arguments, parts):
     before = files_of(begun)
@@ -145,6 +146,7 @@ def _overlap(path):
     np.savez(path, **arrays)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name, damage", DAMAGED.values(), ids=DAMAGED)
 def test_resume_of_a_damaged_audit(kerasburst, begun, name, damage):
     damage(begun / name)
@@ -171,6 +173,7 @@ RECORDS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name, damage", RECORDS.values(), ids=RECORDS)
 def test_a_damaged_model_is_done_anew(kerasburst, begun, monkeypatch, name, damage):
     damage(begun / "rate" / name)

@@ -14,7 +14,6 @@ import pytest
 
 from tests.fleet.conftest import alive, descendants, wait_for
 
-pytestmark = pytest.mark.xdist_group("attack_processes")
 ARGUMENTS = (
     "--dataset digits --train-limit 400 --encoding poisson_burst --members 40 --population 20 --shadows 2 --queries 1 "
     "--queries 2 --epochs 4 --num-steps 3 --set model.hidden_units=64 --set model.filters=4,8 --jobs 2 --out audit"
@@ -108,6 +107,7 @@ def assert_gone(pids, seconds):
     wait_for(lambda: not any(map(alive, pids)), seconds)
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_everything_and_says_how_to_go_on(attack, tmp_path):
     run = attack(tmp_path)
     workers = run.wait_until_running(done=0, running=2)

@@ -42,6 +42,7 @@ def stopped_fleet(monkeypatch):
     monkeypatch.setattr("kerasburst.privacy.audit.run_fleet", stop)
 
 
+@pytest.mark.thorough
 def test_an_audit_has_a_name_of_its_own(kerasburst, run, stopped_fleet, tmp_path):
     place = run("part")
     for name in ("attack-part", "attack-part-2"):
@@ -51,6 +52,7 @@ def test_an_audit_has_a_name_of_its_own(kerasburst, run, stopped_fleet, tmp_path
         assert config.train.seed == 3 and config.train.network["hidden_units"] == 8
 
 
+@pytest.mark.thorough
 def test_a_run_that_left_nothing_is_refused_with_a_limit_that_does(kerasburst, run, stopped_fleet, tmp_path):
     outcome = kerasburst("attack", "--run", run("all"), "--out", "audit")
     assert_refused(outcome, "untouched", "120", "leaves 0", "--train-limit", "attack --dataset")

@@ -13,6 +13,7 @@ from tests.cli.test_bad_input import assert_refused
 TINY = ("--work", "encode_poisson_burst", "--repeats", "2", "--steps", "2", "--batch-size", "2", "--threads", "1")
 
 
+@pytest.mark.thorough
 def test_measures(kerasburst, tmp_path, monkeypatch):
     bench = cmd_bench.bench
     quick = {"block_s": 0.01, "settle_s": 0.0, "limit_scale": 0.02}

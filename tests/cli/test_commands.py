@@ -54,6 +54,7 @@ def test_encode_with_several_encoders(kerasburst, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.thorough
 def test_a_moved_file_of_data_is_still_the_runs(kerasburst, images, tmp_path):
     arguments = ("--epochs", "1", "--num-steps", "2", "--set", "model.filters=2,2", "--set", "model.hidden_units=4")
     assert kerasburst("train", "--dataset", images(), *arguments, "--out", "run").code == 0

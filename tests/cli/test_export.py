@@ -41,6 +41,7 @@ def test_from_a_run_to_predictions(kerasburst, run, tmp_path):
     )
 
 
+@pytest.mark.thorough
 def test_text_and_a_file_of_the_result(kerasburst, run, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((2, 6, 6), "uint8"))
     outcome = kerasburst("predict", run, "--input", "x.npy", "--seed", "3", "--out", "answer.json")
@@ -76,6 +77,7 @@ def test_refusals(kerasburst, run, tmp_path):
     assert sorted(os.listdir(tmp_path)) == before
 
 
+@pytest.mark.thorough
 def test_an_export_is_replaced_by_force_alone(kerasburst, run, tmp_path):
     assert kerasburst("export", run, "--out", "served").code == 0
     assert_refused(kerasburst("export", run, "--out", "served"), "holds an export", "--force")
@@ -84,6 +86,7 @@ def test_an_export_is_replaced_by_force_alone(kerasburst, run, tmp_path):
     assert sorted(os.listdir(tmp_path / "served")) == ["manifest.json", "model.tflite"]
 
 
+@pytest.mark.thorough
 def test_a_run_with_relu_has_no_nir(kerasburst, images, tmp_path):
     small = ("--epochs", "1", "--num-steps", "2", "--set", "model.filters=2,2", "--set", "model.hidden_units=4")
     assert kerasburst("train", "--dataset", images(), *small, "--out", "run").code == 0
@@ -92,6 +95,7 @@ def test_a_run_with_relu_has_no_nir(kerasburst, images, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.thorough
 def test_out_of_a_folder_that_is_not_there_is_made(kerasburst, run, tmp_path):
     assert kerasburst("export", run, "--out", "models/digits/1").code == 0
     assert (tmp_path / "models" / "digits" / "1" / "saved_model.pb").exists()

@@ -47,6 +47,7 @@ def test_a_line_of_history_lost_to_a_kill_comes_back(kerasburst, run):
     assert (run / "history.csv").read_text() == whole
 
 
+@pytest.mark.thorough
 def test_splits_are_recorded_even_if_the_first_attempt_died_before(kerasburst, run):
     for name in os.listdir(run):
         if name != "config.json":
@@ -75,6 +76,7 @@ def test_evaluate_refuses_a_run_that_goes_on(kerasburst, run):
     assert outcome.code == 2 and "--resume" in outcome.err
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name, content", [("result.json", "{}"), ("data.json", "{}"), ("model.keras", "no archive")])
 def test_damaged_files_are_named(kerasburst, run, name, content):
     (run / name).write_text(content)
@@ -82,12 +84,14 @@ def test_damaged_files_are_named(kerasburst, run, name, content):
     assert outcome.code == 2 and name in outcome.err and outcome.err.count("\n") == 1
 
 
+@pytest.mark.thorough
 def test_saved_networks_load_in_a_fresh_process(run):
     code = "import sys, kerasburst; print(kerasburst.load_model(sys.argv[1]).encoder.burst_interval)"
     done = subprocess.run([sys.executable, "-c", code, run / "model.keras"], capture_output=True, text=True)
     assert done.stdout == "2\n", done.stderr
 
 
+@pytest.mark.thorough
 def test_config_for_another_data_set(kerasburst, run, tmp_path):
     outcome = kerasburst("train", "--config", run / "config.json", "--dataset", "wine", "--epochs", "1", "--out", "new")
     assert outcome.code == 0
@@ -96,6 +100,7 @@ def test_config_for_another_data_set(kerasburst, run, tmp_path):
     assert config.encoding == "poisson_burst" and config.num_steps == 3
 
 
+@pytest.mark.thorough
 def test_configs_from_python(tmp_path):
     config = kb.TrainConfig(
         dataset="iris",

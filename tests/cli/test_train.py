@@ -96,6 +96,7 @@ def test_quiet_says_nothing(kerasburst):
     assert outcome.code == 0 and outcome.out == ""
 
 
+@pytest.mark.thorough
 def test_default_directory_is_numbered(kerasburst, tmp_path):
     for _ in range(2):
         assert kerasburst("train", *TINY, "--epochs", "1").code == 0
@@ -128,6 +129,7 @@ def test_resume_trains_on_to_the_same_weights(kerasburst, tmp_path):
     assert json.loads((tmp_path / "parts" / "config.json").read_text())["epochs"] == 5
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "arguments, parts",
     [
@@ -144,6 +146,7 @@ def test_resume_refuses_another_run(kerasburst, arguments, parts):
     assert all(part in outcome.err for part in parts), outcome.err
 
 
+@pytest.mark.thorough
 def test_resume_refuses_changed_data(kerasburst, images):
     arguments = ("--dataset", images(), "--num-steps", "2", "--epochs", "1", "--set", "model.hidden_units=4")
     assert kerasburst("train", *arguments, "--out", "run").code == 0
@@ -179,6 +182,7 @@ def test_own_images(kerasburst, images, tmp_path):
     assert json.loads((tmp_path / "run" / "config.json").read_text())["model"] == "SNNConvNet"
 
 
+@pytest.mark.thorough
 def test_early_stopping_and_best_weights(kerasburst, tmp_path):
     arguments = [
         "--dataset",
@@ -206,6 +210,7 @@ def test_early_stopping_and_best_weights(kerasburst, tmp_path):
     assert "is finished" in kerasburst("train", "--resume", "--out", "run").out
 
 
+@pytest.mark.thorough
 def test_silent_and_saturated_layers_are_named(kerasburst):
     silent = kerasburst("train", *TINY, "--set", "neuron.threshold=1000", "--out", "silent")
     assert "layer hidden_lif is silent" in silent.err
@@ -220,6 +225,7 @@ def test_a_loss_that_is_no_number_fails_with_one_line(kerasburst, tmp_path):
     assert "loss" in outcome.err and "--learning-rate" in outcome.err
 
 
+@pytest.mark.thorough
 def test_a_full_disk_leaves_the_last_epoch(kerasburst, tmp_path, monkeypatch):
     savez, calls = np.savez, []
 
@@ -335,17 +341,17 @@ def check_kills(tmp_path, undisturbed, kills, rng):
     assert set(os.listdir(run)) == FILES
 
 
-@pytest.mark.xdist_group("undisturbed")
+@pytest.mark.thorough
 def test_kill_and_resume_three_times(tmp_path, undisturbed):
     check_kills(tmp_path, undisturbed, 3, np.random.default_rng(7))
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("undisturbed")
 def test_kill_and_resume_ten_times(tmp_path, undisturbed):
     check_kills(tmp_path, undisturbed, 10, np.random.default_rng(8))
 
 
+@pytest.mark.thorough
 def test_interrupt_says_how_to_go_on(tmp_path):
     process = start("--epochs", "20000", "--out", "run", cwd=tmp_path)
     wait_for_epochs(tmp_path / "run", 2, process)
@@ -369,6 +375,7 @@ def test_help_is_light():
     assert out.splitlines()[-1] == "[]"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_a_precision_is_kept_and_resumed(kerasburst, tmp_path, precision):
     for out, epochs in (("whole", 2), ("parts", 1)):

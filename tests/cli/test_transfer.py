@@ -65,6 +65,7 @@ def test_resume_needs_no_other_option(transfer, kerasburst, tmp_path, monkeypatc
     assert len(fleet.ran) == 4 and fleet.ran[-1] == "rate/seed-5/control"
 
 
+@pytest.mark.thorough
 def test_from_a_run(transfer, kerasburst, tmp_path, monkeypatch):
     monkeypatch.setattr(RUN_FLEET, Pretend())
     small = "--set model.filters=2,3 --set model.hidden_units=8 --epochs 1 --train-limit 60 --num-steps 3".split()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.data.pipeline import make_dataset
+from kerasburst.data.pipeline import make_dataset, make_parts
 from kerasburst.encoders.delayed_burst import DelayedBurstEncoder
 from kerasburst.encoders.poisson_burst import PoissonBurstEncoder
 from kerasburst.encoders.rate import RateEncoder
@@ -39,6 +39,7 @@ def plain():
     return {name: stream(encoder, num_parallel_calls=1)[0] for name, encoder in ENCODERS.items()}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize(
     "batch_size, num_parallel_calls, shuffle",
@@ -93,6 +94,28 @@ def test_several_epochs_are_the_single_ones_in_a_row(shuffle):
     singles = [stream(encoder, epoch=epoch, shuffle=shuffle) for epoch in (3, 4)]
     np.testing.assert_array_equal(spikes, np.concatenate([single[0] for single in singles]))
     np.testing.assert_array_equal(index, np.concatenate([single[1] for single in singles]))
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("of", [1, 2, 3, 4])
+def test_the_parts_of_machines_make_up_each_batch(of):
+    encoder, order = ENCODERS["poisson-spill"], {"epoch": 2, "shuffle": True, "num_epochs": 2}
+    whole = list(make_dataset(X, INDEX, encoder, 7, 5, **order).as_numpy_iterator())
+    machines = [range(0, 1), range(1, of)] if of > 1 else [range(0, 1)]
+    dealt = [list(make_parts(X, INDEX, encoder, 7, 5, parts, of, **order).as_numpy_iterator()) for parts in machines]
+    for number, (spikes, index) in enumerate(whole):
+        parts = [
+            part
+            for mine, all_parts in zip(machines, dealt, strict=True)
+            for part in all_parts[number * len(mine) : (number + 1) * len(mine)]
+        ]
+        assert len(parts) == of and all(size == len(index) for _, _, size in parts)
+        sizes = [len(part[1]) for part in parts]
+        assert sum(sizes) == len(index) and max(sizes) - min(sizes) <= 1  # the last batch has 2: some get none
+        got = {i: spike for part in parts for spike, i in zip(*part[:2], strict=True)}
+        for spike, i in zip(spikes, index, strict=True):
+            np.testing.assert_array_equal(got[i], spike)
+    assert [len(parts) for parts in dealt] == [len(whole) * len(mine) for mine in machines]
 
 
 def test_iterating_again_gives_the_same():

@@ -90,6 +90,7 @@ def test_the_front_is_by_means():
     assert front == (1, 0) and [p.on_front for p in marked] == [True, True, False, None]
 
 
+@pytest.mark.thorough
 def test_every_point_is_trained_on_every_seed(tmp_path, monkeypatch):
     monkeypatch.setattr(RUN_FLEET, fleet := FleetHere())
     result, error = run_sweep(small(metrics=("test_accuracy", "input_firing_rate")), tmp_path / "s")
@@ -115,6 +116,7 @@ def test_every_point_is_trained_on_every_seed(tmp_path, monkeypatch):
     assert result.front == () and result.attack is None
 
 
+@pytest.mark.thorough
 def test_a_stopped_sweep_goes_on_and_takes_more_seeds(tmp_path, monkeypatch):
     config = small("encoder.burst_interval=1,2", seeds=1)
     monkeypatch.setattr(RUN_FLEET, FleetHere(stop_after=1))
@@ -173,6 +175,7 @@ def test_a_run_that_fails_leaves_its_figures_out(tmp_path, monkeypatch):
     assert "failed twice" in result.points[0].seeds[1].reason and not result.points[1].seeds[1].reason
 
 
+@pytest.mark.thorough
 def test_a_loss_that_is_no_number_is_a_result(tmp_path, monkeypatch):
     monkeypatch.setattr(RUN_FLEET, FleetHere())
     config = small("train.learning_rate=0.001,1e38", encoding="rate", seeds=1)

@@ -26,7 +26,7 @@ def draw(shape, seed=0):
     return np.random.default_rng(seed).integers(0, 2, shape).astype("float32")
 
 
-@pytest.mark.parametrize("readout", ["mean", "last"])
+@pytest.mark.parametrize("readout", ["mean", pytest.param("last", marks=pytest.mark.thorough)])
 def test_parity_whole_and_step_by_step(readout, tmp_path):
     model = composed(readout=readout)
     manifest = savedmodel(model, tmp_path / "served")
@@ -45,6 +45,7 @@ def test_parity_whole_and_step_by_step(readout, tmp_path):
     np.testing.assert_allclose(trace.mean(1) if readout == "mean" else trace[:, -1], want, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_served_images(tmp_path):
     model = composed()
     savedmodel(model, tmp_path / "served")
@@ -58,6 +59,7 @@ def test_served_images(tmp_path):
     assert (a != b).any()
 
 
+@pytest.mark.thorough
 def test_the_models_own_layers_and_weights_are_left_as_they_are(tmp_path):
     model = composed()
     before, x = model.get_weights(), draw((2, 8, 8, 8, 1))
@@ -74,6 +76,7 @@ def test_the_models_own_layers_and_weights_are_left_as_they_are(tmp_path):
     assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
 
 
+@pytest.mark.thorough
 def test_sequential_with_a_layer_before_the_encoder(tmp_path):
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
@@ -94,6 +97,7 @@ def test_sequential_with_a_layer_before_the_encoder(tmp_path):
     np.testing.assert_allclose(loaded.signatures["serving_default"](images=tf.constant(x))["logits"], model(x))
 
 
+@pytest.mark.thorough
 def test_softmax_at_the_end_gives_probabilities_once(tmp_path):
     model = composed(softmax=True)
     savedmodel(model, tmp_path / "served")
@@ -127,7 +131,7 @@ def test_a_model_of_spikes_without_an_encoder(tmp_path):
         {"return_state": True, "return_mem": True},
     ],
 )
-@pytest.mark.parametrize("layer", ["lif", "cell"])
+@pytest.mark.parametrize("layer", [pytest.param("lif", marks=pytest.mark.thorough), "cell"])
 def test_layers_with_every_parameter_varied(layer, flags, tmp_path):
     keras.utils.set_random_seed(1)
     inputs = keras.Input((6, 5))
@@ -151,6 +155,7 @@ def test_layers_with_every_parameter_varied(layer, flags, tmp_path):
     np.testing.assert_allclose(steps(loaded, x, manifest)[0], model(x), atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_layer_that_is_called_twice_and_names_that_are_taken(tmp_path):
     keras.utils.set_random_seed(0)
     inputs, twice = keras.Input((6, 4)), LIF(name="spikes", threshold=0.3, beta=0.5)
@@ -175,6 +180,7 @@ def chain(*layers, inputs=(6, 5)):
     return keras.Model(start, x)
 
 
+@pytest.mark.thorough
 def test_a_layer_that_mixes_steps_has_no_step(tmp_path):
     keras.utils.set_random_seed(0)
     model = chain(

@@ -33,6 +33,7 @@ class Blocked:
             raise ImportError("blocked: " + name)
 sys.meta_path.insert(0, Blocked())
 import numpy as np, tensorflow as tf
+
 loaded = tf.saved_model.load(sys.argv[1])
 x = np.load(sys.argv[2])
 out = loaded.signatures["seeded"](images=tf.constant(x), seed=tf.constant(7, tf.int64), queries=tf.constant(4))
@@ -41,6 +42,7 @@ assert "kerasburst" not in sys.modules
 """
 
 
+@pytest.mark.thorough
 def test_loads_where_kerasburst_is_not(served, tmp_path):
     _, folder, loaded = served
     x = images("lif")
@@ -50,6 +52,7 @@ def test_loads_where_kerasburst_is_not(served, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), seeded(loaded, x, 7, 4)["logits"], atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_saved_model_cli(served, tmp_path):
     _, folder, loaded = served
     x = spikes("lif")
@@ -94,6 +97,7 @@ int main(int argc, char** argv) {
 """
 
 
+@pytest.mark.thorough
 def test_from_c(tmp_path):
     compiler = shutil.which("cc") or shutil.which("gcc")
     where = tf.sysconfig.get_lib()
@@ -117,6 +121,7 @@ def test_from_c(tmp_path):
     np.testing.assert_allclose(np.array(answer.stdout.split(), float), logits_of_keras(network, x)[0][0], atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_the_documents_lines_for_a_stream(served, monkeypatch, capsys):
     network, folder, _ = served
     text = (Path(__file__).parents[2] / "docs" / "export.md").read_text()

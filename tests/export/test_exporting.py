@@ -26,6 +26,7 @@ def test_out_is_not_overwritten_without_force(tmp_path):
         savedmodel(network, tmp_path / "thesis", force=True)
 
 
+@pytest.mark.thorough
 def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch):
     network = make()
     savedmodel(network, tmp_path / "served")

@@ -26,6 +26,7 @@ def output_spikes(network, x):
     return activity["output_lif"].numpy()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["fc", "lif"])
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("beta", [0.8, 1.0, 0.0])
@@ -40,6 +41,7 @@ def test_there_and_back(kind, reset, beta, tmp_path):
     np.testing.assert_array_equal(model(x), want)
 
 
+@pytest.mark.thorough
 def test_parameters_of_each_neuron_and_a_threshold_that_r_scales(tmp_path):
     trained = {"trainable_beta": True, "trainable_threshold": True, "per_neuron": True}
     network = make("lif", **trained)

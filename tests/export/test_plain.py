@@ -10,6 +10,7 @@ from kerasburst.neurons.functional import RESET_MECHANISMS
 from kerasburst.neurons.lif import LIF
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("reset", RESET_MECHANISMS)
 @pytest.mark.parametrize("features", [(5,), (3, 4, 2)])
 @pytest.mark.parametrize("steps", [1, 7, 70])

@@ -19,6 +19,7 @@ IMAGE = Scaling("image", (2, 3, 1), (0.0,), (16.0,))
 TABLE = Scaling("tabular", (3,), (0.0, 1.0, 2.0), (2.0, 1.0, 6.0))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("format", "readout"), [*((format, "mean") for format in FORMATS), ("nir", "last"), ("nir", "count")]
 )
@@ -169,6 +170,7 @@ def test_bad_files(name, message, tmp_path):
 # Models -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_models_that_cannot_be_asked(tmp_path):
     with pytest.raises(InputError, match="must have an encoder inside"):
         predict(make("fc", False), images())

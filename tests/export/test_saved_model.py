@@ -41,6 +41,7 @@ def steps(loaded, x, manifest):
     return out["logits"].numpy(), states
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("kind", "reset", "readout"),
     [*((kind, reset, "last") for kind in KINDS for reset in RESETS), ("fc", "zero", "mean"), ("fc", "zero", "count")],
@@ -106,6 +107,7 @@ def test_the_mean_and_spread_over_encodings_are_of_single_ones(served):
     assert (seeded(loaded, x, 3, 1)["spread"] == 0).all()
 
 
+@pytest.mark.thorough
 def test_the_mean_over_many_encodings_is_that_of_the_network(served):
     """Against Keras with its own draws: 300 of each, within five standard errors of the difference."""
     network, _, _, loaded = served
@@ -130,6 +132,7 @@ def test_serving_draws_afresh_and_writes_no_variable(served):
     assert (first.numpy() != loaded.signatures["serving_default"](images=tf.constant(x))["logits"].numpy()).any()
 
 
+@pytest.mark.thorough
 def test_an_export_under_a_fixed_global_seed_draws_afresh_too(tmp_path):
     tf.random.set_seed(0)
     savedmodel(make(), tmp_path / "served")
@@ -165,6 +168,7 @@ def many_threads(folder, times, threads=8):
     assert not wrong and len({w.tobytes() for w in want}) == threads
 
 
+@pytest.mark.thorough
 def test_threads_get_their_own_answers(tmp_path):
     many_threads(tmp_path / "served", 25)
 
@@ -190,6 +194,7 @@ def test_gradients_through_the_loaded_model_are_those_of_keras(served):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_encoder(name, tmp_path):
     encoder = ENCODERS[name]()
@@ -209,6 +214,7 @@ def test_every_encoder(name, tmp_path):
         np.testing.assert_allclose(seeded(loaded, x, 5, 3)["logits"], network(x), atol=1e-4)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize(("kind", "encoder"), [("fc", "poisson"), ("relu", "delayed"), ("lif", "regular")])
 def test_through_keras_file_and_savedmodel_with_every_parameter_varied(kind, encoder, dtype, tmp_path):
@@ -235,6 +241,7 @@ def test_through_keras_file_and_savedmodel_with_every_parameter_varied(kind, enc
     assert config == keras.saving.serialize_keras_object(network.encoder)["config"]
 
 
+@pytest.mark.thorough
 def test_a_long_sequence_and_one_of_unknown_length(tmp_path):
     network = make("fc", RateEncoder(80), steps=80)
     savedmodel(network, tmp_path / "long")

@@ -11,7 +11,7 @@ from kerasburst.validation import InputError
 from tests.fleet.conftest import alive, descendants, wait_for
 
 # One cluster at a time: Ray gives up on one that takes half a minute to start.
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("clusters")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(params=["dask", "ray"])

@@ -15,6 +15,7 @@ def assert_rerun_completes(driver, jobs, done):
     assert all(len(again.fleet.runs(name)) == 1 for name in done)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_kill_9_of_the_parent_ends_all_and_a_rerun_completes(driver, jobs):
     run = driver(jobs=jobs, seconds=60)

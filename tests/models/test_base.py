@@ -208,6 +208,7 @@ def test_nested_in_a_functional_model(make, features, tmp_path):
     np.testing.assert_array_equal(copy(spikes), model(spikes))
 
 
+@pytest.mark.thorough
 def test_reloaded_in_a_fresh_process(tmp_path):
     x = np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)

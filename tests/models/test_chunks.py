@@ -62,6 +62,7 @@ def one_by_one(network, spikes):
     return tf.reduce_mean(mem, axis=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("recompute", [False, True])
 def test_a_long_sequence_through_the_network(recompute):
     """25 steps, worked on in stretches, against the same images one by one."""

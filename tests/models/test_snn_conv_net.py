@@ -65,6 +65,7 @@ def test_the_paper_s_sizes_by_default():
     assert network.conv_activation == "relu" and network.readout == "last" and network.output_lif.beta == 0.95
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("activation", ["relu", "lif"])
 @pytest.mark.parametrize(
     ("reset", "image", "kernel"),
@@ -120,6 +121,7 @@ def test_config_round_trip(activation, encoder):
     assert copy.dtype_policy.name == "mixed_bfloat16"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize(("activation", "encoder"), [("relu", "none"), ("lif", "delayed")])
 def test_saved_and_reloaded(tmp_path, activation, encoder, dtype):
@@ -137,6 +139,7 @@ def test_saved_and_reloaded(tmp_path, activation, encoder, dtype):
     np.testing.assert_array_equal(copy(x), network(x))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("activation", ["relu", "lif"])
 def test_fit_learns_a_separable_problem(activation):
     """Class 0 spikes in the upper half, class 1 in the lower."""
@@ -151,6 +154,7 @@ def test_fit_learns_a_separable_problem(activation):
     assert losses[-1] < losses[0] / 2
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("activation", ["relu", "lif"])
 def test_gradient_reaches_every_weight(activation):
     network = SNNConvNet(3, **SMALL, conv_activation=activation, trainable_beta=True, trainable_threshold=True)

@@ -20,6 +20,7 @@ def test_the_paper_s_sizes_by_default():
     assert network.output_lif.threshold == 1.0 and network.readout == "last"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("features", [(5,), (2, 3)])
 def test_forward_pass_by_hand(reset, features):
@@ -77,6 +78,7 @@ def test_saved_and_reloaded(tmp_path, encoder, dtype):
     np.testing.assert_array_equal(copy(x), network(x))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("jit", [False, True])
 def test_fit_learns_a_separable_problem(jit):
     """Class 0 spikes in the first features, class 1 in the others."""

@@ -114,6 +114,7 @@ def test_step_by_hand_for_a_batch():
 # Parameters -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("shape", [(3, 12), (3, 12, 4), (2, 12, 3, 4), (2, 12, 3, 2, 2)])
 def test_any_feature_rank_against_numpy(shape, reset):
@@ -125,6 +126,7 @@ def test_any_feature_rank_against_numpy(shape, reset):
     np.testing.assert_allclose(mem, want_mem, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("reset", RESETS)
 def test_parameters_as_numbers_tensors_and_per_neuron(reset):
     current = draw(3, 12, 4)
@@ -209,6 +211,7 @@ def value_and_gradients(current, beta, threshold, mem, reset):
     return [spk, mems, *tape.gradient(loss, inputs)]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("num_steps", [1, 7, 70])
 def test_eager_and_a_graph_of_unknown_sizes_agree_with_numpy(num_steps, reset):
@@ -228,6 +231,7 @@ def test_eager_and_a_graph_of_unknown_sizes_agree_with_numpy(num_steps, reset):
         np.testing.assert_allclose(b, c, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("static", "num_steps"), [(5, 5), (70, 70), (None, 12)])
 def test_graph_and_xla_agree_with_eager(static, num_steps):
     """Keras compiles with XLA by itself on a GPU, where a while loop's gradient wants its length bounded."""
@@ -254,6 +258,7 @@ def test_a_dynamic_batch_in_a_graph():
 # Gradients --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", DERIVATIVES)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("per_neuron", [False, True], ids=["shared", "per_neuron"])

@@ -62,6 +62,7 @@ def agree(got, want, **tolerance):
         np.testing.assert_allclose(a, b, err_msg=name, **tolerance)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("return_mem", [True, False], ids=["mem", "recomputed"])
 @pytest.mark.parametrize("name", DERIVATIVES)
 @pytest.mark.parametrize("reset", RESETS)
@@ -73,6 +74,7 @@ def test_every_reset_and_surrogate(reset, name, return_mem):
     agree(got, expected(*given, reset, DERIVATIVES[name]), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("return_mem", [True, False], ids=["mem", "recomputed"])
 @pytest.mark.parametrize("reset", RESETS)
 def test_two_hundred_steps(reset, return_mem):
@@ -84,6 +86,7 @@ def test_two_hundred_steps(reset, return_mem):
     agree(got, expected(*given, reset, DERIVATIVES["atan"]), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("reset", RESETS)
 def test_float32_feature_maps_of_a_real_size(reset):
     # Powers of two, and currents of few bits: exact in float32 too, so that no spike can differ by rounding.
@@ -97,6 +100,7 @@ def test_float32_feature_maps_of_a_real_size(reset):
     agree(got[:4], want[:4], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("reset", RESETS)
 def test_numbers_as_parameters_get_no_gradient_and_change_none(reset):
     given = scene(4, 9, 5, per_neuron=False, seed=3)
@@ -111,6 +115,7 @@ def test_numbers_as_parameters_get_no_gradient_and_change_none(reset):
         np.testing.assert_allclose(got, want[i], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("beta", "threshold"), [((3, 1), ()), ((), (1, 2)), ((2,), (3, 2)), ((1, 1), (1,))])
 def test_parameters_that_broadcast_get_gradients_of_their_shape(beta, threshold):
     rng = np.random.default_rng(4)

@@ -30,6 +30,7 @@ def listed(outputs):
 # Values and outputs -----------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("shape", [(3, 12), (3, 12, 4), (2, 12, 3, 4), (2, 12, 3, 2, 2)])
 def test_any_feature_rank(shape, reset):
@@ -308,6 +309,7 @@ def test_saved_and_reloaded(tmp_path, functional):
 # Training ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("num_steps", "jit"), [(8, False), (70, True)])
 def test_a_model_with_it_trains(jit, num_steps):
     """Tell a strong current from a weak one by the number of spikes."""

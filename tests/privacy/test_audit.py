@@ -15,8 +15,6 @@ from kerasburst.privacy.scoring import ATTACKS, THRESHOLD_ATTACKS
 from kerasburst.privacy.splits import AuditSplits
 from tests.privacy.common import RUN_FLEET, FleetHere, Pretend, audit_config, write_data
 
-pytestmark = pytest.mark.xdist_group("audit")
-
 
 def leaky(data, **changes):
     """Random labels, which a network can only learn by heart: 120 members, each asked once."""
@@ -104,6 +102,7 @@ def test_judged_again_it_is_the_same_bit_for_bit(planted, tmp_path):
     assert {name: (tmp_path / "audit" / name).read_bytes() for name in before} == before
 
 
+@pytest.mark.thorough
 def test_what_was_lost_is_trained_again_to_the_same_scores(planted, tmp_path, monkeypatch):
     folder, config, _ = planted
     here = tmp_path / "audit"

@@ -18,7 +18,7 @@ from kerasburst.privacy.splits import AuditSplits
 from kerasburst.training.run_reference import RunReference
 from tests.privacy.common import RUN_FLEET, FleetHere, noise
 
-pytestmark = pytest.mark.xdist_group("run_audit")  # one worker, one run
+pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture(scope="module")

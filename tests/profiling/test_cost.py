@@ -88,6 +88,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("make, features", NETWORKS.values(), ids=NETWORKS)
 def test_equal_to_brute_force_to_the_unit(make, features):
     network = make()
@@ -163,6 +164,7 @@ def test_a_silent_network_costs_nothing_where_it_gets_spikes():
     assert set(cost.firing_rates.values()) == {0.0}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["regular", "poisson", "delayed"])
 @pytest.mark.parametrize("inside", [True, False])
 def test_with_an_encoder(name, inside):

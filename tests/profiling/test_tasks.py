@@ -55,6 +55,7 @@ def test_teach_counts_what_the_trained_network_does(planned):
     assert record["evaluation"]["queries"] == 1 and 0 <= record["evaluation"]["accuracy"] <= 1
 
 
+@pytest.mark.thorough
 def test_teach_trains_as_train_does(planned, tmp_path_factory):
     folder = planned(encodings=("poisson_burst",))
     tasks.teach(str(folder), "poisson_burst")
@@ -66,6 +67,7 @@ def test_teach_trains_as_train_does(planned, tmp_path_factory):
     assert all((a == b).all() for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True))
 
 
+@pytest.mark.thorough
 def test_teach_copies_a_runs_network(planned, tmp_path_factory):
     run = tmp_path_factory.mktemp("run") / "mine"
     small = {"dataset": "iris", "num_steps": 3, "epochs": 1, "network": {"hidden_units": 4}, "queries": 1, "seed": 5}
@@ -78,6 +80,7 @@ def test_teach_copies_a_runs_network(planned, tmp_path_factory):
     assert read(tasks.record_path(folder, "rate"))["evaluation"]["examples"] == 30
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("mode, examples", [("train", 120), ("infer", 30)])
 def test_measure(planned, mode, examples):
     folder = planned(encodings=("delayed_burst",), mode=mode)

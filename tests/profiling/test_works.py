@@ -39,6 +39,7 @@ def policy():
     keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("work", [name for name in WORKS if name not in ("train_epoch", "limits")])
 def test_runs(work, tmp_path, policy):
     run = build(work, options(work, tmp_path))
@@ -69,6 +70,7 @@ def test_a_copy_copies_everything():
     assert target.all() and amount == 2 * 4 * len(target)
 
 
+@pytest.mark.thorough
 def test_whole_trainings_rest_between_epochs(tmp_path):
     given = options("train_epoch", tmp_path)
     (m,) = measure_together([Participant("kerasburst", "train_epoch", given)], repeats=2, block_s=0.0, settle_s=0.0)

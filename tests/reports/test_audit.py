@@ -15,7 +15,6 @@ from kerasburst.reports import audit_figures
 from kerasburst.reports.audit import write_report
 from tests.privacy.common import RUN_FLEET, Pretend, audit_config, write_data
 
-pytestmark = pytest.mark.xdist_group("audit_page")
 ENCODINGS = ("rate", "poisson_burst")
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 

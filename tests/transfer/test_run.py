@@ -128,6 +128,7 @@ def test_more_seeds_change_no_other(tmp_path, monkeypatch):
     assert more.encodings["rate"].transfer[:1] == one.encodings["rate"].transfer
 
 
+@pytest.mark.thorough
 def test_data_of_another_shape_is_brought_to_the_source_s(tmp_path, monkeypatch):
     monkeypatch.setattr(RUN_FLEET, InThisProcess(only=["rate/seed-0/control"]))
     target = write_images(tmp_path / "colour.npz", side=10, channels=3)
@@ -137,6 +138,7 @@ def test_data_of_another_shape_is_brought_to_the_source_s(tmp_path, monkeypatch)
     assert result.data["target"]["fingerprint"] != result.data["source"]["fingerprint"]
 
 
+@pytest.mark.thorough
 def test_tables_freeze_the_hidden_layer(tmp_path, monkeypatch):
     monkeypatch.setattr(RUN_FLEET, InThisProcess(only=["rate/seed-0/transfer"]))
     train = {"dataset": "iris:1-2", "train_limit": 40, "network": {"hidden_units": 6}}
@@ -145,6 +147,7 @@ def test_tables_freeze_the_hidden_layer(tmp_path, monkeypatch):
     assert record(tmp_path / "t", 0, "transfer")["trained_parameters"] == 6 * 2 + 2
 
 
+@pytest.mark.thorough
 def test_from_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(RUN_FLEET, InThisProcess(only=["poisson_burst/seed-1/transfer"]))
     run = TrainConfig(
@@ -195,6 +198,7 @@ def test_frozen_layers_by_network():
         arms.frozen_layers(SNNFCNet(2), "conv")
 
 
+@pytest.mark.thorough
 def test_frozen_weights_that_change_are_a_defect(tmp_path, monkeypatch):
     def shake(network, *_):
         network.conv1.set_weights([w + 1 for w in network.conv1.get_weights()])

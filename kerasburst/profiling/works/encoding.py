@@ -32,7 +32,7 @@ def _encoding(name: str, options: dict) -> Run:
     with np.load(options["inputs"]) as file:
         x = tf.constant(file["x"])
     encoder = TrainConfig(encoding=name, num_steps=options["num_steps"], seed=options.get("seed", 0)).make_encoder()
-    encode = tf.function(lambda x: encoder(x))
+    encode = tf.function(lambda x: encoder(x), autograph=False)
 
     def run(steps: int) -> dict:
         begun = time.perf_counter()

@@ -39,7 +39,7 @@ def conv_infer(options: dict) -> Run:
     spikes, _ = _batch(options)
     network = SNNConvNet(10, **_network(options))
     network.build(spikes.shape)
-    infer = tf.function(lambda x: network(x, training=False))
+    infer = tf.function(lambda x: network(x, training=False), autograph=False)
 
     def run(steps: int) -> dict:
         begun = time.perf_counter()
