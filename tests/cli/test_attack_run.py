@@ -62,6 +62,7 @@ def test_a_run_that_left_nothing_is_refused_with_a_limit_that_does(kerasburst, r
     assert_refused(kerasburst("attack", "--run", "new", "--out", "audit"), "the fleet would start")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [

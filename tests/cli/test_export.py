@@ -52,6 +52,7 @@ def test_text_and_a_file_of_the_result(kerasburst, run, tmp_path):
     assert shown["out"] == "served" and "step" in shown["signatures"]
 
 
+@pytest.mark.thorough
 def test_a_table(kerasburst, tmp_path):
     assert kerasburst("train", *TINY, "--out", "iris").code == 0
     np.save(tmp_path / "x.npy", [[5.1, 3.5, 1.4, 0.2]])

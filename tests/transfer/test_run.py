@@ -65,6 +65,7 @@ def test_frozen_layers_are_the_sources_and_the_control_s_are_untrained(done):
     assert trained == [head + (9 + 1) * 2 + (18 + 1) * 3, head, head]
 
 
+@pytest.mark.thorough
 def test_arms_begin_alike_but_for_what_is_frozen(tmp_path, monkeypatch):
     began, trained_on = {}, {}
 
