@@ -1,4 +1,4 @@
-"""One attempt at a task; joblib's workers run this, each starting a fresh process for the task.
+"""One attempt at a task; joblib's workers run this, each task in a fork of its own (`kerasburst.fleet.worker`).
 
 A process for each: models that are fitted one after the other in one process leak memory, and a training that the
 kernel kills takes nothing else with it.
@@ -7,8 +7,10 @@ kernel kills takes nothing else with it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -48,7 +50,7 @@ class Surroundings:
 
 
 def attempt(task: Task, around: Surroundings, again: bool) -> Outcome:
-    """Run a task in a process of its own and wait for it, or end it when the fleet ends.
+    """Run a task in a fork of its own and wait for it, or end it when the fleet ends.
 
     Args:
         task: what to run.
@@ -62,7 +64,8 @@ def attempt(task: Task, around: Surroundings, again: bool) -> Outcome:
         if again:
             file.write(b"--- second attempt ---\n")
         begins_at = file.tell()
-        code = _run(task, around, file)
+        nursery = _nursery(around, file)
+    code = nursery.run(task, log, around.lease)
     seconds = time.perf_counter() - begun
     if code == 0:
         return Outcome(task.name, str(log), seconds)
@@ -72,32 +75,76 @@ def attempt(task: Task, around: Surroundings, again: bool) -> Outcome:
     return Outcome(task.name, str(log), seconds, _reason(code), tail, refusal)
 
 
-def _run(task: Task, around: Surroundings, log) -> int:
-    process = subprocess.Popen(
-        # -P: the working directory is no place to import from, unless it is one for the fleet's process
-        [sys.executable, "-P", "-m", "kerasburst.fleet.worker", task.name],
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        cwd=around.directory,
-        env={"TF_FORCE_GPU_ALLOW_GROWTH": "true"} | os.environ | around.environment | _import_path(around),
-        start_new_session=True,  # Ctrl-C goes to the fleet's process, which ends this one
-    )
-    with process:
+class _Nursery:
+    """A process that forks for each task; see `kerasburst.fleet.worker`."""
+
+    def __init__(self, around: Surroundings, log):
+        self.around = around
+        self._process = subprocess.Popen(
+            # -P: the working directory is no place to import from, unless it is one for the fleet's process
+            [sys.executable, "-P", "-m", "kerasburst.fleet.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            bufsize=0,
+            cwd=around.directory,
+            env={"TF_FORCE_GPU_ALLOW_GROWTH": "true"} | os.environ | around.environment | _import_path(around),
+            start_new_session=True,  # Ctrl-C goes to the fleet's process, which ends this one
+        )
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def run(self, task: Task, log: Path, lease: Lease) -> int:
+        """Do a task; give its exit code, as `subprocess.Popen.returncode` does. Afterwards others may use this."""
+        what = {"name": task.name, "function": task.function, "arguments": task.arguments, "log": str(log)}
+        fork, done = None, False
         try:
             with contextlib.suppress(BrokenPipeError):  # it died at its start: the exit status tells
-                line = json.dumps({"function": task.function, "arguments": task.arguments})
-                process.stdin.write(line.encode() + b"\n")
-                process.stdin.flush()
+                self._process.stdin.write(json.dumps(what).encode() + b"\n")
             while True:
-                try:
-                    return process.wait(_LOOK_S)
-                except subprocess.TimeoutExpired:
-                    if around.lease.lost():
-                        return -signal.SIGKILL
+                if select.select([self._process.stdout], [], [], _LOOK_S)[0]:
+                    answer = self._process.stdout.readline()
+                    if not answer:
+                        return self._process.wait() or 1
+                    if fork is not None:
+                        done = True
+                        return int(answer)
+                    fork = int(answer)
+                elif lease.lost():
+                    return -signal.SIGKILL
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            if done:
+                _idle.append(self)
+            else:
+                self.end(fork)
+
+    def end(self, fork: int | None = None) -> None:
+        """End the process, and its fork at once."""
+        for pid in (fork, self._process.pid):
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+
+_idle: list[_Nursery] = []  # of this process; a cluster's worker may have several threads, each with its own attempt
+
+
+def _nursery(around: Surroundings, log) -> _Nursery:
+    """Give a process for a fleet's task: one that did another of its tasks, or a new one."""
+    while _idle:
+        try:
+            nursery = _idle.pop()
+        except IndexError:
+            break
+        if nursery.alive and dataclasses.replace(nursery.around, lease=around.lease) == around:
+            return nursery
+        nursery.end()
+    return _Nursery(around, log)
 
 
 def _import_path(around: Surroundings) -> dict[str, str]:

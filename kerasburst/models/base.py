@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -197,10 +198,15 @@ class SpikingNetwork(keras.Model, ABC):
     def _probe_batches(self, inputs, batch_size: int):
         if len(inputs) == 0:
             raise InputError("inputs must hold at least one example, received none")
+        for start in range(0, len(inputs), batch_size):
+            yield self.traced_probe(tf.convert_to_tensor(inputs[start : start + batch_size]))
+
+    @property
+    def traced_probe(self) -> Callable:
+        """`probe` as a graph, traced once for a shape, whoever asks."""
         if self._graph is None:
             self._graph = tf.function(self.probe, reduce_retracing=True, autograph=False)
-        for start in range(0, len(inputs), batch_size):
-            yield self._graph(tf.convert_to_tensor(inputs[start : start + batch_size]))
+        return self._graph
 
     def probe(self, inputs) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
         """Give one batch's logits, membrane trace, and firing rate by layer; for use in a `tf.function`."""

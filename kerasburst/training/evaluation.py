@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 from scipy import special, stats
 
 from kerasburst.data.pipeline import make_dataset
@@ -70,10 +69,9 @@ def evaluate_network(
     queries = check_int("queries", queries, low=1) if encoder.random else 1
     n = len(x)
     pipeline = make_dataset(x, y, encoder, batch_size, seed, num_epochs=queries)
-    probe = tf.function(network.probe, reduce_retracing=True, autograph=False)
     logits, rates = [], {}
     for spikes, _ in pipeline:
-        batch_logits, _, batch_rates = probe(spikes)
+        batch_logits, _, batch_rates = network.traced_probe(spikes)
         logits.append(batch_logits.numpy())
         for name, rate in batch_rates.items():
             rates[name] = rates.get(name, 0.0) + float(rate) * len(batch_logits) / (n * queries)

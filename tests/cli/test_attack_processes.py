@@ -45,10 +45,10 @@ class Attack:
         found = {}
         for pid in descendants(self.process.pid):
             with contextlib.suppress(OSError):
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    words = file.read().decode().split("\0")
-                if "kerasburst.fleet.worker" in words and alive(pid):
-                    found[words[words.index("kerasburst.fleet.worker") + 1].partition("/")[2]] = pid
+                with open(f"/proc/{pid}/comm") as file:
+                    name = file.read().strip()
+                if name in ROLES and alive(pid):
+                    found[name] = pid
         return found
 
     def done(self):

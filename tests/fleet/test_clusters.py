@@ -37,7 +37,7 @@ def test_a_new_local_cluster(fleet, backend):
     fleet.run(tasks, backend=backend, jobs=2, threads=3)
     results = [fleet.read(f"t{i}") for i in range(4)]
     assert [result["value"] for result in results] == [0, 1, 4, 9]
-    pids, workers = ({result[key] for result in results} for key in ("pid", "parent"))
+    pids, workers = ({result[key] for result in results} for key in ("pid", "worker"))
     assert len(pids) == 4 and len(workers) == 2 and os.getpid() not in pids | workers
     assert all(set(result["threads"].values()) == {"3"} for result in results)
     assert all(result["cwd"] == os.getcwd() for result in results)
@@ -99,7 +99,7 @@ def test_a_dask_cluster_that_is_there(fleet, monkeypatch):
         with distributed.Client(cluster):
             fleet.run(tasks, backend="dask")
         workers = {worker.pid for worker in (nanny for nanny in cluster.workers.values())}
-        assert {fleet.read(f"t{i}")["parent"] for i in range(3)} <= workers
+        assert {fleet.read(f"t{i}")["worker"] for i in range(3)} <= workers
     with pytest.raises(InputError, match="^address must be that of a Dask cluster that answers, received 'tcp://127"):
         fleet.run([fleet.task("t3")], backend="dask", address="tcp://127.0.0.1:9")
 
@@ -112,4 +112,4 @@ def test_a_ray_cluster_that_is_there(fleet):
         assert ray.is_initialized()
     finally:
         ray.shutdown()
-    assert all(fleet.read(f"t{i}")["parent"] != os.getpid() for i in range(3))
+    assert all(fleet.read(f"t{i}")["worker"] != os.getpid() for i in range(3))

@@ -47,7 +47,7 @@ def test_ctrl_c_ends_all_at_once_without_their_tracebacks(driver, to_all):
 def test_tasks_end_with_the_worker_that_started_them(driver):
     run = driver(jobs=2, seconds=60)
     running = run.wait_until_running(2)
-    worker = run.fleet.read("t0")["parent"]
+    worker = run.fleet.read("t0")["worker"]
     assert worker in descendants(run.process.pid)
     os.kill(worker, signal.SIGKILL)
     wait_for(lambda: not any(map(alive, running)), 2)

@@ -2,11 +2,13 @@
 
 import errno
 import json
+import os
 import pickle
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ from kerasburst.fleet.attempt import read_tail
 from kerasburst.fleet.failure import Outcome
 from kerasburst.fleet.lease import hold_lease
 from kerasburst.validation import InputError
-from tests.fleet.conftest import ROOT, Recorder
+from tests.fleet.conftest import ROOT, Recorder, alive, wait_for
 
 ASK = """
 import sys
@@ -85,39 +87,92 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
     assert lease.lost()
 
 
-def worker(function, arguments):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kerasburst.fleet.worker", "t"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=ROOT,
-        text=True,
-    )
-    process.stdin.write(json.dumps({"function": function, "arguments": arguments}) + "\n")
-    process.stdin.flush()
-    return process
+class Worker:
+    """A process that does tasks, spoken to as an attempt does."""
+
+    def __init__(self, folder):
+        command = [sys.executable, "-m", "kerasburst.fleet.worker"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(command, cwd=ROOT, text=True, bufsize=1, **pipes)
+        self.log = folder / "t.log"
+
+    def begin(self, name, function, **arguments):
+        """Give the process id of the task's fork, once it has printed something."""
+        self.log.write_text("")
+        what = {"name": name, "function": f"tests.fleet.work:{function}", "arguments": arguments, "log": str(self.log)}
+        self.process.stdin.write(json.dumps(what) + "\n")
+        fork = int(self.process.stdout.readline())
+        wait_for(self.log.read_text, 10)
+        return fork
+
+    def comm(self, fork):
+        return Path(f"/proc/{fork}/comm").read_text().strip()
+
+    def status(self):
+        return int(self.process.stdout.readline())
 
 
-def test_the_worker_ends_with_its_lifeline(tmp_path):
-    with worker("tests.fleet.work:announce", {"seconds": 60}) as process:
-        assert process.stdout.readline() == "begun\n"
-        assert process.poll() is None
-        process.stdin.close()
-        assert process.wait(2) == 1
+@pytest.fixture
+def worker(tmp_path):
+    one = Worker(tmp_path)
+    with one.process:
+        yield one
+        one.process.stdin.close()
+        assert one.process.wait(5) == 0
+        assert one.process.stdout.read() == one.process.stderr.read() == ""
 
 
-def test_the_worker_has_nothing_to_read_and_can_be_interrupted(tmp_path):
-    with worker("tests.fleet.work:announce", {"seconds": 60, "say": "stdin"}) as process:
-        assert process.stdout.readline() == "''\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(2) == -signal.SIGINT
+def test_each_task_has_a_fork_of_its_own(worker):
+    seen = []
+    for _ in range(2):
+        fork = worker.begin("deep/announced-by-name", "announce", say="state", seconds=1)
+        assert worker.comm(fork) == "announced-by-na"  # as top and ps show it
+        assert worker.status() == 0
+        said = json.loads(worker.log.read_text())
+        assert said.pop("pid") == said.pop("session") == fork != worker.process.pid
+        assert said.pop("stdin") == "" and said.pop("mark") == 0  # nothing that an earlier task did
+        seen.append((fork, *said.values()))
+    assert all(one != other for one, other in zip(*seen, strict=True))  # nor the same random numbers
 
 
-def test_the_worker_does_not_start_without_a_task():
-    command = [sys.executable, "-m", "kerasburst.fleet.worker", "t"]
+@pytest.mark.parametrize(
+    ("function", "how", "status", "line"),
+    [
+        ("refuse", None, 2, "InputError: epochs must be at least 1, received 0"),
+        ("fail_always", "exit", 7, "line before the end"),
+        ("fail_always", "kill", -signal.SIGTERM, "line before the end"),
+        ("fail_first", "raise", 1, "RuntimeError: only once"),
+        ("no_such_function", None, 1, "AttributeError"),
+    ],
+)
+def test_how_a_fork_ends_is_told_and_the_next_goes_on(worker, tmp_path, function, how, status, line):
+    worker.begin("t", function, path=str(tmp_path / "t"), **({} if how is None else {"how": how}))
+    assert worker.status() == status
+    assert line in worker.log.read_text().splitlines()[-1]
+    worker.begin("t", "announce", seconds=0)
+    assert worker.status() == 0 and worker.log.read_text() == "begun\n"
+
+
+def test_a_fork_can_be_interrupted(worker):
+    os.kill(worker.begin("t", "announce", seconds=60), signal.SIGINT)
+    assert worker.status() == -signal.SIGINT
+
+
+@pytest.mark.parametrize("end", ["lifeline", "kill"])
+def test_a_fork_ends_with_its_worker(tmp_path, end):
+    worker = Worker(tmp_path)
+    with worker.process:
+        fork = worker.begin("t", "announce", seconds=60)
+        assert alive(fork)
+        worker.process.stdin.close() if end == "lifeline" else worker.process.kill()
+        wait_for(lambda: not alive(fork), 2)
+        assert worker.process.wait(2) == (0 if end == "lifeline" else -signal.SIGKILL)
+
+
+def test_a_worker_without_a_task_ends():
+    command = [sys.executable, "-m", "kerasburst.fleet.worker"]
     ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (1, b"", b"")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
 
 
 def test_failures_travel_and_tell():

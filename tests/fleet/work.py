@@ -2,16 +2,24 @@
 
 import json
 import os
+import random
 import signal
 import sys
 import time
 from pathlib import Path
+
+import numpy as np
 
 from kerasburst import files
 from kerasburst.validation import InputError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TF_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+def worker():
+    """Give the process of joblib's worker, or of a cluster's: it started the one that this one was forked from."""
+    return int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def write(path, seconds=0.0, value=0):
@@ -22,7 +30,7 @@ def write(path, seconds=0.0, value=0):
     time.sleep(seconds)
     threads = {name: os.environ.get(name) for name in THREADS + TF_THREADS}
     times = {"begun": begun, "ended": time.time()}
-    who = {"pid": os.getpid(), "parent": os.getppid(), "cwd": os.getcwd()}
+    who = {"pid": os.getpid(), "parent": os.getppid(), "worker": worker(), "cwd": os.getcwd()}
     files.write_json(path, {"value": value * value, "threads": threads} | times | who)
 
 
@@ -38,8 +46,8 @@ def fail_first(path, how):
             os.kill(os.getpid(), signal.SIGKILL)
         if how == "nothing":
             return
-        if how == "kill-worker":
-            os.kill(os.getppid(), signal.SIGKILL)
+        if how in ("kill-worker", "kill-parent"):
+            os.kill(worker() if how == "kill-worker" else os.getppid(), signal.SIGKILL)
             time.sleep(60)
     write(path)
 
@@ -70,7 +78,16 @@ def read(path):
     return json.loads(Path(path).read_text())
 
 
+_mark = [0]
+
+
 def announce(seconds, say="begun"):
     """Say something, then wait."""
-    print(repr(sys.stdin.read()) if say == "stdin" else say, flush=True)
+    if say == "state":
+        numbers = {"random": random.random(), "numpy": np.random.random()}
+        say = json.dumps(
+            {"pid": os.getpid(), "session": os.getsid(0), "stdin": sys.stdin.read(), "mark": _mark[0], **numbers}
+        )
+        _mark[0] += 1
+    print(say, flush=True)
     time.sleep(seconds)
