@@ -54,7 +54,11 @@ class Encoder(keras.layers.Layer, ABC):
     def call(self, inputs):
         """Encode `inputs` with fresh randomness."""
         x = functional.check_intensity(inputs)
-        return tf.cast(self.encode(x, self.seed_generator.next()), self.compute_dtype)
+        return self.encode_as(x, self.seed_generator.next(), self.compute_dtype)
+
+    def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
+        """Give `encode`'s spikes in another dtype; a subclass may have a shorter way than to cast them."""
+        return tf.cast(self.encode(x, seed), dtype)
 
     def spike_probability(self, inputs) -> tf.Tensor:
         """Give the exact marginals P(spike at t | inputs), float32 `(batch, num_steps, *features)`."""

@@ -83,6 +83,10 @@ class DelayedBurstEncoder(Encoder):
         """Give the uint8 spikes of checked intensities `x` for a stateless `seed`."""
         return functional.delayed_burst(x, self.num_steps, seed, **self._parameters())
 
+    def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
+        """Give `encode`'s spikes in another dtype."""
+        return functional.delayed_burst(x, self.num_steps, seed, dtype=dtype, **self._parameters())
+
     def probability(self, x: tf.Tensor) -> tf.Tensor:
         """Give P(spike at t | x) in closed form."""
         return functional.delayed_burst_probability(x, self.num_steps, **self._parameters())

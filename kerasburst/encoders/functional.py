@@ -67,28 +67,39 @@ def check_intensity(x, argument: str = "inputs") -> tf.Tensor:
 
 
 def _draw(shape, seed) -> tf.Tensor:
-    """Draw float32 uniforms, multiples of 2**-23 in [0, 1), the same with XLA as without.
+    """Draw int32 numbers below 2**23, the same with XLA as without.
 
-    Both make the same bits, but TensorFlow's own float kernel takes the low 23 of them and XLA's the high.
+    Not TensorFlow's own uniforms: both make the same bits, but its float kernel takes the low 23 of them and XLA's
+    the high.
     """
     bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
-    return tf.cast(bits & 0x7FFFFF, tf.float32) * 2.0**-23
+    return bits & 0x7FFFFF
 
 
-def _uniforms(x: tf.Tensor, count: int, seed) -> tf.Tensor:
-    """Draw `(batch, count, *features)` float32 uniforms in [0, 1)."""
+def _draws(x: tf.Tensor, count: int, seed) -> tf.Tensor:
+    """Draw `(batch, count, *features)` int32 numbers below 2**23: uniforms in units of 2**-23."""
     seed = tf.convert_to_tensor([0, int(seed)] if isinstance(seed, numbers.Integral) else seed)
     shape = tf.shape(x)
     if seed.shape.rank == 1:
         drawn = tf.concat([shape[:1], [count], shape[1:]], axis=0)
-        u = _draw(drawn, seed)
+        k = _draw(drawn, seed)
     elif seed.shape.rank == 2:
         drawn = tf.concat([[count], shape[1:]], axis=0)
-        u = tf.map_fn(lambda pair: _draw(drawn, pair), seed, fn_output_signature=tf.float32)
+        k = tf.map_fn(lambda pair: _draw(drawn, pair), seed, fn_output_signature=tf.int32)
     else:
         raise fail("seed", "an int, a pair of ints, or of shape (batch, 2)", tuple(seed.shape))
-    u.set_shape([x.shape[0], count, *x.shape[1:]])
-    return u
+    k.set_shape([x.shape[0], count, *x.shape[1:]])
+    return k
+
+
+def _uniforms(k: tf.Tensor) -> tf.Tensor:
+    """Give draws as float32 uniforms in [0, 1)."""
+    return tf.cast(k, tf.float32) * 2.0**-23
+
+
+def _below(k: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
+    """Tell which draws are below float32 probabilities: k 2**-23 < p, exactly, without a pass to make floats of k."""
+    return k < tf.cast(tf.math.ceil(p * 2.0**23), tf.int32)
 
 
 def _over_time(values, x: tf.Tensor) -> tf.Tensor:
@@ -128,7 +139,7 @@ def rate_probability(x: tf.Tensor, num_steps: int, *, gain: float = 1.0) -> tf.T
     return tf.repeat(p, num_steps, axis=1)
 
 
-def rate(x: tf.Tensor, num_steps: int, seed, *, gain: float = 1.0) -> tf.Tensor:
+def rate(x: tf.Tensor, num_steps: int, seed, *, gain: float = 1.0, dtype=tf.uint8) -> tf.Tensor:
     """Bernoulli rate coding: a spike at every step with probability p = clip(gain x, 0, 1).
 
     Example:
@@ -138,7 +149,7 @@ def rate(x: tf.Tensor, num_steps: int, seed, *, gain: float = 1.0) -> tf.Tensor:
     """
     check_rate(num_steps, "bernoulli", gain)
     p = tf.clip_by_value(gain * x, 0.0, 1.0)
-    return tf.cast(_uniforms(x, num_steps, seed) < p[:, None], tf.uint8)
+    return tf.cast(_below(_draws(x, num_steps, seed), p[:, None]), dtype)
 
 
 def regular_rate(x: tf.Tensor, num_steps: int, *, gain: float = 1.0) -> tf.Tensor:
@@ -206,6 +217,8 @@ def poisson_burst(
     mean_burst_size: float,
     intensity_map: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
     overflow: str = "truncate",
+    dtype=tf.uint8,
+    compiled: bool = False,
 ) -> tf.Tensor:
     """Poisson-Burst coding: in each interval a burst of Poisson size starts with probability f(x).
 
@@ -219,27 +232,50 @@ def poisson_burst(
         mean_burst_size: lambda, spikes, above 0.
         intensity_map: f, from intensity to the probability of a burst.
         overflow: "truncate" ends a burst with its interval, "spill" lets it run on.
+        dtype: of the spikes.
+        compiled: draw and compare in one pass that XLA makes for the shape: half the time where it repeats.
 
     Returns:
-        uint8 spikes `(batch, num_steps, *features)`.
+        spikes `(batch, num_steps, *features)`.
     """
     check_poisson_burst(num_steps, burst_interval, mean_burst_size, overflow)
-    intervals = -(-num_steps // burst_interval)
-    u = _uniforms(x, intervals, seed)[:, :, None]
-    start = intensity_map(x)[:, None, None]
-    sf = burst_survival(mean_burst_size, intervals * burst_interval).reshape(intervals, burst_interval)
-    spikes = u < start * _over_time(sf[:1], x)
-    if overflow == "spill":
-        lags = -(-_reach(mean_burst_size, num_steps) // burst_interval)
-        for lag in range(1, min(lags, intervals)):
-            older = u[:, :-lag] < start * _over_time(sf[lag : lag + 1], x)
-            nothing = tf.zeros_like(spikes[:, :lag])
-            spikes = spikes | tf.concat([nothing, older], axis=1)
-    shape = tf.shape(x)
-    spikes = tf.reshape(spikes, tf.concat([shape[:1], [intervals * burst_interval], shape[1:]], axis=0))
-    spikes = tf.cast(spikes[:, :num_steps], tf.uint8)
+    bursts = _compiled_bursts if compiled else _bursts
+    spikes = bursts(
+        x,
+        intensity_map(x),
+        seed,
+        num_steps=num_steps,
+        burst_interval=burst_interval,
+        mean_burst_size=mean_burst_size,
+        spill=overflow == "spill",
+        dtype=tf.as_dtype(dtype),
+    )
     spikes.set_shape([x.shape[0], num_steps, *x.shape[1:]])
     return spikes
+
+
+def _bursts(x, start, seed, *, num_steps: int, burst_interval: int, mean_burst_size: float, spill: bool, dtype):
+    intervals = -(-num_steps // burst_interval)
+    k = _draws(x, intervals, seed)
+    start = start[:, None]
+    reach = _reach(mean_burst_size, num_steps)
+    sf = burst_survival(mean_burst_size, intervals * burst_interval).astype("float32")
+    at = []  # the spikes at each offset of all intervals
+    for offset in range(burst_interval):
+        spikes = _below(k, start * sf[offset])
+        for lag in range(1, intervals if spill else 1):
+            since = lag * burst_interval + offset
+            if since >= reach:
+                break
+            older = _below(k[:, :-lag], start * sf[since])
+            spikes |= tf.concat([tf.zeros_like(spikes[:, :lag]), older], axis=1)
+        at.append(tf.cast(spikes, dtype))
+    shape = tf.shape(x)
+    spikes = tf.reshape(tf.stack(at, axis=2), tf.concat([shape[:1], [intervals * burst_interval], shape[1:]], axis=0))
+    return spikes[:, :num_steps]
+
+
+_compiled_bursts = tf.function(_bursts, jit_compile=True, autograph=False)
 
 
 # Delayed-Burst --------------------------------------------------------------------------------
@@ -303,6 +339,7 @@ def delayed_burst(
     margin: float,
     overflow: str = "drop",
     silence: float | None = 0.0,
+    dtype=tf.uint8,
 ) -> tf.Tensor:
     """Delayed-Burst coding: one burst per feature, the earlier the brighter.
 
@@ -318,19 +355,21 @@ def delayed_burst(
         margin: m, steps, 0 <= m < num_steps.
         overflow: "drop" silences a burst whose onset is outside the window, "clip" moves it to T-1.
         silence: a feature with x <= silence emits nothing; None lets every feature burst.
+        dtype: of the spikes.
 
     Returns:
-        uint8 spikes `(batch, num_steps, *features)`.
+        spikes `(batch, num_steps, *features)`.
     """
     check_delayed_burst(num_steps, mean_burst_size, margin, overflow, silence)
-    u = _uniforms(x, 2, seed)
-    delay = tf.floor(tf.math.log1p(-u[:, 0]) / _log_continue(x, num_steps, margin))
-    if overflow == "clip":
-        delay = tf.minimum(delay, num_steps - 1.0)
+    k = _draws(x, 2, seed)
+    delay = tf.floor(tf.math.log1p(-_uniforms(k[:, 0])) / _log_continue(x, num_steps, margin))
+    delay = tf.minimum(delay, num_steps - 1.0 if overflow == "clip" else float(num_steps))
     reach = _reach(mean_burst_size, num_steps)
     cdf = 1.0 - burst_survival(mean_burst_size, reach)
-    size = tf.searchsorted(tf.constant(cdf, tf.float32), tf.reshape(u[:, 1], [-1]), side="right")
-    size = tf.cast(tf.reshape(size, tf.shape(delay)), tf.float32)
-    size = tf.where(_speaks(x, silence), size, tf.zeros_like(size))
-    since = _over_time(np.arange(num_steps), x) - delay[:, None]
-    return tf.cast((since >= 0.0) & (since < size[:, None]), tf.uint8)
+    size = tf.searchsorted(tf.constant(cdf, tf.float32), tf.reshape(_uniforms(k[:, 1]), [-1]), side="right")
+    size = tf.where(_speaks(x, silence), tf.reshape(size, tf.shape(delay)), 0)
+    # Steps since the onset, in as few bits as hold -num_steps to num_steps; as unsigned, those before it are many.
+    few, unsigned = (tf.int8, tf.uint8) if num_steps < 128 else (tf.int32, tf.uint32)
+    t = tf.constant(np.arange(num_steps).reshape((1, -1) + (1,) * (x.shape.rank - 1)), few)
+    since = tf.bitcast(t - tf.cast(delay, few)[:, None], unsigned)
+    return tf.cast(since < tf.cast(size, unsigned)[:, None], dtype)

@@ -85,6 +85,11 @@ class PoissonBurstEncoder(Encoder):
         """Give the uint8 spikes of checked intensities `x` for a stateless `seed`."""
         return functional.poisson_burst(x, self.num_steps, seed, **self._parameters())
 
+    def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
+        """Give `encode`'s spikes in another dtype; in a graph, which repeats, compiled."""
+        compiled = not tf.executing_eagerly()
+        return functional.poisson_burst(x, self.num_steps, seed, dtype=dtype, compiled=compiled, **self._parameters())
+
     def probability(self, x: tf.Tensor) -> tf.Tensor:
         """Give P(spike at t | x) in closed form."""
         return functional.poisson_burst_probability(x, self.num_steps, **self._parameters())

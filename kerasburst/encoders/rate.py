@@ -53,9 +53,13 @@ class RateEncoder(Encoder):
 
     def encode(self, x: tf.Tensor, seed) -> tf.Tensor:
         """Give the uint8 spikes of checked intensities `x` for a stateless `seed`."""
+        return self.encode_as(x, seed, tf.uint8)
+
+    def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
+        """Give `encode`'s spikes in another dtype."""
         if self.random:
-            return functional.rate(x, self.num_steps, seed, gain=self.gain)
-        return functional.regular_rate(x, self.num_steps, gain=self.gain)
+            return functional.rate(x, self.num_steps, seed, gain=self.gain, dtype=dtype)
+        return tf.cast(functional.regular_rate(x, self.num_steps, gain=self.gain), dtype)
 
     def probability(self, x: tf.Tensor) -> tf.Tensor:
         """Give P(spike at t | x): p at every step, or the spikes themselves in mode "regular"."""
