@@ -32,10 +32,10 @@ def watched_load(where):
         [sys.executable, "-m", "tests.profiling.load", where],
         cwd=ROOT,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-        check=True,
         capture_output=True,
         text=True,
     )
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
