@@ -15,6 +15,16 @@ from kerasburst.validation import InputError, check_bool, check_int, fail
 _as_written = tf.autograph.experimental.do_not_convert  # autograph has nothing to convert here, and takes its time
 
 
+def count_batches(n: int, batch_size: int) -> int:
+    """Count an epoch's batches, the last of which may be smaller.
+
+    Example:
+        >>> count_batches(5, 2)
+        3
+    """
+    return -(-n // batch_size)
+
+
 def make_dataset(
     x: np.ndarray,
     y: np.ndarray,
@@ -55,7 +65,7 @@ def make_dataset(
         [((2, 5, 4), [0, 1]), ((1, 5, 4), [0])]
     """
     order, encode = _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs)
-    return _streamed(order, encode, num_parallel_calls, num_epochs * -(-len(x) // batch_size))
+    return _streamed(order, encode, num_parallel_calls, num_epochs * count_batches(len(x), batch_size))
 
 
 def make_parts(
@@ -108,7 +118,9 @@ def make_parts(
     def encode_part(epoch, index, size):
         return *encode(epoch, index), size
 
-    return _streamed(order.flat_map(deal), encode_part, None, num_epochs * -(-len(x) // batch_size) * len(parts))
+    return _streamed(
+        order.flat_map(deal), encode_part, None, num_epochs * count_batches(len(x), batch_size) * len(parts)
+    )
 
 
 def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs):

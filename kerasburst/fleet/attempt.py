@@ -82,7 +82,7 @@ class _Nursery:
         self.around = around
         self._process = subprocess.Popen(
             # -P: the working directory is no place to import from, unless it is one for the fleet's process
-            [sys.executable, "-P", "-m", "kerasburst.fleet.worker"],
+            [sys.executable, "-P", "-m", "kerasburst.fleet.worker", *dataclasses.astuple(around.lease)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -141,7 +141,7 @@ def _nursery(around: Surroundings, log) -> _Nursery:
             nursery = _idle.pop()
         except IndexError:
             break
-        if nursery.alive and dataclasses.replace(nursery.around, lease=around.lease) == around:
+        if nursery.alive and nursery.around == around:
             return nursery
         nursery.end()
     return _Nursery(around, log)

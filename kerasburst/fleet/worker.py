@@ -1,13 +1,13 @@
-"""The process that does tasks, each in a fork of its own: `python -m kerasburst.fleet.worker`.
+"""The process that does tasks, each in a fork of its own: `python -m kerasburst.fleet.worker PATH TOKEN HOST`.
 
 Importing TensorFlow takes seconds, as long as a small training. So this process imports what a task's function needs,
 and nothing more; for each task it forks, and the fork does the task and ends. A fork is as good as a fresh process:
-here no thread runs and no device is in use, which only the forks begin.
+no device is in use here, and no thread runs but those of BLAS, which it takes down and up again at a fork.
 
 Standard input brings a line of JSON for each task (function, arguments, name, log), standard output answers with two:
 the fork's process id, and how it ended as in `subprocess.Popen.returncode`: 0 done, 2 an InputError, whose line is the
 last one in the log. Standard input stays open as a lifeline: when the other end closes it, that process is gone, and so
-are this one and its fork.
+are this one and its fork. The arguments are the fleet's lease: when that is lost, and no task runs, this process ends.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import gc
 import importlib
 import json
 import os
-import random
 import select
 import signal
 import sys
@@ -26,10 +25,11 @@ import threading
 import traceback
 
 from kerasburst.fleet.failure import REFUSAL
+from kerasburst.fleet.lease import Lease
 from kerasburst.validation import InputError
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
-_IDLE_S = 60  # without a task for so long, this process ends
+_LOOK_S = 2.0  # how often to ask, without a task, whether the fleet still runs
 
 
 def main() -> None:
@@ -37,8 +37,11 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # those who start workers have it blocked
     lifeline, answers = os.dup(0), os.dup(1)
     _redirect(os.open(os.devnull, os.O_RDWR), 0, 1)
+    lease = Lease(*sys.argv[1:])
     with open(lifeline, "rb", buffering=0, closefd=False) as file:
-        while select.select([file], [], [], _IDLE_S)[0]:
+        while not lease.lost():
+            if not select.select([file], [], [], _LOOK_S)[0]:
+                continue
             line = file.readline()
             if not line.endswith(b"\n"):
                 break
@@ -77,9 +80,8 @@ def _run(task: dict, lifeline: int, parent: int) -> int:
     if os.getppid() != parent:
         return 1
     threading.Thread(target=_end_with, args=(lifeline,), name="lifeline", daemon=True).start()
-    random.seed()  # all forks have inherited the same
     if (numpy := sys.modules.get("numpy")) is not None:
-        numpy.random.seed()
+        numpy.random.seed()  # all forks have inherited the same; Python mends its own
     try:
         module, _, name = task["function"].partition(":")
         getattr(importlib.import_module(module), name)(**task["arguments"])

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
-from kerasburst.data.pipeline import make_parts
+from kerasburst.data.pipeline import count_batches, make_parts
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.seeding import derive_seed
@@ -65,7 +65,7 @@ def run_epochs(
     validation = None
     if len(data.x_validation):
         validation = parts(data.x_validation, data.y_validation, derive_seed(config.seed, "validation"))
-    steps = -(-len(data.x_train) // config.batch_size)
+    steps = count_batches(len(data.x_train), config.batch_size)
     callback = keras.callbacks.CallbackList(list(callbacks), model=network)
     network.stop_training = False
     callback.on_train_begin()

@@ -15,7 +15,7 @@ from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import availability, known_dataset, load_source
-from kerasburst.data.pipeline import make_dataset
+from kerasburst.data.pipeline import count_batches, make_dataset
 from kerasburst.data.splits import Splits, make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
@@ -120,17 +120,16 @@ def train(
         if tensorboard:
             _check_tensorboard()
         directory = RunDirectory(out) if team.chief else None
-        going_on = directory is not None and directory.exists and not force
+        going_on = team.chief and _goes_on(directory, resume, force)
         if going_on:
-            config = _check_going_on(config, directory, resume)
+            config = same_run(config, directory)
             agreement.nothing_left = directory.finished and config.epochs <= directory.config().epochs
         if not agreement.nothing_left:
-            if directory is not None and directory.exists and force:
-                directory.check_ours()
             config, data = prepare(config, directory.splits() if going_on else None)
             if going_on:
                 check_same_data(data, directory)
-            agreement.same = _must_be_same(config, data)
+            if team.workers > 1:
+                agreement.same = _must_be_same(config, data)
     if agreement.nothing_left:
         if not team.chief:
             return None
@@ -138,7 +137,7 @@ def train(
         return TrainResult.from_json(directory.result())
     if not team.chief:
         network, encoder = _build_for(team, config, data)
-        watcher = Watcher(config, observer, steps_of(config, data))
+        watcher = Watcher(config, observer, count_batches(len(data.x_train), config.batch_size))
         distributed.run_epochs(team, network, encoder, config, data, callbacks=[watcher])
         observer.message(f"done; the chief, {team.addresses[0]}, writes the results")
         return None
@@ -157,15 +156,20 @@ def train(
         return _train(config, data, directory, observer, log, team)
 
 
-def _check_going_on(config: TrainConfig, directory: RunDirectory, resume: bool) -> TrainConfig:
-    """Give the config with which the run in `directory` is gone on with."""
+def _goes_on(directory: RunDirectory, resume: bool, force: bool) -> bool:
+    """Tell whether there is a run to go on with, and that it may be gone on with or replaced."""
+    if not directory.exists:
+        return False
+    if force:
+        directory.check_ours()
+        return False
     if not resume:
         state = "a finished" if directory.finished else "an unfinished"
         raise InputError(
             f"out must be a new directory, {directory.path} holds {state} run: "
             "--resume goes on with it, --force replaces it"
         )
-    return same_run(config, directory)
+    return True
 
 
 def _must_be_same(config: TrainConfig, data: Dataset) -> dict[str, str]:
@@ -190,30 +194,24 @@ def _train(
     if history:
         directory.write_history(history)  # a kill may have come between the checkpoint and its line
         observer.message(f"going on after epoch {len(history)} of {config.epochs}")
-    recorder = Recorder(config, directory, observer, history, best, steps_of(config, data))
+    recorder = Recorder(config, directory, observer, history, best, count_batches(len(data.x_train), config.batch_size))
     callbacks: list = [recorder]
     if observer.wants_batches:
         callbacks.append(BatchTeller(observer))
     if tensorboard is not None:
         callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
-    going_on = {"first_epoch": len(history), "callbacks": callbacks}
+    # Early stopping may leave epochs that are not trained.
+    run = {"first_epoch": config.epochs if recorder.done else len(history), "callbacks": callbacks}
     if not team.alone:
-        if recorder.done:  # early stopping: the others begin where nothing is left
-            going_on["first_epoch"] = config.epochs
-        distributed.run_epochs(team, network, encoder, config, data, **going_on)
+        distributed.run_epochs(team, network, encoder, config, data, **run)
         weights = network.get_weights()
         network, encoder = build(config, data)  # of this process alone: the other workers are free to go
         network.set_weights(weights)
     elif not recorder.done:
-        run_epochs(network, encoder, config, data, **going_on)
+        run_epochs(network, encoder, config, data, **run)
     if recorder.best is not None:
         network.set_weights(recorder.best)
     return _finish(network, encoder, config, data, recorder, directory, team)
-
-
-def steps_of(config: TrainConfig, data: Dataset) -> int:
-    """Count an epoch's batches."""
-    return -(-len(data.x_train) // config.batch_size)
 
 
 def _build_for(team: Team, config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
@@ -272,7 +270,7 @@ def run_epochs(
         pipeline,
         epochs=config.epochs,
         initial_epoch=first_epoch,
-        steps_per_epoch=steps_of(config, data),
+        steps_per_epoch=count_batches(len(data.x_train), config.batch_size),
         validation_data=validation,
         callbacks=list(callbacks),
         shuffle=False,

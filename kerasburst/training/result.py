@@ -37,8 +37,8 @@ class TrainResult:
         num_classes: C.
         note: what must be known of the data, such as that it is a subset; else empty.
         seed: the run's seed.
-        versions: of kerasburst and what it stands on.
         replicas: devices that shared each batch, in the run's last session.
+        versions: of kerasburst and what it stands on.
     """
 
     test_accuracy: float
@@ -61,8 +61,8 @@ class TrainResult:
     num_classes: int
     note: str
     seed: int
+    replicas: int
     versions: dict[str, str]
-    replicas: int = 1
 
     def to_json(self) -> dict:
         """Give the result as JSON values."""
@@ -72,7 +72,7 @@ class TrainResult:
     def from_json(cls, value: dict) -> TrainResult:
         """Build from `to_json`."""
         names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(value, dict) or set(value) | {"replicas"} != names:
+        if not isinstance(value, dict) or set(value) != names:
             raise InputError("result.json is damaged or of another version of kerasburst")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
 

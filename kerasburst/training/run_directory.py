@@ -149,7 +149,7 @@ class RunDirectory:
         self.write_history(history)
 
     def load_checkpoint(self, model) -> tuple[list[dict], list[np.ndarray] | None]:
-        """Put the last checkpoint into a built, compiled `model`.
+        """Put the last checkpoint into a compiled `model` that is built, and its optimiser too.
 
         Returns:
             The history, and the best weights where they were kept. Both empty where there is no checkpoint.
@@ -160,7 +160,6 @@ class RunDirectory:
         path = self.path / "checkpoint.npz"
         if not path.exists():
             return [], None
-        model.optimizer.build(model.trainable_variables)
         with self._opened(path) as stored:
             for prefix, variables in (("weight", model.weights), ("optimizer", model.optimizer.variables)):
                 for i, variable in enumerate(variables):

@@ -31,7 +31,7 @@ class WorkerLost(RuntimeError):
 
 
 class Agreement:
-    """What a worker brings to the start: a text that must be the same on all, and whether there is work to do."""
+    """What a worker brings to the start: up to four texts that must be the same on all, and whether work is left."""
 
     def __init__(self):
         self.same: dict[str, str] = {}
@@ -103,9 +103,10 @@ class Team:
         mine = Agreement()
         try:
             yield mine
-        except BaseException:
+        except Exception:
             if self.workers > 1:
-                self._exchange(_REFUSED, mine)
+                with contextlib.suppress(WorkerLost):  # this worker's own refusal says more
+                    self._exchange(_REFUSED, mine)
             raise
         if self.workers == 1:
             return
@@ -122,8 +123,8 @@ class Team:
                     "has another than the chief"
                 )
 
-    def _exchange(self, state: int, mine: Agreement, fields: int = 4) -> tuple[np.ndarray, np.ndarray]:
-        table = np.zeros((self.workers, 1 + fields), "int64")
+    def _exchange(self, state: int, mine: Agreement) -> tuple[np.ndarray, np.ndarray]:
+        table = np.zeros((self.workers, 5), "int64")  # one size, also of the worker that has refused before it knew all
         table[self.rank, 0] = state
         for i, text in enumerate(mine.same.values()):
             digest = hashlib.sha256(text.encode()).digest()

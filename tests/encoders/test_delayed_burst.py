@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from kerasburst.encoders import functional
 from kerasburst.encoders.delayed_burst import DelayedBurstEncoder
 
 
@@ -73,3 +75,14 @@ def test_the_uniforms_ends_decide_nothing_wrongly(extreme_uniforms):
         late = 0 if overflow == "drop" else 1
         # The third: mu = 6 * 2**-24, log(2**-23) / log(mu / (1 + mu)) = 1.07: one step late.
         assert encoder(x).numpy().sum(axis=1).tolist() == [[late, late, 5, 6]]
+
+
+@pytest.mark.parametrize("num_steps", [127, 128, 300])
+def test_a_longer_window_shows_more_of_the_same_bursts(num_steps):
+    """The delay's mean is (1 - x)(T - m): with T - m as it was, the same bursts, to whatever number of steps."""
+    x = tf.constant(np.random.default_rng(0).random((20, 30)), tf.float32)
+    short = functional.delayed_burst(x, 40, 7, mean_burst_size=5.0, margin=10.0).numpy()
+    longer = functional.delayed_burst(x, num_steps, 7, mean_burst_size=5.0, margin=num_steps - 30.0).numpy()
+    np.testing.assert_array_equal(longer[:, :40], short)
+    assert longer[:, 40:].any()  # late bursts, which the short window lost
+    assert (np.diff(longer.astype(int), axis=1, prepend=0) == 1).sum(1).max() == 1  # and no second one of a feature

@@ -90,8 +90,8 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
 class Worker:
     """A process that does tasks, spoken to as an attempt does."""
 
-    def __init__(self, folder):
-        command = [sys.executable, "-m", "kerasburst.fleet.worker"]
+    def __init__(self, folder, lease):
+        command = [sys.executable, "-m", "kerasburst.fleet.worker", lease.path, lease.token, lease.host]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process = subprocess.Popen(command, cwd=ROOT, text=True, bufsize=1, **pipes)
         self.log = folder / "t.log"
@@ -113,8 +113,14 @@ class Worker:
 
 
 @pytest.fixture
-def worker(tmp_path):
-    one = Worker(tmp_path)
+def lease(tmp_path):
+    with hold_lease(tmp_path) as lease:
+        yield lease
+
+
+@pytest.fixture
+def worker(tmp_path, lease):
+    one = Worker(tmp_path, lease)
     with one.process:
         yield one
         one.process.stdin.close()
@@ -159,8 +165,8 @@ def test_a_fork_can_be_interrupted(worker):
 
 
 @pytest.mark.parametrize("end", ["lifeline", "kill"])
-def test_a_fork_ends_with_its_worker(tmp_path, end):
-    worker = Worker(tmp_path)
+def test_a_fork_ends_with_its_worker(tmp_path, lease, end):
+    worker = Worker(tmp_path, lease)
     with worker.process:
         fork = worker.begin("t", "announce", seconds=60)
         assert alive(fork)
@@ -169,10 +175,13 @@ def test_a_fork_ends_with_its_worker(tmp_path, end):
         assert worker.process.wait(2) == (0 if end == "lifeline" else -signal.SIGKILL)
 
 
-def test_a_worker_without_a_task_ends():
-    command = [sys.executable, "-m", "kerasburst.fleet.worker"]
-    ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+def test_a_worker_without_a_task_ends_with_the_fleet(tmp_path):
+    with hold_lease(tmp_path) as lease:
+        worker = Worker(tmp_path, lease)
+        worker.begin("t", "announce", seconds=0)
+        assert worker.status() == 0
+    with worker.process:
+        assert worker.process.wait(10) == 0
 
 
 def test_failures_travel_and_tell():

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
+import numpy.random
 
 from kerasburst import files
 from kerasburst.validation import InputError
@@ -84,7 +84,7 @@ _mark = [0]
 def announce(seconds, say="begun"):
     """Say something, then wait."""
     if say == "state":
-        numbers = {"random": random.random(), "numpy": np.random.random()}
+        numbers = {"random": random.random(), "numpy": numpy.random.random()}
         say = json.dumps(
             {"pid": os.getpid(), "session": os.getsid(0), "stdin": sys.stdin.read(), "mark": _mark[0], **numbers}
         )
