@@ -50,16 +50,14 @@ def lif(layer: LIFBase, current: tf.Tensor, mem: tf.Tensor | None = None) -> tup
     return tf.cast(spk, layer.compute_dtype), mems
 
 
-def pool(x: tf.Tensor, relu: bool = False, bias: tf.Tensor | None = None) -> tf.Tensor:
+def pool(x: tf.Tensor, relu: bool = False) -> tf.Tensor:
     """Give `kerasburst.models.pooling.max_pool` of `(batch, height, width, channels)`."""
     x = tf.nn.max_pool2d(x, 2, 2, "VALID")
-    if bias is not None:
-        x = tf.nn.bias_add(x, bias)
     return tf.nn.relu(x) if relu else x
 
 
-def _convolve(layer: keras.layers.Conv2D, x: tf.Tensor, bias: bool = True) -> tf.Tensor:
-    return layer(x) if bias else layer.convolution_op(x, tf.cast(layer.kernel, x.dtype))
+def _call(layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
+    return layer(x)
 
 
-WAYS = Ways(convolve=_convolve, project=lambda layer, x: layer(x), pool=pool)
+WAYS = Ways(convolve=_call, project=_call, pool=pool)

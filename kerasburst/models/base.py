@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.models.course import Fire, Part, Synapse, Ways, run_maps, split_maps, synapses_of, walk
+from kerasburst.models.course import Fire, Part, Synapse, Ways, synapses_of, walk
+from kerasburst.models.maps import run_stages, split_stages
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.seeding import derive_seed
@@ -36,7 +37,7 @@ class SpikingNetwork(keras.Model, ABC):
         trainable_threshold: whether the threshold is trained.
         per_neuron: whether what is trained has a value for each neuron instead of one for each layer.
         recompute: compute the maps of convolutions again on the way back instead of keeping them: less memory a step,
-            more time. Only maps without LIF neurons between them are, which are worked on in stretches of time anyway.
+            more time.
         seed: int of at least 0 that fixes the initial weights, or None. They are uniform within
             1 / sqrt(fan-in), the default of the framework that the authors' earlier code was written in.
         **kwargs: as for `keras.Model`. Under a 16-bit policy the membranes and logits stay float32.
@@ -122,14 +123,16 @@ class SpikingNetwork(keras.Model, ABC):
         activity = {}
 
         def fire(lif, current):
-            spk, mem = lif(current) if lif.return_mem else (lif(current), None)
-            activity[lif.name] = spk
-            return spk, mem
+            activity[lif.name], mem = _fire(lif, current)
+            return activity[lif.name], mem
 
-        maps, others = split_maps(self.course())
-        x = run_maps(maps, spikes, self.recompute) if maps else spikes
-        _, mem = walk(others, x, fire, Ways())
-        return activity, mem
+        return activity, self._run(spikes, fire, firing=False)[1]
+
+    def _run(self, spikes: tf.Tensor, fire: Fire, firing: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Run the course, its first stages the fast way; with `firing` those too whose neurons `fire` then misses."""
+        stages, others = split_stages(self.course(), firing)
+        x = run_stages(stages, spikes, self.recompute) if stages else spikes
+        return walk(others, x, fire, Ways())
 
     def synapses(self) -> tuple[Synapse, ...]:
         """Give the layers with weights of a network that is built, in its order, and what reaches each."""
@@ -150,8 +153,7 @@ class SpikingNetwork(keras.Model, ABC):
 
     def call(self, inputs, training=None):
         """Give logits `(batch, num_classes)`, float32."""
-        activity, mem = self.simulate(self._spikes(inputs))
-        return self.read_out(activity["output_lif"], mem)
+        return self.read_out(*self._run(self._spikes(inputs), _fire, firing=True))
 
     def read_out(self, spk: tf.Tensor, mem: tf.Tensor) -> tf.Tensor:
         """Give the logits of the output neurons' spikes and membrane, each `(batch, num_steps, C)`."""
@@ -245,3 +247,7 @@ class SpikingNetwork(keras.Model, ABC):
     def from_config(cls, config, custom_objects=None):
         """Build from `get_config`."""
         return cls(**config)
+
+
+def _fire(lif: LIF, current: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+    return lif(current) if lif.return_mem else (lif(current), None)

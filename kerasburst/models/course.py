@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
 
-from kerasburst.models.chunks import over_time
-from kerasburst.models.pooling import Pool, max_pool
+from kerasburst.models.pooling import Pool, max_pool, merge
 from kerasburst.models.synapses import convolve, project
 from kerasburst.neurons.lif import LIF
 
 Part = keras.layers.Layer | Pool
-
-# So many steps of maps at a time: shorter sequences are not cut, longer ones lose about a tenth of their speed to it.
-STRETCH = 10
 
 
 @dataclass(frozen=True)
@@ -42,12 +37,14 @@ class Ways:
     """How the parts of a course are computed; the default is made for training.
 
     Args:
-        convolve: as `kerasburst.models.synapses.convolve`.
+        convolve: gives what a `Conv2D` gives for `(batch * num_steps, height, width, channels)`.
         project: as `kerasburst.models.synapses.project`.
         pool: as `kerasburst.models.pooling.max_pool`.
     """
 
-    convolve: Callable[..., tf.Tensor] = convolve
+    convolve: Callable[[keras.layers.Conv2D, tf.Tensor], tf.Tensor] = lambda layer, x: convolve(
+        x, tf.cast(layer.kernel, x.dtype), tf.cast(layer.bias, x.dtype)
+    )
     project: Callable[..., tf.Tensor] = project
     pool: Callable[..., tf.Tensor] = max_pool
 
@@ -69,65 +66,23 @@ def walk(course: Sequence[Part], spikes: tf.Tensor, fire: Fire, ways: Ways) -> t
     """
     shape = tf.shape(spikes)
     lead = [known or shape[axis] for axis, known in enumerate(spikes.shape[:2])]
-    x, folded, mem, bias = spikes, False, None, None  # folded: batch and time are one axis
-    for part, following in itertools.zip_longest(course, course[1:]):
+    x, folded, mem = spikes, False, None  # folded: batch and time are one axis
+    for part in course:
         image = isinstance(part, (keras.layers.Conv2D, Pool))
         if image and not folded:
-            x = tf.reshape(x, [-1, *x.shape[2:]])
+            x = merge(x)
         elif folded and not image:
             x = tf.reshape(x, [*lead, *x.shape[1:]])
         folded = image
         if isinstance(part, LIF):
             x, mem = fire(part, x)
         elif isinstance(part, Pool):
-            x, bias = ways.pool(x, part.relu, bias), None
+            x = ways.pool(x, part.relu)
         elif isinstance(part, keras.layers.Conv2D):
-            # The bias after the maximum: the same values, from a quarter of the work.
-            later = isinstance(following, Pool)
-            x, bias = ways.convolve(part, x, bias=not later), tf.cast(part.bias, x.dtype) if later else None
+            x = ways.convolve(part, x)
         else:
             x = ways.project(part, tf.reshape(x, [*lead, part.kernel.shape[0]]))
     return tf.reshape(x, [*lead, *x.shape[1:]]) if folded else x, mem
-
-
-def split_maps(course: Sequence[Part]) -> tuple[list[Part], list[Part]]:
-    """Split a course after the parts that need no other step: convolutions and pooling up to the last pooling.
-
-    Example:
-        >>> conv, pool, lif = keras.layers.Conv2D(2, 3), Pool(), LIF()
-        >>> [len(part) for part in split_maps([conv, pool, lif])], [len(part) for part in split_maps([conv, lif, pool])]
-        ([2, 1], [0, 3])
-    """
-    maps = list(itertools.takewhile(lambda part: isinstance(part, (keras.layers.Conv2D, Pool)), course))
-    while maps and not isinstance(maps[-1], Pool):
-        maps.pop()
-    return maps, list(course[len(maps) :])
-
-
-def run_maps(maps: Sequence[Part], spikes: tf.Tensor, recompute: bool) -> tf.Tensor:
-    """Send `(batch, num_steps, height, width, channels)` through convolutions and pooling, in stretches of time.
-
-    Args:
-        maps: the first part of `split_maps`.
-        spikes: in the layers' compute dtype.
-        recompute: keep nothing but the outcome for the way back.
-    """
-    convolutions = [part for part in maps if isinstance(part, keras.layers.Conv2D)]
-    weights = tuple(tf.cast(v, spikes.dtype) for layer in convolutions for v in (layer.kernel, layer.bias))
-
-    def function(x, *weights):
-        left, bias = list(weights), None
-        for part, following in itertools.zip_longest(maps, maps[1:]):
-            if isinstance(part, Pool):
-                x, bias = max_pool(x, part.relu, bias), None
-                continue
-            kernel, bias = left.pop(0), left.pop(0)
-            x = part.convolution_op(x, kernel)
-            if not isinstance(following, Pool):
-                x, bias = tf.nn.bias_add(x, bias), None
-        return x
-
-    return over_time(function, spikes, weights, steps=STRETCH, recompute=recompute)
 
 
 def synapses_of(course: Sequence[Part], features: tuple[int, ...]) -> tuple[Synapse, ...]:

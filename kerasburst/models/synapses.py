@@ -13,22 +13,21 @@ import tensorflow as tf
 _FEW = 16  # outputs of a layer whose gradient is summed instead of multiplied
 
 
-def convolve(layer: keras.layers.Conv2D, x: tf.Tensor, bias: bool = True) -> tf.Tensor:
-    """Give what a convolution gives, with its bias or without.
+def convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Give a "same" convolution with its bias.
 
     Args:
-        layer: a built one without activation.
-        x: `(batch, height, width, channels)`, in the layer's compute dtype.
-        bias: whether to add the layer's.
+        x: `(batch, height, width, channels)`, any float dtype.
+        kernel: `(height, width, channels, filters)`, of the same dtype.
+        bias: `(filters,)`, likewise.
 
     Example:
         >>> layer = keras.layers.Conv2D(2, 3, padding="same")
         >>> x = tf.ones((1, 4, 4, 1))
-        >>> bool(tf.reduce_all(layer(x) == convolve(layer, x)))
+        >>> bool(tf.reduce_all(layer(x) == convolve(x, layer.kernel, layer.bias)))
         True
     """
-    y = layer.convolution_op(x, tf.cast(layer.kernel, x.dtype))
-    return _add_bias(y, tf.cast(layer.bias, x.dtype)) if bias else y
+    return _add_bias(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
 
 
 def project(layer: keras.layers.Dense, x: tf.Tensor) -> tf.Tensor:

@@ -17,7 +17,7 @@ import numbers
 import tensorflow as tf
 
 from kerasburst.neurons import surrogate as surrogates
-from kerasburst.neurons.kernel import advance, lif_scan
+from kerasburst.neurons.kernel import Use, advance, lif_scan
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.validation import check_choice, check_float, fail
 
@@ -89,6 +89,7 @@ def run(
     initial_mem: tf.Tensor | None,
     return_mem: bool = True,
     spike_dtype: str | tf.DType | None = None,
+    use: Use | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
     """Check as `lif_sequence` does and run; for layers, which may not want every membrane.
 
@@ -101,6 +102,7 @@ def run(
         initial_mem: mem[-1], or None.
         return_mem: whether to give the membrane of every step, which costs its memory.
         spike_dtype: of the spikes; None for the membrane's.
+        use: what is made of them, as for `lif_scan`.
 
     Returns:
         `spk`, `mem` (None unless wanted), and the last membrane.
@@ -130,6 +132,7 @@ def run(
         trained=trained,
         return_mem=return_mem,
         spike_dtype=dtype if spike_dtype is None else tf.as_dtype(spike_dtype),
+        use=use,
     )
 
 

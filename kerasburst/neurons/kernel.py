@@ -14,12 +14,24 @@ o where d current will stand, and a loop back turns it into a. XLA needs no othe
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
 from kerasburst.neurons.surrogate import Surrogate
 
 _MOST_STEPS, _MOST_FEATURES = 32, 4096  # of a loop that is written out
+
+
+class Use(Protocol):
+    """What is made of spikes at once, so that they never stand there in full width."""
+
+    def forward(self, spikes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Give what becomes of uint8 spikes `(batch, time, *features)`, and what the way back needs."""
+
+    def backward(self, upstream: tf.Tensor, kept: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+        """Give the gradient of spikes of `shape`."""
 
 
 def advance(
@@ -50,6 +62,7 @@ def lif_scan(
     trained: tuple[bool, bool],
     return_mem: bool,
     spike_dtype: tf.DType,
+    use: Use | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
     """Run checked arguments over all steps.
 
@@ -63,6 +76,7 @@ def lif_scan(
         trained: whether beta, and whether the threshold, needs its gradient; a constant's is not computed.
         return_mem: whether to give the membrane of every step, which costs its memory.
         spike_dtype: of the spikes.
+        use: what is made of them; its outcome takes their place.
 
     Returns:
         `spk` and `mem` (or None), each `(batch, time, *features)`, and the last membrane `(batch, *features)`.
@@ -72,15 +86,21 @@ def lif_scan(
     @tf.custom_gradient
     def scan(*tensors):
         current, initial_mem, beta, threshold = _unrecorded(tensors)
+        width = spike_dtype if use is None else tf.uint8
         spk, mem, last = _forward(
-            current, initial_mem, beta, threshold, return_mem=return_mem, spike_dtype=spike_dtype, **settings
+            current, initial_mem, beta, threshold, return_mem=return_mem, spike_dtype=width, **settings
         )
         for sequence in (spk, mem) if return_mem else (spk,):
             sequence.set_shape(current.shape)
         last.set_shape(initial_mem.shape)
+        kept = None
+        if use is not None:
+            spk, kept = use.forward(spk)
 
         def gradient(*upstream):
             g_spk, g_mem, g_last = upstream if return_mem else (upstream[0], None, upstream[1])
+            if use is not None:
+                g_spk = use.backward(g_spk, kept, current.shape)
             inputs = (None if return_mem else current, mem, initial_mem, beta, threshold, g_spk, g_mem, g_last)
             g_current, *others = _backward(*_unrecorded(inputs), surrogate=surrogate, trained=trained, **settings)
             return tf.cast(g_current, current.dtype), *others

@@ -33,9 +33,9 @@ def seen_by_layers(network, spikes):
     for layer in layers.values():
         watch(layer)
     ways = Ways(
-        convolve=lambda layer, x, bias=True: layer(x),
+        convolve=lambda layer, x: layer(x),
         project=lambda layer, x: layer(x),
-        pool=lambda x, relu=False, bias=None: max_pool(x, relu),  # the layer has added the bias
+        pool=max_pool,
     )
     network.run_course(tf.constant(spikes, tf.float32), plain.lif, ways)
     features = {name: x.shape[1:] if name.startswith("conv") else x.shape[2:] for name, x in seen.items()}

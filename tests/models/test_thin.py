@@ -1,0 +1,69 @@
+"""Against TensorFlow's convolution of a single channel, and the pooling after it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasburst.models.thin import convolve, convolve_and_pool, is_thin
+
+RNG = np.random.default_rng(0)
+
+
+def pooled(x, relu):
+    y = tf.nn.max_pool2d(x, 2, 2, "VALID")
+    return tf.nn.relu(y) if relu else y
+
+
+def both(ours, theirs, shape, side, dtype, upstream_of):
+    x = tf.cast(RNG.normal(size=shape), dtype)
+    kernel, bias = (tf.cast(RNG.normal(size=size), dtype) for size in ((*side, 1, 5), (5,)))
+    found, upstream = [], None
+    for call in (ours, theirs):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel, bias])
+            y = call(x, kernel, bias)
+        if upstream is None:
+            upstream = tf.cast(RNG.normal(size=upstream_of(y)), dtype)
+        found.append((y, *tape.gradient(y, [x, kernel, bias], upstream)))
+    for mine, other in zip(*found, strict=True):
+        assert mine.dtype == other.dtype and mine.shape == other.shape
+        scale = np.abs(tf.cast(other, tf.float64)).max()
+        tolerance = scale * (0.02 if dtype == "bfloat16" else 1e-5 if dtype == "float32" else 1e-12)
+        np.testing.assert_allclose(tf.cast(mine, tf.float64), tf.cast(other, tf.float64), atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize(("shape", "side"), [((3, 6, 8, 1), (3, 3)), ((2, 5, 7, 1), (2, 4)), ((1, 4, 4, 1), (5, 1))])
+def test_value_and_gradients(shape, side, dtype):
+    both(
+        convolve,
+        lambda x, kernel, bias: tf.nn.conv2d(x, kernel, 1, "SAME") + bias,
+        shape,
+        side,
+        dtype,
+        lambda y: y.shape,
+    )
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "side"), [((3, 6, 8, 1), (3, 3)), ((2, 5, 7, 1), (2, 4)), ((1, 4, 5, 1), (5, 1))])
+def test_value_and_gradients_after_pooling(shape, side, dtype, relu):
+    both(
+        lambda x, kernel, bias: convolve_and_pool(x, kernel, bias, relu),
+        lambda x, kernel, bias: pooled(tf.nn.conv2d(x, kernel, 1, "SAME") + bias, relu),
+        shape,
+        side,
+        dtype,
+        lambda y: y.shape,
+    )
+
+
+def test_which_convolutions_are_thin():
+    def built(side, channels):
+        layer = keras.layers.Conv2D(4, side, padding="same")
+        layer.build((None, 8, 8, channels))
+        return layer
+
+    assert [is_thin(built(*size)) for size in ((3, 1), (5, 1), (6, 1), (3, 2))] == [True, True, False, False]
