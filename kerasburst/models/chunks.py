@@ -18,15 +18,17 @@ def over_batch(
     inputs: tf.Tensor,
     parameters: tuple[tf.Tensor, ...],
     *,
+    outputs: tuple[int, ...],
     examples: int,
     recompute: bool = False,
 ) -> tf.Tensor:
     """Apply a function to a batch, a part of at most `examples` at a time.
 
     Args:
-        function: `(n, *features), *parameters -> (n, *outputs)`, of each example by itself.
+        function: `(n, *features), *parameters -> (n, *outputs)`, of each example by itself and of the inputs' dtype.
         inputs: `(batch, *features)`.
         parameters: what else it depends on; gradients flow to them.
+        outputs: shape of one example's.
         examples: at least 1.
         recompute: keep nothing of a part for the way back, and compute it again there.
 
@@ -34,7 +36,7 @@ def over_batch(
         `(batch, *outputs)`.
 
     Example:
-        >>> over_batch(lambda x, w: x @ w, tf.ones((5, 3)), (tf.ones((3, 1)),), examples=2).shape
+        >>> over_batch(lambda x, w: x @ w, tf.ones((5, 3)), (tf.ones((3, 1)),), outputs=(1,), examples=2).shape
         TensorShape([5, 1])
     """
     function = tf.recompute_grad(function) if recompute else function
@@ -49,12 +51,10 @@ def over_batch(
     length = -(-batch // count)
     beyond = [[0, count * length - batch]] + [[0, 0]] * (inputs.shape.rank - 1)  # the last part is filled up
     parts = tf.reshape(tf.pad(inputs, beyond), [count, length, *inputs.shape[1:]])
-    example = function(inputs[:1], *parameters)  # for its shape: in a graph it is never computed
-    one = tf.TensorSpec([None if tf.is_tensor(length) else length, *example.shape[1:]], example.dtype)
     done = tf.map_fn(
         lambda part: function(part, *parameters),
         parts,
         parallel_iterations=_SIDE_BY_SIDE,
-        fn_output_signature=one,
+        fn_output_signature=tf.TensorSpec([None if tf.is_tensor(length) else length, *outputs], inputs.dtype),
     )
-    return tf.reshape(done, [-1, *example.shape[1:]])[:batch]
+    return tf.reshape(done, [-1, *outputs])[:batch]

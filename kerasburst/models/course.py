@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
+from kerasburst.models.convolution import convolve
 from kerasburst.models.pooling import Pool, max_pool, merge
-from kerasburst.models.synapses import convolve, project
+from kerasburst.models.synapses import project
 from kerasburst.neurons.lif import LIF
 
 Part = keras.layers.Layer | Pool

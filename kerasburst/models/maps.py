@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from kerasburst.models import thin
 from kerasburst.models.chunks import over_batch
-from kerasburst.models.pooling import Pool, SpikePool, max_pool, merge, part
-from kerasburst.models.synapses import convolve
+from kerasburst.models.convolution import convolve, convolve_and_pool
+from kerasburst.models.pooling import Pool, SpikePool, merge, part
 from kerasburst.neurons.functional import run
 from kerasburst.neurons.lif import LIF
 
@@ -51,13 +50,9 @@ class Stage:
         """Send `(batch, num_steps, height, width, channels)` through, with these weights."""
         images = merge(x)
         if self.lif is None:
-            if thin.is_thin(self.conv):
-                return part(thin.convolve_and_pool(images, kernel, bias, self.pool.relu), x)
-            # The bias after the maximum: the same values, from a quarter of the work.
-            return part(max_pool(self.conv.convolution_op(images, kernel), self.pool.relu, bias), x)
-        add_up = thin.convolve if thin.is_thin(self.conv) else convolve
+            return part(convolve_and_pool(images, kernel, bias, self.pool.relu), x)
         spikes, _, _ = run(
-            part(add_up(images, kernel, bias), x),
+            part(convolve(images, kernel, bias), x),
             **{"beta": self.lif.beta, "threshold": self.lif.threshold} | trained,
             reset_mechanism=self.lif.reset_mechanism,
             surrogate=self.lif.surrogate,
@@ -113,4 +108,5 @@ def run_stages(stages: Sequence[Stage], spikes: tf.Tensor, recompute: bool) -> t
         return (tf.recompute_grad(function) if recompute else function)(spikes, *tensors)
     most = _FIRING if any(stage.lif for stage in stages) else _PASSING
     examples = max(1, most // (steps * height * width * stages[0].conv.filters * spikes.dtype.size))
-    return over_batch(function, spikes, tensors, examples=examples, recompute=recompute)
+    outputs = (steps, height >> len(stages), width >> len(stages), stages[-1].conv.filters)
+    return over_batch(function, spikes, tensors, outputs=outputs, examples=examples, recompute=recompute)

@@ -13,23 +13,6 @@ import tensorflow as tf
 _FEW = 16  # outputs of a layer whose gradient is summed instead of multiplied
 
 
-def convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Give a "same" convolution with its bias.
-
-    Args:
-        x: `(batch, height, width, channels)`, any float dtype.
-        kernel: `(height, width, channels, filters)`, of the same dtype.
-        bias: `(filters,)`, likewise.
-
-    Example:
-        >>> layer = keras.layers.Conv2D(2, 3, padding="same")
-        >>> x = tf.ones((1, 4, 4, 1))
-        >>> bool(tf.reduce_all(layer(x) == convolve(x, layer.kernel, layer.bias)))
-        True
-    """
-    return _add_bias(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
-
-
 def project(layer: keras.layers.Dense, x: tf.Tensor) -> tf.Tensor:
     """Give what a dense layer gives.
 
@@ -49,7 +32,7 @@ def project(layer: keras.layers.Dense, x: tf.Tensor) -> tf.Tensor:
     kernel, shape = tf.cast(layer.kernel, x.dtype), tf.shape(x)
     flat = tf.reshape(x, [-1, kernel.shape[0]])
     y = _thin(flat, kernel) if kernel.shape[1] <= _FEW else tf.matmul(flat, kernel)
-    y = tf.reshape(_add_bias(y, tf.cast(layer.bias, x.dtype)), tf.concat([shape[:-1], [kernel.shape[1]]], axis=0))
+    y = tf.reshape(add_bias(y, tf.cast(layer.bias, x.dtype)), tf.concat([shape[:-1], [kernel.shape[1]]], axis=0))
     return tf.ensure_shape(y, [*x.shape[:-1], kernel.shape[1]])
 
 
@@ -65,7 +48,13 @@ def column_sums(x: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _add_bias(x: tf.Tensor, bias: tf.Tensor):
+def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Give x + bias of `(..., channels)` and `(channels,)`.
+
+    Example:
+        >>> add_bias(tf.zeros((1, 2)), tf.constant([1.0, 2.0])).numpy().tolist()
+        [[1.0, 2.0]]
+    """
     return tf.nn.bias_add(x, bias), lambda upstream: (upstream, column_sums(upstream))
 
 

@@ -12,11 +12,12 @@ RNG = np.random.default_rng(0)
 def value_and_gradients(x, w, **options):
     with tf.GradientTape() as tape:
         tape.watch([x, w])
-        y = over_batch(lambda x, w: tf.tanh(x @ w) ** 2, x, (w,), **options)
+        y = over_batch(lambda x, w: tf.tanh(x @ w) ** 2, x, (w,), outputs=(3, 2), **options)
         loss = tf.reduce_sum(y * tf.reshape(tf.range(tf.size(y), dtype=y.dtype), tf.shape(y)))
     return [y, *tape.gradient(loss, [x, w])]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize(("batch", "examples"), [(4, 4), (5, 4), (11, 4), (12, 4), (7, 1), (3, 10)])
 def test_in_parts_as_whole(batch, examples, recompute):
@@ -45,7 +46,7 @@ def test_a_part_is_never_larger_than_asked_for():
         noted = tf.py_function(lambda y: (seen.add(len(y)), y)[1], [x], x.dtype)
         return tf.ensure_shape(noted, x.shape)
 
-    run = tf.function(lambda x: over_batch(note, x, (), examples=4))
+    run = tf.function(lambda x: over_batch(note, x, (), outputs=(2,), examples=4))
     y = run(tf.constant(np.arange(26.0).reshape(13, 2)))
     assert max(seen) == 4 and y.numpy().ravel().tolist() == list(range(26))  # four parts, the last one filled up
 
@@ -53,6 +54,7 @@ def test_a_part_is_never_larger_than_asked_for():
 @pytest.mark.parametrize("shape", [(0, 3), (1, 3)])
 def test_a_batch_of_none_or_one(shape):
     graph = tf.function(
-        lambda x: over_batch(lambda x: x + 1, x, (), examples=2), input_signature=[tf.TensorSpec((None, 3))]
+        lambda x: over_batch(lambda x: x + 1, x, (), outputs=(3,), examples=2),
+        input_signature=[tf.TensorSpec((None, 3))],
     )
     assert graph(tf.zeros(shape)).numpy().tolist() == np.ones(shape).tolist()

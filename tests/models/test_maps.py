@@ -43,6 +43,7 @@ def one_by_one(network):
     return call
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "lif"])
 @pytest.mark.parametrize("channels", [1, 2])
@@ -74,6 +75,7 @@ def test_the_network_s_gradients(monkeypatch, activation, channels, recompute, p
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("shape", [(2, 7, 4, 6, 3), (3, 2, 5, 7, 2)])
 def test_spikes_pooled_at_once(reset, shape):
@@ -129,6 +131,7 @@ def test_what_is_a_stage():
         assert split_stages(course, firing) == ([], course)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("activation", ["relu", "lif"])
 def test_a_long_sequence_in_parts_of_one(monkeypatch, activation):
     monkeypatch.setattr(maps, "_FIRING", 1)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.models.synapses import column_sums, convolve, project
+from kerasburst.models.synapses import column_sums, project
 
 RNG = np.random.default_rng(0)
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12, "mixed_bfloat16": 5e-2}
@@ -30,17 +30,6 @@ def agree(call, layer, x, policy):
         np.testing.assert_allclose(
             tf.cast(mine, tf.float64), tf.cast(theirs, tf.float64), atol=scale * TOLERANCE[policy]
         )
-
-
-@pytest.mark.parametrize("policy", TOLERANCE)
-def test_a_convolution(policy):
-    layer = keras.layers.Conv2D(4, 3, padding="same", dtype=policy, bias_initializer="normal")
-    layer.build((None, 6, 5, 2))
-
-    def call(x):
-        return convolve(x, tf.cast(layer.kernel, x.dtype), tf.cast(layer.bias, x.dtype))
-
-    agree(call, layer, RNG.normal(size=(7, 6, 5, 2)), policy)
 
 
 @pytest.mark.parametrize("policy", TOLERANCE)

@@ -1,39 +1,34 @@
-"""Convolutions of a single channel, which is what the spikes of a grey image are, in compiled passes of their own.
+"""Convolutions with what stands around them; those of a single channel in compiled passes of their own.
 
-A library's convolution is made for many channels. Of one, every output is a sum of a few products with the same
-weights: written out, the sum takes half the time, and with the bias, ReLU and maximum around it in the same pass a
-third, because the map itself, the largest thing in the network, never stands in memory.
+A library's convolution is made for many channels. Of one, as the spikes of a grey image have, every output is a sum of
+a few products with the same weights: written out, the sum takes half the time, and with the bias, ReLU and maximum
+around it in the same pass a third, because the map itself, the largest thing in the network, never stands in memory.
 """
 
 from __future__ import annotations
 
-import keras
 import tensorflow as tf
 
-from kerasburst.models.pooling import CORNERS, strongest, way_back
-from kerasburst.models.synapses import column_sums
+from kerasburst.models.pooling import CORNERS, max_pool, strongest, way_back
+from kerasburst.models.synapses import add_bias, column_sums
 
 _MOST_TAPS = 25  # weights of a kernel that is written out
 
 
-def is_thin(layer: keras.layers.Conv2D) -> bool:
-    """Tell whether a built convolution is one for this module."""
-    height, width, channels, _ = layer.kernel.shape
-    return channels == 1 and height * width <= _MOST_TAPS
-
-
 def convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Give the "same" convolution of `(batch, height, width, 1)` with its bias.
+    """Give a "same" convolution with its bias.
 
     Args:
-        x: any float dtype.
-        kernel: `(height, width, 1, filters)`, of the same dtype.
+        x: `(batch, height, width, channels)`, any float dtype.
+        kernel: `(height, width, channels, filters)`, of the same dtype.
         bias: `(filters,)`, likewise.
 
     Example:
         >>> convolve(tf.ones((1, 2, 2, 1)), tf.ones((3, 3, 1, 1)), tf.zeros(1)).numpy().ravel().tolist()
         [4.0, 4.0, 4.0, 4.0]
     """
+    if not is_thin(kernel):
+        return add_bias(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
 
     @tf.custom_gradient
     def function(x, kernel, bias):
@@ -58,6 +53,9 @@ def convolve_and_pool(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, relu: bo
         >>> convolve_and_pool(tf.ones((1, 2, 2, 1)), tf.ones((3, 3, 1, 1)), -tf.ones(1), relu=True).numpy().tolist()
         [[[[3.0]]]]
     """
+    if not is_thin(kernel):
+        # The bias after the maximum: the same values, from a quarter of the work.
+        return max_pool(tf.nn.conv2d(x, kernel, 1, "SAME"), relu, bias)
 
     @tf.custom_gradient
     def function(x, kernel, bias):
@@ -70,6 +68,17 @@ def convolve_and_pool(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, relu: bo
         return pooled, gradient
 
     return function(x, kernel, bias)
+
+
+def is_thin(kernel: tf.Tensor) -> bool:
+    """Tell whether a kernel is one whose convolution is written out.
+
+    Example:
+        >>> is_thin(tf.ones((3, 3, 1, 32))), is_thin(tf.ones((3, 3, 32, 64)))
+        (True, False)
+    """
+    height, width, channels, _ = kernel.shape
+    return channels == 1 and height * width <= _MOST_TAPS
 
 
 def _ways_back(x, kernel, upstream):
