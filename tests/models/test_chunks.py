@@ -32,9 +32,9 @@ def test_in_parts_as_whole(batch, examples, recompute):
     def ours(x, w):
         return value_and_gradients(x, w, examples=examples, recompute=recompute)
 
-    unknown = tf.function(ours, input_signature=[tf.TensorSpec((None, 3, 4), x.dtype), tf.TensorSpec((4, 2), x.dtype)])
-    compiled = tf.function(ours, jit_compile=True)
-    for call in (ours, tf.function(ours), unknown, compiled):
+    unknown = [tf.TensorSpec((None, 3, 4), x.dtype), tf.TensorSpec((4, 2), x.dtype)]
+    graphs = ({}, {"input_signature": unknown}, {"jit_compile": True})
+    for call in (ours, *(tf.function(ours, autograph=False, **options) for options in graphs)):
         for a, b in zip(call(x, w), want, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
@@ -46,7 +46,7 @@ def test_a_part_is_never_larger_than_asked_for():
         noted = tf.py_function(lambda y: (seen.add(len(y)), y)[1], [x], x.dtype)
         return tf.ensure_shape(noted, x.shape)
 
-    run = tf.function(lambda x: over_batch(note, x, (), outputs=(2,), examples=4))
+    run = tf.function(lambda x: over_batch(note, x, (), outputs=(2,), examples=4), autograph=False)
     y = run(tf.constant(np.arange(26.0).reshape(13, 2)))
     assert max(seen) == 4 and y.numpy().ravel().tolist() == list(range(26))  # four parts, the last one filled up
 
