@@ -2,118 +2,14 @@
 
 import json
 import re
-from html.parser import HTMLParser
 
-import numpy as np
 import pytest
-from scipy import stats
 
 from kerasburst import InputError
 from kerasburst.privacy.audit import audit
-from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.reports import audit_figures
 from kerasburst.reports.audit import write_report
-from tests.privacy.common import RUN_FLEET, Pretend, audit_config, write_data
-
-ENCODINGS = ("rate", "poisson_burst")
-VOID = {"meta", "br", "link", "img", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Read a page: its elements, the cells of its tables by heading, and its text in order."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.headings, self.tables, self.text = [], [], [], [], []
-        self.feed(text)
-        assert not self.open, f"never closed: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag in VOID:
-            return
-        self.open.append(tag)
-        if tag == "table":
-            self.tables.append((self.headings[-1], []))
-        elif tag == "tr":
-            self.tables[-1][1].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1][1][-1].append("")
-        elif tag in ("h1", "h2", "h3"):
-            self.headings.append("")
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open[-1] == tag, f"{tag} closes {self.open[-1:]}"
-        self.open.pop()
-
-    def handle_data(self, data):
-        if {"style", "svg"} & set(self.open):
-            return
-        self.text.append(data)
-        for tag in reversed(self.open):
-            if tag in ("td", "th"):
-                self.tables[-1][1][-1][-1] += data
-                return
-            if tag in ("h1", "h2", "h3"):
-                self.headings[-1] += data
-                return
-
-    def rows(self, heading, number=0):
-        """Give the rows of the `number`-th table under a heading that starts so, by their first cell."""
-        rows = [rows for found, rows in self.tables if found.startswith(heading)][number]
-        return {row[0]: row[1:] for row in rows}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    write_data(folder / "<i>data.npz", n=500, features=6)
-    config = audit_config(
-        folder / "<i>data.npz",
-        encodings=ENCODINGS,
-        members=110,
-        population=60,
-        shadows=2,
-        queries=(1, 2, 4),
-        num_steps=5,
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RUN_FLEET, Pretend(leak=1.5, encoding_noise=2.0))
-        audit(config, folder / "audit")
-    return folder / "audit"
-
-
-@pytest.fixture(scope="module")
-def found(folder):
-    return json.loads((folder / "audit.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def drawn(folder):
-    """Write the page, and keep the axes of each panel by its name."""
-    axes, svg = {}, audit_figures._svg
-
-    def keep(figure, name):
-        axes[name] = figure.axes[0]
-        return svg(figure, name)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_figures, "_svg", keep)
-        write_report(folder)
-    return axes
-
-
-@pytest.fixture(scope="module")
-def html(folder, drawn):
-    return (folder / "audit.html").read_text()
-
-
-@pytest.fixture(scope="module")
-def page(html):
-    return Page(html)
+from tests.privacy.common import RUN_FLEET, Pretend, audit_config
+from tests.reports.common import ENCODINGS, Page
 
 
 def with_interval(value, interval):
@@ -228,104 +124,17 @@ def test_splits_threat_limits_and_versions(page, found):
         assert sentence in text, sentence
 
 
-# Figures ------------------------------------------------------------------------------------------------------------
-
-
-def points(container):
-    line, *_ = container.lines
-    return [float(value) for value in (*line.get_xdata(), *line.get_ydata())]
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_roc_is_log_log_with_a_band(folder, drawn, encoding):
-    axes = drawn[f"ROC, both axes logarithmic, {encoding}"]
-    assert axes.get_xscale() == axes.get_yscale() == "log"
-    with np.load(folder / "scores.npz") as stored:
-        member = stored["membership"][0]
-        scores = {name: stored[f"{encoding}/{name}/4"][0] for name in ("lira_online", "rmia", "loss", "svm")}
-    low = 0.5 / 110
-    assert axes.get_xlim()[0] == axes.get_ylim()[0] == pytest.approx(low)
-    for line, of in zip(axes.lines, scores.values(), strict=False):
-        fpr, tpr = MembershipScores.from_labels(of, member).roc()
-        np.testing.assert_allclose(line.get_xdata(), np.maximum(fpr, low))
-        np.testing.assert_allclose(line.get_ydata(), np.maximum(tpr, low))
-    (band,) = axes.collections
-    _, tpr = MembershipScores.from_labels(scores["lira_online"], member).roc()
-    for share in tpr[1:-1:9]:
-        exact = stats.binomtest(round(share * 110), 110).proportion_ci(0.95, method="exact")
-        for end in (max(exact.low, low), exact.high):
-            assert np.isclose(band.get_paths()[0].vertices[:, 1], end, atol=1e-9).any()
-
-
-@pytest.mark.parametrize("attack", ["lira_online", "rmia", "loss"])
-def test_auc_against_k_with_the_fitted_curve_and_its_limit(drawn, found, attack):
-    axes = drawn[f"AUC against the number of queries, {attack}"]
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "4", "∞"]
-    curves = [line for line in axes.lines if len(line.get_xdata()) > 10]
-    assert len(curves) == 2
-    for curve, result in zip(curves, found["encodings"].values(), strict=True):
-        fit = result["averaging"][attack]
-        variance = fit["model_variance"] + fit["encoding_variance"] / np.array(curve.get_xdata())
-        np.testing.assert_allclose(curve.get_ydata(), stats.norm.cdf(fit["delta_mu"] / np.sqrt(2 * variance)))
-    shown = sorted(points(container)[1] for container in axes.containers)
-    aucs = [a["auc"] for result in found["encodings"].values() for a in result["attacks"] if a["name"] == attack]
-    limits = [result["averaging"][attack]["limit"] for result in found["encodings"].values()]
-    assert shown == pytest.approx(sorted(aucs + limits))
-    hollow = [points(container) for container in axes.containers if container.lines[0].get_mfc() == "white"]
-    assert [y for _, y in hollow] == limits and all(x > 8 for x, _ in hollow)
-    low, high = axes.get_ylim()
-    assert all(low < auc < high for auc in aucs + [0.5])
-
-
-def test_auc_against_the_time_step(drawn, found):
-    lines = drawn["AUC against the time step"].lines
-    for line, result in zip(lines, found["encodings"].values(), strict=False):
-        assert list(line.get_xdata()) == [1, 2, 3, 4, 5] and list(line.get_ydata()) == result["auc_by_step"]
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_histograms_of_members_and_non_members(drawn, found, encoding):
-    axes, phi = drawn[f"Members and non-members, {encoding}"], found["encodings"][encoding]["phi"]
-    sides = [axes.patches[0].get_data(), axes.patches[2].get_data()]
-    for data, side in zip(sides, ("members", "non_members"), strict=True):
-        np.testing.assert_allclose(data.values, 100 * np.array(phi[side]) / 110)
-        assert data.values.sum() == pytest.approx(100) and list(data.edges) == phi["edges"]
-        assert data.values.max() < axes.get_ylim()[1]
-
-
-def test_accuracy_against_auc(drawn, found):
-    shown = sorted(points(container) for container in drawn["Accuracy against AUC"].containers)
-    wanted = sorted(
-        [a["auc"], 100 * result["test_accuracy"]]
-        for result in found["encodings"].values()
-        for a in result["attacks"]
-        if a["name"] in ("lira_online", "loss", "svm") and a["queries"] == 4
-    )
-    np.testing.assert_allclose(shown, wanted, atol=0.2)  # attacks on one encoding stand a little apart
-
-
-def test_each_figure_has_a_legend_that_needs_no_colour(html, found):
-    figures = html.split("<figure>")[1:]
-    assert len(figures) == 5
-    for figure in figures:
-        keys = re.findall(r'<li><svg class="key".*?>(<path.*?|<circle.*?)</svg>', figure.partition("</ul>")[0])
-        assert len(keys) >= 2
-    for figure in (*figures[:2], figures[3]):  # lines, of encodings, attacks, or sides
-        keys = re.findall(r'<li><svg class="key".*?>(<path.*?)</svg>', figure.partition("</ul>")[0])
-        assert len(set(keys)) == len(keys)
-
-
 # The file -----------------------------------------------------------------------------------------------------------
 
 
-def test_it_asks_nobody_for_anything(folder, html, page):
+def test_it_asks_nobody_for_anything(audit_folder, html, page):
     assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "image", "object", "embed", "base"}
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(set(ids)) == len(ids)
     asked = [attrs[name] for _, attrs in page.tags for name in ("href", "xlink:href", "src", "action") if name in attrs]
     assert len(asked) > 100
     for target in asked:
-        assert target[1:] in ids if target.startswith("#") else (folder / target).is_file(), target
+        assert target[1:] in ids if target.startswith("#") else (audit_folder / target).is_file(), target
     for target in re.findall(r"url\(([^)]*)\)", html):
         assert target.startswith("#") and target[1:] in ids, target
     assert "@import" not in html
@@ -350,9 +159,9 @@ def test_plots_can_be_read_on_a_phone(page):
     assert min(sizes) * 358 / widest > 10  # pixels, of 390 less the margins
 
 
-def test_written_again_it_is_the_same(folder, html):
-    assert write_report(folder) == folder / "audit.html"
-    assert (folder / "audit.html").read_text() == html
+def test_written_again_it_is_the_same(audit_folder, html):
+    assert write_report(audit_folder) == audit_folder / "audit.html"
+    assert (audit_folder / "audit.html").read_text() == html
 
 
 def test_without_results_there_is_no_page(tmp_path):
@@ -364,14 +173,14 @@ def test_without_results_there_is_no_page(tmp_path):
 
 
 @pytest.fixture
-def render(folder, tmp_path, monkeypatch):
+def render(audit_folder, tmp_path, monkeypatch):
     """Write the page of an audit whose models are pretended, without its figures."""
     monkeypatch.setattr("kerasburst.reports.audit.audit_figures", lambda *_: [])
 
     def write(models, **config):
         monkeypatch.setattr(RUN_FLEET, models)
         options = {"encodings": ENCODINGS, "members": 40, "queries": (2,), "num_steps": 3} | config
-        audit(audit_config(folder.parent / "<i>data.npz", **options), tmp_path / "audit")
+        audit(audit_config(audit_folder.parent / "<i>data.npz", **options), tmp_path / "audit")
         text = write_report(tmp_path / "audit").read_text()
         return Page(text), json.loads((tmp_path / "audit" / "audit.json").read_text())
 
