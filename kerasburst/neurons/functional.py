@@ -118,9 +118,13 @@ def run(
     trained = tuple(not isinstance(value, numbers.Real) for value in (beta, threshold))
     beta = _parameter("beta", beta, dtype, low=0.0, high=1.0)
     threshold = _parameter("threshold", threshold, dtype, above=0.0)
-    mem = tf.zeros_like(current[:, 0], dtype) if initial_mem is None else tf.cast(initial_mem, dtype)
-    if not mem.shape.is_compatible_with(current[:, 0].shape):
-        raise fail("initial_mem", f"of shape {tuple(current[:, 0].shape)}, (batch, *features)", tuple(mem.shape))
+    known, shape = current.shape[:1].concatenate(current.shape[2:]), tf.shape(current)
+    if initial_mem is None:
+        mem = tf.ensure_shape(tf.zeros(tf.concat([shape[:1], shape[2:]], axis=0), dtype), known)
+    else:
+        mem = tf.cast(initial_mem, dtype)
+    if not mem.shape.is_compatible_with(known):
+        raise fail("initial_mem", f"of shape {tuple(known)}, (batch, *features)", tuple(mem.shape))
 
     return lif_scan(
         current,
