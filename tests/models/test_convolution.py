@@ -33,7 +33,7 @@ def both(ours, theirs, shape, side, dtype, upstream_of):
         np.testing.assert_allclose(tf.cast(mine, tf.float64), tf.cast(other, tf.float64), atol=tolerance)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize(("shape", "side"), SIZES)
 def test_value_and_gradients(shape, side, dtype):
@@ -47,7 +47,7 @@ def test_value_and_gradients(shape, side, dtype):
     )
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("shape", "side"), SIZES)

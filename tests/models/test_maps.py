@@ -43,7 +43,7 @@ def one_by_one(network):
     return call
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "lif"])
 @pytest.mark.parametrize("channels", [1, 2])
@@ -77,7 +77,7 @@ def test_the_network_s_gradients(monkeypatch, activation, channels, recompute, p
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("shape", [(2, 7, 4, 6, 3), (3, 2, 5, 7, 2)])
 def test_spikes_pooled_at_once(reset, shape):
