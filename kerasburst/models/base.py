@@ -128,10 +128,10 @@ class SpikingNetwork(keras.Model, ABC):
 
         return activity, self._run(spikes, fire, firing=False)[1]
 
-    def _run(self, spikes: tf.Tensor, fire: Fire, firing: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def _run(self, spikes: tf.Tensor, fire: Fire, firing: bool, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Run the course, its first stages the fast way; with `firing` those too whose neurons `fire` then misses."""
         stages, others = split_stages(self.course(), firing)
-        x = run_stages(stages, spikes, self.recompute) if stages else spikes
+        x = run_stages(stages, spikes, self.recompute, training) if stages else spikes
         return walk(others, x, fire, Ways())
 
     def synapses(self) -> tuple[Synapse, ...]:
@@ -153,7 +153,7 @@ class SpikingNetwork(keras.Model, ABC):
 
     def call(self, inputs, training=None):
         """Give logits `(batch, num_classes)`, float32."""
-        return self.read_out(*self._run(self._spikes(inputs), _fire, firing=True))
+        return self.read_out(*self._run(self._spikes(inputs), _fire, firing=True, training=bool(training)))
 
     def read_out(self, spk: tf.Tensor, mem: tf.Tensor) -> tf.Tensor:
         """Give the logits of the output neurons' spikes and membrane, each `(batch, num_steps, C)`."""

@@ -1,8 +1,11 @@
-"""Convolutions with what stands around them; those of a single channel in compiled passes of their own.
+"""Convolutions with what stands around them; in training, those of a single channel in compiled passes of their own.
 
 A library's convolution is made for many channels. Of one, as the spikes of a grey image have, every output is a sum of
 a few products with the same weights: written out, the sum takes half the time, and with the bias, ReLU and maximum
 around it in the same pass a third, because the map itself, the largest thing in the network, never stands in memory.
+
+The two round otherwise, and a membrane that close to its threshold fires in one alone. So whatever is asked of a
+trained network is the library's, as in an exported one.
 """
 
 from __future__ import annotations
@@ -15,19 +18,20 @@ from kerasburst.models.synapses import add_bias, column_sums
 _MOST_TAPS = 25  # weights of a kernel that is written out
 
 
-def convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+def convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Give a "same" convolution with its bias.
 
     Args:
         x: `(batch, height, width, channels)`, any float dtype.
         kernel: `(height, width, channels, filters)`, of the same dtype.
         bias: `(filters,)`, likewise.
+        training: whether the library's rounding is not needed.
 
     Example:
         >>> convolve(tf.ones((1, 2, 2, 1)), tf.ones((3, 3, 1, 1)), tf.zeros(1)).numpy().ravel().tolist()
         [4.0, 4.0, 4.0, 4.0]
     """
-    if not is_thin(kernel):
+    if not (training and is_thin(kernel)):
         return add_bias(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
 
     @tf.custom_gradient
@@ -40,7 +44,9 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     return function(x, kernel, bias)
 
 
-def convolve_and_pool(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, relu: bool) -> tf.Tensor:
+def convolve_and_pool(
+    x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, relu: bool, training: bool = False
+) -> tf.Tensor:
     """Give `kerasburst.models.pooling.max_pool` of what `convolve` gives.
 
     Args:
@@ -48,12 +54,13 @@ def convolve_and_pool(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, relu: bo
         kernel: likewise.
         bias: likewise.
         relu: whether max(0, .) follows.
+        training: as for `convolve`.
 
     Example:
         >>> convolve_and_pool(tf.ones((1, 2, 2, 1)), tf.ones((3, 3, 1, 1)), -tf.ones(1), relu=True).numpy().tolist()
         [[[[3.0]]]]
     """
-    if not is_thin(kernel):
+    if not (training and is_thin(kernel)):
         # The bias after the maximum: the same values, from a quarter of the work.
         return max_pool(tf.nn.conv2d(x, kernel, 1, "SAME"), relu, bias)
 

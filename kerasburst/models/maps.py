@@ -46,13 +46,13 @@ class Stage:
             **{name: value for name, value in trained.items() if tf.is_tensor(value)},
         }
 
-    def run(self, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, **trained: tf.Tensor) -> tf.Tensor:
+    def run(self, x: tf.Tensor, training: bool, kernel: tf.Tensor, bias: tf.Tensor, **trained: tf.Tensor) -> tf.Tensor:
         """Send `(batch, num_steps, height, width, channels)` through, with these weights."""
         images = merge(x)
         if self.lif is None:
-            return part(convolve_and_pool(images, kernel, bias, self.pool.relu), x)
+            return part(convolve_and_pool(images, kernel, bias, self.pool.relu, training), x)
         spikes, _, _ = run(
-            part(convolve(images, kernel, bias), x),
+            part(convolve(images, kernel, bias, training), x),
             **{"beta": self.lif.beta, "threshold": self.lif.threshold} | trained,
             reset_mechanism=self.lif.reset_mechanism,
             surrogate=self.lif.surrogate,
@@ -87,19 +87,20 @@ def split_stages(course: Sequence, firing: bool) -> tuple[list[Stage], list]:
         rest = others
 
 
-def run_stages(stages: Sequence[Stage], spikes: tf.Tensor, recompute: bool) -> tf.Tensor:
+def run_stages(stages: Sequence[Stage], spikes: tf.Tensor, recompute: bool, training: bool = False) -> tf.Tensor:
     """Send `(batch, num_steps, height, width, channels)` through stages; on a CPU a few examples after the others.
 
     Args:
         stages: at least one.
         spikes: in the layers' compute dtype.
         recompute: keep nothing but the outcome for the way back.
+        training: as for `kerasburst.models.convolution.convolve`.
     """
     weights = [stage.weights(spikes.dtype) for stage in stages]
 
     def function(x, *tensors):
         for stage, own in zip(stages, tf.nest.pack_sequence_as(weights, tensors), strict=True):
-            x = stage.run(x, **own)
+            x = stage.run(x, training, **own)
         return x
 
     tensors = tuple(tf.nest.flatten(weights))
