@@ -157,3 +157,21 @@ def test_a_long_sequence_in_parts_of_one(monkeypatch, activation):
         np.testing.assert_allclose(
             network(spikes, training=training), one_by_one(network)(spikes), rtol=1e-5, atol=1e-6
         )
+
+
+@pytest.mark.parametrize(("activation", "name"), [("relu", "convolve_and_pool"), ("lif", "convolve")])
+def test_only_a_training_may_round_otherwise(monkeypatch, activation, name):
+    told, function = [], getattr(maps, name)
+
+    def note(*arguments):
+        told.append(arguments[-1])
+        return function(*arguments)
+
+    monkeypatch.setattr(maps, name, note)
+    network = SNNConvNet(3, filters=(3, 4), hidden_units=7, conv_activation=activation)
+    spikes = tf.constant(draw_spikes(2, 3, 8, 8, 1))
+    for options in ({}, {"training": False}, {"training": True}):
+        network(spikes, **options)
+    assert told == [False, False, False, False, True, True]  # two convolutions
+    np.testing.assert_array_equal(network(spikes), network.membrane_trace(spikes)[:, -1])
+    assert not any(told[6:])
