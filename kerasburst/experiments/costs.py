@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerasburst.experiments.scales import Setting
+from kerasburst.privacy.shadow import TARGET_QUERIES, TEST_EXAMPLES
 
 START_S = 9.0  # a process: TensorFlow's start, the network, its first step, files
 FORWARD = 0.45  # of a training pass: an example that is only asked
@@ -45,7 +46,8 @@ def audit_seconds(
         63.0
     """
     points = 2 * members + population
-    asked = 4 * (min(2000, test) + min(2000, members)) + points * (queries + 1)
-    models = (1 + shadows) * training_seconds(setting, members, epochs, asked)
+    tested = min(TEST_EXAMPLES, test) + min(TEST_EXAMPLES, members)
+    asked = tested + points * (queries + 1)
+    target = training_seconds(setting, members, epochs, asked + (TARGET_QUERIES - 1) * tested)
     controls = training_seconds(setting, 0, 0, asked) + training_seconds(setting, CANARY_PASSES, 1, asked)
-    return models + controls
+    return target + shadows * training_seconds(setting, members, epochs, asked) + controls

@@ -103,7 +103,7 @@ class EncodingResult:
         test_accuracies: one for each target.
         train_accuracy: mean over targets, on what they train on, 2,000 examples at most, audited members first.
         test_examples: number of test examples.
-        shadow_test_accuracy: mean over shadows.
+        shadow_test_accuracy: mean over shadows, each on one encoding.
         epochs: of training.
         train_examples: what a target trains on; in the audit of a run more than the audited members.
         attacks: every attack at every K.

@@ -41,7 +41,8 @@ from kerasburst.validation import InputError
 UNTRAINED, PLANTED = "untrained", "planted"
 _CANARIES = 64  # half of them members
 _CANARY_EPOCHS = 300
-_TEST_EXAMPLES, _TEST_QUERIES = 2000, 4
+TEST_EXAMPLES = 2000  # at most, for an accuracy
+TARGET_QUERIES = 4  # encodings that a target's accuracy is a mean over; of the other models it is shown beside it
 
 
 def roles(splits: AuditSplits) -> list[str]:
@@ -173,7 +174,7 @@ def train_and_ask(folder: str, encoding: str, role: str) -> None:
         record = {
             "role": role,
             "asked": [int(i) for i in what.asked],
-            **_measure(network, encoder, mine, data),
+            **_measure(network, encoder, mine, data, TARGET_QUERIES if role.startswith("target-") else 1),
             **facts,
         }
         with files.replacing(model_path) as temporary:
@@ -204,10 +205,10 @@ def _train(network, encoder, config: TrainConfig, data: Dataset, role: str) -> d
     return {"epochs": 0 if role == UNTRAINED else config.epochs, "seed": config.seed, "train_seconds": seconds}
 
 
-def _measure(network, encoder, config: TrainConfig, data: Dataset) -> dict:
+def _measure(network, encoder, config: TrainConfig, data: Dataset, queries: int) -> dict:
     seed = derive_seed(config.seed, "test")
     fitted, tested = (
-        evaluate_network(network, encoder, x[:_TEST_EXAMPLES], y[:_TEST_EXAMPLES], queries=_TEST_QUERIES, seed=seed)
+        evaluate_network(network, encoder, x[:TEST_EXAMPLES], y[:TEST_EXAMPLES], queries=queries, seed=seed)
         for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test))
     )
     return {
