@@ -36,7 +36,7 @@ class Item:
     Args:
         kind: a key of `KINDS`.
         path: of its JSON.
-        label: its folder as it was come upon.
+        label: its folder, without what leads to all of the folders that were searched.
         link: to the JSON, relative to the page.
         value: what the JSON holds.
         config: what config.json beside it holds; empty without one.
@@ -124,10 +124,12 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
     """
     items: dict[Path, Item] = {}
     problems: list[str] = []
-    for folder in folders:
-        root = user_path("DIR", folder)
+    roots = [user_path("DIR", folder) for folder in folders]
+    for root in roots:
         if not root.is_dir():
             raise InputError(f"DIR must be a folder, {root} is {'a file' if root.exists() else 'not there'}")
+    above = os.path.commonpath([Path(os.path.abspath(root)).parent for root in roots])
+    for root in roots:
         reproductions: list[Path] = []
         for place, names, here in os.walk(root):
             names[:] = sorted(name for name in names if name != "logs" and not name.startswith("."))
@@ -149,7 +151,7 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
                 items[(path / name).resolve()] = Item(
                     kind=kind,
                     path=path / name,
-                    label=str(path),
+                    label=os.path.relpath(path, above),
                     link=urllib.parse.quote(os.path.relpath(path / name, page_folder)),
                     value=value,
                     config=_config(path),

@@ -24,7 +24,7 @@ class Cell:
         sort: what the table is sorted by; the text without.
         link: where it leads, relative to the page; empty for nowhere.
         note: a second line.
-        mark: class of the cell: "good", "bad", "muted", "text" or nothing.
+        mark: classes: "text" for a sentence, "name" for a word, none of both for a number; "good", "bad", "muted".
     """
 
     text: str
@@ -59,6 +59,10 @@ def number(value: float | None, ends: Sequence[float] | None = None, digits: int
         return Cell("–", sort=_LAST, mark="muted")
     note = "" if ends is None else f"{scale * ends[0]:.{digits}f} to {scale * ends[1]:.{digits}f}"
     return Cell(f"{scale * value:.{digits}f}", sort=value, note=note)
+
+
+def _name(text: str, note: str = "") -> Cell:
+    return Cell(text, note=note, mark="name")
 
 
 def _place(item) -> Cell:
@@ -100,13 +104,13 @@ def _beside(value) -> Iterable[tuple[Cell, ...]]:
     ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
     for each in value["audits"]:
         right = list(each["test_accuracies"].values())
-        cells = [Cell(each["dataset"]), Cell(each["kind"], note=each["attack"]), Cell(each["encoding"])]
+        cells = [_name(each["dataset"]), _name(each["kind"], each["attack"]), _name(each["encoding"])]
         cells.append(number(sum(right) / len(right) if right else None, digits=1, scale=100))
         for k in ks:
             aucs, found = list(each["aucs"].get(k, {}).values()), each["auc_intervals"].get(k)
             cells.append(number(sum(aucs) / len(aucs) if aucs else None, found and found[1:]))
         failed = "; ".join(f"seed {seed}: {names}" for seed, names in each["failed"].items())
-        yield (*cells, Cell(failed or "–", mark="text bad" if failed else "muted"))
+        yield (*cells, Cell(failed or "–", mark="text bad" if failed else "name muted"))
 
 
 def _audits(items) -> list[Table]:
@@ -122,10 +126,10 @@ def _audits(items) -> list[Table]:
             aucs = {a["queries"]: a for a in found["attacks"] if a["name"] == attack}
             cells = [
                 _place(item),
-                Cell(value["data"]["name"]),
-                Cell(value["protocol"], note=attack),
-                Cell(name),
-                Cell("valid", mark="good") if not failed else Cell("invalid", note=", ".join(failed), mark="bad"),
+                _name(value["data"]["name"]),
+                _name(value["protocol"], attack),
+                _name(name),
+                Cell("invalid", note=", ".join(failed), mark="name bad") if failed else Cell("valid", mark="name good"),
                 number(found["test_accuracy"], ends, 1, 100),
                 number(found["train_accuracy"], None, 1, 100),
             ]
@@ -142,7 +146,7 @@ def _transfers(items) -> list[Table]:
         value = item.value
         names = f"{value['data']['source']['name']} to {value['data']['target']['name']}"
         for name, found in value["encodings"].items():
-            cells = [_place(item), Cell(names, note=f"{value['freeze']} frozen"), Cell(name)]
+            cells = [_place(item), _name(names, f"{value['freeze']} frozen"), _name(name)]
             cells += [
                 number(sum(found[arm]) / len(found[arm]), None, 1, 100) for arm in ("scratch", "transfer", "control")
             ]
@@ -174,7 +178,7 @@ def _sweeps(items) -> list[Table]:
         names = tuple(label.partition(".")[2].replace("_", " ") for label in value["parameters"])
         title = f"{item.label}: {value['config']['train']['encoding']} on {value['data']['name']}"
         seeds = f"Means and 95 % over {len(value['seeds'])} seed{'s' * (len(value['seeds']) != 1)}."
-        tables.append(Table(title, (*names, *heads, ""), tuple(rows), seeds, item.link))
+        tables.append(Table(title, (*names, *heads, "Pareto"), tuple(rows), seeds, item.link))
     return tables
 
 
@@ -186,15 +190,15 @@ def _runs(items) -> list[Table]:
         rows.append(
             (
                 _place(item),
-                Cell(str(config.get("dataset", "–"))),
-                Cell(str(config.get("encoding", "–"))),
+                _name(str(config.get("dataset", "–"))),
+                _name(str(config.get("encoding", "–"))),
                 Cell(str(value["seed"]), sort=value["seed"]),
                 number(value["test_accuracy"], value["test_accuracy_interval"], 1, 100),
                 number(value["train_accuracy"], None, 1, 100),
                 number(value["firing_rates"].get("input")),
                 Cell(str(value["epochs"]), sort=value["epochs"]),
                 number(value["train_seconds"], None, 1),
-                Cell(warned or "–", mark="text" if warned else "muted"),
+                Cell(warned or "–", mark="text" if warned else "name muted"),
             )
         )
     head = ("run", "data", "encoding", "seed", "test accuracy, %", "on training part, %", "input rate", "epochs")
@@ -210,7 +214,7 @@ def _profiles(items) -> list[Table]:
     for item in items:
         for name, found in item.value["encodings"].items():
             reasons = {**(item.value.get("reasons") or {}), **(found.get("reasons") or {})}
-            cells = [_place(item), Cell(name)]
+            cells = [_place(item), _name(name)]
             for field in fields:
                 value = found.get(field)
                 ends = found.get(f"{field}_interval")

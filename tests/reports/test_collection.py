@@ -180,3 +180,12 @@ def test_folders_without_results_are_refused(tmp_path):
     with pytest.raises(InputError, match="absent is not there"):
         write_collection([tmp_path / "absent"], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_label_leaves_out_what_leads_to_all_folders(results, monkeypatch):
+    one, _ = find([results / "audit"], results)
+    two, _ = find([results / "audit", results / "r"], results)
+    assert [item.label for item in one] == ["audit"]
+    assert [item.label for item in two] == ["audit", "r", "r/audit/mnist/seed-0"]
+    monkeypatch.chdir(results)
+    assert {item.label for item in find(["."], results)[0]} >= {"runs/a run", "runs/r/audit/mnist/seed-0"}
