@@ -32,6 +32,7 @@ from kerasburst.training.team import Team, open_team
 from kerasburst.validation import InputError
 
 DEFAULT_EPOCHS = 20  # of a user's own data
+_AT_ONCE = 16  # steps that one call takes at most, where a step is over before the call is
 
 
 def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainConfig, Dataset]:
@@ -266,16 +267,25 @@ def run_epochs(
     if len(data.x_validation):
         seed = derive_seed(config.seed, "validation")
         validation = make_dataset(data.x_validation, data.y_validation, encoder, config.batch_size, seed)
+    steps = count_batches(len(data.x_train), config.batch_size)
+    network.steps_per_execution = _steps_at_once(config, steps)
     network.fit(
         pipeline,
         epochs=config.epochs,
         initial_epoch=first_epoch,
-        steps_per_epoch=count_batches(len(data.x_train), config.batch_size),
+        steps_per_epoch=steps,
         validation_data=validation,
         callbacks=list(callbacks),
         shuffle=False,
         verbose=0,
     )
+
+
+def _steps_at_once(config: TrainConfig, steps: int) -> int:
+    """Give how many steps one call takes: a divisor of an epoch's, for no call may go on into the next epoch."""
+    if config.model != "SNNFCNet":  # others' steps take long enough, and what is shown of them should be new
+        return 1
+    return max(n for n in range(1, min(_AT_ONCE, steps) + 1) if steps % n == 0)
 
 
 def describe_data(data: Dataset, where: str) -> dict:

@@ -1,0 +1,54 @@
+import keras
+import numpy as np
+import pytest
+
+from kerasburst.config import TrainConfig
+from kerasburst.training import fit
+
+
+class Batches(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen, self.rows = [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(batch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows.append(logs)
+
+
+def trained(config, at_once, monkeypatch):
+    monkeypatch.setattr(fit, "_AT_ONCE", at_once)
+    config, data = fit.prepare(config)
+    network, encoder = fit.build(config, data)
+    batches = Batches()
+    fit.run_epochs(network, encoder, config, data, callbacks=[batches])
+    return network.get_weights(), batches, -(-len(data.x_train) // config.batch_size)
+
+
+def test_several_steps_a_call_train_as_one_at_a_time(monkeypatch):
+    # 90 examples of iris in batches of 12: eight, the last of them of 6
+    config = TrainConfig(
+        dataset="iris", encoding="rate", epochs=3, batch_size=12, validation_split=0.25, network={"hidden_units": 8}
+    )
+    one, each, steps = trained(config, 1, monkeypatch)
+    many, together, _ = trained(config, 5, monkeypatch)
+    assert steps == 8
+    assert each.seen == [0, 1, 2, 3, 4, 5, 6, 7] * 3
+    assert together.seen == [3, 7] * 3
+    for a, b in zip(one, many, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert each.rows == together.rows
+    assert {"val_loss", "val_accuracy"} <= set(together.rows[0])
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(1, 1), (15, 15), (18, 9), (32, 16), (34, 2), (37, 1)])
+def test_a_call_ends_with_the_epoch(steps, expected):
+    config = TrainConfig(dataset="iris", encoding="rate").resolved("tabular", 1)
+    assert fit._steps_at_once(config, steps) == expected
+
+
+def test_a_convolutional_network_goes_step_by_step():
+    config = TrainConfig(dataset="digits", encoding="rate").resolved("image", 1)
+    assert fit._steps_at_once(config, 15) == 1
