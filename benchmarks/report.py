@@ -182,6 +182,8 @@ def sweep_figure(results: dict) -> Figure:
     steps.set(xlabel="T", ylabel="ms a training step", title=f"batch {batch_size}")
     memory.set(xlabel="T", ylabel="peak RSS, MB", title=f"batch {batch_size}")
     batches.set(xlabel="batch size", ylabel="samples/s", title=f"T = {own_steps}", xscale="log")
+    batches.set_xticks(of_batches := sorted(set(sizes)), of_batches)
+    batches.minorticks_off()
     if found:
         steps.legend(frameon=False, fontsize=8)
     return figure

@@ -12,6 +12,7 @@ from kerasburst.experiments.measures import Found, Series, auc_at, failed_contro
 from kerasburst.experiments.verdicts import CONFOUNDED_POINTS, Verdict, judge, not_measurable
 from kerasburst.intervals import seed_interval
 
+_NOT_RUN = "none of its parts has been run"
 # The order in which the ways of measuring a claim speak for it: the audit before the paper's weaker attack.
 _SPEAKERS = (AUDIT, PAPER)
 
@@ -165,7 +166,7 @@ def judge_claim(claim: Claim, found: Found, why_not: Sequence[str] = ()) -> Clai
         gaps = [list(s.gaps.values()) for s in speaking if s.gaps is not None]
         verdict = judge(means, claim.rule, max(gaps, key=lambda each: abs(float(np.mean(each))), default=None))
     else:
-        reasons = [reason for each in series for reason in each.left_out] or list(why_not) or ["nothing was run"]
+        reasons = [reason for each in series for reason in each.left_out] or list(why_not) or [_NOT_RUN]
         verdict = not_measurable("; ".join(dict.fromkeys(reasons)))
     return ClaimResult(
         name=claim.name,

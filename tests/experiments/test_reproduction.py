@@ -194,7 +194,7 @@ def test_what_cannot_be_measured_says_why():
     assert judged.verdict.text == "not measurable here: gpu_power_w: no GPU here"
     nothing = judge_claim(CLAIMS["poisson_auc"], [], ["mnist: not on this machine"])
     assert nothing.verdict.text == "not measurable here: mnist: not on this machine" and nothing.rows == ()
-    assert judge_claim(CLAIMS["poisson_auc"], []).verdict.reason == "nothing was run"
+    assert judge_claim(CLAIMS["poisson_auc"], []).verdict.reason == "none of its parts has been run"
 
 
 def test_reasons_stand_beside_an_encoding_or_beside_all():
