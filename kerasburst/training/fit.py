@@ -32,7 +32,7 @@ from kerasburst.training.team import Team, open_team
 from kerasburst.validation import InputError
 
 DEFAULT_EPOCHS = 20  # of a user's own data
-_AT_ONCE = 16  # steps that one call takes at most, where a step is over before the call is
+_AT_ONCE = 10  # steps that one call takes at most, where a step is over before the call is
 
 
 def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainConfig, Dataset]:
