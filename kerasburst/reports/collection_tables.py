@@ -206,26 +206,39 @@ def _runs(items) -> list[Table]:
 
 
 def _profiles(items) -> list[Table]:
-    """Read profiles by their JSON alone: encodings.NAME.FIELD, null with a reason in reasons.FIELD."""
-    rows, fields = [], {}
-    for item in items:
-        for found in item.value["encodings"].values():
-            fields |= {name: None for name, value in found.items() if value is None or _is_number(value)}
-    for item in items:
-        for name, found in item.value["encodings"].items():
-            reasons = {**(item.value.get("reasons") or {}), **(found.get("reasons") or {})}
-            cells = [_place(item), _name(name)]
-            for field in fields:
-                value = found.get(field)
-                ends = found.get(f"{field}_interval")
-                if _is_number(value):
-                    note = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
-                    cells.append(Cell(f"{value:.4g}", sort=value, note=note))
-                else:
-                    cells.append(Cell("–", sort=_LAST, note=str(reasons.get(field, "")), mark="muted"))
-            rows.append(tuple(cells))
+    """Read profiles by their JSON alone: encodings.NAME.FIELD, null with a reason in reasons.FIELD.
+
+    A field that none has a figure of is told of once, below the table.
+    """
+    found = [
+        (item, name, values, {**(item.value.get("reasons") or {}), **(values.get("reasons") or {})})
+        for item in items
+        for name, values in item.value["encodings"].items()
+    ]
+    fields: dict[str, bool] = {}
+    for _, _, values, _ in found:
+        for field, value in values.items():
+            if value is None or _is_number(value):
+                fields[field] = fields.get(field, False) or value is not None
+    rows = []
+    for item, name, values, reasons in found:
+        cells = [_place(item), _name(name)]
+        for field in [field for field, measured in fields.items() if measured]:
+            value, ends = values.get(field), values.get(f"{field}_interval")
+            if _is_number(value):
+                note = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
+                cells.append(Cell(f"{value:.4g}", sort=value, note=note))
+            else:
+                cells.append(Cell("–", sort=_LAST, note=str(reasons.get(field, "")), mark="muted"))
+        rows.append(tuple(cells))
+    missing: dict[str, list[str]] = {}
+    for field in [field for field, measured in fields.items() if not measured]:
+        why = "; ".join(dict.fromkeys(str(reasons.get(field) or "no reason given") for *_, reasons in found))
+        missing.setdefault(why, []).append(field)
     note = "What this machine cannot measure is a dash with its reason, never 0."
-    return [Table("", ("profile", "encoding", *fields), tuple(rows), note)]
+    note += "".join(f" Without any figure: {', '.join(names)}: {why}." for why, names in missing.items())
+    measured = (field for field, measured in fields.items() if measured)
+    return [Table("", ("profile", "encoding", *measured), tuple(rows), note)]
 
 
 def _is_number(value) -> bool:

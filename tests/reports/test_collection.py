@@ -47,8 +47,15 @@ PROFILE = {
             "wall_s": 2.5,
             "wall_s_interval": [2.0, 3.0],
             "gpu_power_w": None,
+            "cpu_energy_j": None,
+            "reasons": {"gpu_power_w": "no GPU", "cpu_energy_j": "no RAPL"},
+        },
+        "delayed_burst": {
+            "wall_s": 3.0,
+            "gpu_power_w": None,
+            "cpu_energy_j": 5.0,
             "reasons": {"gpu_power_w": "no GPU"},
-        }
+        },
     }
 }
 
@@ -125,7 +132,9 @@ def test_the_page_has_every_figure_with_interval_and_link(results, tmp_path):
     assert any("rate | valid | 80.0" in row for row in rows)
     assert any("91.0 | 93.0 | 55.0 | 2.0 | -10.0 to 14.0 | 38.0" in row for row in rows)
     assert any(row.startswith("2 | 1 | 0.900 | 0.890 to 0.910") and "on the front" in row for row in rows)
-    assert any("2.5 | 2 to 3 | – | no GPU" in row for row in rows)
+    assert any("2.5 | 2 to 3 | – | no RAPL" in row for row in rows)
+    assert any("delayed_burst | 3 | 5" in row for row in rows)
+    assert "Without any figure: gpu_power_w: no GPU." in page
     verdict = "supported, confounded | audit: lira_online at K = 4; mnist | +0.030 | +0.005 to +0.055"
     assert any(verdict in row for row in rows)
     assert "&lt;hidden&gt;" in page and "<hidden>" not in page
