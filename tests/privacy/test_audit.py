@@ -69,6 +69,14 @@ def test_controls_of_the_planted_leak(planted):
     assert controls["weights_differ"].detail == "7 different models"
 
 
+def test_a_target_s_accuracy_is_over_four_encodings_and_a_shadow_s_over_one(planted):
+    folder, _, result = planted
+    records = {path.stem: json.loads(path.read_text()) for path in (folder / "rate" / "models").glob("*.json")}
+    queries = {role: record["test_queries"] for role, record in records.items()}
+    assert queries.pop("target-0") == 4 and set(queries.values()) == {1} and len(queries) == 6
+    assert result.encodings["rate"].test_accuracy == records["target-0"]["test_accuracy"]
+
+
 def test_figures_are_those_of_the_stored_scores(planted):
     folder, config, result = planted
     stored = json.loads((folder / "audit.json").read_text())
