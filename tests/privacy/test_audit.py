@@ -69,11 +69,13 @@ def test_controls_of_the_planted_leak(planted):
     assert controls["weights_differ"].detail == "7 different models"
 
 
-def test_a_target_s_accuracy_is_over_four_encodings_and_a_shadow_s_over_one(planted):
-    folder, _, result = planted
-    records = {path.stem: json.loads(path.read_text()) for path in (folder / "rate" / "models").glob("*.json")}
+def test_a_target_s_accuracy_is_over_four_encodings_and_a_shadow_s_over_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(RUN_FLEET, FleetHere())
+    config = audit_config(write_data(tmp_path / "data.npz"), members=40, population=20, epochs=1, shadows=2)
+    result = audit(config, tmp_path / "audit")
+    records = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("audit/rate/models/*.json")}
     queries = {role: record["test_queries"] for role, record in records.items()}
-    assert queries.pop("target-0") == 4 and set(queries.values()) == {1} and len(queries) == 6
+    assert queries == {"target-0": 4, "shadow-0": 1, "shadow-1": 1, "untrained": 1, "planted": 1}
     assert result.encodings["rate"].test_accuracy == records["target-0"]["test_accuracy"]
 
 
