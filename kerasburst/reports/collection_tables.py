@@ -215,15 +215,16 @@ def _profiles(items) -> list[Table]:
         for item in items
         for name, values in item.value["encodings"].items()
     ]
-    fields: dict[str, bool] = {}
+    fields: dict[str, bool] = {}  # whether any has a figure of it
     for _, _, values, _ in found:
         for field, value in values.items():
             if value is None or _is_number(value):
                 fields[field] = fields.get(field, False) or value is not None
+    measured = [field for field, has_figures in fields.items() if has_figures]
     rows = []
     for item, name, values, reasons in found:
         cells = [_place(item), _name(name)]
-        for field in [field for field, measured in fields.items() if measured]:
+        for field in measured:
             value, ends = values.get(field), values.get(f"{field}_interval")
             if _is_number(value):
                 note = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
@@ -232,12 +233,13 @@ def _profiles(items) -> list[Table]:
                 cells.append(Cell("–", sort=_LAST, note=str(reasons.get(field, "")), mark="muted"))
         rows.append(tuple(cells))
     missing: dict[str, list[str]] = {}
-    for field in [field for field, measured in fields.items() if not measured]:
+    for field in fields.keys() - set(measured):
         why = "; ".join(dict.fromkeys(str(reasons.get(field) or "no reason given") for *_, reasons in found))
         missing.setdefault(why, []).append(field)
     note = "What this machine cannot measure is a dash with its reason, never 0."
-    note += "".join(f" Without any figure: {', '.join(names)}: {why}." for why, names in missing.items())
-    measured = (field for field, measured in fields.items() if measured)
+    note += "".join(
+        f" Without any figure: {', '.join(sorted(names))}: {why}." for why, names in sorted(missing.items())
+    )
     return [Table("", ("profile", "encoding", *measured), tuple(rows), note)]
 
 
