@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from kerasburst.experiments.claims import ACCURACY, AUC, LOSS, MAIN, PROFILE, RISE, SAVING, Claim
+from kerasburst.experiments.claims import ACCURACY, AUC, LOSS, MAIN, PROFILE, RISE, SAVING, TRAIN, Claim
 from kerasburst.experiments.parts import Part
 from kerasburst.experiments.profiles import read_cost
 
@@ -28,6 +28,7 @@ class Series:
         gaps: points of test accuracy, a - b, by seed; None where the figure is not of AUCs.
         accuracies: test accuracy, mean over seeds, by encoding; None alike.
         left_out: seeds that do not count, and why.
+        warnings: networks that fell silent or saturated; they count.
     """
 
     dataset: str
@@ -39,6 +40,7 @@ class Series:
     gaps: dict[int, float] | None = None
     accuracies: dict[str, float] | None = None
     left_out: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def measure(claim: Claim, found: Found) -> list[Series]:
@@ -108,13 +110,18 @@ def _aucs(claim: Claim, found: Found) -> list[Series]:
 def _accuracies(claim: Claim, found: Found) -> list[Series]:
     series = []
     for dataset in dict.fromkeys(part.dataset for part, _ in found):
-        right = {
-            e: {p.seed: r["test_accuracy"] for p, r in found if (p.dataset, p.encoding) == (dataset, e)}
-            for e in (claim.a, claim.b)
-        }
-        values = {s: 100 * value for s, value in _less(right[claim.a], right[claim.b]).items()}
+        runs = {e: {p.seed: r for p, r in found if (p.dataset, p.encoding) == (dataset, e)} for e in (claim.a, claim.b)}
+        right = {e: {s: run["test_accuracy"] for s, run in each.items()} for e, each in runs.items()}
+        warnings = [f"{e}, seed {s}: {text}" for e in runs for s, run in runs[e].items() for text in run["warnings"]]
         series.append(
-            Series(dataset=dataset, kind="train", measured="test accuracy", values=values, levels=_means(right))
+            Series(
+                dataset=dataset,
+                kind=TRAIN,
+                measured="test accuracy",
+                values={s: 100 * value for s, value in _less(right[claim.a], right[claim.b]).items()},
+                levels=_means(right),
+                warnings=tuple(warnings),
+            )
         )
     return series
 
@@ -131,6 +138,7 @@ def _losses(claim: Claim, found: Found) -> list[Series]:
                 measured="from scratch, transferred",
                 values={seed: 100 * (scratch - transfer) for seed, scratch, transfer in pairs},
                 levels={name: float(np.mean(arms[name])) for name in ("scratch", "transfer")},
+                warnings=tuple(arms["warnings"]),
             )
         )
     return series

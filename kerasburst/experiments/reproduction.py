@@ -30,6 +30,7 @@ class ClaimRow:
         levels: what the figure is the difference of, mean over seeds: AUCs, accuracies, costs.
         accuracies: test accuracy beside AUCs, mean over seeds, by encoding; else None.
         left_out: seeds that do not count, and why.
+        warnings: networks that fell silent or saturated; they count.
         verdict: on this row alone.
     """
 
@@ -41,6 +42,7 @@ class ClaimRow:
     levels: dict[str, float]
     accuracies: dict[str, float] | None
     left_out: tuple[str, ...]
+    warnings: tuple[str, ...]
     verdict: Verdict
 
 
@@ -141,6 +143,7 @@ RULES = (
     f"An AUC's difference is confounded where the encodings' mean test accuracies differ by more than "
     f"{CONFOUNDED_POINTS:g} points, on any of the data sets: it may be that of the fit.",
     "Figures of an encoding whose controls failed do not count.",
+    "Accuracies of a network that fell silent or saturated count, and are named.",
     "Many intervals stand beside each other: of twenty at 95 %, one misses on average.",
 )
 
@@ -196,6 +199,7 @@ def _row(claim: Claim, series: Series) -> ClaimRow:
         levels=series.levels,
         accuracies=series.accuracies,
         left_out=series.left_out,
+        warnings=series.warnings,
         verdict=verdict,
     )
 

@@ -59,6 +59,7 @@ _IRIS = {"num_steps": 40, "batch_size": 16, "epochs": 100}  # docs/defaults.md
 _CANCER = {"batch_size": 32, "epochs": 60}
 _FASTER = {"learning_rate": 1e-2}  # tables: with less, an audit's planted leak is not learnt in its 300 updates
 _FEW = {"batch_size": 25, "epochs": 20}  # 500 images: 400 updates, as many as 50 epochs of batches of 64 take
+_CIFAR = {"learning_rate": 4e-4}  # with 7e-4 and more Delayed-Burst's network dies in its first epoch
 _DIGITS = Setting(
     train={"network": _SMALL, "num_steps": 6, "batch_size": 25, "epochs": 20, "learning_rate": 5e-3},
     seconds_per_1000=0.5,
@@ -87,14 +88,16 @@ SCALES: dict[str, Scale] = {
         audited={
             "mnist": Setting(train=_FEW, seconds_per_1000=5.0, members=500, population=250),
             "fashion_mnist": Setting(train=_FEW, seconds_per_1000=5.0, members=500, population=250),
-            "cifar10": Setting(train=_FEW, seconds_per_1000=7.5, members=500, population=250),
+            "cifar10": Setting(train=_FEW | _CIFAR, seconds_per_1000=7.5, members=500, population=250),
             "iris": Setting(train=_IRIS | _FASTER, seconds_per_1000=0.5, members=36, population=24),
             "breast_cancer": Setting(train=_CANCER | _FASTER, seconds_per_1000=0.3, members=150, population=75),
         },
         trained={
             "mnist": Setting(train={"epochs": 5, "train_limit": 5000, "queries": 2}, seconds_per_1000=5.0),
             "fashion_mnist": Setting(train={"epochs": 5, "train_limit": 5000, "queries": 2}, seconds_per_1000=5.0),
-            "cifar10": Setting(train={"epochs": 10, "train_limit": 5000, "queries": 2}, seconds_per_1000=7.5),
+            "cifar10": Setting(
+                train=_CIFAR | {"epochs": 10, "train_limit": 5000, "queries": 2}, seconds_per_1000=7.5
+            ),
             "iris": Setting(train=_IRIS, seconds_per_1000=0.5),
             "breast_cancer": Setting(train=_CANCER, seconds_per_1000=0.3),
         },
@@ -114,14 +117,14 @@ SCALES: dict[str, Scale] = {
         audited={
             "mnist": Setting(train={}, seconds_per_1000=5.0, members=12_000, population=5_000),
             "fashion_mnist": Setting(train={}, seconds_per_1000=5.0, members=12_000, population=5_000),
-            "cifar10": Setting(train={}, seconds_per_1000=7.5, members=12_000, population=5_000),
+            "cifar10": Setting(train=_CIFAR, seconds_per_1000=7.5, members=12_000, population=5_000),
             "iris": Setting(train=_IRIS | _FASTER, seconds_per_1000=0.5, members=36, population=24),
             "breast_cancer": Setting(train=_CANCER | _FASTER, seconds_per_1000=0.3, members=150, population=75),
         },
         trained={
             "mnist": Setting(train={}, seconds_per_1000=5.0),
             "fashion_mnist": Setting(train={}, seconds_per_1000=5.0),
-            "cifar10": Setting(train={}, seconds_per_1000=7.5),
+            "cifar10": Setting(train=_CIFAR, seconds_per_1000=7.5),
             "iris": Setting(train=_IRIS, seconds_per_1000=0.5),
             "breast_cancer": Setting(train=_CANCER, seconds_per_1000=0.3),
         },

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kerasburst.intervals import clopper_pearson
-from kerasburst.reports.reproduction import figure, interval, said
+from kerasburst.reports.reproduction import WARNED, figure, interval, said, warnings
 from kerasburst.reports.sweep_figures import metric_title, shown
 
 MAIN = {"audit": "lira_online", "paper": "svm", "paper-overlapping": "svm"}
@@ -89,7 +89,8 @@ def _reproductions(items) -> list[Table]:
             )
         head = ("claim", "verdict", "ours, 95 % over seeds", "figure", "the paper", "seeds")
         finished = "" if value["complete"] else " Not complete."
-        note = " ".join(value["rules"]) + finished
+        warned = f" {WARNED}: {'; '.join(each)}." if (each := warnings(value)) else ""
+        note = " ".join(value["rules"]) + warned + finished
         tables.append(Table(f"{item.label}: scale {value['scale']}", head, tuple(rows), note, item.link))
         beside = tuple(_beside(value))
         if beside:

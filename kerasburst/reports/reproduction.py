@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kerasburst import files
 
+WARNED = "Networks that do not work, behind these figures"
 _KINDS = {
     "audit": "audit",
     "paper": "the paper's protocol",
@@ -46,6 +47,7 @@ def reproduction_markdown(result: dict) -> str:
                 for c in result["claims"]
             ],
         ),
+        *([f"{WARNED}:", _list(warned)] if (warned := warnings(result)) else []),
         "## Rules, fixed in advance",
         _list(result["rules"]),
         _list(f"`{c['name']}` ({c['figure']}): {c['rule']}." for c in result["claims"]),
@@ -88,6 +90,12 @@ def said(claim: dict) -> str:
     return f"{text}: {verdict['reason']}" if verdict["reason"] else text
 
 
+def warnings(result: dict) -> list[str]:
+    """Name the networks that fell silent or saturated, of all claims."""
+    rows = [row for claim in result["claims"] for row in claim["rows"]]
+    return list(dict.fromkeys(f"{row['dataset']}: {text}" for row in rows for text in row["warnings"]))
+
+
 def of_auc(claim: dict) -> bool:
     """Tell whether a claim's figures are differences of AUCs."""
     return claim["figure"].startswith("AUC")
@@ -107,7 +115,8 @@ def _rows(claim: dict) -> str:
         cells = [row["dataset"], f"{_KINDS[row['kind']]}: {row['measured']}"]
         cells += [row["queries"]] if auc else []
         cells += [_levels(row), figure(as_claim), interval(as_claim), row["verdict"]["seeds"], said(as_claim)]
-        cells[-1] += "".join(f" ({why})" for why in row["left_out"] if why not in cells[-1])
+        qualified = (*row["left_out"], *row["warnings"])
+        cells[-1] += "".join(f" ({why})" for why in qualified if why not in cells[-1])
         rows.append(cells)
     return _table(head, rows)
 

@@ -129,7 +129,7 @@ def test_a_deterministic_encoder_is_asked_once():
 
 def test_accuracy_in_points():
     found = [
-        (part("train", seed, encoding=name), {"test_accuracy": accuracy})
+        (part("train", seed, encoding=name), {"test_accuracy": accuracy, "warnings": []})
         for name, accuracies in (("rate", (0.96, 0.97, 0.98)), ("poisson_burst", (0.95, 0.95, 0.95)))
         for seed, accuracy in enumerate(accuracies)
     ]
@@ -143,10 +143,20 @@ def test_accuracy_in_points():
     assert judge_claim(CLAIMS["delayed_accuracy"], found).verdict.verdict == "not measurable here"
 
 
+def test_a_silent_network_counts_and_is_named():
+    runs = (("rate", 0.96, []), ("poisson_burst", 0.1, ["hidden_lif is silent"]), ("delayed_burst", 0.9, ["no matter"]))
+    found = [
+        (part("train", 3, encoding=name), {"test_accuracy": accuracy, "warnings": warned})
+        for name, accuracy, warned in runs
+    ]
+    row = judge_claim(CLAIMS["poisson_accuracy"], found).rows[0]
+    assert row.values == {"3": pytest.approx(86.0)} and row.warnings == ("poisson_burst, seed 3: hidden_lif is silent",)
+
+
 def test_what_a_transfer_loses_in_points():
     arms = {
-        "poisson_burst": {"scratch": [0.9, 0.9, 0.9], "transfer": [0.895, 0.894, 0.896]},
-        "delayed_burst": {"scratch": [0.9, 0.9, 0.9], "transfer": [0.87, 0.869, 0.871]},
+        "poisson_burst": {"scratch": [0.9] * 3, "transfer": [0.895, 0.894, 0.896], "warnings": []},
+        "delayed_burst": {"scratch": [0.9] * 3, "transfer": [0.87, 0.869, 0.871], "warnings": ["transfer, seed 1: x"]},
     }
     data = {"source": {"name": "mnist"}, "target": {"name": "fashion_mnist"}}
     found = [(part("transfer", None), {"encodings": arms, "seeds": [0, 1, 2], "data": data})]
@@ -154,9 +164,10 @@ def test_what_a_transfer_loses_in_points():
     judged = judge_claim(CLAIMS["poisson_transfer"], found)
     assert judged.verdict.verdict == "supported"
     assert judged.verdict.interval == pytest.approx((0.251586, 0.748414), abs=1e-6)
-    assert judged.rows[0].dataset == "mnist to fashion_mnist"
+    assert judged.rows[0].dataset == "mnist to fashion_mnist" and judged.rows[0].warnings == ()
     judged = judge_claim(CLAIMS["delayed_transfer"], found)
     assert judged.verdict.verdict == "supported" and judged.verdict.figure == pytest.approx(3.0)
+    assert judged.rows[0].warnings == ("transfer, seed 1: x",)
 
 
 def profile(**costs):

@@ -1,3 +1,6 @@
+import dataclasses
+import json
+
 from kerasburst.experiments.claims import CLAIMS
 from kerasburst.experiments.reproduction import RULES, Reproduction, audited, judge_claim
 from kerasburst.reports.reproduction import figure, interval, reproduction_markdown, said, write_markdown
@@ -26,8 +29,6 @@ def reproduction(complete=True):
         config={},
         versions={"kerasburst": "0.1.0"},
     )
-    import json
-
     return json.loads(json.dumps(result.to_json()))
 
 
@@ -59,6 +60,20 @@ def test_what_was_left_out_is_told():
     assert "- cifar10: not on this machine" in page and "- profile/mnist/None-seed-0: no GPU | here" in page
     assert "- mnist: a subset of MNIST" in page and "3 of 4 parts finished: **not complete**" in page
     assert "| profile | mnist | 1 | 1 | 1 failed |" in page
+
+
+def test_networks_that_do_not_work_are_named_beside_the_verdicts_and_in_their_rows():
+    found = [
+        (part("train", 0, encoding=name), {"test_accuracy": accuracy, "warnings": warned})
+        for name, accuracy, warned in (("rate", 0.9, []), ("poisson_burst", 0.1, ["hidden_lif is silent"]))
+    ]
+    judged = json.loads(json.dumps(dataclasses.asdict(judge_claim(CLAIMS["poisson_accuracy"], found))))
+    result = reproduction()
+    assert "do not work" not in reproduction_markdown(result)
+    page = reproduction_markdown(result | {"claims": [judged, judged]})
+    assert page.index("## Verdicts") < page.index("do not work") < page.index("## Rules")
+    assert page.count("- mnist: poisson_burst, seed 0: hidden_lif is silent\n") == 1
+    assert page.count("(poisson_burst, seed 0: hidden_lif is silent) |") == 2
 
 
 def test_points_and_aucs_have_their_digits():
