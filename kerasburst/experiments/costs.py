@@ -28,7 +28,14 @@ def training_seconds(setting: Setting, examples: int, epochs: int, asked: int) -
 
 
 def audit_seconds(
-    setting: Setting, members: int, population: int, epochs: int, test: int, shadows: int, queries: int
+    setting: Setting,
+    members: int,
+    population: int,
+    epochs: int,
+    test: int,
+    shadows: int,
+    queries: int,
+    only_shadows: bool = False,
 ) -> float:
     """Give the seconds of all models of an audit of one encoding, one after the other.
 
@@ -40,6 +47,7 @@ def audit_seconds(
         test: number of test examples.
         shadows: N.
         queries: the largest K.
+        only_shadows: whether the other models have been trained by another audit.
 
     Example:
         >>> audit_seconds(Setting(train={}, seconds_per_1000=0.0), 500, 250, 30, 10_000, 4, 4)  # 7 processes
@@ -48,6 +56,7 @@ def audit_seconds(
     points = 2 * members + population
     tested = min(TEST_EXAMPLES, test) + min(TEST_EXAMPLES, members)
     asked = tested + points * (queries + 1)
-    target = training_seconds(setting, members, epochs, asked + (TARGET_QUERIES - 1) * tested)
-    controls = training_seconds(setting, 0, 0, asked) + training_seconds(setting, CANARY_PASSES, 1, asked)
+    once = 0 if only_shadows else 1
+    target = training_seconds(setting, members, once * epochs, asked + (TARGET_QUERIES - 1) * tested)
+    controls = training_seconds(setting, 0, 0, asked) + training_seconds(setting, CANARY_PASSES, once, asked)
     return target + shadows * training_seconds(setting, members, epochs, asked) + controls

@@ -95,5 +95,8 @@ class Part:
         result = self.result(out)
         if result is not None:
             return Work((), lambda task: True, lambda: result)
-        plan = plan_transfer if self.kind == TRANSFER else plan_audit
-        return plan(self.config, folder, resume=True)
+        if self.kind == TRANSFER:
+            return plan_transfer(self.config, folder, resume=True)
+        # Both protocols draw the same target where the pool is large enough: the audit, which comes first, trains it.
+        beside = out / self.name.replace(PAPER, AUDIT, 1) if self.kind == PAPER else None
+        return plan_audit(self.config, folder, resume=True, beside=beside)

@@ -108,8 +108,9 @@ def _training(config: ReproduceConfig, source: Source, name: str, setting: Setti
 def _audit(config: ReproduceConfig, kind: str, source: Source, name: str, setting: Setting, seed: int) -> list[Part]:
     train, test = _sizes(source)
     pool, shadows, queries = int(_DISTINCT * train), config.size.shadows, config.size.queries
-    population = min(setting.population, pool // 5) if kind == AUDIT else 0
-    members = min(setting.members, (pool - population) // 2 if kind == AUDIT else pool // 4)
+    population = min(setting.population, pool // 5)
+    of_audit, of_paper = min(setting.members, (pool - population) // 2), min(setting.members, pool // 4)
+    members, population = (of_audit, population) if kind == AUDIT else (of_paper, 0)
     audit = AuditConfig(
         train=_training(config, source, name, setting, seed),
         protocol=kind,
@@ -120,7 +121,8 @@ def _audit(config: ReproduceConfig, kind: str, source: Source, name: str, settin
     )
     count = shadows if kind == AUDIT else 1
     epochs = audit.train.epochs or -(-known_dataset(name).default_epochs * train // members)
-    seconds = costs.audit_seconds(setting, members, population, epochs, test, count, max(queries))
+    known = kind == PAPER and of_audit == of_paper  # the audit's target is this one's
+    seconds = costs.audit_seconds(setting, members, population, epochs, test, count, max(queries), known)
     return [
         Part(
             kind=kind,

@@ -76,7 +76,9 @@ def audit(
     return work.finish()
 
 
-def plan_audit(config: AuditConfig, out: str | Path, *, resume: bool = False, force: bool = False) -> Work:
+def plan_audit(
+    config: AuditConfig, out: str | Path, *, resume: bool = False, force: bool = False, beside: Path | None = None
+) -> Work:
     """Begin an audit: check it, draw its splits, write its directory; its models wait for a fleet.
 
     Args:
@@ -84,6 +86,7 @@ def plan_audit(config: AuditConfig, out: str | Path, *, resume: bool = False, fo
         out: the audit's directory.
         resume: as for `audit`.
         force: as for `audit`.
+        beside: another audit's directory: models that learn there what they would here are trained once.
 
     Raises:
         InputError: as `audit`; nothing has been written then.
@@ -118,7 +121,7 @@ def plan_audit(config: AuditConfig, out: str | Path, *, resume: bool = False, fo
         splits.save(out / "splits.npz")
         plan = {"data": source.fingerprint, "trainings": {name: t.to_json() for name, t in trainings.items()}}
         files.write_json(out / "plan.json", plan)
-    tasks = tuple(task(out, encoding, role) for role in roles(splits) for encoding in trainings)
+    tasks = tuple(task(out, encoding, role, beside) for role in roles(splits) for encoding in trainings)
     return Work(tasks, is_done, lambda: judge(out, config, source, splits))
 
 

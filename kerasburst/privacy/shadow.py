@@ -51,9 +51,10 @@ def roles(splits: AuditSplits) -> list[str]:
     return targets + [f"shadow-{j}" for j in range(len(splits.shadows))] + [UNTRAINED, PLANTED]
 
 
-def task(folder: Path, encoding: str, role: str) -> Task:
+def task(folder: Path, encoding: str, role: str, beside: Path | None = None) -> Task:
     """Give the fleet's task for one model."""
     arguments = {"folder": str(folder), "encoding": encoding, "role": role}
+    arguments |= {} if beside is None else {"beside": str(beside)}
     return Task(f"{encoding}/{role}", "kerasburst.privacy.shadow:train_and_ask", arguments)
 
 
@@ -139,13 +140,14 @@ def is_done(task: Task) -> bool:
     return stored_key(signals) == key_text(key)
 
 
-def train_and_ask(folder: str, encoding: str, role: str) -> None:
+def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = None) -> None:
     """Train or copy one model of an audit, unless it is there, and ask it.
 
     Args:
         folder: the audit's directory.
         encoding: the encoder's name.
         role: "target-0", "shadow-3", "untrained" or "planted".
+        beside: another audit's directory: its model serves if it learnt the same in the same way.
 
     Raises:
         InputError: where the audited run is no longer what the audit was begun with.
@@ -169,6 +171,8 @@ def train_and_ask(folder: str, encoding: str, role: str) -> None:
             run = AuditedRun.load(config.run.path)
             run.check(config, source)
             network, facts = run.network, {"epochs": mine.epochs, "seed": run.seed, "train_seconds": None}
+        elif beside is not None and (alike := _alike(Path(beside), encoding, role, training, what, data)):
+            network, facts = alike[0], {name: alike[1][name] for name in ("epochs", "seed", "train_seconds")}
         else:
             facts = _train(network, encoder, mine, data, role)
         record = {
@@ -195,6 +199,23 @@ def _stored(model_path: Path, record_path: Path) -> tuple[keras.Model, dict] | N
         return (network, record) if record["weights"] == weights_hash(network) else None
     except Exception:  # in whatever way: it is trained anew
         return None
+
+
+def _alike(
+    beside: Path, encoding: str, role: str, training: TrainConfig, what: Lesson, data: Dataset
+) -> tuple[keras.Model, dict] | None:
+    """Give another audit's model, and its record, that is bit for bit what this training would give."""
+    try:
+        config, trainings = load_plan(beside)
+        splits = AuditSplits.load(beside / "splits.npz")
+    except InputError:
+        return None  # it has not been begun
+    if role not in roles(splits):
+        return None
+    theirs = lesson(role, splits, what.y, data.num_classes, config.train.seed)
+    same = config.run is None and trainings.get(encoding) == training and np.array_equal(theirs.train, what.train)
+    found = _stored(*_paths(beside, encoding, role)[:2]) if same else None
+    return found if found is not None and found[1]["data"] == data.fingerprint else None  # which is of labels, too
 
 
 def _train(network, encoder, config: TrainConfig, data: Dataset, role: str) -> dict:

@@ -106,6 +106,9 @@ def test_expected_seconds_by_hand():
     # other six 8,750, 7.875 s; 5 models of 30 s more, a control of nothing more, one of 300 * 32 passes: 19.2 s
     audit = costs.audit_seconds(setting, 500, 250, 30, 10_000, 4, 4)
     assert audit == pytest.approx(9 + 14.625 + 6 * (9 + 7.875) + 5 * 30 + 19.2)
+    # with one shadow, 30 s, and nothing else to train: asked 7,500 encodings, a target 7,500 more
+    paper = costs.audit_seconds(setting, 500, 0, 30, 10_000, 1, 4, only_shadows=True)
+    assert paper == pytest.approx(4 * 9 + 30 + 0.9 * (4 * 7.5 + 7.5))
     plan = plan_parts(ReproduceConfig())
     alone = sum(part.seconds for part in plan.parts if part.kind == "profile")
     assert plan.seconds(2) == pytest.approx(alone + (sum(part.seconds for part in plan.parts) - alone) / 2)

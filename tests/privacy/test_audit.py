@@ -9,7 +9,8 @@ import pytest
 
 from kerasburst import InputError
 from kerasburst.data.datasets import load_source
-from kerasburst.privacy.audit import audit, judge
+from kerasburst.privacy import shadow
+from kerasburst.privacy.audit import audit, judge, plan_audit
 from kerasburst.privacy.result import Control
 from kerasburst.privacy.scoring import ATTACKS, THRESHOLD_ATTACKS
 from kerasburst.privacy.splits import AuditSplits
@@ -77,6 +78,37 @@ def test_a_target_s_accuracy_is_over_four_encodings_and_a_shadow_s_over_one(tmp_
     queries = {role: record["test_queries"] for role, record in records.items()}
     assert queries == {"target-0": 4, "shadow-0": 1, "shadow-1": 1, "untrained": 1, "planted": 1}
     assert result.encodings["rate"].test_accuracy == records["target-0"]["test_accuracy"]
+
+
+def test_what_another_audit_has_trained_alike_is_not_trained_again(tmp_path, monkeypatch):
+    trained = []
+    run_epochs = shadow.run_epochs
+    monkeypatch.setattr(shadow, "run_epochs", lambda *a: trained.append(a[2].seed) or run_epochs(*a))
+    monkeypatch.setattr(RUN_FLEET, FleetHere())
+    data = write_data(tmp_path / "data.npz")
+    config = audit_config(data, members=40, population=20, shadows=2)
+    audit(config, tmp_path / "first")
+    paper = dataclasses.replace(config, protocol="paper", population=None)
+
+    def by_paper(name, config=paper, beside=None):
+        trained.clear()
+        work = plan_audit(config, tmp_path / name, beside=beside)
+        FleetHere()(work.tasks, is_done=work.is_done)
+        found = json.loads(json.dumps(work.finish().to_json()))
+        return found, len(trained), AuditSplits.load(tmp_path / name / "splits.npz")
+
+    alone, count, splits = by_paper("alone")
+    assert count == 3  # target, shadow, planted
+    assert np.array_equal(splits.target_train(0), AuditSplits.load(tmp_path / "first/splits.npz").target_train(0))
+    assert by_paper("beside", beside=tmp_path / "first")[:2] == (alone, 1)
+    assert by_paper("nothing there", beside=tmp_path / "absent")[:2] == (alone, 3)
+    # Nothing that would have become another model serves.
+    longer = dataclasses.replace(paper, train=dataclasses.replace(paper.train, epochs=3))
+    assert by_paper("longer", longer, tmp_path / "first")[1] == 3
+    assert by_paper("others", dataclasses.replace(paper, members=39), tmp_path / "first")[1] == 2  # the canaries are
+    relabelled = write_data(tmp_path / "other.npz", seed=1)
+    relabelled.replace(data)
+    assert by_paper("relabelled", beside=tmp_path / "first")[1] == 3
 
 
 def test_figures_are_those_of_the_stored_scores(planted):
