@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from kerasburst import config as configs
 from kerasburst.cli.options import (
+    INVALID,
     backend_option,
     check_going_on,
     data_dir_option,
@@ -31,7 +32,6 @@ _TRAIN = ("dataset", "num_steps", "model", "epochs", "batch_size", "learning_rat
 _AUDIT = ("protocol", "targets", "shadows", "members", "population", "tf_privacy")
 # What --run leaves open; the rest comes from the run.
 _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "population", "tf_privacy")
-INVALID = 3  # exit code of an audit whose controls failed
 
 
 @click.command("attack")

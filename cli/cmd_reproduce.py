@@ -10,13 +10,20 @@ import sys
 import click
 from click.core import ParameterSource
 
-from kerasburst.cli.options import backend_option, check_going_on, data_dir_option, jobs_option, json_option, numbered
+from kerasburst.cli.options import (
+    INVALID,
+    backend_option,
+    check_going_on,
+    data_dir_option,
+    jobs_option,
+    json_option,
+    numbered,
+)
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.experiments.claims import CLAIMS
 from kerasburst.experiments.scales import SCALES
 from kerasburst.validation import user_path
 
-INVALID = 3  # exit code where a control of an audit failed
 _DATASETS = list(dict.fromkeys(name for scale in SCALES.values() for name in scale.datasets))
 
 
@@ -70,6 +77,10 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
     from kerasburst.reports.reproduction import write_markdown
 
     begun = ReproduceConfig.load(out / "config.json") if resume and (out / "config.json").exists() else None
+    if begun is not None:
+        for name in ("claims", "datasets"):
+            if name in given:  # more of them; None is all there are
+                given[name] = None if getattr(begun, name) is None else (*getattr(begun, name), *given[name])
     config = ReproduceConfig(**given) if begun is None else dataclasses.replace(begun, **given)
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
 
@@ -89,6 +100,10 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
         click.echo(summary(value, out))
     if error is not None:
         raise error
+    unmade = sum(part["state"] == "failed" and part["kind"] != "profile" for part in value["plan"])
+    if unmade:
+        click.echo(f"{unmade} parts could not be made: reproduction.md says why", err=True)
+        sys.exit(1)
     if any(each["failed"] for each in value["audits"]):
         click.echo("controls of an audit failed: the figures that stand on them do not count", err=True)
         sys.exit(INVALID)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 
 import click
 from click.core import ParameterSource
 
 from kerasburst import config as configs
 from kerasburst.cli.options import (
+    INVALID,
     backend_option,
     check_going_on,
     data_dir_option,
@@ -93,7 +95,8 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
 
     Every point is trained, or with audit_auc audited, on every seed. A point that is no configuration is listed with
     its reason. The directory holds sweep.json, a picture for each metric of one or two parameters, and with AUCs the
-    Pareto front of accuracy against AUC.
+    Pareto front of accuracy against AUC. Exit code 3 says that controls of an audit failed: that seed of its point
+    does not count.
     """
     check_going_on(resume, force, out, "sweep")
     if options["data_dir"] is not None:
@@ -137,20 +140,26 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
         click.echo(summary(value, out, [path.name for path in pictures]))
     if error is not None:
         raise error
+    invalid = sum(bool(each["failed_controls"]) for point in value["points"] for each in point["seeds"])
+    if invalid:
+        click.echo(f"controls of {invalid} audits failed: those seeds do not count", err=True)
+        sys.exit(INVALID)
 
 
 def summary(result: dict, out, pictures) -> str:
     """Give the table of the points, and what is on the front."""
-    from kerasburst.reports.sweep_figures import metric_title, shown
+    from kerasburst.reports.sweep_figures import fewer_queries, metric_title, shown
 
     labels, metrics = result["parameters"], result["metrics"]
     points = result["points"]
     seeds = len(result["seeds"])
-    heads = [*labels, *(metric_title(result, metric) for metric in metrics)]
+    ks = fewer_queries(result)
+    heads = [*labels, *(metric_title(result, metric) for metric in metrics), *(f"K = {k}" for k in ks)]
     rows = []
     for i, point in enumerate(points):
         row = [shown(point["values"][label]) for label in labels]
         row += [_estimate(point["estimates"].get(metric), seeds) for metric in metrics]
+        row += [_estimate((point["auc_by_queries"] or {}).get(k), seeds) for k in ks]
         rows.append((row, "  *" if i in result["front"] else f"  {point['reason']}" if point["reason"] else ""))
     widths = [max(len(head), *(len(row[i]) for row, _ in rows)) for i, head in enumerate(heads)]
     count = f"{len(points)} point{'s' * (len(points) != 1)}, {seeds} seed{'s' * (seeds != 1)}"

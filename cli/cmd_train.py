@@ -148,7 +148,10 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
     except KeyboardInterrupt:
         observer.close()
         if Path(out, "config.json").exists():
-            click.echo(f"stopped; go on with: kerasburst train --resume --out {out}", err=True)
+            again = f"kerasburst train --resume --out {out}"
+            if strategy is not None:  # another worker may not see this directory: its command must say it all
+                again = "the same command and --resume"
+            click.echo(f"stopped; go on with: {again}", err=True)
         raise
     finally:
         observer.close()

@@ -11,6 +11,8 @@ import click
 from kerasburst.data.classes import split_classes
 from kerasburst.validation import InputError, user_path
 
+INVALID = 3  # exit code where a control of an audit failed
+
 
 def parse_assignment(text: str) -> tuple[str, str, Any]:
     """Read SCOPE.NAME=VALUE.

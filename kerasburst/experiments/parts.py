@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from kerasburst.experiments.claims import AUDIT, PAPER, PROFILE, TRAIN, TRANSFER
-from kerasburst.experiments.profiles import read_profile
 from kerasburst.experiments.stored import stored_result
 from kerasburst.experiments.trainings import plan_training, stored_run
 from kerasburst.fleet import Work
@@ -77,8 +76,6 @@ class Part:
         path = folder / RESULTS[self.kind]
         if not path.exists():
             return None
-        if self.kind == PROFILE:
-            return read_profile(path)
         if self.kind == TRAIN:
             return stored_run(folder, self.config, *self.data.values())
         return stored_result(path, self.config, self.data.values())
@@ -91,7 +88,7 @@ class Part:
         """
         folder = out / self.name
         if self.kind == TRAIN:
-            return plan_training(self.config, folder)
+            return plan_training(self.config, folder, *self.data.values())
         result = self.result(out)
         if result is not None:
             return Work((), lambda task: True, lambda: result)

@@ -29,11 +29,13 @@ class Plan:
 
     Args:
         parts: in the order in which they are begun.
-        skipped: why there are none of a data set, by its name.
+        skipped: why there are none of a data set, or of a transfer, by its name.
+        notes: what must be known of the data, by its name.
     """
 
     parts: tuple[Part, ...]
     skipped: dict[str, str]
+    notes: dict[str, str]
 
     def seconds(self, jobs: int, out: Path | None = None) -> float:
         """Give the expected seconds of what is not there: profiles alone, all else `jobs` at once."""
@@ -59,12 +61,12 @@ def plan_parts(config: ReproduceConfig) -> Plan:
     loaded: dict[str, Source] = {}
     skipped: dict[str, str] = {}
 
-    def load(name: str, for_dataset: str) -> bool:
-        if name not in loaded and for_dataset not in skipped:
+    def load(name: str, wanted_by: str) -> bool:
+        if name not in loaded and wanted_by not in skipped:
             try:
                 loaded[name] = _load(name, config.data_dir)
             except InputError as error:
-                skipped[for_dataset] = str(error)
+                skipped[wanted_by] = str(error)
         return name in loaded
 
     availability("iris", config.data_dir)  # refuses a folder that is none
@@ -80,14 +82,15 @@ def plan_parts(config: ReproduceConfig) -> Plan:
                 if kind in config.kinds and name in settings and load(name, name):
                     parts += make(config, kind, loaded[name], name, settings[name], seed)
     source, target, setting, source_epochs = size.transfer
-    if TRANSFER in config.kinds and target in wanted and load(source, target) and load(target, target):
+    if TRANSFER in config.kinds and target in wanted and load(target, target) and load(source, f"{source} to {target}"):
         parts.append(_transfer(config, loaded[source], loaded[target], setting, source_epochs))
     if PROFILE in config.kinds:
         for seed in config.seed_list:
             for name, setting in size.profiled.items():
                 if name in wanted and load(name, name):
                     parts.append(_profile(config, loaded[name], name, setting, seed))
-    return Plan(parts=tuple(parts), skipped=skipped)
+    notes = {name: data.note for name, data in loaded.items() if data.note}
+    return Plan(parts=tuple(parts), skipped=skipped, notes=notes)
 
 
 def _load(name: str, data_dir: str | None) -> Source:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kerasburst import files
 from kerasburst.fleet import FleetFailed
 from kerasburst.profiling.plan import ProfileConfig
 from kerasburst.profiling.profile import profile
-from kerasburst.validation import InputError
 
 
 class NotMeasured(Exception):
@@ -30,15 +28,6 @@ def make_profile(config: ProfileConfig, out: Path) -> None:
         profile(config, out, resume=True)
     except FleetFailed as error:
         raise NotMeasured(" ".join(str(error).split())) from error
-
-
-def read_profile(path: Path) -> dict | None:
-    """Read profile.json; None where it is damaged."""
-    try:
-        profile = files.read_json(path)
-    except InputError:
-        return None
-    return profile if isinstance(profile, dict) and isinstance(profile.get("encodings"), dict) else None
 
 
 def read_cost(profile: dict, encoding: str, field: str) -> float | str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from kerasburst import files
-from kerasburst.data.datasets import availability
 from kerasburst.experiments.claims import KINDS, PROFILE
 from kerasburst.experiments.finishing import run_and_finish
 from kerasburst.experiments.measures import Found
@@ -18,7 +18,6 @@ from kerasburst.experiments.reproduce_plan import ReproduceConfig
 from kerasburst.experiments.reproduction import RULES, Reproduction, audited, judge_claim
 from kerasburst.fleet import FleetFailed, FleetObserver, Work, check_fleet
 from kerasburst.fleet.directory import clear, goes_on
-from kerasburst.training.result import versions
 from kerasburst.validation import InputError, user_path
 
 _FILES = ("reproduction.json", "reproduction.md", "config.json")
@@ -122,10 +121,10 @@ def summarise(config: ReproduceConfig, plan: Plan, out: Path, failed: dict[str, 
         audits=audited(found),
         plan=tuple(part.to_json() | _state(part, result, failed) for part, result in results),
         skipped=plan.skipped,
-        notes=_notes(plan, config),
+        notes=plan.notes,
         rules=RULES,
         config=config.to_json(),
-        versions=versions(),
+        versions=tuple({json.dumps(made): made for _, result in found if (made := result["versions"])}.values()),
     )
     files.write_json(out / "reproduction.json", result.to_json())
     return result
@@ -135,12 +134,6 @@ def _state(part: Part, result: dict | None, failed: dict[str, str]) -> dict:
     if result is not None:
         return {"state": "finished", "reason": ""}
     return {"state": "failed" if part.name in failed else "not run", "reason": failed.get(part.name, "")}
-
-
-def _notes(plan: Plan, config: ReproduceConfig) -> dict[str, str]:
-    """Say it where a data set is not the whole of what its name promises."""
-    names = dict.fromkeys(part.dataset for part in plan.parts)
-    return {name: note for name in names if (note := availability(name, config.data_dir).note)}
 
 
 def _clear(out: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class ClaimResult:
         paper: its size there.
         figure: what the figures are.
         rule: of the verdicts.
-        spoken_for: which rows speak for it: by seed, the mean of their figures over the data sets.
+        spoken_for: which rows speak for it, on which seeds, and which do not: by seed, the mean of their figures.
         verdict: on it.
         rows: by data set, way of measuring and K.
     """
@@ -113,7 +113,7 @@ class Reproduction:
         notes: what must be known of the data, by its name.
         rules: what holds for every verdict.
         config: all it takes to do it again.
-        versions: of what the figures depend on.
+        versions: of what the parts were made with, each once; a part may come from another machine.
         format: of this file.
     """
 
@@ -127,7 +127,7 @@ class Reproduction:
     notes: dict[str, str]
     rules: tuple[str, ...]
     config: dict
-    versions: dict[str, str]
+    versions: tuple[dict[str, str], ...]
     format: int = 1
 
     def to_json(self) -> dict:
@@ -138,8 +138,9 @@ class Reproduction:
 RULES = (
     "Every verdict follows a rule that was fixed before anything was measured, on the 95 % Student's t-interval over "
     "seeds of a difference that is paired by seed.",
-    "A claim as a whole is judged by the mean over the data sets that have all seeds, seed by seed; AUCs by the "
-    "protocol audit, online LiRA at the largest K.",
+    "A claim as a whole is judged by the mean over data sets, seed by seed: over those on which every seed counts "
+    "where these are more than half, else over all, on the seeds that they share; AUCs by the protocol audit, online "
+    "LiRA at the largest K.",
     f"An AUC's difference is confounded where the encodings' mean test accuracies differ by more than "
     f"{CONFOUNDED_POINTS:g} points, on any of the data sets: it may be that of the fit.",
     "Figures of an encoding whose controls failed do not count.",
@@ -158,16 +159,15 @@ def judge_claim(claim: Claim, found: Found, why_not: Sequence[str] = ()) -> Clai
     """
     series = measure(claim, found)
     rows = tuple(_row(claim, each) for each in series)
-    speaking = _speaking(series)
-    spoken_for = ""
-    if speaking:
-        first = speaking[0]
-        at = "" if first.queries is None else f" at K = {first.queries}"
-        spoken_for = f"{first.kind}: {first.measured}{at}; {', '.join(s.dataset for s in speaking)}"
-        means = [float(np.mean([s.values[seed] for s in speaking])) for seed in sorted(first.values)]
+    speaking, seeds = _speaking(series)
+    spoken_for = _spoken_for(series, speaking, seeds)
+    if seeds:
+        means = [float(np.mean([s.values[seed] for s in speaking])) for seed in seeds]
         # The widest gap of any data set: gaps of both signs must not hide each other.
-        gaps = [list(s.gaps.values()) for s in speaking if s.gaps is not None]
+        gaps = [[s.gaps[seed] for seed in seeds] for s in speaking if s.gaps is not None]
         verdict = judge(means, claim.rule, max(gaps, key=lambda each: abs(float(np.mean(each))), default=None))
+    elif speaking:
+        verdict = not_measurable("no seed counts on every data set")
     else:
         reasons = [reason for each in series for reason in each.left_out] or list(why_not) or [_NOT_RUN]
         verdict = not_measurable("; ".join(dict.fromkeys(reasons)))
@@ -204,19 +204,41 @@ def _row(claim: Claim, series: Series) -> ClaimRow:
     )
 
 
-def _speaking(series: Sequence[Series]) -> list[Series]:
-    """Choose the series that speak for a claim: of the first way of measuring that gave figures, at the largest K."""
+def _speaking(series: Sequence[Series]) -> tuple[list[Series], list[int]]:
+    """Choose what speaks for a claim: the first way of measuring that gave figures, at the largest K; on which seeds.
+
+    A data set that lacks seeds would take them from all: it stays out, unless half of the data sets would.
+    """
     with_figures = [each for each in series if each.values]
     if not with_figures:
-        return []
+        return [], []
     ways = dict.fromkeys((s.kind, s.measured) for s in with_figures)
     order = {kind: place for place, kind in enumerate(_SPEAKERS)}
     way = min(ways, key=lambda way: order.get(way[0], len(order)))  # the first of equals: in the claim's order
     chosen = [s for s in with_figures if (s.kind, s.measured) == way]
     largest = max((s.queries for s in chosen if s.queries is not None), default=None)
     chosen = [s for s in chosen if s.queries == largest]
-    seeds = set(max((s.values for s in chosen), key=len))
-    return [s for s in chosen if set(s.values) == seeds]  # a data set that lacks some would take them from all
+    seeds = set().union(*(s.values for s in chosen))
+    whole = [s for s in chosen if set(s.values) == seeds]
+    if 2 * len(whole) > len(chosen):
+        return whole, sorted(seeds)
+    return chosen, sorted(set(chosen[0].values).intersection(*(s.values for s in chosen)))
+
+
+def _spoken_for(series: Sequence[Series], speaking: Sequence[Series], seeds: Sequence[int]) -> str:
+    if not speaking:
+        return ""
+    first = speaking[0]
+    alike = [s for s in series if (s.kind, s.measured, s.queries) == (first.kind, first.measured, first.queries)]
+    silent = [f"{s.dataset} (seeds that count: {_listed(s.values)})" for s in alike if s not in speaking]
+    at = "" if first.queries is None else f" at K = {first.queries}"
+    return f"{first.kind}: {first.measured}{at}; {', '.join(s.dataset for s in speaking)}; seeds {_listed(seeds)}" + (
+        f"; without {', '.join(silent)}" if silent else ""
+    )
+
+
+def _listed(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(seeds))) or "none"
 
 
 def audited(found: Found) -> tuple[AuditedEncoding, ...]:

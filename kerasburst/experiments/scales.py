@@ -95,9 +95,7 @@ SCALES: dict[str, Scale] = {
         trained={
             "mnist": Setting(train={"epochs": 5, "train_limit": 5000, "queries": 2}, seconds_per_1000=5.0),
             "fashion_mnist": Setting(train={"epochs": 5, "train_limit": 5000, "queries": 2}, seconds_per_1000=5.0),
-            "cifar10": Setting(
-                train=_CIFAR | {"epochs": 10, "train_limit": 5000, "queries": 2}, seconds_per_1000=7.5
-            ),
+            "cifar10": Setting(train=_CIFAR | {"epochs": 10, "train_limit": 5000, "queries": 2}, seconds_per_1000=7.5),
             "iris": Setting(train=_IRIS, seconds_per_1000=0.5),
             "breast_cancer": Setting(train=_CANCER, seconds_per_1000=0.3),
         },

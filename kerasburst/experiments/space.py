@@ -19,6 +19,7 @@ SCOPES = ("encoder", "neuron", "model", "train")
 TRAIN_NAMES = ("num_steps", "epochs", "batch_size", "learning_rate", "train_limit")
 MOST_POINTS = 10_000
 _MOST_VALUES = 1000
+_DRAWS = 100  # for each point that a random search wants, at most
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER}):({_NUMBER})(?::({_NUMBER}))?")
 _FORM = "SCOPE.NAME=VALUES, such as encoder.burst_interval=2,5,10 or encoder.mean_burst_size=1:6"
@@ -67,11 +68,6 @@ class Parameter:
         """What it is called: scope and name."""
         return f"{self.scope}.{self.name}"
 
-    @property
-    def numeric(self) -> bool:
-        """Whether all its values are numbers."""
-        return all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.values)
-
     def to_json(self) -> dict:
         """Give the parameter as JSON values."""
         return dataclasses.asdict(self) | {"values": list(self.values)}
@@ -101,6 +97,8 @@ def parse_parameter(text: str) -> Parameter:
     if match is None:
         return Parameter(scope, name, _listed(value))
     low, high, step = (None if part is None else _number(part) for part in match.groups())
+    if not all(math.isfinite(float(part)) for part in match.groups() if part is not None):
+        raise fail(f"--param {scope}.{name}", "a range of finite numbers", value)
     if step is None and not (isinstance(low, int) and isinstance(high, int)):
         return Parameter(scope, name, low=float(low), high=float(high))
     step = 1 if step is None else step
@@ -141,7 +139,7 @@ def sample(parameters: Sequence[Parameter], samples: int, seed: int) -> list[tup
 
     Args:
         parameters: at least one.
-        samples: how many; all points where there are not more.
+        samples: how many; fewer where there are not more, or a range is so narrow that they are hardly to be found.
         seed: of the draws.
 
     Example:
@@ -153,7 +151,9 @@ def sample(parameters: Sequence[Parameter], samples: int, seed: int) -> list[tup
     sizes = [len(parameter.values) for parameter in parameters]
     points: dict[str, tuple] = {}
     most = samples if 0 in sizes else min(samples, math.prod(sizes))
-    while len(points) < most:
+    for _ in range(_DRAWS * most):
+        if len(points) == most:
+            break
         point = tuple(
             parameter.values[rng.integers(len(parameter.values))]
             if parameter.values

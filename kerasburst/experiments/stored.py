@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasburst import files
+from kerasburst.config import same_config
 from kerasburst.validation import InputError
 
 FORMAT = 1
@@ -31,11 +32,11 @@ def read_fields(path: str | Path, what: str, names: Collection[str]) -> dict:
 
 
 def stored_result(path: Path, config: Any, data: Collection[str]) -> dict | None:
-    """Read an audit's or a transfer's result, whether or not its models are still there.
+    """Read an audit's, a transfer's or a profile's result, whether or not its models are still there.
 
     Args:
-        path: of audit.json or transfer.json.
-        config: what it must be of: an `AuditConfig` or a `TransferConfig`; the data may lie elsewhere.
+        path: of audit.json, transfer.json or profile.json.
+        config: what it must be of: an `AuditConfig`, `TransferConfig` or `ProfileConfig`; the data may lie elsewhere.
         data: SHA-256 of each data set.
 
     Returns:
@@ -50,19 +51,3 @@ def stored_result(path: Path, config: Any, data: Collection[str]) -> dict | None
     except (InputError, KeyError, TypeError, AttributeError):
         return None
     return result if same else None
-
-
-def same_config(one: Any, other: Any) -> bool:
-    """Tell whether two configs' JSON values ask for the same, wherever the data lies and whoever wrote them.
-
-    Example:
-        >>> same_config({"data_dir": "a", "queries": (1, 4)}, {"data_dir": None, "queries": [1, 4]})
-        True
-    """
-
-    def bare(value):
-        if isinstance(value, Mapping):
-            return {k: bare(v) for k, v in value.items() if k not in ("kerasburst", "data_dir")}
-        return [bare(v) for v in value] if isinstance(value, list | tuple) else value
-
-    return bare(one) == bare(other)

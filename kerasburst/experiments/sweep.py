@@ -11,7 +11,7 @@ from kerasburst.data.splits import make_splits
 from kerasburst.experiments.finishing import Ended, run_and_finish
 from kerasburst.experiments.measures import auc_at, failed_controls
 from kerasburst.experiments.stored import stored_result
-from kerasburst.experiments.sweep_plan import AUDIT_AUC, SweepConfig
+from kerasburst.experiments.sweep_plan import AUDIT_AUC, METRICS, SweepConfig
 from kerasburst.experiments.sweep_result import SeedFigures, SweepPoint, SweepResult, sum_up, with_front
 from kerasburst.experiments.trainings import plan_training
 from kerasburst.fleet import FleetFailed, FleetObserver, Work, check_fleet
@@ -23,7 +23,7 @@ from kerasburst.training.result import versions
 from kerasburst.validation import InputError, user_path
 
 _ATTACK = "lira_online"
-_FILES = ("sweep.json", "config.json")
+_FILES = ("sweep.json", "config.json", "pareto.png", *(f"{metric}.png" for metric in METRICS))
 
 
 def run_sweep(
@@ -69,7 +69,7 @@ def run_sweep(
     reasons = _check_points(config, source)
     with files.new_directory("out", out):
         if force and not going_on:
-            clear(out, (*_FILES, *(p.name for p in out.glob("*.png"))))
+            clear(out, _FILES)
         files.write_json(out / "config.json", config.to_json())
         files.remove_leftovers(out)
     works: dict[str, Work] = {}
@@ -136,7 +136,7 @@ def _runs(config: SweepConfig, reasons: dict[int, str]):
 def _begin(config: SweepConfig, point: dict, seed: int, source: Source, folder: Path) -> Work:
     training = config.training(point, seed)
     if not config.audited:
-        return plan_training(training.resolved(source.kind, _default_epochs(config)), folder)
+        return plan_training(training.resolved(source.kind, _default_epochs(config)), folder, source.fingerprint)
     audit = config.audit_of(training)
     stored = stored_result(folder / "audit.json", audit, [source.fingerprint])
     if stored is not None:
@@ -194,7 +194,8 @@ def _of_audit(result: dict, seed: int, folder: Path, config: SweepConfig) -> See
         figures |= {"input_firing_rate": rates["input"]} if "input" in rates else {}
     failed = failed_controls(result, encoding)
     if failed:
-        return SeedFigures(seed=seed, figures=figures, reason=f"control failed: {', '.join(failed)}")
+        reason = f"control failed: {', '.join(failed)}"
+        return SeedFigures(seed=seed, figures=figures, failed_controls=tuple(failed), reason=reason)
     aucs = {str(k): auc_at(result, encoding, _ATTACK, k) for k in config.queries}
     figures[AUDIT_AUC] = aucs[str(max(config.queries))]
     return SeedFigures(seed=seed, figures=figures, auc_by_queries=aucs)

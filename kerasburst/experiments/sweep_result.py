@@ -38,12 +38,14 @@ class SeedFigures:
         seed: the seed.
         figures: by metric; a metric that this seed has not is absent.
         auc_by_queries: AUC of online LiRA by K; None without an audit that is valid.
-        reason: why something is absent: the loss was not a number, a control failed; else empty.
+        failed_controls: of its audit.
+        reason: why this seed does not count: the loss was not a number, a control failed; else empty.
     """
 
     seed: int
     figures: dict[str, float]
     auc_by_queries: dict[str, float] | None = None
+    failed_controls: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -55,7 +57,7 @@ class SweepPoint:
         values: of the parameters, by label.
         reason: why it is no configuration, and was not run; else empty.
         seeds: by seed.
-        estimates: by metric, those that any seed has.
+        estimates: by metric, those that any seed has that counts.
         auc_by_queries: AUC over seeds, by K; None without audits.
         on_front: whether no other point is as accurate and leaks as little; None without audits.
     """
@@ -116,19 +118,20 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def sum_up(values: Mapping[str, Any], seeds: Sequence[SeedFigures]) -> SweepPoint:
-    """Sum up one point over its seeds.
+    """Sum up one point over its seeds: accuracies and AUCs over the same ones.
 
     Args:
         values: of the parameters.
         seeds: its figures.
     """
-    names = dict.fromkeys(name for each in seeds for name in each.figures)
-    ks = dict.fromkeys(k for each in seeds for k in each.auc_by_queries or {})
+    counted = [each for each in seeds if not each.reason]
+    names = dict.fromkeys(name for each in counted for name in each.figures)
+    ks = dict.fromkeys(k for each in counted for k in each.auc_by_queries or {})
     return SweepPoint(
         values=dict(values),
         seeds=tuple(seeds),
-        estimates={name: estimate([s.figures[name] for s in seeds if name in s.figures]) for name in names},
-        auc_by_queries={k: estimate([s.auc_by_queries[k] for s in seeds if s.auc_by_queries]) for k in ks} or None,
+        estimates={name: estimate([s.figures[name] for s in counted if name in s.figures]) for name in names},
+        auc_by_queries={k: estimate([s.auc_by_queries[k] for s in counted if s.auc_by_queries]) for k in ks} or None,
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kerasburst import files
-from kerasburst.config import TrainConfig
-from kerasburst.experiments.stored import same_config
+from kerasburst.config import TrainConfig, same_config
 from kerasburst.fleet import Task, Work
 from kerasburst.training.fit import train
 from kerasburst.training.recorder import TrainingFailed
@@ -16,17 +15,27 @@ from kerasburst.validation import InputError
 _FAILED = "failed.json"  # beside a run whose loss is not a number: no retry mends it
 
 
-def plan_training(config: TrainConfig, out: str | Path) -> Work:
+def plan_training(config: TrainConfig, out: str | Path, data: str) -> Work:
     """Give the work of one training; nothing is written before its task runs.
 
     Args:
         config: resolved.
         out: the run's directory; an unfinished run there is gone on with.
+        data: SHA-256 of its data.
 
     Returns:
         A work whose `finish` gives what result.json holds, and raises InputError where the loss was not a number.
+
+    Raises:
+        InputError: where a run of another config, or of other data, stands in `out`.
     """
     out = Path(out)
+    if (out / "config.json").exists():
+        directory = RunDirectory(out)
+        if not _of(out, config.to_json()):
+            raise InputError(f"{out} must hold the run that is planned, it was begun with another config: delete it")
+        if (directory.data() or {"fingerprint": data})["fingerprint"] != data:
+            raise InputError(f"dataset must be the data that {out} was begun with, {config.dataset} has changed")
     task = Task("train", "kerasburst.experiments.trainings:train_into", {"config": config.to_json(), "out": str(out)})
     return Work((task,), is_done, lambda: read_result(out))
 

@@ -133,8 +133,8 @@ class Verdict:
         figure: mean over seeds; None without any.
         interval: 95 %, Student's t over seeds; None for fewer than two.
         seeds: number of them.
-        seeds_to_decide: how many would decide, at the same mean and spread; None where it is decided, where one seed
-            shows no spread, and past 10,000.
+        seeds_to_decide: how many would decide, at the same mean and spread; None where it is decided, where there is
+            no spread yet, and past 10,000.
         confounded: whether accuracy differs by so much that the AUC's difference may be that of the fit.
         accuracy_gap: points of test accuracy, mean over seeds; None where it is no matter.
         reason: why it is undecided or could not be measured; else empty.
@@ -148,12 +148,6 @@ class Verdict:
     confounded: bool = False
     accuracy_gap: float | None = None
     reason: str = ""
-
-    @property
-    def text(self) -> str:
-        """The verdict with all that qualifies it."""
-        text = self.verdict + (", confounded" if self.confounded else "")
-        return f"{text}: {self.reason}" if self.reason else text
 
 
 def judge(values: Sequence[float], rule: Rule, accuracy_gaps: Sequence[float] | None = None) -> Verdict:
@@ -190,6 +184,9 @@ def judge(values: Sequence[float], rule: Rule, accuracy_gaps: Sequence[float] | 
     if len(values) < 2:
         return Verdict(verdict=UNDECIDED, reason="one seed has no spread; two or more give an interval", **common)
     _, low, high = seed_interval(values)
+    if len(values) == 2 and math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):  # of coarse figures, often chance
+        same = "both seeds give the same figure; three or more show whether that is chance"
+        return Verdict(verdict=UNDECIDED, interval=(low, high), reason=same, **common)
     verdict = rule.verdict(low, high)
     if verdict != UNDECIDED:
         return Verdict(verdict=verdict, interval=(low, high), **common)

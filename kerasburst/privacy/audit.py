@@ -122,7 +122,13 @@ def plan_audit(
         plan = {"data": source.fingerprint, "trainings": {name: t.to_json() for name, t in trainings.items()}}
         files.write_json(out / "plan.json", plan)
     tasks = tuple(task(out, encoding, role, beside) for role in roles(splits) for encoding in trainings)
-    return Work(tasks, is_done, lambda: judge(out, config, source, splits))
+
+    def finish() -> AuditResult:  # of many audits in one fleet, none keeps its data till then
+        source = load_source(config.train.dataset, config.train.data_dir)
+        _check_same_data(out, source)
+        return judge(out, config, source, splits)
+
+    return Work(tasks, is_done, finish)
 
 
 def judge(out: Path, config: AuditConfig, source: Source, splits: AuditSplits) -> AuditResult:

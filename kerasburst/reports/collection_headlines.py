@@ -18,9 +18,11 @@ def _percent(value: float) -> str:
 def _of_reproduction(item) -> str:
     by: dict[str, list[str]] = {}
     for claim in item.value["claims"]:
-        by.setdefault(claim["verdict"]["verdict"], []).append(claim["name"])
+        verdict = claim["verdict"]
+        by.setdefault(verdict["verdict"] + ", confounded" * verdict["confounded"], []).append(claim["name"])
     told = "; ".join(f"{len(names)} {verdict} ({', '.join(names)})" for verdict, names in by.items())
-    return f"{len(item.value['claims'])} claims: {told}"
+    state = "" if item.value["complete"] else ", of a part of the plan"
+    return f"{len(item.value['claims'])} claims{state}: {told}"
 
 
 def _of_sweep(item) -> str:

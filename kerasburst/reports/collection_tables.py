@@ -8,7 +8,7 @@ from typing import Any
 
 from kerasburst.intervals import clopper_pearson
 from kerasburst.reports.reproduction import WARNED, figure, interval, said, warnings
-from kerasburst.reports.sweep_figures import metric_title, shown
+from kerasburst.reports.sweep_figures import fewer_queries, metric_title, shown
 
 MAIN = {"audit": "lira_online", "paper": "svm", "paper-overlapping": "svm"}
 
@@ -76,7 +76,8 @@ def _reproductions(items) -> list[Table]:
         rows = []
         for claim in value["claims"]:
             verdict = claim["verdict"]["verdict"]
-            mark = {"supported": "good", "contradicted": "bad"}.get(verdict, "")
+            marks = {} if claim["verdict"]["confounded"] else {"supported": "good", "contradicted": "bad"}
+            mark = marks.get(verdict, "")
             rows.append(
                 (
                     Cell(claim["text"], mark="text"),
@@ -169,12 +170,14 @@ def _sweeps(items) -> list[Table]:
                 for p in value["parameters"]
             ]
             found = [point["estimates"].get(metric) for metric in value["metrics"]]
+            found += [(point["auc_by_queries"] or {}).get(k) for k in fewer_queries(value)]
             cells = [number(e and e["mean"], e and e["interval"]) for e in found]
             why = [f"seed {each['seed']}: {each['reason']}" for each in point["seeds"] if each["reason"]]
             why += [point["reason"]] if point["reason"] else []
             front = ("on the front", "text good") if i in value["front"] else ("", "text")
             rows.append((*values, *cells, Cell(front[0], note="; ".join(why), mark=front[1])))
         heads = tuple(metric_title(value, metric) for metric in value["metrics"])
+        heads += tuple(f"AUC, K = {k}" for k in fewer_queries(value))
         # Their scopes stand in the summary; a phone has no room for them.
         names = tuple(label.partition(".")[2].replace("_", " ") for label in value["parameters"])
         title = f"{item.label}: {value['config']['train']['encoding']} on {value['data']['name']}"

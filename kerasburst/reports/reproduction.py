@@ -67,7 +67,8 @@ def reproduction_markdown(result: dict) -> str:
         blocks += ["Left out:", _list(missing)]
     if result["notes"]:
         blocks += ["Of the data:", _list(f"{name}: {note}" for name, note in result["notes"].items())]
-    blocks += ["## Versions", ", ".join(f"{name} {version}" for name, version in result["versions"].items()) + "."]
+    made = [", ".join(f"{name} {version}" for name, version in each.items()) for each in result["versions"]]
+    blocks += ["## Made with", _list(made) or "Nothing has been made."]
     return "\n\n".join(blocks) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,19 @@ def metric_title(result: dict, metric: str) -> str:
     return TITLES[metric]
 
 
+def fewer_queries(result: dict) -> list[str]:
+    """Give the K of the AUCs beside `audit_auc`, which is at the largest."""
+    ks = {k for point in result["points"] for k in point["auc_by_queries"] or {}}
+    return [k for k in sorted(ks, key=int) if int(k) < result["attack"]["queries"]]
+
+
 def shown(value: object) -> str:
     """Give a parameter's value as text."""
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _numeric(values: Sequence) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _figure(result: dict, width: float, height: float, title: str):
@@ -86,7 +97,7 @@ def _line(result: dict, metric: str) -> Figure:
     (label,) = result["parameters"]
     points = [point for point in result["points"] if metric in point["estimates"]]
     values = [point["values"][label] for point in points]
-    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    numeric = _numeric(values)
     x = values if numeric else list(range(len(values)))
     order = sorted(range(len(x)), key=lambda i: x[i])
     figure, axes = _figure(result, 4.6, 3.3, metric_title(result, metric))
@@ -140,9 +151,15 @@ def _cloud(result: dict, metric: str) -> Figure:
     points = [point for point in result["points"] if metric in point["estimates"]]
     row_label, column_label = result["parameters"]
     figure, axes = _figure(result, 5.2, 3.8, metric_title(result, metric))
+    columns, rows = ([point["values"][label] for point in points] for label in (column_label, row_label))
+    for values, ticks in ((columns, axes.set_xticks), (rows, axes.set_yticks)):
+        if not _numeric(values):  # a place for each, in the order of the search
+            places = {text: i for i, text in enumerate(dict.fromkeys(map(shown, values)))}
+            values[:] = [places[shown(value)] for value in values]
+            ticks(range(len(places)), list(places))
     marks = axes.scatter(
-        [point["values"][column_label] for point in points],
-        [point["values"][row_label] for point in points],
+        columns,
+        rows,
         c=[point["estimates"][metric]["mean"] for point in points],
         cmap="viridis" if metric == "audit_auc" else "viridis_r",
         s=60,

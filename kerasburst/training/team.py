@@ -149,7 +149,7 @@ class Team:
             others = {self._rank_of(job, int(index)) for job, index in named} - {self.rank}
             rank = min(others) if others else None
             who = "another worker" if rank is None else f"worker {rank} ({self.addresses[rank]})"
-            raise WorkerLost(f"{who} has gone {when}; start every worker again with --resume") from None
+            raise WorkerLost(f"{who} has gone {when}; start every worker's command again, with --resume") from None
 
     def _rank_of(self, job: str, index: int) -> int:
         chiefs = "chief" in self.strategy.cluster_resolver.cluster_spec().jobs
@@ -169,7 +169,9 @@ def open_team(strategy: object, tell: Callable[[str], None]) -> Team:
     """
     if strategy is None:
         return Team()
-    if isinstance(strategy, tf.distribute.Strategy):
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and os.environ.get("TF_CONFIG"):
+        team = Team(strategy, *read_tf_config(os.environ["TF_CONFIG"]))
+    elif isinstance(strategy, tf.distribute.Strategy):
         team = Team(strategy)
     elif check_choice("strategy", strategy, STRATEGIES) == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -210,7 +212,8 @@ def read_tf_config(text: str | None) -> tuple[list[str], int]:
         raise fail("the cluster of TF_CONFIG", "addresses of the form host:port", addresses)
     if len(set(addresses)) < len(addresses):
         raise fail("the cluster of TF_CONFIG", "each address once", addresses)
-    if job not in jobs or isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(jobs[job]):
+    known = isinstance(job, str) and job in jobs
+    if not known or isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(jobs[job]):
         raise fail("the task of TF_CONFIG", "one of the cluster's", task)
     return addresses, index if job == "chief" else index + len(jobs.get("chief", []))
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from kerasburst import files
-from kerasburst.config import resolve_each
+from kerasburst.config import resolve_each, same_config
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.shapes import with_sample_shape
 from kerasburst.data.sources import Source
@@ -91,7 +91,7 @@ def plan_transfer(config: TransferConfig, out: str | Path, *, resume: bool = Fal
     given = load_source(config.train.dataset, config.train.data_dir)
     target = with_sample_shape(given, source.sample_shape)
     plan, frozen = _plan(config, source, target)
-    if going_on and (out / "plan.json").exists() and files.read_json(out / "plan.json") != plan:
+    if going_on and (out / "plan.json").exists() and not same_config(files.read_json(out / "plan.json"), plan):
         raise InputError(f"source and target must be the data that the transfer in {out} was begun with: they changed")
     with files.new_directory("out", out):
         if force and not going_on:

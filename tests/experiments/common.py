@@ -82,7 +82,7 @@ class PretendAll(FleetHere):
     def _train(self, task):
         out, config = Path(task.arguments["out"]), TrainConfig.from_json(task.arguments["config"])
         out.mkdir(parents=True, exist_ok=True)
-        accuracy = ACCURACIES[config.encoding] - 0.01 * config.seed
+        accuracy = ACCURACIES[config.encoding] - (0.012 if config.encoding == "poisson_burst" else 0.01) * config.seed
         files.write_json(out / "config.json", config.to_json())
         files.write_json(out / "data.json", {"fingerprint": load_source(config.dataset).fingerprint})
         files.write_json(
@@ -97,6 +97,7 @@ class PretendAll(FleetHere):
                 "seed": config.seed,
                 "train_seconds": 1.5,
                 "warnings": [],
+                "versions": {"kerasburst": "of a test"},
             },
         )
 

@@ -8,6 +8,7 @@ from kerasburst.experiments.claims import CLAIMS
 from kerasburst.experiments.planning import plan_parts
 from kerasburst.experiments.reproduce import run_reproduction
 from kerasburst.experiments.reproduce_plan import ReproduceConfig
+from kerasburst.experiments.reproduction import judge_claim
 from kerasburst.experiments.scales import SCALES, Setting
 from kerasburst.validation import InputError
 from tests.experiments.common import RUN_FLEET, TINY, PretendAll
@@ -160,10 +161,10 @@ def test_every_claim_has_its_verdict(done):
         a, b = CLAIMS[name].a, CLAIMS[name].b
         assert verdicts[name].figure == pytest.approx(sum(aucs[a]) / 2 - sum(aucs[b]) / 2) and verdicts[name].figure > 0
         assert verdicts[name].confounded
-    # Both encodings lose one point with each seed: the difference has no spread.
-    assert verdicts["poisson_accuracy"].figure == pytest.approx(3.0)
+    # 3.0 and 3.2 points, and 7.0 and 6.8
+    assert verdicts["poisson_accuracy"].figure == pytest.approx(3.1)
     assert verdicts["poisson_accuracy"].verdict == "supported"
-    assert verdicts["delayed_accuracy"].figure == pytest.approx(7.0)
+    assert verdicts["delayed_accuracy"].figure == pytest.approx(6.9)
     assert verdicts["poisson_transfer"].figure == pytest.approx(0.6)  # 0.5 and 0.7
     assert verdicts["delayed_transfer"].figure == pytest.approx(3.1)
     assert verdicts["poisson_power"].verdict == "not measurable here" and verdicts["poisson_power"].reason
@@ -171,6 +172,7 @@ def test_every_claim_has_its_verdict(done):
     assert set(states.values()) == {"finished", "failed"} and states["profile/iris/seed-0"] == "failed"
     assert len(fleet.ran) == 2 * (15 + 12) + 6 + 18
     assert (out / "paper/breast_cancer/seed-1/scores.npz").exists()
+    assert {"kerasburst": "of a test"} in result.versions and len(result.versions) == 2  # audits and transfer: of here
 
 
 def test_killed_twice_and_gone_on_with_it_ends_alike(done, fleet, tmp_path):
@@ -231,6 +233,56 @@ def test_a_part_that_fails_leaves_the_others(fleet, tmp_path):
     assert result.claims[0].verdict.seeds == 1
     failed = [part for part in result.plan if part["state"] == "failed"]
     assert [part["name"] for part in failed] == ["train/iris/rate-seed-1"] and "failed twice" in failed[0]["reason"]
+
+
+def test_a_part_of_another_config_is_left_alone_and_the_others_are_made(fleet, tmp_path):
+    config = ReproduceConfig(claims=("poisson_accuracy",))
+    fleet(stop_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        run_reproduction(config, tmp_path / "r")
+    path = tmp_path / "r/train/iris/rate-seed-0/config.json"
+    path.write_text(path.read_text().replace('"learning_rate": 0.001', '"learning_rate": 0.002'))
+    again = fleet()
+    result, error = run_reproduction(config, tmp_path / "r", resume=True)
+    assert error is None and len(again.ran) == 3 and not result.complete
+    (failed,) = (part for part in result.plan if part["state"] == "failed")
+    assert failed["name"] == "train/iris/rate-seed-0" and "begun with another config" in failed["reason"]
+
+
+def test_data_that_has_moved_is_the_same_data(fleet, tmp_path):
+    config = ReproduceConfig(claims=("poisson_accuracy", "poisson_auc", "poisson_transfer"), seeds=1)
+    fleet(stop_after=20)  # in the middle of the second audit, with a transfer begun
+    with pytest.raises(KeyboardInterrupt):
+        run_reproduction(config, tmp_path / "r")
+    fleet()
+    (tmp_path / "data").mkdir()
+    moved = dataclasses.replace(config, data_dir=str(tmp_path / "data"))
+    result, error = run_reproduction(moved, tmp_path / "r", resume=True)
+    assert error is None and result.complete and [claim.verdict.seeds for claim in result.claims] == [1, 1, 1]
+
+
+def test_a_profile_of_another_config_does_not_speak(tmp_path):
+    (part,) = plan_parts(ReproduceConfig(claims=("poisson_memory",), seeds=1)).parts
+    path = tmp_path / part.name / "profile.json"
+    path.parent.mkdir(parents=True)
+    costs = {name: {"peak_rss_mb": mb} for name, mb in (("rate_regular", 200.0), ("poisson_burst", 180.0))}
+    data = {"name": "iris", "fingerprint": part.data["iris"]}
+
+    def stored(config, data):
+        path.write_text(json.dumps({"encodings": costs, "config": config.to_json(), "data": data}))
+        return part.result(tmp_path)
+
+    assert judge_claim(CLAIMS["poisson_memory"], [(part, stored(part.config, data))]).verdict.figure > 9
+    assert stored(dataclasses.replace(part.config, window_s=99.0), data) is None
+    assert stored(part.config, data | {"fingerprint": "another"}) is None
+
+
+def test_a_transfer_without_its_source_takes_nothing_else_with_it(tmp_path, monkeypatch):
+    size = dataclasses.replace(TINY, transfer=("mnist", "iris", TINY.transfer[2], 1))
+    monkeypatch.setitem(SCALES, "smoke", size)
+    plan = plan_parts(ReproduceConfig())
+    assert list(plan.skipped) == ["mnist to iris"] and "mnist.npz" in plan.skipped["mnist to iris"]
+    assert {part.kind for part in plan.parts if part.dataset == "iris"} == {"train", "profile"}
 
 
 def test_force_replaces_and_spares_what_is_not_its_own(fleet, tmp_path):

@@ -59,7 +59,7 @@ def test_an_auc_s_difference_is_judged_at_the_largest_k_and_shown_at_each():
     assert (second.queries, second.verdict.verdict, second.measured) == (4, "supported", "lira_online")
     assert second.levels == {"rate": pytest.approx(0.7), "poisson_burst": pytest.approx(0.67)}
     assert second.accuracies == {"rate": pytest.approx(0.9), "poisson_burst": pytest.approx(0.9)}
-    assert found.spoken_for == "audit: lira_online at K = 4; mnist"
+    assert found.spoken_for == "audit: lira_online at K = 4; mnist; seeds 0, 1, 2"
     assert "supported if above 0" in found.rule and found.paper == "by up to 6.5 %"
 
 
@@ -77,13 +77,40 @@ def test_data_sets_are_averaged_seed_by_seed():
     assert judged.verdict.figure == pytest.approx(0.045)
     assert judged.verdict.interval == pytest.approx((0.045 - 0.190593, 0.045 + 0.190593), abs=1e-6)
     assert judged.verdict.verdict == "undecided" and judged.verdict.seeds_to_decide == 4
-    assert len(judged.rows) == 4 and judged.spoken_for.endswith("mnist, iris")
+    assert len(judged.rows) == 4 and judged.spoken_for.endswith("; mnist, iris; seeds 0, 1")
 
 
 def test_a_data_set_that_lacks_seeds_does_not_take_them_from_all():
-    judged = judge_claim(CLAIMS["poisson_auc"], audits(0.02, 0.03, 0.04) + audits(0.5, dataset="iris"))
-    assert judged.verdict.figure == pytest.approx(0.03) and judged.spoken_for.endswith("; mnist")
-    assert [row.verdict.seeds for row in judged.rows] == [3, 3, 1, 1]
+    whole = audits(0.02, 0.03, 0.04) + audits(0.04, 0.05, 0.06, dataset="breast_cancer")
+    judged = judge_claim(CLAIMS["poisson_auc"], whole + audits(0.5, dataset="iris"))
+    assert judged.verdict.figure == pytest.approx(0.04)
+    assert judged.spoken_for.endswith("; mnist, breast_cancer; seeds 0, 1, 2; without iris (seeds that count: 0)")
+    assert [row.verdict.seeds for row in judged.rows] == [3, 3, 3, 3, 1, 1]
+
+
+def without(found, *seeds):
+    """Make controls of all encodings fail on these seeds."""
+    for part, result in found:
+        if part.seed in seeds:
+            result["controls"][0]["ok"] = False
+    return found
+
+
+def test_a_data_set_does_not_speak_for_those_that_lack_a_seed():
+    against = [
+        without(audits(-0.05, -0.05, -0.06, dataset=name), i)
+        for i, name in enumerate(("fashion_mnist", "cifar10", "breast_cancer"))
+    ]
+    none = without(audits(0.1, 0.1, 0.1, dataset="iris"), 0, 1, 2)
+    judged = judge_claim(CLAIMS["poisson_auc"], audits(0.03, 0.031, 0.032) + sum(against, []) + none)
+    assert (judged.verdict.verdict, judged.verdict.reason) == (
+        "not measurable here",
+        "no seed counts on every data set",
+    )
+    # Of those that have figures one half has all seeds: no more than half, so all speak, on seeds 1 and 2.
+    judged = judge_claim(CLAIMS["poisson_auc"], audits(0.03, 0.031, 0.033) + against[0] + none)
+    assert judged.verdict.figure == pytest.approx((0.031 + 0.033 - 0.05 - 0.06) / 4) and judged.verdict.seeds == 2
+    assert judged.spoken_for.endswith("; mnist, fashion_mnist; seeds 1, 2; without iris (seeds that count: none)")
 
 
 def test_an_accuracy_gap_confounds():
@@ -202,9 +229,9 @@ def test_what_cannot_be_measured_says_why():
     no_gpu = {"gpu_power_w": None, "reasons": {"gpu_power_w": "no GPU here"}}
     found = [(part("profile"), profile(rate=no_gpu, poisson_burst=no_gpu))]
     judged = judge_claim(CLAIMS["poisson_power"], found)
-    assert judged.verdict.text == "not measurable here: gpu_power_w: no GPU here"
+    assert (judged.verdict.verdict, judged.verdict.reason) == ("not measurable here", "gpu_power_w: no GPU here")
     nothing = judge_claim(CLAIMS["poisson_auc"], [], ["mnist: not on this machine"])
-    assert nothing.verdict.text == "not measurable here: mnist: not on this machine" and nothing.rows == ()
+    assert nothing.verdict.reason == "mnist: not on this machine" and nothing.rows == ()
     assert judge_claim(CLAIMS["poisson_auc"], []).verdict.reason == "none of its parts has been run"
 
 

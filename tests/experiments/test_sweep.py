@@ -1,6 +1,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from kerasburst.config import TrainConfig
@@ -70,6 +71,9 @@ def test_means_and_intervals_over_seeds():
     found = estimate([0.5, 0.6, 0.7])
     assert found.mean == pytest.approx(0.6) and found.seeds == 3
     assert found.interval == pytest.approx((0.6 - 0.2484138, 0.6 + 0.2484138), abs=1e-6)
+
+
+def test_accuracy_and_auc_are_of_the_same_seeds():
     point = sum_up(
         {"encoder.margin": 1},
         [
@@ -77,7 +81,9 @@ def test_means_and_intervals_over_seeds():
             SeedFigures(seed=1, figures={"test_accuracy": 0.7}, reason="control failed: planted_leak"),
         ],
     )
-    assert point.estimates["test_accuracy"].mean == pytest.approx(0.6) and point.estimates["audit_auc"].seeds == 1
+    assert {name: (e.mean, e.seeds) for name, e in point.estimates.items()} == {
+        **{"test_accuracy": (0.5, 1), "audit_auc": (0.7, 1)}
+    }
     assert point.auc_by_queries["1"].mean == 0.6 and point.auc_by_queries["4"].interval is None
 
 
@@ -130,10 +136,25 @@ def test_a_stopped_sweep_goes_on_and_takes_more_seeds(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="parameters differs"):
         run_sweep(small("encoder.burst_interval=1,3"), tmp_path / "s", resume=True)
     monkeypatch.setattr(RUN_FLEET, fleet := FleetHere())
-    (tmp_path / "s" / "mine.txt").write_text("mine")
+    (tmp_path / "s" / "mine.png").write_text("mine")
     run_sweep(small("encoder.burst_interval=1", seeds=1), tmp_path / "s", force=True)
-    assert fleet.ran == ["point-0000/seed-0/train"] and (tmp_path / "s" / "mine.txt").exists()
+    assert fleet.ran == ["point-0000/seed-0/train"] and (tmp_path / "s" / "mine.png").exists()
     assert not (tmp_path / "s" / "point-0001").exists()
+
+
+def test_runs_on_data_that_has_changed_are_not_mixed_with_others(tmp_path, monkeypatch):
+    data = tmp_path / "data.npz"
+    rng = np.random.default_rng(0)
+    np.savez(data, x=rng.random((60, 3)), y=np.arange(60) % 2)
+    config = small("encoder.burst_interval=1", train={"dataset": str(data)}, seeds=1)
+    monkeypatch.setattr(RUN_FLEET, PretendAll())
+    run_sweep(config, tmp_path / "s")
+    np.savez(data, x=rng.random((60, 3)), y=np.arange(60) % 2)
+    monkeypatch.setattr(RUN_FLEET, fleet := PretendAll())
+    result, _ = run_sweep(dataclasses.replace(config, seeds=2), tmp_path / "s", resume=True)
+    assert fleet.ran == ["point-0000/seed-1/train"]
+    assert "has changed" in result.points[0].seeds[0].reason
+    assert result.points[0].estimates["test_accuracy"].seeds == 1
 
 
 def test_audits_give_auc_beside_accuracy(tmp_path, monkeypatch):
@@ -163,7 +184,8 @@ def test_an_audit_whose_controls_fail_gives_no_auc(tmp_path, monkeypatch):
     result, _ = run_sweep(audited("encoder.burst_interval=2", seeds=1), tmp_path / "s")
     (point,) = result.points
     assert point.seeds[0].reason == "control failed: planted_leak" and point.auc_by_queries is None
-    assert "audit_auc" not in point.estimates and point.estimates["test_accuracy"].mean == 0.75
+    assert point.seeds[0].failed_controls == ("planted_leak",) and point.seeds[0].figures["test_accuracy"] == 0.75
+    assert point.estimates == {}
     assert point.on_front is None and result.front == ()
 
 

@@ -82,7 +82,7 @@ def test_two_seeds_by_hand():
     assert found.verdict == "undecided" and found.seeds == 2 and found.figure == pytest.approx(0.03)
     assert found.interval == pytest.approx((0.03 - 0.127062, 0.03 + 0.127062), abs=1e-6)
     # t_2 s / sqrt(3) = 4.302653 * 0.0081650 = 0.03513 > 0.03; t_3 s / 2 = 3.182446 * 0.0070711 = 0.02250 < 0.03
-    assert found.seeds_to_decide == 4 and "about 4 seeds" in found.reason and "about 4 seeds" in found.text
+    assert found.seeds_to_decide == 4 and "about 4 seeds" in found.reason
     assert found.accuracy_gap is None and not found.confounded
 
 
@@ -90,7 +90,7 @@ def test_three_seeds_by_hand():
     # mean 0.03, s = 0.01, t_2(0.975) s / sqrt(3) = 4.302653 * 0.0057735 = 0.0248414
     found = judge([0.02, 0.03, 0.04], AUC_RULE)
     assert found.verdict == "supported" and found.interval == pytest.approx((0.0051586, 0.0548414), abs=1e-6)
-    assert found.reason == "" and found.seeds_to_decide is None and found.text == "supported"
+    assert found.reason == "" and found.seeds_to_decide is None and not found.confounded
     assert judge([-0.02, -0.03, -0.04], AUC_RULE).verdict == "contradicted"
     # mean 0, s = 0.001, half 0.00248
     assert judge([-0.001, 0.0, 0.001], AUC_RULE).verdict == "not supported"
@@ -101,7 +101,7 @@ def test_a_gap_in_accuracy_confounds_and_does_not_decide():
     assert not at_two.confounded and at_two.accuracy_gap == 2.0
     more = judge([0.02, 0.03, 0.04], AUC_RULE, accuracy_gaps=[1.0, 2.0, 3.3])
     assert more.confounded and more.accuracy_gap == pytest.approx(2.1) and more.verdict == "supported"
-    assert more.text == "supported, confounded"
+    assert more.verdict == "supported" and more.confounded
     assert judge([0.02, 0.03, 0.04], AUC_RULE, accuracy_gaps=[-3.0, -3.0, -3.0]).confounded  # the other way, too
 
 
@@ -111,9 +111,13 @@ def test_one_seed_decides_nothing():
     assert found.seeds_to_decide is None and "two or more" in found.reason
 
 
-def test_figures_without_spread_decide():
-    assert judge([0.0, 0.0], AUC_RULE).verdict == "not supported"
-    assert judge([0.1, 0.1], AUC_RULE).interval == pytest.approx((0.1, 0.1))
+def test_figures_without_spread_decide_from_three_seeds_on():
+    assert judge([0.0] * 3, AUC_RULE).verdict == "not supported" and judge([0.1] * 3, AUC_RULE).verdict == "supported"
+    # 0.3 - 0.2 and 0.1 differ in their last bit: that is no spread either.
+    for values in ([0.0, 0.0], [0.3 - 0.2, 0.1]):
+        found = judge(values, AUC_RULE)
+        assert (found.verdict, found.seeds_to_decide) == ("undecided", None) and "the same figure" in found.reason
+    assert found.interval == pytest.approx((0.1, 0.1))
 
 
 def test_how_many_seeds_would_decide():
@@ -145,4 +149,6 @@ def test_gaps_must_be_figures_too():
 
 def test_what_cannot_be_measured_says_why():
     found = not_measurable("no GPU")
-    assert found.text == "not measurable here: no GPU" and found.figure is None and found.seeds == 0
+    assert (
+        (found.verdict, found.reason) == ("not measurable here", "no GPU") and found.figure is None and found.seeds == 0
+    )

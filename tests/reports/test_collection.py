@@ -132,10 +132,11 @@ def test_the_page_has_every_figure_with_interval_and_link(results, tmp_path):
     assert any("rate | valid | 80.0" in row for row in rows)
     assert any("91.0 | 93.0 | 55.0 | 2.0 | -10.0 to 14.0 | 38.0" in row for row in rows)
     assert any(row.startswith("2 | 1 | 0.900 | 0.890 to 0.910") and "on the front" in row for row in rows)
+    assert any("0.700 | 0.690 to 0.710 | 0.650 | 0.640 to 0.660" in row for row in rows)  # at both K
     assert any("2.5 | 2 to 3 | – | no RAPL" in row for row in rows)
     assert any("delayed_burst | 3 | 5" in row for row in rows)
     assert "Without any figure: gpu_power_w: no GPU." in page
-    verdict = "supported, confounded | audit: lira_online at K = 4; mnist | +0.030 | +0.005 to +0.055"
+    verdict = "supported, confounded | audit: lira_online at K = 4; mnist; seeds 0, 1, 2 | +0.030 | +0.005 to +0.055"
     assert any(verdict in row for row in rows)
     assert "&lt;hidden&gt;" in page and "<hidden>" not in page
     assert page.index("What was found") < page.index("The paper&#39;s claims") < page.index("Training runs")
@@ -154,7 +155,7 @@ def test_summary_has_what_stands_alone(results, tmp_path):
     page = write_collection([results], tmp_path / "report.html")[0].read_text()
     summary = page[page.index('class="found"') : page.index("</ul>")]
     assert summary.count("<li>") == 6  # the reproduction's audit is its part
-    assert "2 claims: 1 supported (poisson_auc); 1 not measurable here (poisson_power)" in summary
+    assert "2 claims: 1 supported, confounded (poisson_auc); 1 not measurable here (poisson_power)" in summary
     assert "most accurate at 2, 1: accuracy 0.900 (0.890 to 0.910), AUC 0.700 (0.690 to 0.710)" in summary
     assert "least AUC, K = 4, at 2, 3: accuracy 0.800 (0.790 to 0.810), AUC 0.600 (0.590 to 0.610)" in summary
     assert "mnist, audit: invalid, not to be used; rate AUC 0.643 (0.610 to 0.670) at K = 4, accuracy 80.0 %" in summary

@@ -27,7 +27,7 @@ def reproduction(complete=True):
         notes={"mnist": "a subset of MNIST"},
         rules=RULES,
         config={},
-        versions={"kerasburst": "0.1.0"},
+        versions=({"kerasburst": "0.1.0"}, {"kerasburst": "0.2.0"}),
     )
     return json.loads(json.dumps(result.to_json()))
 
@@ -60,6 +60,7 @@ def test_what_was_left_out_is_told():
     assert "- cifar10: not on this machine" in page and "- profile/mnist/None-seed-0: no GPU | here" in page
     assert "- mnist: a subset of MNIST" in page and "3 of 4 parts finished: **not complete**" in page
     assert "| profile | mnist | 1 | 1 | 1 failed |" in page
+    assert page.endswith("## Made with\n\n- kerasburst 0.1.0\n- kerasburst 0.2.0\n")
 
 
 def test_networks_that_do_not_work_are_named_beside_the_verdicts_and_in_their_rows():

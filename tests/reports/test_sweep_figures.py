@@ -1,7 +1,7 @@
 import matplotlib.image
 import pytest
 
-from kerasburst.reports.sweep_figures import metric_title, save_sweep_figures, shown, sweep_figures
+from kerasburst.reports.sweep_figures import fewer_queries, metric_title, save_sweep_figures, shown, sweep_figures
 
 
 def estimate(mean, half=None):
@@ -9,9 +9,12 @@ def estimate(mean, half=None):
 
 
 def point(values, accuracy=None, auc=None, reason="", half=0.01, on_front=None):
+    by_k = None if auc is None else {"4": estimate(auc, half), "1": estimate(auc - 0.05, half)}
     estimates = {} if accuracy is None else {"test_accuracy": estimate(accuracy, half)}
     estimates |= {} if auc is None else {"audit_auc": estimate(auc, half)}
-    return {"values": values, "reason": reason, "estimates": estimates, "on_front": on_front, "seeds": []}
+    return {"values": values, "reason": reason, "estimates": estimates, "on_front": on_front, "seeds": []} | {
+        "auc_by_queries": by_k
+    }
 
 
 def sweep(points, *parameters, front=(), metrics=("test_accuracy",)):
@@ -80,6 +83,15 @@ def test_random_numbers_are_a_cloud():
     assert axes.collections[0].get_offsets().tolist() == [[0.81, 2.0], [0.92, 5.0]]
 
 
+def test_a_cloud_has_places_for_what_is_no_number():
+    filters, beta = {"label": "model.filters", "values": [[8, 16], [16, 32]]}, {"label": "neuron.beta", "values": []}
+    draws = (([16, 32], 0.6, 0.7), ([8, 16], 0.8, 0.8), ([16, 32], 0.7, 0.9))
+    points = [point({"model.filters": f, "neuron.beta": b}, a) for f, b, a in draws]
+    axes = sweep_figures(sweep(points, filters, beta))["test_accuracy"].axes[0]
+    assert axes.collections[0].get_offsets().tolist() == [[0.6, 0.0], [0.8, 1.0], [0.7, 0.0]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["[16, 32]", "[8, 16]"]
+
+
 def test_more_parameters_have_the_front_alone():
     values = {TAU["label"]: 2, LAMBDA["label"]: 1.0, "neuron.beta": 0.5}
     result = sweep([point(values, 0.9, 0.6, on_front=True)], TAU, LAMBDA, {"label": "neuron.beta", "values": [0.5]})
@@ -93,6 +105,7 @@ def test_pictures_are_written(tmp_path):
 
 
 def test_names():
+    assert fewer_queries(both()) == ["1"] and fewer_queries(sweep([point({TAU["label"]: 2}, 0.9)], TAU)) == []
     assert metric_title(both(), "audit_auc") == "AUC, lira_online, K = 4"
     assert metric_title({"attack": None}, "test_accuracy") == "test accuracy"
     assert [shown(value) for value in (2, 0.5, True, None, [8, 16])] == ["2", "0.5", "True", "None", "[8, 16]"]

@@ -33,6 +33,7 @@ def test_workers_are_numbered_with_the_chief_first():
         (config(index=-1), "the task of TF_CONFIG must be"),
         (config(index=True), "the task of TF_CONFIG must be"),
         (config(kind="chief"), "the task of TF_CONFIG must be"),
+        (config(kind=["worker"]), "the task of TF_CONFIG must be"),
         (config({"worker": ["a:1"], "ps": ["b:1"]}), "must be of workers, and at most one chief"),
         (config({"worker": ["a:1"], "chief": ["b:1", "c:1"]}), "at most one chief"),
         (config({"worker": ["a:1", "b"]}), "addresses of the form host:port"),
