@@ -150,6 +150,9 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
     finally:
         observer.close()
     write_report(out)
+    for name, encoding in result.encodings.items():
+        for warning in encoding.warnings:
+            click.echo(f"warning: {name}: {warning}", err=True)
     if as_json:
         click.echo(json.dumps({"out": str(out), **result.to_json()}, indent=2))
     elif not quiet:

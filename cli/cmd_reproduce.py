@@ -58,7 +58,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
 
     Shows the plan with the time it is expected to take, trains and audits what is missing, and writes
     reproduction.json and reproduction.md. Data sets that are not here are skipped with their reason. Exit code 3 says
-    that controls of an audit failed: those figures do not count.
+    that controls of an audit failed: those figures do not count; 1, that parts could not be made.
     """
     check_going_on(resume, force, out, "reproduction")
     if options["data_dir"] is not None:
@@ -100,13 +100,16 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
         click.echo(summary(value, out))
     if error is not None:
         raise error
-    unmade = sum(part["state"] == "failed" and part["kind"] != "profile" for part in value["plan"])
-    if unmade:
-        click.echo(f"{unmade} parts could not be made: reproduction.md says why", err=True)
-        sys.exit(1)
+    code = 0
     if any(each["failed"] for each in value["audits"]):
         click.echo("controls of an audit failed: the figures that stand on them do not count", err=True)
-        sys.exit(INVALID)
+        code = INVALID
+    unmade = sum(part["state"] == "failed" for part in value["plan"])
+    if unmade:
+        click.echo(f"parts that could not be made: {unmade}; reproduction.md says why", err=True)
+        code = 1
+    if code:
+        sys.exit(code)
 
 
 def plan_text(plan, config, out, jobs) -> str:
@@ -155,7 +158,7 @@ def summary(result: dict, out) -> str:
             accuracy = f"accuracy {sum(right.values()) / len(right):.1%}"
             lines.append(f"{each['kind']} {each['dataset']} {each['encoding']}: {accuracy}, AUC {', '.join(aucs)}")
         lines += [f"  seed {seed}: control failed: {names}" for seed, names in each["failed"].items()]
-    failed = [part for part in result["plan"] if part["state"] == "failed" and part["kind"] != "profile"]
+    failed = [part for part in result["plan"] if part["state"] == "failed"]
     lines += [f"{part['name']}: {part['reason']}" for part in failed]
     lines += [f"{name} was skipped: {why}" for name, why in result["skipped"].items()]
     lines += ["", f"written to {out}: reproduction.md, reproduction.json"]

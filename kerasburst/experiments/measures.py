@@ -10,6 +10,7 @@ import numpy as np
 from kerasburst.experiments.claims import ACCURACY, AUC, LOSS, MAIN, PROFILE, RISE, SAVING, TRAIN, Claim
 from kerasburst.experiments.parts import Part
 from kerasburst.experiments.profiles import read_cost
+from kerasburst.transfer.arms import CONTROL
 
 Found = Sequence[tuple[Part, dict]]  # the finished parts with what they found
 
@@ -85,6 +86,12 @@ def _aucs(claim: Claim, found: Found) -> list[Series]:
                 left_out.append(f"seed {part.seed}: control failed: {names}")
             else:
                 valid[part.seed] = audit
+        warnings = [
+            f"{e}, seed {s}: {text}"
+            for e in (claim.a, claim.b)
+            for s, audit in valid.items()
+            for text in audit["encodings"][e].get("warnings", ())  # audits from before them have none
+        ]
         attack = MAIN[kind]
         for k in sorted({k for part, audit in found for k in audit["config"]["queries"]}):
             aucs = {e: {s: auc_at(audit, e, attack, k) for s, audit in valid.items()} for e in (claim.a, claim.b)}
@@ -102,6 +109,7 @@ def _aucs(claim: Claim, found: Found) -> list[Series]:
                     gaps={s: 100 * gap for s, gap in _less(right[claim.a], right[claim.b]).items()},
                     accuracies=_means(right),
                     left_out=tuple(left_out),
+                    warnings=tuple(warnings),
                 )
             )
     return series
@@ -138,7 +146,7 @@ def _losses(claim: Claim, found: Found) -> list[Series]:
                 measured="from scratch, transferred",
                 values={seed: 100 * (scratch - transfer) for seed, scratch, transfer in pairs},
                 levels={name: float(np.mean(arms[name])) for name in ("scratch", "transfer")},
-                warnings=tuple(arms["warnings"]),
+                warnings=tuple(f"{claim.b}, {text}" for text in arms["warnings"] if not text.startswith(CONTROL)),
             )
         )
     return series

@@ -78,6 +78,7 @@ def run_reproduction(
         (out / "reproduction.md").unlink(missing_ok=True)
     works: dict[str, Work] = {}
     failed: dict[str, str] = {}
+    unmeasurable: dict[str, str] = {}
     for part in plan.parts:
         if part.kind != PROFILE:
             try:
@@ -85,18 +86,22 @@ def run_reproduction(
             except InputError as error:
                 failed[part.name] = str(error)
     around = {"log_dir": out / "logs", "jobs": jobs, "backend": backend, "observer": observer}
-    ended = run_and_finish(works, finished=lambda name: summarise(config, plan, out, failed), **around)
+    ended = run_and_finish(works, finished=lambda name: summarise(config, plan, out, failed, unmeasurable), **around)
     failed |= ended.failed
     for part in plan.parts:
         if part.kind == PROFILE and part.result(out) is None:
             try:
                 make_profile(part.config, out / part.name)
-            except (NotMeasured, InputError) as error:
+            except NotMeasured as error:
+                unmeasurable[part.name] = str(error)
+            except InputError as error:
                 failed[part.name] = str(error)
-    return summarise(config, plan, out, failed), ended.error
+    return summarise(config, plan, out, failed, unmeasurable), ended.error
 
 
-def summarise(config: ReproduceConfig, plan: Plan, out: Path, failed: dict[str, str]) -> Reproduction:
+def summarise(
+    config: ReproduceConfig, plan: Plan, out: Path, failed: dict[str, str], unmeasurable: dict[str, str]
+) -> Reproduction:
     """Judge the claims by what stands in the parts' directories, and write reproduction.json.
 
     Args:
@@ -104,22 +109,23 @@ def summarise(config: ReproduceConfig, plan: Plan, out: Path, failed: dict[str, 
         plan: its parts.
         out: its directory.
         failed: why parts have no result, by name.
+        unmeasurable: why parts can have none on this machine, by name: nothing of them is left to do.
     """
+    without = failed | unmeasurable
     results = [(part, part.result(out)) for part in plan.parts]
     found: Found = [(part, result) for part, result in results if result is not None]
     claims = []
     for claim in config.chosen:
-        why_not = [failed[part.name] for part, _ in results if part.kind in claim.kinds and part.name in failed]
+        why_not = [without[part.name] for part, _ in results if part.kind in claim.kinds and part.name in without]
         why_not += [f"{name}: {why}" for name, why in plan.skipped.items()]
         claims.append(judge_claim(claim, found, why_not))
     result = Reproduction(
         scale=config.scale,
         note=config.size.note,
-        complete=len(found) + sum(part.kind == PROFILE and part.name in failed for part in plan.parts)
-        == len(plan.parts),
+        complete=all(result is not None or part.name in unmeasurable for part, result in results),
         claims=tuple(claims),
         audits=audited(found),
-        plan=tuple(part.to_json() | _state(part, result, failed) for part, result in results),
+        plan=tuple(part.to_json() | _state(part, result, failed, unmeasurable) for part, result in results),
         skipped=plan.skipped,
         notes=plan.notes,
         rules=RULES,
@@ -130,10 +136,13 @@ def summarise(config: ReproduceConfig, plan: Plan, out: Path, failed: dict[str, 
     return result
 
 
-def _state(part: Part, result: dict | None, failed: dict[str, str]) -> dict:
+def _state(part: Part, result: dict | None, failed: dict[str, str], unmeasurable: dict[str, str]) -> dict:
     if result is not None:
         return {"state": "finished", "reason": ""}
-    return {"state": "failed" if part.name in failed else "not run", "reason": failed.get(part.name, "")}
+    for state, reasons in (("failed", failed), ("not measurable", unmeasurable)):
+        if part.name in reasons:
+            return {"state": state, "reason": reasons[part.name]}
+    return {"state": "not run", "reason": ""}
 
 
 def _clear(out: Path) -> None:

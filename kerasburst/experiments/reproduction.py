@@ -108,8 +108,8 @@ class Reproduction:
         complete: whether nothing of the plan is left to do.
         claims: each with its verdict.
         audits: AUC beside accuracy.
-        plan: the parts, each with its state ("finished", "failed" or "not run") and, where it failed, why.
-        skipped: why there are no parts of a data set, by its name.
+        plan: the parts, each with its state ("finished", "failed", "not measurable" or "not run") and why.
+        skipped: why there are no parts of a data set, or of a transfer, by its name.
         notes: what must be known of the data, by its name.
         rules: what holds for every verdict.
         config: all it takes to do it again.
@@ -136,15 +136,17 @@ class Reproduction:
 
 
 RULES = (
-    "Every verdict follows a rule that was fixed before anything was measured, on the 95 % Student's t-interval over "
-    "seeds of a difference that is paired by seed.",
-    "A claim as a whole is judged by the mean over data sets, seed by seed: over those on which every seed counts "
-    "where these are more than half, else over all, on the seeds that they share; AUCs by the protocol audit, online "
-    "LiRA at the largest K.",
+    "Every verdict follows a rule that stands in the program, on the 95 % Student's t-interval over seeds of a "
+    "difference that is paired by seed. The limits were fixed before anything was measured; how data sets are joined, "
+    "and that two equal figures decide nothing, after a first seed had been seen.",
+    "A claim as a whole is judged by the mean over data sets, seed by seed: of the data sets with figures, over those "
+    "that have every seed where these are more than half, else over all of them on the seeds that they share. What "
+    "speaks for it, and what does not, is said. AUCs by the protocol audit, online LiRA at the largest K.",
+    "Two seeds that give the same figure decide nothing: of coarse figures that is often chance.",
     f"An AUC's difference is confounded where the encodings' mean test accuracies differ by more than "
     f"{CONFOUNDED_POINTS:g} points, on any of the data sets: it may be that of the fit.",
     "Figures of an encoding whose controls failed do not count.",
-    "Accuracies of a network that fell silent or saturated count, and are named.",
+    "Figures of a network that fell silent or saturated count, and it is named.",
     "Many intervals stand beside each other: of twenty at 95 %, one misses on average.",
 )
 

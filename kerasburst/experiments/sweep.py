@@ -23,7 +23,7 @@ from kerasburst.training.result import versions
 from kerasburst.validation import InputError, user_path
 
 _ATTACK = "lira_online"
-_FILES = ("sweep.json", "config.json", "pareto.png", *(f"{metric}.png" for metric in METRICS))
+_FILES = ("sweep.json", "config.json", "data.json", "pareto.png", *(f"{metric}.png" for metric in METRICS))
 
 
 def run_sweep(
@@ -67,10 +67,14 @@ def run_sweep(
     going_on = goes_on(out, "a sweep", SweepConfig.load, config, "sweep.json", **again)
     source = load_source(config.train.dataset, config.train.data_dir)
     reasons = _check_points(config, source)
+    data = {"fingerprint": source.fingerprint}
+    if going_on and (out / "data.json").exists() and files.read_json(out / "data.json") != data:
+        raise InputError(f"dataset must be the data that the sweep in {out} was begun with, {source.name} has changed")
     with files.new_directory("out", out):
         if force and not going_on:
             clear(out, _FILES)
         files.write_json(out / "config.json", config.to_json())
+        files.write_json(out / "data.json", data)
         files.remove_leftovers(out)
     works: dict[str, Work] = {}
     refused: dict[str, str] = {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kerasburst import files
-from kerasburst.config import same_config
+from kerasburst.config import TrainConfig, same_config
 from kerasburst.validation import InputError
 
 
@@ -29,7 +30,7 @@ def goes_on(
         out: the directory; it need not exist.
         what: it holds, with its article: "an audit".
         load: reads `out`/config.json, and refuses another command's.
-        config: what is to be done; its data may lie elsewhere than when it was begun.
+        config: a dataclass, what is to be done; its data may lie elsewhere than when it was begun.
         result: name of the file that tells that it is finished.
         resume: go on with it.
         force: replace it.
@@ -56,12 +57,17 @@ def goes_on(
         raise InputError(
             f"out must be a new directory, {out} holds {state} {name}: --resume goes on with it, --force replaces it"
         )
-    was, wanted = begun.to_json(), config.to_json()
-    differ = [name for name in wanted if name not in ("kerasburst", *may_differ) and
-              not same_config(was[name], wanted[name])]  # fmt: skip
+    names = [field.name for field in dataclasses.fields(config) if field.name not in may_differ]
+    differ = [name for name in names if not _same(getattr(begun, name), getattr(config, name))]
     if differ:
         raise InputError(f"{what} goes on with the config it was begun with, {', '.join(differ)} differs from {out}")
     return True
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, TrainConfig) and isinstance(other, TrainConfig):
+        return same_config(one.to_json(), other.to_json())
+    return one == other
 
 
 def clear(out: Path, own: tuple[str, ...], folders: str = "seed-*") -> None:

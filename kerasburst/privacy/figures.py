@@ -28,6 +28,7 @@ from kerasburst.privacy.scoring import (
 from kerasburst.privacy.shadow import roles
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
+from kerasburst.training.evaluation import activity_warnings
 
 FPRS = (0.1, 0.01, 0.001)
 PRIORS = (0.5, 0.1, 0.01)
@@ -163,6 +164,7 @@ def encoding_result(answered: Answered, scores: Scores, advantages: dict, config
         attacks=tuple(attacks),
         averaging=_averaging(scores, splits),
         auc_by_step=tuple(float(value) for value in steps),
+        warnings=tuple(dict.fromkeys(text for r in targets for text in activity_warnings(r["firing_rates"]))),
         phi=_histograms(answered),
     )
 

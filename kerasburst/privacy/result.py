@@ -109,6 +109,7 @@ class EncodingResult:
         attacks: every attack at every K.
         averaging: AUC(K) fitted, by attack.
         auc_by_step: AUC of phi at each time step, at the largest K, mean over targets.
+        warnings: targets' layers that are silent or saturated.
         phi: phi of target 0 at the largest K, `{"members": [...], "non_members": [...]}`, histogram counts over
             `edges`.
         tf_privacy: tensorflow-privacy's figures; None where they were not asked for.
@@ -124,6 +125,7 @@ class EncodingResult:
     attacks: tuple[AttackResult, ...]
     averaging: dict[str, dict]
     auc_by_step: tuple[float, ...]
+    warnings: tuple[str, ...]
     phi: dict[str, tuple[float, ...]]
     tf_privacy: TFPrivacyResult | None = None
 

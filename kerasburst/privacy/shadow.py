@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from kerasburst import files
-from kerasburst.config import TrainConfig
+from kerasburst.config import TrainConfig, same_config
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
 from kerasburst.data.sources import Source
@@ -213,7 +213,8 @@ def _alike(
     if role not in roles(splits):
         return None
     theirs = lesson(role, splits, what.y, data.num_classes, config.train.seed)
-    same = config.run is None and trainings.get(encoding) == training and np.array_equal(theirs.train, what.train)
+    alike = encoding in trainings and same_config(trainings[encoding].to_json(), training.to_json())
+    same = alike and config.run is None and np.array_equal(theirs.train, what.train)
     found = _stored(*_paths(beside, encoding, role)[:2]) if same else None
     return found if found is not None and found[1]["data"] == data.fingerprint else None  # which is of labels, too
 

@@ -163,6 +163,7 @@ def _sweeps(items) -> list[Table]:
     tables = []
     for item in items:
         value = item.value
+        ks = fewer_queries(value)
         rows = []
         for i, point in enumerate(value["points"]):
             values = [
@@ -170,14 +171,14 @@ def _sweeps(items) -> list[Table]:
                 for p in value["parameters"]
             ]
             found = [point["estimates"].get(metric) for metric in value["metrics"]]
-            found += [(point["auc_by_queries"] or {}).get(k) for k in fewer_queries(value)]
+            found += [(point["auc_by_queries"] or {}).get(k) for k in ks]
             cells = [number(e and e["mean"], e and e["interval"]) for e in found]
             why = [f"seed {each['seed']}: {each['reason']}" for each in point["seeds"] if each["reason"]]
             why += [point["reason"]] if point["reason"] else []
             front = ("on the front", "text good") if i in value["front"] else ("", "text")
             rows.append((*values, *cells, Cell(front[0], note="; ".join(why), mark=front[1])))
         heads = tuple(metric_title(value, metric) for metric in value["metrics"])
-        heads += tuple(f"AUC, K = {k}" for k in fewer_queries(value))
+        heads += tuple(f"AUC, K = {k}" for k in ks)
         # Their scopes stand in the summary; a phone has no room for them.
         names = tuple(label.partition(".")[2].replace("_", " ") for label in value["parameters"])
         title = f"{item.label}: {value['config']['train']['encoding']} on {value['data']['name']}"

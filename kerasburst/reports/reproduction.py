@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kerasburst import files
 
-WARNED = "Networks that do not work, behind these figures"
+WARNED = "Networks with silent or saturated layers, behind these figures"
 _KINDS = {
     "audit": "audit",
     "paper": "the paper's protocol",
@@ -174,7 +174,7 @@ def _runs(result: dict) -> str:
             sum(part["tasks"] for part in parts),
             ", ".join(
                 f"{count} {state}"
-                for state in ("finished", "failed", "not run")
+                for state in ("finished", "failed", "not measurable", "not run")
                 if (count := sum(part["state"] == state for part in parts))
             ),
         ]

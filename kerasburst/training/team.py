@@ -169,8 +169,8 @@ def open_team(strategy: object, tell: Callable[[str], None]) -> Team:
     """
     if strategy is None:
         return Team()
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and os.environ.get("TF_CONFIG"):
-        team = Team(strategy, *read_tf_config(os.environ["TF_CONFIG"]))
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        team = Team(strategy, *_members(strategy.cluster_resolver))
     elif isinstance(strategy, tf.distribute.Strategy):
         team = Team(strategy)
     elif check_choice("strategy", strategy, STRATEGIES) == "mirrored":
@@ -184,6 +184,15 @@ def open_team(strategy: object, tell: Callable[[str], None]) -> Team:
             team = Team(tf.distribute.MultiWorkerMirroredStrategy(), addresses, rank)
     tell(f"training on {team}")
     return team
+
+
+def _members(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tuple[list[str], int]:
+    """Give what `read_tf_config` does of a strategy that knows its cluster; no addresses where it is alone."""
+    jobs = resolver.cluster_spec().as_dict()
+    addresses = [*jobs.get("chief", []), *jobs.get("worker", [])]
+    if len(addresses) < 2:
+        return [], 0
+    return addresses, resolver.task_id + (resolver.task_type != "chief") * len(jobs.get("chief", []))
 
 
 def read_tf_config(text: str | None) -> tuple[list[str], int]:

@@ -51,6 +51,14 @@ def test_json_alone_is_on_stdout_and_progress_on_stderr(attack, tmp_path):
     ]
 
 
+def test_a_network_that_does_not_work_is_named(attack, tmp_path):
+    outcome = attack("--out", "audit", "--encoding", "delayed_burst", "--quiet")
+    warning = "layer hidden_lif is silent: it fires 0 spikes per neuron and step"
+    assert (outcome.code, outcome.err) == (0, f"warning: delayed_burst: {warning}\n")
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    assert page.count(f"<b>delayed_burst</b>: {warning}.") == 1 and "<b>rate</b>: " not in page
+
+
 def test_quiet_says_nothing(attack):
     outcome = attack("--out", "audit", "--quiet")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")

@@ -88,7 +88,7 @@ def test_parts_that_could_not_be_made_are_exit_code_1(reproduce, tmp_path):
     path = tmp_path / "r/train/iris/rate-seed-0/config.json"
     path.write_text(path.read_text().replace('"learning_rate": 0.001', '"learning_rate": 0.002'))
     outcome = reproduce("--resume", "--out", "r")
-    assert outcome.code == 1 and outcome.err == "1 parts could not be made: reproduction.md says why\n"
+    assert outcome.code == 1 and outcome.err == "parts that could not be made: 1; reproduction.md says why\n"
     assert "rate-seed-0 must hold the run that is planned" in (tmp_path / "r" / "reproduction.md").read_text()
 
 

@@ -167,9 +167,15 @@ def test_every_claim_has_its_verdict(done):
     assert verdicts["delayed_accuracy"].figure == pytest.approx(6.9)
     assert verdicts["poisson_transfer"].figure == pytest.approx(0.6)  # 0.5 and 0.7
     assert verdicts["delayed_transfer"].figure == pytest.approx(3.1)
+    (found,) = {row.warnings for row in result.claims[2].rows}  # of Delayed-Burst's audits, which were made silent
+    silent = "layer hidden_lif is silent: it fires 0 spikes per neuron and step"
+    assert result.claims[2].name == "delayed_auc" and found == tuple(
+        f"delayed_burst, seed {seed}: {silent}" for seed in (0, 1)
+    )
     assert verdicts["poisson_power"].verdict == "not measurable here" and verdicts["poisson_power"].reason
     states = {part["name"]: part["state"] for part in result.plan}
-    assert set(states.values()) == {"finished", "failed"} and states["profile/iris/seed-0"] == "failed"
+    assert set(states.values()) == {"finished", "not measurable"}
+    assert states["profile/iris/seed-0"] == "not measurable"
     assert len(fleet.ran) == 2 * (15 + 12) + 6 + 18
     assert (out / "paper/breast_cancer/seed-1/scores.npz").exists()
     assert {"kerasburst": "of a test"} in result.versions and len(result.versions) == 2  # audits and transfer: of here
@@ -254,10 +260,11 @@ def test_data_that_has_moved_is_the_same_data(fleet, tmp_path):
     fleet(stop_after=20)  # in the middle of the second audit, with a transfer begun
     with pytest.raises(KeyboardInterrupt):
         run_reproduction(config, tmp_path / "r")
-    fleet()
+    again = fleet()
     (tmp_path / "data").mkdir()
     moved = dataclasses.replace(config, data_dir=str(tmp_path / "data"))
     result, error = run_reproduction(moved, tmp_path / "r", resume=True)
+    assert len(again.ran) == 2 + 15 + 12 + 9 - 20
     assert error is None and result.complete and [claim.verdict.seeds for claim in result.claims] == [1, 1, 1]
 
 
@@ -275,6 +282,18 @@ def test_a_profile_of_another_config_does_not_speak(tmp_path):
     assert judge_claim(CLAIMS["poisson_memory"], [(part, stored(part.config, data))]).verdict.figure > 9
     assert stored(dataclasses.replace(part.config, window_s=99.0), data) is None
     assert stored(part.config, data | {"fingerprint": "another"}) is None
+
+
+def test_a_profile_that_is_refused_is_left_to_do(fleet, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise InputError("train differs")
+
+    monkeypatch.setattr("kerasburst.experiments.reproduce.make_profile", refuse)
+    fleet()
+    result, _ = run_reproduction(ReproduceConfig(claims=("poisson_power",), seeds=1), tmp_path / "r")
+    assert not result.complete and [(part["state"], part["reason"]) for part in result.plan] == [
+        ("failed", "train differs")
+    ]
 
 
 def test_a_transfer_without_its_source_takes_nothing_else_with_it(tmp_path, monkeypatch):

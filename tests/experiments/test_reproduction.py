@@ -178,12 +178,22 @@ def test_a_silent_network_counts_and_is_named():
     ]
     row = judge_claim(CLAIMS["poisson_accuracy"], found).rows[0]
     assert row.values == {"3": pytest.approx(86.0)} and row.warnings == ("poisson_burst, seed 3: hidden_lif is silent",)
+    found = audits(0.02, 0.03)
+    found[1][1]["encodings"]["rate"]["warnings"] = ["output_lif is saturated"]
+    assert {row.warnings for row in judge_claim(CLAIMS["poisson_auc"], found).rows} == {
+        ("rate, seed 1: output_lif is saturated",)
+    }
+    assert judge_claim(CLAIMS["delayed_more"], found).rows[0].warnings == ()
 
 
 def test_what_a_transfer_loses_in_points():
     arms = {
         "poisson_burst": {"scratch": [0.9] * 3, "transfer": [0.895, 0.894, 0.896], "warnings": []},
-        "delayed_burst": {"scratch": [0.9] * 3, "transfer": [0.87, 0.869, 0.871], "warnings": ["transfer, seed 1: x"]},
+        "delayed_burst": {
+            "scratch": [0.9] * 3,
+            "transfer": [0.87, 0.869, 0.871],
+            "warnings": ["transfer, seed 1: x", "control, seed 1: y"],
+        },
     }
     data = {"source": {"name": "mnist"}, "target": {"name": "fashion_mnist"}}
     found = [(part("transfer", None), {"encodings": arms, "seeds": [0, 1, 2], "data": data})]
@@ -194,7 +204,7 @@ def test_what_a_transfer_loses_in_points():
     assert judged.rows[0].dataset == "mnist to fashion_mnist" and judged.rows[0].warnings == ()
     judged = judge_claim(CLAIMS["delayed_transfer"], found)
     assert judged.verdict.verdict == "supported" and judged.verdict.figure == pytest.approx(3.0)
-    assert judged.rows[0].warnings == ("transfer, seed 1: x",)
+    assert judged.rows[0].warnings == ("delayed_burst, transfer, seed 1: x",)
 
 
 def profile(**costs):

@@ -150,11 +150,16 @@ def test_runs_on_data_that_has_changed_are_not_mixed_with_others(tmp_path, monke
     monkeypatch.setattr(RUN_FLEET, PretendAll())
     run_sweep(config, tmp_path / "s")
     np.savez(data, x=rng.random((60, 3)), y=np.arange(60) % 2)
+    before = (tmp_path / "s" / "sweep.json").read_bytes()
+    with pytest.raises(InputError, match="dataset must be the data that the sweep.*, data has changed"):
+        run_sweep(dataclasses.replace(config, seeds=2), tmp_path / "s", resume=True)
+    assert (tmp_path / "s" / "sweep.json").read_bytes() == before
+    # A run that has come from elsewhere is not taken for one of these.
+    (tmp_path / "s" / "data.json").unlink()
     monkeypatch.setattr(RUN_FLEET, fleet := PretendAll())
     result, _ = run_sweep(dataclasses.replace(config, seeds=2), tmp_path / "s", resume=True)
-    assert fleet.ran == ["point-0000/seed-1/train"]
+    assert fleet.ran == ["point-0000/seed-1/train"] and result.points[0].estimates["test_accuracy"].seeds == 1
     assert "has changed" in result.points[0].seeds[0].reason
-    assert result.points[0].estimates["test_accuracy"].seeds == 1
 
 
 def test_audits_give_auc_beside_accuracy(tmp_path, monkeypatch):

@@ -120,6 +120,7 @@ class Pretend(FleetHere):
             "train_accuracy": 0.9,
             "test_accuracy": {"rate": 0.8, "poisson_burst": 0.75}.get(encoding, 0.6),
             "test_examples": len(splits.test),
+            "firing_rates": {"input": 0.25, "hidden_lif": 0.0 if encoding == "delayed_burst" else 0.1},
         }
         files.write_json(models / f"{role}.json", record)
         np.savez(

@@ -70,9 +70,9 @@ def test_networks_that_do_not_work_are_named_beside_the_verdicts_and_in_their_ro
     ]
     judged = json.loads(json.dumps(dataclasses.asdict(judge_claim(CLAIMS["poisson_accuracy"], found))))
     result = reproduction()
-    assert "do not work" not in reproduction_markdown(result)
+    assert "silent or saturated layers" not in reproduction_markdown(result)
     page = reproduction_markdown(result | {"claims": [judged, judged]})
-    assert page.index("## Verdicts") < page.index("do not work") < page.index("## Rules")
+    assert page.index("## Verdicts") < page.index("silent or saturated layers") < page.index("## Rules")
     assert page.count("- mnist: poisson_burst, seed 0: hidden_lif is silent\n") == 1
     assert page.count("(poisson_burst, seed 0: hidden_lif is silent) |") == 2
 

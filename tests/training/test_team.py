@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerasburst.config import TrainConfig
 from kerasburst.training.fit import train
@@ -50,6 +51,20 @@ def test_a_tf_config_that_names_no_team_is_refused(text, complaint, monkeypatch,
     with pytest.raises(InputError, match=complaint):
         train(TrainConfig(dataset="iris"), tmp_path / "run", strategy="multi_worker")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("job", "index", "rank"), [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)], ids=["chief", "first", "second"]
+)
+def test_a_strategy_of_several_workers_is_a_team(monkeypatch, job, index, rank):
+    class Pretended(tf.distribute.MirroredStrategy):
+        cluster_resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"chief": ["a:1"], "worker": ["b:1", "c:1"]}), task_type=job, task_id=index
+        )
+
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", Pretended)
+    team = open_team(Pretended(["CPU:0"]), lambda line: None)
+    assert team.addresses == ("a:1", "b:1", "c:1") and team.rank == rank and team.chief == (rank == 0)
 
 
 def test_an_unknown_strategy_is_refused():
