@@ -81,8 +81,8 @@ SCALES: dict[str, Scale] = {
         profiled={"digits": _DIGITS},
     ),
     "cpu": Scale(
-        note="a night on 2 cores: the paper's data sets, each with few training examples; CIFAR-10 at a learning rate with "
-        "which every encoding learns",
+        note="a night on 2 cores: the paper's data sets, each with few training examples; CIFAR-10 at a learning "
+        "rate with which every encoding learns",
         seeds=3,
         shadows=4,
         queries=(1, 4),
