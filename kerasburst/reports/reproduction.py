@@ -48,7 +48,7 @@ def reproduction_markdown(result: dict) -> str:
             ],
         ),
         *([f"{WARNED}:", _list(warned)] if (warned := warnings(result)) else []),
-        "## Rules, fixed in advance",
+        "## Rules",
         _list(result["rules"]),
         _list(f"`{c['name']}` ({c['figure']}): {c['rule']}." for c in result["claims"]),
     ]
