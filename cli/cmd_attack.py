@@ -54,10 +54,17 @@ _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "popul
     type=click.Choice(["audit", "paper", "paper-overlapping"]),
     default="audit",
     show_default=True,
-    help="audit: N shadows and every attack; paper: one shadow and an SVM per class.",
+    help="audit: N shadows and every attack; paper: one shadow and an SVM per class; paper-overlapping: the same with "
+    "the shadow's data drawn from the target's own, a flaw repeated for comparison.",
 )
 @click.option("--targets", type=int, default=1, show_default=True, help="Target models of each encoding.")
-@click.option("--shadows", type=int, default=8, show_default=True, help="N, shadow models of each encoding; even.")
+@click.option(
+    "--shadows",
+    type=int,
+    default=8,
+    show_default=True,
+    help="N, shadow models of each encoding; even. Of --protocol audit.",
+)
 @click.option(
     "--queries",
     type=int,
@@ -69,10 +76,14 @@ _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "popul
 @click.option(
     "--members",
     type=int,
-    help="Training examples of a target. Default: a third of the pool, at most 1000. With --run: those of the run's "
-    "that are audited, by default half of them, at most 1000.",
+    help="Training examples of a target. Default: a third of the pool (by the paper's protocols a fifth), at most "
+    "1000. With --run: those of the run's that are audited, by default half of them, at most 1000.",
 )
-@click.option("--population", type=int, help="Examples that train nothing. Default: a fifth of the pool, at most 1000.")
+@click.option(
+    "--population",
+    type=int,
+    help="Examples that train nothing, for RMIA. Default: a fifth of the pool, at most 1000; none by the paper's.",
+)
 @click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
 @click.option("--model", type=click.Choice(list(configs.NETWORKS)), help="Default: by the kind of data.")
 @click.option("--epochs", type=int, help="Default: as many updates as train makes on the whole pool.")

@@ -14,7 +14,13 @@ from kerasburst.validation import InputError, user_path
 
 @click.command("predict")
 @click.argument("model", type=click.Path())
-@click.option("--input", "source", type=click.Path(), required=True, help="An .npy, .npz or PNG file of examples.")
+@click.option(
+    "--input",
+    "source",
+    type=click.Path(),
+    required=True,
+    help="An .npy, .npz (with one array, or x) or PNG file of examples.",
+)
 @click.option("--queries", type=int, default=16, show_default=True, help="K, encodings of each example.")
 @click.option("--seed", type=int, help="Of the encodings: the same seed, the same answer. Default: a fresh one.")
 @click.option("--out", type=click.Path(), help="Write the result as JSON to this file, too.")

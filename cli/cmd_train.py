@@ -69,9 +69,14 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
     help="Share of the training part held out for validation.",
 )
 @click.option(
-    "--early-stopping", type=int, metavar="EPOCHS", help="Stop after this many epochs without a better validation loss."
+    "--early-stopping",
+    type=int,
+    metavar="EPOCHS",
+    help="Stop after this many epochs without a better validation loss; needs --validation-split.",
 )
-@click.option("--keep-best", is_flag=True, help="Keep the weights of the best validation loss.")
+@click.option(
+    "--keep-best", is_flag=True, help="Keep the weights of the best validation loss; needs --validation-split."
+)
 @click.option(
     "--queries",
     type=int,
@@ -88,7 +93,9 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 )
 @click.option("--config", "config_file", type=click.Path(), help="Redo the run of this config.json; options override.")
 @click.option("--out", type=click.Path(), help="The run directory. Default: runs/DATASET-ENCODING, numbered.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run in --out, or begin it; with more --epochs a finished one too."
+)
 @click.option("--force", is_flag=True, help="Replace the run in --out.")
 @click.option(
     "--strategy",

@@ -44,7 +44,12 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
     show_default=True,
     help="Data set to carry them over to. NAME:0-4 takes some classes of a data set.",
 )
-@click.option("--from-run", "run", type=click.Path(), help="Start from this finished training run instead of --source.")
+@click.option(
+    "--from-run",
+    "run",
+    type=click.Path(),
+    help="Start from this finished training run instead of --source; its settings are the defaults.",
+)
 @click.option(
     "--encoding",
     "encodings",

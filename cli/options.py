@@ -97,15 +97,22 @@ set_option = click.option(
     help="Set a parameter of the encoder, neuron or model, such as encoder.mean_burst_size=3. Repeatable.",
 )
 data_dir_option = click.option(
-    "--data-dir", type=click.Path(), help="Folder of data files. Default: the one KERASBURST_DATA names."
+    "--data-dir",
+    type=click.Path(),
+    help="Folder of data files. Default: where a run had them, or the one KERASBURST_DATA names.",
 )
-jobs_option = click.option("--jobs", type=int, help="Networks trained side by side. Default: the number of cores.")
+jobs_option = click.option(
+    "--jobs",
+    type=int,
+    help="Networks trained side by side, each with its share of the cores as threads. Default: the number of cores.",
+)
 backend_option = click.option(
     "--backend",
     type=click.Choice(["loky", "dask", "ray"]),
     default="loky",
     show_default=True,
-    help="Processes here, or a Dask or Ray cluster.",
+    help="Processes here, or a cluster whose machines see --out: that of DASK_SCHEDULER_ADDRESS or RAY_ADDRESS, else "
+    "one of this machine.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 

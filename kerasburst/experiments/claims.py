@@ -126,7 +126,7 @@ CLAIMS: dict[str, Claim] = {
         ),
         Claim(
             name="delayed_memory",
-            text="Delayed-Burst raises CPU memory against rate coding",
+            text="Delayed-Burst raises CPU memory against deterministic rate coding",
             paper="by 25 to 30 %",
             measure=RISE,
             a=_RATE,

@@ -230,9 +230,9 @@ def _profiles(items) -> list[Table]:
     for item, name, values, reasons in found:
         cells = [_place(item), _name(name)]
         for field in measured:
-            value, ends = values.get(field), values.get(f"{field}_interval")
+            value, ends = values.get(field), (values.get("spread") or {}).get(field)
             if _is_number(value):
-                note = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
+                note = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends and ends[0] < ends[1] else ""
                 cells.append(Cell(f"{value:.4g}", sort=value, note=note))
             else:
                 cells.append(Cell("–", sort=_LAST, note=str(reasons.get(field, "")), mark="muted"))
@@ -241,7 +241,8 @@ def _profiles(items) -> list[Table]:
     for field in fields.keys() - set(measured):
         why = "; ".join(dict.fromkeys(str(reasons.get(field) or "no reason given") for *_, reasons in found))
         missing.setdefault(why, []).append(field)
-    note = "What this machine cannot measure is a dash with its reason, never 0."
+    note = "Medians of the repeats, with their quartiles where there are several. "
+    note += "What this machine cannot measure is a dash with its reason, never 0."
     note += "".join(
         f" Without any figure: {', '.join(sorted(names))}: {why}." for why, names in sorted(missing.items())
     )

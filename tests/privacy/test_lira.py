@@ -90,6 +90,16 @@ def test_shadows_without_spread_give_finite_scores():
         assert np.isfinite(scores).all() and np.sign(scores).tolist() == [1, -1, 0]
 
 
+@pytest.mark.parametrize(("num_shadows", "pooled"), [(62, True), (64, False)])
+def test_from_64_shadows_on_each_point_has_its_own_variance(num_shadows, pooled):
+    rng = np.random.default_rng(0)
+    shadows, target = rng.normal(0, rng.uniform(0.5, 2.0, 9), (num_shadows, 9)), rng.normal(size=9)
+    membership = np.tile(np.arange(num_shadows)[:, None] % 2 == 0, 9)
+    by_default, other = lira(target, shadows, membership), lira(target, shadows, membership, fixed_variance=not pooled)
+    assert np.array_equal(by_default, lira(target, shadows, membership, fixed_variance=pooled))
+    assert np.abs(by_default - other).max() > 0.1
+
+
 @pytest.mark.parametrize("fixed_variance", [True, False])
 def test_power(fixed_variance):
     rng = np.random.default_rng(2)

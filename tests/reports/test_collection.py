@@ -45,7 +45,7 @@ PROFILE = {
     "encodings": {
         "rate": {
             "wall_s": 2.5,
-            "wall_s_interval": [2.0, 3.0],
+            "spread": {"wall_s": [2.0, 3.0]},
             "gpu_power_w": None,
             "cpu_energy_j": None,
             "reasons": {"gpu_power_w": "no GPU", "cpu_energy_j": "no RAPL"},

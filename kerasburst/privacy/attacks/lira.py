@@ -8,6 +8,7 @@ from scipy import stats
 from kerasburst.privacy.attacks.checks import median_over, signal_arrays
 from kerasburst.validation import check_bool
 
+_OWN_VARIANCE = 64  # shadows from which on each point's own standard deviation can be told, as Carlini et al. find
 FLOOR = 1e-30  # added to each standard deviation, as tf-privacy does: shadows that agree give a large finite score
 
 
@@ -16,7 +17,7 @@ def lira(
     shadows: np.ndarray,
     membership: np.ndarray,
     online: bool = True,
-    fixed_variance: bool = True,
+    fixed_variance: bool | None = None,
 ) -> np.ndarray:
     """Likelihood-ratio attack.
 
@@ -32,8 +33,8 @@ def lira(
         membership: which points are IN which shadow, `(N, n)`.
         online: use IN and OUT shadows; else the OUT ones only.
         fixed_variance: s is the standard deviation (ddof 0) of the residuals from each point's own median, pooled
-            over points, IN and OUT apart: for fewer than 64 shadows. Else it is each point's own (ddof 0), which
-            is 0 where there is a single shadow. 1e-30 is added to s.
+            over points, IN and OUT apart. Else it is each point's own (ddof 0), which is 0 where there is a single
+            shadow. 1e-30 is added to s. Default: pooled for fewer than 64 shadows.
 
     Returns:
         membership scores, higher for a member, float64 `(n,)`.
@@ -50,8 +51,11 @@ def lira(
     References:
         Carlini et al., Membership Inference Attacks From First Principles, 2022, algorithm 1.
     """
-    online, fixed_variance = check_bool("online", online), check_bool("fixed_variance", fixed_variance)
+    online = check_bool("online", online)
     target, shadows, membership = signal_arrays(target, shadows, membership, need_in=online)
+    if fixed_variance is None:
+        fixed_variance = len(shadows) < _OWN_VARIANCE
+    fixed_variance = check_bool("fixed_variance", fixed_variance)
     mu_out, s_out = _centre_and_spread(shadows, ~membership, fixed_variance)
     if not online:
         return stats.norm.logcdf(target, mu_out, s_out)
