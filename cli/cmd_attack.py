@@ -229,7 +229,14 @@ def summary(result, out) -> str:
         lines.append(f"target and shadow share {result.overlap} training examples")
     for name, encoding in result.encodings.items():
         lines.append("")
-        lines.append(f"{name}: test accuracy {encoding.test_accuracy:.1%}, on {trained} {encoding.train_accuracy:.1%}")
+        tested, fitted = (
+            f"{share:.1%} ({low:.1%} to {high:.1%})"
+            for share, (low, high) in (
+                (encoding.test_accuracy, encoding.test_accuracy_interval),
+                (encoding.train_accuracy, encoding.train_accuracy_interval),
+            )
+        )
+        lines.append(f"{name}: test accuracy {tested}, on {trained} {fitted}")
         lines.append(f"  {'attack':<20} {'K':>3}  {'AUC':>5}  {'95 % interval':<15} TPR at 10 % FPR")
         for attack in encoding.attacks:
             tpr = attack.tpr_at_fpr["0.1"]

@@ -1,4 +1,4 @@
-"""Intervals: of proportions, exact, and of a figure over seeds."""
+"""Intervals: of proportions, and of a figure over seeds."""
 
 from __future__ import annotations
 
@@ -30,6 +30,31 @@ def clopper_pearson(successes: int, trials: int, confidence: float) -> tuple[flo
     low = special.betaincinv(successes, failures + 1, tail) if successes else 0.0
     high = special.betaincinv(successes + 1, failures, 1.0 - tail) if failures else 1.0
     return float(low), float(high)
+
+
+def wilson(share: float, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a proportion, which is narrower than the exact one and covers 95 % on average.
+
+        (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n),  z the normal quantile of 0.975
+
+    Args:
+        share: of successes, from 0 to 1; a mean over several encodings is taken for the nearest whole number of them.
+        trials: at least 1.
+
+    Returns:
+        (low, high).
+
+    Example:
+        >>> [round(end, 4) for end in wilson(0.8, 20)]
+        [0.584, 0.9193]
+
+    References:
+        Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+    """
+    p, z2 = round(share * trials) / trials, special.ndtri(0.975) ** 2
+    centre, width = p + z2 / (2 * trials), np.sqrt(z2 * (p * (1 - p) / trials + z2 / (4 * trials**2)))
+    low, high = (centre - width) / (1 + z2 / trials), (centre + width) / (1 + z2 / trials)
+    return float(max(0.0, low)), float(min(1.0, high))
 
 
 def separation_bound(members: int, non_members: int, confidence: float) -> float:

@@ -145,9 +145,9 @@ def judge(out: Path, config: AuditConfig, source: Source, splits: AuditSplits) -
     encodings = {}
     for encoding in config.encodings:
         answered = Answered.load(out / encoding, splits)
-        scores[encoding], advantages = score(answered, config)
+        scores[encoding], outcomes = score(answered, config)
         encodings[encoding] = dataclasses.replace(
-            encoding_result(answered, scores[encoding], advantages, config),
+            encoding_result(answered, scores[encoding], outcomes, config),
             tf_privacy=tf_privacy_tasks.collect(out, encoding, answered) if config.tf_privacy else None,
         )
         found += _controls(answered, scores[encoding], encoding, config)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst import files
-from kerasburst.intervals import seed_interval
-from kerasburst.privacy.attacks import apply_threshold, choose_threshold, per_class_auc
+from kerasburst.intervals import seed_interval, wilson
+from kerasburst.privacy.attacks import ThresholdResult, apply_threshold, choose_threshold, per_class_auc
 from kerasburst.privacy.averaging import fit_averaging_attack
 from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference
 from kerasburst.privacy.plan import AuditConfig
@@ -25,7 +25,7 @@ from kerasburst.privacy.scoring import (
     applicable,
     threshold_scores,
 )
-from kerasburst.privacy.shadow import roles
+from kerasburst.privacy.shadow import TEST_EXAMPLES, roles
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
 from kerasburst.training.evaluation import activity_warnings
@@ -100,16 +100,17 @@ class Answered:
 
 
 Scores = dict[tuple[str, int], np.ndarray]  # of (attack, K): `(targets, n)`
+Outcomes = dict[tuple[str, int], list[ThresholdResult]]  # of (attack, K): one for each target
 
 
-def score(answered: Answered, config: AuditConfig) -> tuple[Scores, dict[tuple[str, int], float]]:
+def score(answered: Answered, config: AuditConfig) -> tuple[Scores, Outcomes]:
     """Run every attack on every target at every K.
 
     Returns:
-        scores `(targets, n)` by (attack, K), and the advantage at the shadows' threshold, mean over targets.
+        scores `(targets, n)` by (attack, K), and what the shadows' threshold does on them.
     """
     paper = config.protocol != "audit"
-    advantages: dict[tuple[str, int], list[float]] = {}
+    outcomes: Outcomes = {}
     found: dict[tuple[str, int], list[np.ndarray]] = {}
     splits, seed = answered.splits, config.train.seed
     for target in range(len(splits.targets)):
@@ -120,22 +121,18 @@ def score(answered: Answered, config: AuditConfig) -> tuple[Scores, dict[tuple[s
             for name in () if paper else THRESHOLD_ATTACKS:
                 scores, of_shadows = threshold_scores(name, evidence)
                 limit = choose_threshold(of_shadows, evidence.membership)
-                outcome = apply_threshold(scores, splits.targets[target], limit)
                 found.setdefault((name, k), []).append(scores)
-                advantages.setdefault((name, k), []).append(outcome.attacker_advantage)
+                outcomes.setdefault((name, k), []).append(apply_threshold(scores, splits.targets[target], limit))
         if not paper:
             evidence = answered.evidence(target, None, seed)
             scores, _ = threshold_scores("loss", evidence)
             found.setdefault(("bypass_loss", 1), []).append(scores)
             for name in applicable(BYPASS_ATTACKS, evidence):
                 found.setdefault((f"bypass_{name}", 1), []).append(ATTACKS[name](evidence))
-    return (
-        {key: np.stack(values) for key, values in found.items()},
-        {key: float(np.mean(values)) for key, values in advantages.items()},
-    )
+    return {key: np.stack(values) for key, values in found.items()}, outcomes
 
 
-def encoding_result(answered: Answered, scores: Scores, advantages: dict, config: AuditConfig) -> EncodingResult:
+def encoding_result(answered: Answered, scores: Scores, outcomes: Outcomes, config: AuditConfig) -> EncodingResult:
     """Sum up one encoding."""
     splits = answered.splits
     targets = [answered.records[f"target-{t}"] for t in range(len(splits.targets))]
@@ -143,27 +140,30 @@ def encoding_result(answered: Answered, scores: Scores, advantages: dict, config
     labels = answered.evidence(0, 1, 0).labels
     attacks = []
     for (name, k), rows in sorted(scores.items(), key=lambda item: (_order(item[0][0]), item[0][1])):
-        more = {"threshold_advantage": advantages.get((name, k))}
+        more = _at_threshold(outcomes[name, k]) if (name, k) in outcomes else {}
         if name in _SVM:
             more |= _by_class(rows, labels, splits.targets)
         attacks.append(_attack_result(name, k, _of_targets(rows, splits), more))
     trace_phi = np.stack([answered.answers[f"target-{t}"].phi_trace.mean(1) for t in range(len(targets))])
     audited = [answered.rows[int(i)] for i in splits.audited]
-    steps = [
-        np.mean([s.auc() for s in _of_targets(trace_phi[:, audited, step], splits)])
-        for step in range(trace_phi.shape[-1])
-    ]
+    steps = [_of_targets(trace_phi[:, audited, step], splits) for step in range(trace_phi.shape[-1])]
+    tested, fitted = (float(np.mean([r[name] for r in targets])) for name in ("test_accuracy", "train_accuracy"))
+    of_shadows, test_examples = float(np.mean([r["test_accuracy"] for r in shadows])), targets[0]["test_examples"]
     return EncodingResult(
-        test_accuracy=float(np.mean([r["test_accuracy"] for r in targets])),
+        test_accuracy=tested,
+        test_accuracy_interval=wilson(tested, test_examples),
         test_accuracies=tuple(r["test_accuracy"] for r in targets),
-        train_accuracy=float(np.mean([r["train_accuracy"] for r in targets])),
-        test_examples=targets[0]["test_examples"],
-        shadow_test_accuracy=float(np.mean([r["test_accuracy"] for r in shadows])),
+        train_accuracy=fitted,
+        train_accuracy_interval=wilson(fitted, min(targets[0]["train_examples"], TEST_EXAMPLES)),
+        test_examples=test_examples,
+        shadow_test_accuracy=of_shadows,
+        shadow_test_accuracy_interval=wilson(of_shadows, test_examples),
         epochs=targets[0]["epochs"],
         train_examples=targets[0]["train_examples"],
         attacks=tuple(attacks),
         averaging=_averaging(scores, splits),
-        auc_by_step=tuple(float(value) for value in steps),
+        auc_by_step=tuple(float(np.mean([scores.auc() for scores in step])) for step in steps),
+        auc_interval_by_step=tuple(_mean_ends([scores.auc_interval() for scores in step]) for step in steps),
         warnings=tuple(dict.fromkeys(text for r in targets for text in activity_warnings(r["firing_rates"]))),
         phi=_histograms(answered),
     )
@@ -217,6 +217,9 @@ def _attack_result(name: str, k: int, targets: list[MembershipScores], more: dic
             f"{fpr:g}": _mean_ends([scores.tpr_at_fpr_interval(fpr) for scores in targets]) for fpr in FPRS
         },
         ppv={f"{prior:g}": _mean([scores.ppv(prior, FPRS[0]) for scores in targets]) for prior in PRIORS},
+        ppv_interval={
+            f"{prior:g}": _mean_ends([scores.ppv_interval(prior, FPRS[0]) for scores in targets]) for prior in PRIORS
+        },
         **more,
     )
 
@@ -225,12 +228,23 @@ def _of_targets(rows: np.ndarray, splits: AuditSplits) -> list[MembershipScores]
     return [MembershipScores.from_labels(row, mask) for row, mask in zip(rows, splits.targets, strict=True)]
 
 
+def _at_threshold(outcomes: list[ThresholdResult]) -> dict:
+    return {
+        "threshold_advantage": float(np.mean([outcome.attacker_advantage for outcome in outcomes])),
+        "threshold_advantage_interval": _mean_ends([outcome.attacker_advantage_interval() for outcome in outcomes]),
+    }
+
+
 def _by_class(rows: np.ndarray, labels: np.ndarray, targets: np.ndarray) -> dict:
     each = [per_class_auc(row, labels, mask) for row, mask in zip(rows, targets, strict=True)]
     classes = sorted({c for one in each for c in one.per_class})
     return {
         "auc_per_class": {str(c): _mean([one.per_class.get(c) for one in each], skip=True) for c in classes},
+        "auc_interval_per_class": {str(c): _mean_ends([one.intervals.get(c) for one in each]) for c in classes},
         "auc_macro": _mean([one.macro for one in each]),
+        "auc_macro_interval": _mean_ends(
+            [one.intervals[c] for one in each for c, value in one.per_class.items() if value is not None] or [None]
+        ),
     }
 
 

@@ -164,7 +164,13 @@ class MembershipScores:
         """
         prior = check_float("prior", prior, above=0.0, below=1.0)
         tpr = self.tpr_at_fpr(fpr)
-        return None if tpr is None else prior * tpr / (prior * tpr + (1 - prior) * fpr)
+        return None if tpr is None else _ppv(tpr, prior, fpr)
+
+    def ppv_interval(self, prior: float, fpr: float) -> tuple[float, float] | None:
+        """Give the 95 % interval of `ppv` over examples, (low, high): the PPVs at the ends of that of the TPR."""
+        prior = check_float("prior", prior, above=0.0, below=1.0)
+        ends = self.tpr_at_fpr_interval(fpr)
+        return None if ends is None else (_ppv(ends[0], prior, fpr), _ppv(ends[1], prior, fpr))
 
     def _allowed(self, fpr: float) -> int | None:
         """Give the number of false positives within `fpr`; None where too few non-members resolve it."""
@@ -255,6 +261,10 @@ def check_membership(argument: str, membership: np.ndarray, shape: tuple[int, ..
 def _logit_interval(auc: float, spread: float, tail: float) -> tuple[float, float]:
     centre, width = special.logit(auc), -special.ndtri(tail) * spread / (auc * (1 - auc))
     return special.expit(centre - width), special.expit(centre + width)
+
+
+def _ppv(tpr: float, prior: float, fpr: float) -> float:
+    return prior * tpr / (prior * tpr + (1 - prior) * fpr)
 
 
 def _share_at_least(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -24,9 +24,14 @@ class AttackResult:
         tpr_at_fpr: TPR by FPR ("0.1", "0.01", "0.001"), mean over targets; None where not resolvable.
         tpr_at_fpr_interval: 95 %, over examples; None alike.
         ppv: share of members among those called one at a FPR of 0.1, by prior ("0.5", "0.1", "0.01").
+        ppv_interval: 95 %, over examples; None where the TPR is not resolvable.
         threshold_advantage: TPR - FPR at the threshold that shadows alone chose; None for attacks without.
+        threshold_advantage_interval: 95 %, over examples; None alike.
         auc_per_class: of the SVMs, mean over targets; None for other attacks.
-        auc_macro: mean of those.
+        auc_interval_per_class: 95 %, over examples; None for a class with fewer than two of a side in a target.
+        auc_macro: mean of `auc_per_class`.
+        auc_macro_interval: 95 %, mean of the classes' ends, which takes their errors as fully dependent; None where
+            a class of the mean has none.
     """
 
     name: str
@@ -40,9 +45,13 @@ class AttackResult:
     tpr_at_fpr: dict[str, float | None]
     tpr_at_fpr_interval: dict[str, Interval | None]
     ppv: dict[str, float | None]
+    ppv_interval: dict[str, Interval | None]
     threshold_advantage: float | None = None
+    threshold_advantage_interval: Interval | None = None
     auc_per_class: dict[str, float | None] | None = None
+    auc_interval_per_class: dict[str, Interval | None] | None = None
     auc_macro: float | None = None
+    auc_macro_interval: Interval | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,15 +109,19 @@ class EncodingResult:
 
     Args:
         test_accuracy: mean over targets, each a mean over encodings of the test examples.
+        test_accuracy_interval: 95 %, Wilson's over the test examples.
         test_accuracies: one for each target.
         train_accuracy: mean over targets, on what they train on, 2,000 examples at most, audited members first.
+        train_accuracy_interval: 95 %, Wilson's over those.
         test_examples: number of test examples.
         shadow_test_accuracy: mean over shadows, each on one encoding.
+        shadow_test_accuracy_interval: 95 %, Wilson's over the test examples.
         epochs: of training.
         train_examples: what a target trains on; in the audit of a run more than the audited members.
         attacks: every attack at every K.
         averaging: AUC(K) fitted, by attack.
         auc_by_step: AUC of phi at each time step, at the largest K, mean over targets.
+        auc_interval_by_step: 95 %, over examples.
         warnings: targets' layers that are silent or saturated.
         phi: phi of target 0 at the largest K, `{"members": [...], "non_members": [...]}`, histogram counts over
             `edges`.
@@ -116,15 +129,19 @@ class EncodingResult:
     """
 
     test_accuracy: float
+    test_accuracy_interval: Interval
     test_accuracies: tuple[float, ...]
     train_accuracy: float
+    train_accuracy_interval: Interval
     test_examples: int
     shadow_test_accuracy: float
+    shadow_test_accuracy_interval: Interval
     epochs: int
     train_examples: int
     attacks: tuple[AttackResult, ...]
     averaging: dict[str, dict]
     auc_by_step: tuple[float, ...]
+    auc_interval_by_step: tuple[Interval, ...]
     warnings: tuple[str, ...]
     phi: dict[str, tuple[float, ...]]
     tf_privacy: TFPrivacyResult | None = None

@@ -139,8 +139,11 @@ def _averaging(audit: dict, encodings: list[Style]) -> Part | None:
 def _steps(audit: dict, encodings: list[Style]) -> Part:
     axes = panel(WIDE)
     for style in encodings:
-        aucs = audit["encodings"][style.label]["auc_by_step"]
-        axes.plot(range(1, len(aucs) + 1), aucs, color=style.colour, ls=style.ls, marker=style.marker, ms=4, lw=1.3)
+        found = audit["encodings"][style.label]
+        aucs, ends = found["auc_by_step"], np.transpose(found["auc_interval_by_step"])
+        steps = range(1, len(aucs) + 1)
+        axes.fill_between(steps, *ends, color=style.colour, alpha=0.12, lw=0)
+        axes.plot(steps, aucs, color=style.colour, ls=style.ls, marker=style.marker, ms=4, lw=1.3)
     axes.axhline(0.5, color=GREY, ls=(0, GUESS), lw=1)
     axes.set(xlabel="time step", ylabel="AUC")
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -149,7 +152,7 @@ def _steps(audit: dict, encodings: list[Style]) -> Part:
         [axes],
         legend(encodings),
         "AUC of phi of the output neurons' membrane at each step, mean over the largest K: when in the sequence the "
-        "members begin to stand out. Mean over targets, without an interval.",
+        "members begin to stand out. Mean over targets, with pointwise 95 % intervals over examples.",
     )
 
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kerasburst.intervals import clopper_pearson
-from kerasburst.reports.reproduction import WARNED, figure, interval, said, warnings
+from kerasburst.intervals import wilson
+from kerasburst.reports.reproduction import WARNED, figure, interval, over_seeds, said, warnings
 from kerasburst.reports.sweep_figures import fewer_queries, metric_title, shown
 
 MAIN = {"audit": "lira_online", "paper": "svm", "paper-overlapping": "svm"}
@@ -96,7 +96,8 @@ def _reproductions(items) -> list[Table]:
         beside = tuple(_beside(value))
         if beside:
             ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
-            head = ("data", "protocol", "encoding", "test accuracy, %", *(f"AUC, K = {k}" for k in ks), "left out")
+            head = ("data", "protocol", "encoding", "test accuracy, %", "on members, %")
+            head = (*head, *(f"AUC, K = {k}" for k in ks), "left out")
             title = f"{item.label}: AUC beside accuracy"
             tables.append(Table(title, head, beside, "Means and 95 % over seeds.", item.link))
     return tables
@@ -105,12 +106,10 @@ def _reproductions(items) -> list[Table]:
 def _beside(value) -> Iterable[tuple[Cell, ...]]:
     ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
     for each in value["audits"]:
-        right = list(each["test_accuracies"].values())
         cells = [_name(each["dataset"]), _name(each["kind"], each["attack"]), _name(each["encoding"])]
-        cells.append(number(sum(right) / len(right) if right else None, digits=1, scale=100))
+        cells += [number(*over_seeds(each[name].values()), 1, 100) for name in ("test_accuracies", "train_accuracies")]
         for k in ks:
-            aucs, found = list(each["aucs"].get(k, {}).values()), each["auc_intervals"].get(k)
-            cells.append(number(sum(aucs) / len(aucs) if aucs else None, found and found[1:]))
+            cells.append(number(*over_seeds(each["aucs"].get(k, {}).values())))
         failed = "; ".join(f"seed {seed}: {names}" for seed, names in each["failed"].items())
         yield (*cells, Cell(failed or "–", mark="text bad" if failed else "name muted"))
 
@@ -123,8 +122,6 @@ def _audits(items) -> list[Table]:
         attack = MAIN[value["protocol"]]
         for name, found in value["encodings"].items():
             failed = [c["name"] for c in value["controls"] if not c["ok"] and c["encoding"] in (None, name)]
-            n = found["test_examples"]
-            ends = clopper_pearson(round(found["test_accuracy"] * n), n, 0.95)
             aucs = {a["queries"]: a for a in found["attacks"] if a["name"] == attack}
             cells = [
                 _place(item),
@@ -132,8 +129,9 @@ def _audits(items) -> list[Table]:
                 _name(value["protocol"], attack),
                 _name(name),
                 Cell("invalid", note=", ".join(failed), mark="name bad") if failed else Cell("valid", mark="name good"),
-                number(found["test_accuracy"], ends, 1, 100),
-                number(found["train_accuracy"], None, 1, 100),
+                # An older version's audits have no intervals of these.
+                number(found["test_accuracy"], found.get("test_accuracy_interval"), 1, 100),
+                number(found["train_accuracy"], found.get("train_accuracy_interval"), 1, 100),
             ]
             cells += [number(aucs[k]["auc"], aucs[k]["auc_interval"]) if k in aucs else number(None) for k in ks]
             rows.append(tuple(cells))
@@ -149,14 +147,12 @@ def _transfers(items) -> list[Table]:
         names = f"{value['data']['source']['name']} to {value['data']['target']['name']}"
         for name, found in value["encodings"].items():
             cells = [_place(item), _name(names, f"{value['freeze']} frozen"), _name(name)]
-            cells += [
-                number(sum(found[arm]) / len(found[arm]), None, 1, 100) for arm in ("scratch", "transfer", "control")
-            ]
+            cells += [number(*over_seeds(found[arm]), 1, 100) for arm in ("scratch", "transfer", "control")]
             cells += [number(found[f], found[f"{f}_interval"], 1, 100) for f in ("difference", "over_control")]
             rows.append((*cells, Cell(str(len(value["seeds"])), sort=len(value["seeds"]))))
     head = ("transfer", "data", "encoding", "from scratch, %", "transferred, %", "random features, %")
     head += ("transferred − scratch, points", "transferred − random, points", "seeds")
-    return [Table("", head, tuple(rows), "Intervals are of 95 %, over paired seeds.")]
+    return [Table("", head, tuple(rows), "Intervals are of 95 %, over seeds; of differences over pairs.")]
 
 
 def _sweeps(items) -> list[Table]:
@@ -199,7 +195,7 @@ def _runs(items) -> list[Table]:
                 _name(str(config.get("encoding", "–"))),
                 Cell(str(value["seed"]), sort=value["seed"]),
                 number(value["test_accuracy"], value["test_accuracy_interval"], 1, 100),
-                number(value["train_accuracy"], None, 1, 100),
+                number(value["train_accuracy"], wilson(value["train_accuracy"], value["examples"]["train"]), 1, 100),
                 number(value["firing_rates"].get("input")),
                 Cell(str(value["epochs"]), sort=value["epochs"]),
                 number(value["train_seconds"], None, 1),
@@ -207,7 +203,7 @@ def _runs(items) -> list[Table]:
             )
         )
     head = ("run", "data", "encoding", "seed", "test accuracy, %", "on training part, %", "input rate", "epochs")
-    return [Table("", (*head, "trained, s", "warnings"), tuple(rows), "Intervals are of 95 %, over test examples.")]
+    return [Table("", (*head, "trained, s", "warnings"), tuple(rows), "Intervals are of 95 %, over examples.")]
 
 
 def _profiles(items) -> list[Table]:

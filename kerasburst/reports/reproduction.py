@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kerasburst import files
+from kerasburst.intervals import seed_interval
 
 WARNED = "Networks with silent or saturated layers, behind these figures"
 _KINDS = {
@@ -53,7 +54,7 @@ def reproduction_markdown(result: dict) -> str:
         _list(f"`{c['name']}` ({c['figure']}): {c['rule']}." for c in result["claims"]),
     ]
     if result["audits"]:
-        blocks += ["## AUC beside accuracy", _audits(result)]
+        blocks += ["## AUC beside accuracy", "Means, with 95 % intervals over seeds.", _audits(result)]
     blocks.append("## Every figure")
     for claim in result["claims"]:
         blocks.append(f"### {claim['text']}")
@@ -95,6 +96,15 @@ def warnings(result: dict) -> list[str]:
     """Name the networks that fell silent or saturated, of all claims."""
     rows = [row for claim in result["claims"] for row in claim["rows"]]
     return list(dict.fromkeys(f"{row['dataset']}: {text}" for row in rows for text in row["warnings"]))
+
+
+def over_seeds(values: Iterable[float]) -> tuple[float | None, tuple[float, float] | None]:
+    """Give the mean over seeds with its 95 % interval; None for what too few seeds tell."""
+    values = list(values)
+    if len(values) < 2:
+        return (values[0] if values else None), None
+    mean, low, high = seed_interval(values)
+    return mean, (low, high)
 
 
 def of_auc(claim: dict) -> bool:
@@ -147,18 +157,19 @@ def _audits(result: dict) -> str:
                 each["dataset"],
                 _KINDS[each["kind"]],
                 each["encoding"],
-                _mean(each["test_accuracies"]),
-                _mean(each["train_accuracies"]),
+                _share(each["test_accuracies"]),
+                _share(each["train_accuracies"]),
                 f"{each['attack']}, {'; '.join(aucs)}" if aucs else "–",
                 "; ".join(f"seed {seed}: control failed: {names}" for seed, names in each["failed"].items()) or "all",
             ]
         )
-    head = ["data", "protocol", "encoding", "test accuracy", "on members", "AUC (95 % over seeds)", "seeds that count"]
+    head = ["data", "protocol", "encoding", "test accuracy", "on members", "AUC", "seeds that count"]
     return _table(head, rows)
 
 
-def _mean(values: dict[str, float]) -> str:
-    return f"{sum(values.values()) / len(values):.1%}" if values else "–"
+def _share(by_seed: dict[str, float]) -> str:
+    mean, ends = over_seeds(by_seed.values())
+    return "–" if mean is None else f"{mean:.1%}" + (f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else "")
 
 
 def _runs(result: dict) -> str:

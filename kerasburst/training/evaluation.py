@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
+from kerasburst.intervals import wilson
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.validation import check_int
 
@@ -78,14 +79,13 @@ def evaluate_network(
     z = np.concatenate(logits).reshape(queries, n, -1)
     right = z.argmax(-1) == y
     accuracy = float(right.mean())
-    interval = stats.binomtest(round(accuracy * n), n).proportion_ci(method="wilson")
     log_p = np.take_along_axis(special.log_softmax(z.astype("float64"), -1), y[None, :, None], -1)
     order = ["input", *(name for name in rates if name != "input")]
     return Evaluation(
         examples=n,
         queries=queries,
         accuracy=accuracy,
-        accuracy_interval=(float(interval.low), float(interval.high)),
+        accuracy_interval=wilson(accuracy, n),
         accuracies=tuple(float(a) for a in right.mean(1)),
         accuracy_of_mean_logits=float((z.mean(0).argmax(-1) == y).mean()),
         loss=float(-log_p.mean()),

@@ -5,10 +5,14 @@ import os
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.splits import AuditSplits
 from tests.privacy.common import RUN_FLEET, Pretend
 
+# Of 48 and of 54 of 60 examples; the pretended models are right as often.
+ACCURACIES = [tuple(stats.binomtest(right, 60).proportion_ci(method="wilson")) for right in (48, 54)]
 FILES = {"audit.html", "audit.json", "config.json", "plan.json", "rate", "scores.npz", "splits.npz"}
 
 
@@ -23,7 +27,8 @@ def test_an_audit(attack, tmp_path):
     lines = outcome.out.splitlines()
     assert lines[4].startswith("5/5 rate/planted done in")
     assert lines[5] == "audit on data: 60 members, 60 non-members of each target"
-    assert "rate: test accuracy 80.0%, on its members 90.0%" in lines
+    tested, fitted = (f"{100 * low:.1f}% to {100 * high:.1f}%" for low, high in ACCURACIES)
+    assert f"rate: test accuracy 80.0% ({tested}), on its members 90.0% ({fitted})" in lines
     result = audited(tmp_path, "deep/audit")
     for found in result["encodings"]["rate"]["attacks"]:
         low, high = found["auc_interval"]
@@ -33,6 +38,9 @@ def test_an_audit(attack, tmp_path):
         ) == 1
     assert lines[-1] == "written to deep/audit: audit.html, audit.json, scores.npz"
     assert result["valid"] and result["overlap"] is None and result["protocol"] == "audit"
+    found = result["encodings"]["rate"]
+    assert found["test_accuracy_interval"] == pytest.approx(ACCURACIES[0], abs=1e-9)
+    assert found["train_accuracy_interval"] == pytest.approx(ACCURACIES[1], abs=1e-9)
     # phi leaks 2 standard deviations of the model's noise: averaging takes the encoding's away.
     one, two = (
         next(a for a in result["encodings"]["rate"]["attacks"] if (a["name"], a["queries"]) == ("lira_online", k))
@@ -224,6 +232,9 @@ def test_the_papers_protocols(attack, tmp_path, protocol):
     per_class = {str(label): auc(y == label) for label in range(3)}
     assert attacks[1]["auc_per_class"] == pytest.approx(per_class)
     assert attacks[1]["auc_macro"] == pytest.approx(np.mean(list(per_class.values())))
+    each = [MembershipScores.from_labels(scores[y == label], member[y == label]).auc_interval() for label in range(3)]
+    assert list(attacks[1]["auc_interval_per_class"].values()) == [pytest.approx(ends) for ends in each]
+    assert attacks[1]["auc_macro_interval"] == pytest.approx(np.mean(each, axis=0))
     assert attacks[1]["auc"] == pytest.approx(auc(y >= 0)) and attacks[1]["auc"] > 0.65  # all classes pooled
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert f"share {shared} of 40 training examples" in page

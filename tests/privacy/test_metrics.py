@@ -62,7 +62,10 @@ def test_not_resolvable_below_ten_false_positives(fpr, needed):
     few, enough = (MembershipScores([1.0, 5.0], np.arange(n) / needed) for n in (needed - 1, needed))
     assert few.tpr_at_fpr(fpr) is None and few.ppv(0.5, fpr) is None and few.tpr_at_fpr_interval(fpr) is None
     assert enough.tpr_at_fpr(fpr) == 1.0 and enough.ppv(0.5, fpr) == pytest.approx(1 / (1 + fpr))
-    assert enough.tpr_at_fpr_interval(fpr)[1] == 1.0
+    assert enough.tpr_at_fpr_interval(fpr)[1] == 1.0 and few.ppv_interval(0.5, fpr) is None
+    low, high = enough.ppv_interval(0.1, fpr)
+    tpr = enough.tpr_at_fpr_interval(fpr)[0]
+    assert low == pytest.approx(0.1 * tpr / (0.1 * tpr + 0.9 * fpr)) and high == pytest.approx(0.1 / (0.1 + 0.9 * fpr))
 
 
 def test_from_labels():
@@ -224,6 +227,7 @@ GOOD = MembershipScores([1.0, 2.0, 3.0], [0.0, 1.0])
         (lambda: GOOD.tpr_at_fpr(0.0), "fpr must be"),
         (lambda: GOOD.tpr_at_fpr(1), "fpr must be"),
         (lambda: GOOD.ppv(0.0, 0.1), "prior must be"),
+        (lambda: GOOD.ppv_interval(0.0, 0.1), "prior must be"),
         (
             lambda: MembershipScores([1.0], [0.0, 1.0]).auc_interval(),
             "member_scores must be at least 2 for an interval",

@@ -99,6 +99,8 @@ def test_per_class_auc():
     # Class 0: 2 beats 1 and ties 2, 3 beats both: (1 + 0.5 + 1 + 1) / 4. Class 1: 0 of 1. Class 5: members only.
     result = per_class_auc([2.0, 3.0, 1.0, 2.0, 0.0, 4.0, 9.0], [0, 0, 0, 0, 1, 1, 5], [1, 1, 0, 0, 1, 0, 1])
     assert result.per_class == {0: 0.875, 1: 0.0, 5: None} and result.macro == 0.4375
+    of_0 = MembershipScores([2.0, 3.0], [1.0, 2.0]).auc_interval()
+    assert result.intervals == {0: of_0, 1: None, 5: None}  # one member and one other have no spread
     pooled = [[2 > b or 0.5 * (b == 2) for b in (1, 2, 4)], [1, 1, 0], [0, 0, 0], [1, 1, 1]]
     assert result.pooled == np.mean(pooled)
     assert per_class_auc([1.0, 2.0], [0, 1], [1, 0]).macro is None

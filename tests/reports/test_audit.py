@@ -12,6 +12,14 @@ from tests.privacy.common import RUN_FLEET, Pretend, audit_config
 from tests.reports.common import ENCODINGS, Page
 
 
+def above_interval(value, interval):
+    return "–" if value is None else f"{value:.3f}{interval[0]:.3f}–{interval[1]:.3f}"
+
+
+def percent(value, interval):
+    return f"{100 * value:.1f} % ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})"
+
+
 def with_interval(value, interval):
     return f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
 
@@ -46,8 +54,8 @@ def test_summary_has_accuracy_beside_each_auc(page, found):
         fit = result["averaging"]["lira_online"]
         best = max(result["attacks"], key=lambda a: a["auc"])
         assert rows[name] == [
-            f"{100 * result['test_accuracy']:.1f} %",
-            f"{100 * result['train_accuracy']:.1f} %",
+            percent(result["test_accuracy"], result["test_accuracy_interval"]),
+            percent(result["train_accuracy"], result["train_accuracy_interval"]),
             *(with_interval(a["auc"], a["auc_interval"]) for a in main),
             with_interval(fit["limit"], fit["limit_interval"]),
             f"{with_interval(best['auc'], best['auc_interval'])}{best['name']}, K = {best['queries']}",
@@ -64,8 +72,9 @@ def test_every_attack_with_its_intervals(page, found, encoding):
         of = {a["queries"]: a for a in attacks if a["name"] == name}
         cells = [with_interval(of[k]["auc"], of[k]["auc_interval"]) if k in of else "–" for k in (1, 2, 4)]
         last = of[max(of)]
-        more = [last["attacker_advantage"], last["tpr_at_fpr"]["0.1"], None, None, last["ppv"]["0.1"]]
-        assert rows[name] == cells + ["–" if value is None else f"{value:.3f}" for value in more]
+        more = [above_interval(last["attacker_advantage"], last["attacker_advantage_interval"])]
+        more += [above_interval(last["tpr_at_fpr"]["0.1"], last["tpr_at_fpr_interval"]["0.1"]), "–", "–"]
+        assert rows[name] == [*cells, *more, above_interval(last["ppv"]["0.1"], last["ppv_interval"]["0.1"])]
         assert last["tpr_at_fpr"]["0.1"] is not None and last["tpr_at_fpr"]["0.01"] is None
 
 
@@ -219,9 +228,10 @@ def test_the_papers_protocol_has_each_class_macro_and_pooled(render, protocol):
     page, found = render(Pretend(), protocol=protocol, encodings=("rate",))
     (attack,) = found["encodings"]["rate"]["attacks"]
     rows = page.rows("rate: test accuracy", 1)
-    figures = [*attack["auc_per_class"].values(), attack["auc_macro"], attack["auc"]]
+    figures = [(attack["auc_per_class"][label], attack["auc_interval_per_class"][label]) for label in ("0", "1", "2")]
+    figures += [(attack["auc_macro"], attack["auc_macro_interval"]), (attack["auc"], attack["auc_interval"])]
     assert rows["AUC by class, K = 2"] == ["0", "1", "2", "macro", "pooled"]
-    assert rows["svm"] == [f"{value:.3f}" for value in figures]
+    assert rows["svm"] == [above_interval(*each) for each in figures]
     text = " ".join("".join(page.text).split())
     assert f"share {found['overlap']} of 40 training examples" in text and "bypass" not in text
     assert ("no evidence of privacy" in text) == (protocol == "paper-overlapping")

@@ -57,9 +57,12 @@ def test_auc_against_k_with_the_fitted_curve_and_its_limit(drawn, found, attack)
 
 
 def test_auc_against_the_time_step(drawn, found):
-    lines = drawn["AUC against the time step"].lines
-    for line, result in zip(lines, found["encodings"].values(), strict=False):
+    axes = drawn["AUC against the time step"]
+    for line, band, result in zip(axes.lines, axes.collections, found["encodings"].values(), strict=False):
         assert list(line.get_xdata()) == [1, 2, 3, 4, 5] and list(line.get_ydata()) == result["auc_by_step"]
+        corners = {tuple(corner) for corner in band.get_paths()[0].vertices}
+        assert corners == {(x, end) for x, ends in enumerate(result["auc_interval_by_step"], 1) for end in ends}
+    assert len(axes.collections) == len(found["encodings"])
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

@@ -13,6 +13,7 @@ RUN = {
     "test_accuracy": 0.931,
     "test_accuracy_interval": [0.92, 0.94],
     "train_accuracy": 0.99,
+    "examples": {"train": 200, "validation": 0, "test": 500},
     "firing_rates": {"input": 0.25},
     "epochs": 5,
     "seed": 3,
@@ -26,8 +27,14 @@ AUDIT = {
     "data": {"name": "mnist"},
     "controls": [{"name": "planted_leak", "ok": False, "encoding": "delayed_burst"}],
     "encodings": {
-        name: {"test_accuracy": 0.8, "train_accuracy": 1.0, "test_examples": 100, "attacks": [ATTACK]}
-        for name in ("rate", "delayed_burst")
+        "rate": {"test_accuracy": 0.8, "train_accuracy": 1.0, "attacks": [ATTACK]},  # of an older version
+        "delayed_burst": {
+            "test_accuracy": 0.8,
+            "test_accuracy_interval": [0.708, 0.873],
+            "train_accuracy": 0.95,
+            "train_accuracy_interval": [0.9, 0.98],
+            "attacks": [ATTACK],
+        },
     },
 }
 ARMS = {"scratch": [0.9, 0.92], "transfer": [0.91, 0.95], "control": [0.5, 0.6]}
@@ -125,12 +132,17 @@ def test_the_page_has_every_figure_with_interval_and_link(results, tmp_path):
     assert "../runs/a%20run/result.json" in read.links and "../runs/r/reproduction.json" in read.links
     assert all((path.parent / link.replace("%20", " ")).resolve().exists() for link in read.links)
     rows = [" | ".join(row) for row in read.rows]
-    assert any("iris | rate | 3 | 93.1 | 92.0 to 94.0 | 99.0 | 0.250 | 5 | 12.5" in row for row in rows)
+    # 198 of 200: Wilson's interval
+    assert any("iris | rate | 3 | 93.1 | 92.0 to 94.0 | 99.0 | 96.4 to 99.7 | 0.250 | 5 | 12.5" in row for row in rows)
     assert any("0.643 | 0.610 to 0.670" in row for row in rows)
-    # 80 of 100: Clopper-Pearson 70.8 to 87.3
-    assert any("delayed_burst | invalid | planted_leak | 80.0 | 70.8 to 87.3" in row for row in rows)
-    assert any("rate | valid | 80.0" in row for row in rows)
-    assert any("91.0 | 93.0 | 55.0 | 2.0 | -10.0 to 14.0 | 38.0" in row for row in rows)
+    broken = (
+        "delayed_burst | invalid | planted_leak | 80.0 | 70.8 to 87.3 | 95.0 | 90.0 to 98.0 | 0.643 | 0.610 to 0.670"
+    )
+    assert any(broken in row for row in rows)
+    assert any("rate | valid | 80.0 | 100.0 | 0.643 | 0.610 to 0.670" in row for row in rows)
+    # Student's t over two seeds: 0.91 +- 12.706 * 0.01
+    arms = "91.0 | 78.3 to 103.7 | 93.0 | 67.6 to 118.4 | 55.0 | -8.5 to 118.5"
+    assert any(f"{arms} | 2.0 | -10.0 to 14.0 | 38.0" in row for row in rows)
     assert any(row.startswith("2 | 1 | 0.900 | 0.890 to 0.910") and "on the front" in row for row in rows)
     assert any("0.700 | 0.690 to 0.710 | 0.650 | 0.640 to 0.660" in row for row in rows)  # at both K
     assert any("2.5 | 2 to 3 | – | no RAPL" in row for row in rows)

@@ -52,7 +52,17 @@ def test_every_k_is_shown_with_accuracies_beside():
     assert (
         "| mnist | audit: lira_online | 4 | rate 0.7 at accuracy 90.0%, poisson_burst 0.67 at accuracy 87.0% |" in page
     )
-    assert "| mnist | audit | poisson_burst | 87.0% | 100.0% | lira_online, K = 1: 0.600 (0.600 to 0.600); " in page
+    same = "87.0% (87.0% to 87.0%) | 100.0% (100.0% to 100.0%)"  # every seed's accuracies
+    assert f"| mnist | audit | poisson_burst | {same} | lira_online, K = 1: 0.600 (0.600 to 0.600); " in page
+
+
+def test_accuracies_have_intervals_over_seeds():
+    result = reproduction()
+    result["audits"][0]["test_accuracies"] = {"0": 0.9, "1": 0.92}
+    result["audits"][1]["test_accuracies"] = {"0": 0.9}
+    page = reproduction_markdown(result)
+    assert "| mnist | audit | rate | 91.0% (78.3% to 103.7%) | " in page  # 0.91 +- 12.706 * 0.01
+    assert "| mnist | audit | poisson_burst | 90.0% | " in page
 
 
 def test_what_was_left_out_is_told():

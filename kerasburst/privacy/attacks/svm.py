@@ -11,7 +11,7 @@ from sklearn.svm import SVC
 
 from kerasburst.privacy.attacks.checks import finite
 from kerasburst.privacy.auc import auc_value
-from kerasburst.privacy.metrics import check_membership, check_scores
+from kerasburst.privacy.metrics import MembershipScores, check_membership, check_scores
 from kerasburst.validation import check_int, fail
 
 
@@ -34,11 +34,13 @@ class ClassAUC:
 
     Args:
         per_class: class to AUC; None for a class with members only or non-members only.
+        intervals: class to its 95 % interval; None for a class with fewer than two of a side.
         macro: mean over the classes that have one; None where none has.
         pooled: of all points; scores of several attack models meet here on one scale.
     """
 
     per_class: dict[int, float | None]
+    intervals: dict[int, tuple[float, float] | None]
     macro: float | None
     pooled: float
 
@@ -120,8 +122,9 @@ def per_class_auc(scores: np.ndarray, labels: np.ndarray, membership: np.ndarray
         InputError: for bad arguments, or membership with only one of the two.
 
     Example:
-        >>> per_class_auc([3.0, 1.0, 0.0, 2.0, 5.0], [0, 0, 1, 1, 2], [1, 0, 1, 0, 1])
-        ClassAUC(per_class={0: 1.0, 1: 0.0, 2: None}, macro=0.5, pooled=0.666...)
+        >>> result = per_class_auc([3.0, 1.0, 0.0, 2.0, 5.0], [0, 0, 1, 1, 2], [1, 0, 1, 0, 1])
+        >>> result.per_class, result.macro, result.intervals
+        ({0: 1.0, 1: 0.0, 2: None}, 0.5, {0: None, 1: None, 2: None})
     """
     scores = check_scores("scores", scores)
     labels = _labels("labels", labels, len(scores))
@@ -129,15 +132,23 @@ def per_class_auc(scores: np.ndarray, labels: np.ndarray, membership: np.ndarray
     pooled = _auc(scores, membership)
     if pooled is None:
         raise fail("membership", "with members and non-members", f"{membership.sum()} members of {len(scores)}")
-    per_class = {int(c): _auc(scores[labels == c], membership[labels == c]) for c in np.unique(labels)}
+    of_class = {int(c): (scores[labels == c], membership[labels == c]) for c in np.unique(labels)}
+    per_class = {c: _auc(*pair) for c, pair in of_class.items()}
     known = [value for value in per_class.values() if value is not None]
-    return ClassAUC(per_class, float(np.mean(known)) if known else None, pooled)
+    intervals = {c: _interval(*pair) for c, pair in of_class.items()}
+    return ClassAUC(per_class, intervals, float(np.mean(known)) if known else None, pooled)
 
 
 def _auc(scores: np.ndarray, membership: np.ndarray) -> float | None:
     if membership.all() or not membership.any():
         return None
     return auc_value(scores[membership], scores[~membership])
+
+
+def _interval(scores: np.ndarray, membership: np.ndarray) -> tuple[float, float] | None:
+    if min(membership.sum(), (~membership).sum()) < 2:
+        return None
+    return MembershipScores.from_labels(scores, membership).auc_interval()
 
 
 def _at_most(sides: list[np.ndarray], limit: int, rng: np.random.Generator) -> np.ndarray:
