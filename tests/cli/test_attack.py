@@ -41,6 +41,12 @@ def test_an_audit(attack, tmp_path):
     found = result["encodings"]["rate"]
     assert found["test_accuracy_interval"] == pytest.approx(ACCURACIES[0], abs=1e-9)
     assert found["train_accuracy_interval"] == pytest.approx(ACCURACIES[1], abs=1e-9)
+    for a in found["attacks"]:
+        if a["threshold_advantage"] is None:
+            assert a["threshold_advantage_interval"] is None
+        else:
+            low, high = a["threshold_advantage_interval"]
+            assert low < a["threshold_advantage"] < high and high - low < 0.4
     # phi leaks 2 standard deviations of the model's noise: averaging takes the encoding's away.
     one, two = (
         next(a for a in result["encodings"]["rate"]["attacks"] if (a["name"], a["queries"]) == ("lira_online", k))
@@ -208,6 +214,20 @@ def test_with_json_an_invalid_audit_is_json_and_exit_code_3(attack, kerasburst, 
     assert again.code == 3 and again.out.startswith("5/5 done before\n") and "audit on data" in again.out
 
 
+def test_each_time_step_has_its_auc_and_interval(attack, tmp_path):
+    assert attack("--out", "audit", "--num-steps", "3").code == 0
+    found = audited(tmp_path)["encodings"]["rate"]
+    with np.load(tmp_path / "audit" / "scores.npz") as stored:
+        index, member = stored["audited"], stored["membership"][0]
+    with np.load(tmp_path / "audit" / "rate" / "signals" / "target-0.npz") as stored:
+        row = {int(i): n for n, i in enumerate(stored["asked"])}
+        trace = stored["phi_trace"].mean(axis=1)[[row[int(i)] for i in index]]
+    each = [MembershipScores.from_labels(phi, member) for phi in trace.T]
+    assert found["auc_by_step"] == pytest.approx([scores.auc() for scores in each])
+    np.testing.assert_allclose(found["auc_interval_by_step"], [scores.auc_interval() for scores in each])
+    assert len(each) == 3 and len({scores.auc() for scores in each}) == 3
+
+
 # The paper's protocols ----------------------------------------------------------------------------------------------
 
 
@@ -236,6 +256,8 @@ def test_the_papers_protocols(attack, tmp_path, protocol):
     assert list(attacks[1]["auc_interval_per_class"].values()) == [pytest.approx(ends) for ends in each]
     assert attacks[1]["auc_macro_interval"] == pytest.approx(np.mean(each, axis=0))
     assert attacks[1]["auc"] == pytest.approx(auc(y >= 0)) and attacks[1]["auc"] > 0.65  # all classes pooled
+    members = stats.binomtest(36, 40).proportion_ci(method="wilson")
+    assert result["encodings"]["rate"]["train_accuracy_interval"] == pytest.approx(tuple(members), abs=1e-9)
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert f"share {shared} of 40 training examples" in page
     assert ("compatibility mode" in page) == (protocol == "paper-overlapping")
