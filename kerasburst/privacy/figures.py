@@ -170,19 +170,18 @@ def encoding_result(answered: Answered, scores: Scores, outcomes: Outcomes, conf
 
 
 def compare(scores: dict[str, Scores], splits: AuditSplits) -> tuple[Comparison, ...]:
-    """Compare encodings on the same members, at the largest K that each has of each attack."""
+    """Compare encodings on the same members, at each K that one of the two has of each attack."""
     names = list(scores)
     found = []
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
-            for attack, k in scores[a]:
+            for attack, k in dict.fromkeys([*scores[a], *scores[b]]):
                 # A deterministic encoder has no more than one query, which is all that K of them could tell.
-                other = max((q for name, q in scores[b] if name == attack and q <= k), default=None)
-                if other is None:
+                most = [max((q for name, q in scores[e] if name == attack and q <= k), default=None) for e in (a, b)]
+                if None in most:
                     continue
                 pairs = zip(
-                    _of_targets(scores[a][attack, k], splits),
-                    _of_targets(scores[b][attack, other], splits),
+                    *(_of_targets(scores[e][attack, q], splits) for e, q in zip((a, b), most, strict=True)),
                     strict=True,
                 )
                 each = np.array([paired_auc_difference(*pair) for pair in pairs])

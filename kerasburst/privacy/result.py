@@ -183,7 +183,7 @@ class Comparison:
 
     Args:
         attack: name of the attack.
-        queries: K of `a`; a deterministic encoder has 1.
+        queries: K of both; a deterministic encoder answers its one query at any K.
         a: an encoding.
         b: another.
         difference: AUC(a) - AUC(b).
