@@ -103,7 +103,7 @@ class Lines(Tally):
     def task_failed(self, name, reason):
         """Print why a task failed for good."""
         super().task_failed(name, reason)
-        click.echo(f"{self.settled()} {name} failed twice: {reason}", err=self._err)
+        click.echo(f"{self.settled()} {name} {reason}", err=self._err)
 
 
 class Live(Tally):
@@ -149,7 +149,7 @@ class Live(Tally):
     def task_failed(self, name, reason):
         """Print why a task failed above the bar."""
         super().task_failed(name, reason)
-        self._print(f"{name} failed twice: {reason}")
+        self._print(f"{name} {reason}")
 
     def close(self):
         """Take the bar away."""

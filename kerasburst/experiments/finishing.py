@@ -17,8 +17,8 @@ class Ended:
 
     Args:
         results: what `finish` gave, by name.
-        failed: why a work could not be finished, by name: a task failed twice, or what it wrote was refused.
-        error: the fleet's, where tasks failed.
+        failed: why a work could not be finished, by name: a task failed twice or was refused, or what it wrote was.
+        error: of the tasks that failed twice: of them their logs tell more.
     """
 
     results: dict[str, Any]
@@ -60,9 +60,10 @@ def run_and_finish(
     try:
         run_works(ending.watched, log_dir=log_dir, jobs=jobs, backend=backend, observer=ending)
     except FleetFailed as caught:
-        error = caught
-        for failure in error.failures:
-            ending.failed.setdefault(ending.owner[failure.name], f"{failure.name} failed twice: {failure.reason}")
+        for failure in caught.failures:
+            ending.failed.setdefault(ending.owner[failure.name], f"{failure.name} {failure.told}")
+        broken = [failure for failure in caught.failures if not failure.refusal]
+        error = FleetFailed(broken) if broken else None
     return Ended(ending.results, ending.failed, error)
 
 

@@ -1,4 +1,4 @@
-"""How an attempt at a task ended, and what is said of those that failed twice."""
+"""How an attempt at a task ended, and what is said of those that failed twice or were refused."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ class Outcome:
     tail: str = ""
     refusal: str = ""
 
+    @property
+    def told(self) -> str:
+        """How it ended for good, as a sentence's end."""
+        return f"was refused: {self.refusal}" if self.refusal else f"failed twice: {self.reason}"
+
 
 class FleetFailed(RuntimeError):
-    """Tasks failed twice; all others are done.
+    """Tasks failed twice, or were refused where that does not end the others; all others are done.
 
     Args:
-        failures: the second failure of each.
+        failures: the last failure of each.
 
     Example:
         >>> print(FleetFailed([Outcome("shadow-2", "logs/shadow-2.log", 3.1, "killed by SIGKILL", "epoch 4")]))
@@ -50,7 +55,9 @@ class FleetFailed(RuntimeError):
 
 
 def _told(outcome: Outcome) -> str:
-    text = f"{outcome.name} failed twice: {outcome.reason}; its log {outcome.log} "
+    if outcome.refusal:
+        return f"{outcome.name} {outcome.told}"
+    text = f"{outcome.name} {outcome.told}; its log {outcome.log} "
     if not outcome.tail:
         return text + "is empty"
     return text + "ends with\n" + "\n".join(f"    {line}" for line in outcome.tail.splitlines())

@@ -27,7 +27,7 @@ class FleetObserver:
         """A running task failed, or was lost with its worker, and will start again."""
 
     def task_failed(self, name: str, reason: str) -> None:
-        """A task failed for the second time."""
+        """A task failed for good; `reason` says how: "failed twice: killed by SIGKILL", "was refused: ..."."""
 
     def close(self) -> None:
         """The fleet has ended, or was interrupted."""

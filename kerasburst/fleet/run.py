@@ -50,6 +50,7 @@ def run_fleet(
     threads: int | None = None,
     address: str | None = None,
     observer: FleetObserver | None = None,
+    refusal_ends_all: bool = True,
 ) -> None:
     """Run the tasks that are not done, side by side, each in a fresh process of its own.
 
@@ -67,10 +68,11 @@ def run_fleet(
         address: of the Dask scheduler or Ray cluster. Default: DASK_SCHEDULER_ADDRESS or RAY_ADDRESS; without, a
             `Client` or `ray.init` of this process; without, a cluster of this machine, for the while.
         observer: is told of the progress.
+        refusal_ends_all: whether a task's InputError ends the others, too; otherwise that task has failed, at once.
 
     Raises:
-        InputError: for bad arguments, and the first one that a task raised, which ends the others.
-        FleetFailed: where tasks failed twice; all others are done.
+        InputError: for bad arguments, and the first one that a task raised, unless that does not end the others.
+        FleetFailed: where tasks failed twice, or were refused; all others are done.
 
     Example:
         >>> task = Task("shadow-0", "time:sleep", {"secs": 60})
@@ -88,7 +90,7 @@ def run_fleet(
         if left:
             with files.new_directory("log_dir", log_dir):
                 pass
-            fleet = _Fleet(left, is_done, observer)
+            fleet = _Fleet(left, is_done, observer, refusal_ends_all)
             while fleet.left:
                 with BACKENDS[backend](jobs, len(fleet.left), address) as pool, hold_lease(log_dir) as lease:
                     # By all tasks, not by those left: a fleet that goes on computes as one that was never stopped.
@@ -109,12 +111,15 @@ class _Fleet:
         tasks: those that are not done.
         is_done: tells whether a task's result is there.
         observer: is told of the progress.
+        refusal_ends_all: whether a task's InputError ends the others.
     """
 
-    def __init__(self, tasks: list[Task], is_done: Callable[[Task], bool], observer: FleetObserver):
+    def __init__(
+        self, tasks: list[Task], is_done: Callable[[Task], bool], observer: FleetObserver, refusal_ends_all: bool
+    ):
         self.left = {task.name: task for task in tasks}
         self.failures: list[Outcome] = []
-        self._is_done, self._observer = is_done, observer
+        self._is_done, self._observer, self._refusal_ends_all = is_done, observer, refusal_ends_all
         self._failed_once: set[str] = set()
         self._breaks = 0
 
@@ -144,7 +149,7 @@ class _Fleet:
             for _ in range(pool.jobs):
                 begin_next()
             for outcome in outcomes:
-                if outcome.refusal:
+                if outcome.refusal and self._refusal_ends_all:
                     raise InputError(outcome.refusal)
                 running.pop(outcome.name)
                 self._settle(outcome)
@@ -160,10 +165,10 @@ class _Fleet:
         if not outcome.reason:
             del self.left[name]
             self._observer.task_finished(name, outcome.seconds)
-        elif name in self._failed_once:
+        elif outcome.refusal or name in self._failed_once:
             del self.left[name]
             self.failures.append(outcome)
-            self._observer.task_failed(name, outcome.reason)
+            self._observer.task_failed(name, outcome.told)
         else:
             self._failed_once.add(name)
             self._observer.task_retried(name, outcome.reason)
@@ -178,8 +183,9 @@ class _Fleet:
                 self._observer.task_retried(name, reason)
             else:
                 log = around.log(name)
-                self.failures.append(Outcome(name, str(log), time.perf_counter() - begun, reason, read_tail(log)))
-                self._observer.task_failed(name, reason)
+                outcome = Outcome(name, str(log), time.perf_counter() - begun, reason, read_tail(log))
+                self.failures.append(outcome)
+                self._observer.task_failed(name, outcome.told)
         if self._breaks >= _MOST_BREAKS:
             raise FleetFailed(self.failures)
 

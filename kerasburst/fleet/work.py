@@ -39,7 +39,7 @@ def run_works(
     backend: str = "loky",
     observer: FleetObserver | None = None,
 ) -> dict[str, Any]:
-    """Run several works' tasks as one fleet, then finish them one by one.
+    """Run several works' tasks as one fleet, then finish them one by one. What one refuses does not end the others.
 
     Args:
         works: by name; a task is called NAME/TASK in the progress and in its log's path.
@@ -52,8 +52,8 @@ def run_works(
         What each work's `finish` gave, by name.
 
     Raises:
-        InputError: as `run_fleet`.
-        FleetFailed: where tasks failed; no work is finished then, and all that was done stays done.
+        InputError: for bad arguments.
+        FleetFailed: where tasks failed or were refused; no work is finished then, and all that was done stays done.
 
     Example:
         >>> run_works({"a": Work((), lambda task: True, lambda: 1)}, log_dir="logs")
@@ -66,5 +66,6 @@ def run_works(
         return work.is_done(own)
 
     tasks = [Task(name, task.function, task.arguments) for name, (_, task) in owner.items()]
-    run_fleet(tasks, is_done=is_done, log_dir=log_dir, jobs=jobs, backend=backend, observer=observer)
+    around = {"log_dir": log_dir, "jobs": jobs, "backend": backend, "observer": observer}
+    run_fleet(tasks, is_done=is_done, refusal_ends_all=False, **around)
     return {name: work.finish() for name, work in works.items()}

@@ -34,7 +34,7 @@ from kerasburst.privacy.signals import cached, collect_signals, fed_probabilitie
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
 from kerasburst.seeding import derive_seed
-from kerasburst.training.evaluation import evaluate_network
+from kerasburst.training.evaluation import check_learnt, evaluate_network
 from kerasburst.training.fit import build, run_epochs
 from kerasburst.validation import InputError
 
@@ -150,7 +150,7 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
         beside: another audit's directory: its model serves if it learnt the same in the same way.
 
     Raises:
-        InputError: where the audited run is no longer what the audit was begun with.
+        InputError: where the model has diverged, or the audited run is no longer what the audit was begun with.
     """
     config, trainings = load_plan(folder)
     splits = AuditSplits.load(Path(folder) / "splits.npz")
@@ -233,6 +233,7 @@ def _measure(network, encoder, config: TrainConfig, data: Dataset, queries: int)
         evaluate_network(network, encoder, x[:TEST_EXAMPLES], y[:TEST_EXAMPLES], queries=queries, seed=seed)
         for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test))
     )
+    check_learnt(config, fitted, tested)
     return {
         "weights": weights_hash(network),
         "data": data.fingerprint,

@@ -7,11 +7,12 @@ import dataclasses
 import numpy as np
 from scipy import special
 
+from kerasburst.config import TrainConfig
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.intervals import wilson
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.validation import check_int
+from kerasburst.validation import InputError, check_int
 
 # Below and above these mean rates a layer passes nothing on that varies.
 _SILENT, _SATURATED = 1e-6, 0.999
@@ -28,7 +29,7 @@ class Evaluation:
         accuracy_interval: 95 % Wilson interval over the n examples.
         accuracies: accuracy of each encoding.
         accuracy_of_mean_logits: share of right answers from the mean of the K logits.
-        loss: cross-entropy in nats, mean over examples and encodings.
+        loss: cross-entropy in nats, mean over examples and encodings; NaN of a network that has diverged.
         firing_rates: spikes per neuron and step, by layer in the network's order, after "input".
     """
 
@@ -79,7 +80,9 @@ def evaluate_network(
     z = np.concatenate(logits).reshape(queries, n, -1)
     right = z.argmax(-1) == y
     accuracy = float(right.mean())
-    log_p = np.take_along_axis(special.log_softmax(z.astype("float64"), -1), y[None, :, None], -1)
+    log_p = np.array(np.nan)
+    if np.isfinite(z).all():
+        log_p = np.take_along_axis(special.log_softmax(z.astype("float64"), -1), y[None, :, None], -1)
     order = ["input", *(name for name in rates if name != "input")]
     return Evaluation(
         examples=n,
@@ -91,6 +94,22 @@ def evaluate_network(
         loss=float(-log_p.mean()),
         firing_rates={name: float(rates[name]) for name in order},
     )
+
+
+def check_learnt(config: TrainConfig, *evaluations: Evaluation) -> None:
+    """Check that a trained network has not diverged.
+
+    Args:
+        config: of the training.
+        evaluations: of the network.
+
+    Raises:
+        InputError: where a loss is not a number.
+    """
+    if not np.isfinite([each.loss for each in evaluations]).all():
+        raise InputError(
+            f"learning_rate must be lower than {config.learning_rate:g}: the network's loss is no longer a number"
+        )
 
 
 def activity_warnings(firing_rates: dict[str, float]) -> list[str]:

@@ -33,7 +33,7 @@ from kerasburst.models.loading import load_model
 from kerasburst.models.weights import weights_hash
 from kerasburst.seeding import derive_seed
 from kerasburst.training.evaluate import load_network
-from kerasburst.training.evaluation import activity_warnings, evaluate_network
+from kerasburst.training.evaluation import activity_warnings, check_learnt, evaluate_network
 from kerasburst.training.fit import build, compile_network, run_epochs
 from kerasburst.transfer.plan import TransferConfig
 from kerasburst.validation import InputError
@@ -105,7 +105,8 @@ def train_arm(folder: str, encoding: str, seed: int, arm: str) -> None:
         arm: "scratch", "transfer" or "control".
 
     Raises:
-        InputError: where the run that it starts from is no longer what the experiment was begun with.
+        InputError: where a network has diverged, or the run that it starts from is no longer what the experiment was
+            begun with.
     """
     plan = load_plan(folder)
     config: TransferConfig = plan["config"]
@@ -182,6 +183,7 @@ def _measure(network: SpikingNetwork, encoder: Encoder, training: TrainConfig, d
     seed = derive_seed(training.seed, "test")
     test = evaluate_network(network, encoder, data.x_test, data.y_test, queries=training.queries, seed=seed)
     fitted = evaluate_network(network, encoder, data.x_train[:2000], data.y_train[:2000], queries=1, seed=seed)
+    check_learnt(training, test, fitted)
     return {
         "test_accuracy": test.accuracy,
         "test_accuracy_interval": test.accuracy_interval,

@@ -10,6 +10,7 @@ from kerasburst.experiments.scales import Scale, Setting
 from kerasburst.fleet import FleetFailed, FleetObserver
 from kerasburst.fleet.failure import Outcome
 from kerasburst.transfer.arms import load_plan, record_path
+from kerasburst.validation import InputError
 from tests.privacy.common import Pretend
 
 RUN_FLEET = "kerasburst.fleet.work.run_fleet"
@@ -50,9 +51,14 @@ class FleetHere:
             observer.task_started(task.name)
             if self.fail in task.name:
                 failures.append(Outcome(task.name, "its.log", 1.0, "killed by SIGKILL", "the end"))
-                observer.task_failed(task.name, "killed by SIGKILL")
+                observer.task_failed(task.name, failures[-1].told)
                 continue
-            self.work(task)
+            try:
+                self.work(task)
+            except InputError as error:  # which ends no other, below `run_works`
+                failures.append(Outcome(task.name, "its.log", 1.0, refusal=str(error)))
+                observer.task_failed(task.name, failures[-1].told)
+                continue
             assert is_done(task), task
             self.ran.append(task.name)
             observer.task_finished(task.name, 1.0)

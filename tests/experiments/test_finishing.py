@@ -17,6 +17,15 @@ class Note(FleetHere):
         self.done.add(task.arguments["path"])
 
 
+class Refuse(Note):
+    """Finds the input of a's first task bad."""
+
+    def work(self, task):
+        if task.name == "a/t0":
+            raise InputError("learning_rate must be lower")
+        super().work(task)
+
+
 def works(fleet, order, refuse=None):
     """Give works a and b, of two tasks each, that note when they are finished."""
 
@@ -64,6 +73,18 @@ def test_a_task_that_fails_takes_no_other_work_with_it(monkeypatch):
     ended, told = run(monkeypatch, Note(fail="a/t0"), order := [])
     assert "finish a" not in order and ended.results == {"empty": "E", "b": "B"} and told == ["empty", "b"]
     assert ended.failed == {"a": "a/t0 failed twice: killed by SIGKILL"} and "a/t0" in str(ended.error)
+
+
+def test_a_task_that_is_refused_takes_no_other_work_with_it_and_is_no_error(monkeypatch):
+    ended, told = run(monkeypatch, Refuse(), order := [])
+    assert ended.results == {"empty": "E", "b": "B"} and told == ["empty", "b"] and ended.error is None
+    assert ended.failed == {"a": "a/t0 was refused: learning_rate must be lower"} and "finish a" not in order
+
+
+def test_a_task_that_is_refused_hides_none_that_fails(monkeypatch):
+    ended, _ = run(monkeypatch, Refuse(fail="b/t1"), [])
+    assert ended.results == {"empty": "E"} and set(ended.failed) == {"a", "b"}
+    assert [failure.name for failure in ended.error.failures] == ["b/t1"]
 
 
 def test_a_work_that_cannot_be_finished_is_told_of(monkeypatch):

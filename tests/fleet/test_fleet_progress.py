@@ -34,7 +34,7 @@ def play(observer, clock):
     clock.now += 20
     observer.task_retried("shadow-1", "killed by SIGKILL")
     observer.task_started("shadow-3")
-    observer.task_failed("shadow-2", "exit status 1")
+    observer.task_failed("shadow-2", "failed twice: exit status 1")
 
 
 def test_time_left_by_hand(clock):

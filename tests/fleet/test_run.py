@@ -101,7 +101,7 @@ def test_named_after_the_second_failure_when_the_others_are_done(fleet, how, rea
         assert part in str(caught.value)
     assert [failure.name for failure in caught.value.failures] == ["deep/bad"]
     assert log.read_text().count("line before the end") == 2
-    assert fleet.recorder.of("failed") == [("failed", "deep/bad", reason)]
+    assert fleet.recorder.of("failed") == [("failed", "deep/bad", f"failed twice: {reason}")]
     assert fleet.recorder.events[-1] == ("close",)
 
 
@@ -111,6 +111,16 @@ def test_bad_input_is_not_retried_and_ends_the_others(fleet):
         fleet.run(tasks, jobs=2)
     assert len(fleet.runs("bad")) == 1 and not (fleet.folder / "slow").exists()
     assert not fleet.recorder.of("retried") and fleet.recorder.events[-1] == ("close",)
+
+
+def test_bad_input_of_one_need_not_end_the_others(fleet):
+    tasks = [fleet.task("bad", "refuse"), fleet.task("good", value=3), fleet.task("dead", "fail_always", how="exit")]
+    with pytest.raises(FleetFailed) as caught:
+        fleet.run(tasks, jobs=1, refusal_ends_all=False)
+    assert fleet.read("good")["value"] == 9 and len(fleet.runs("bad")) == 1 and len(fleet.runs("dead")) == 2
+    refusal = "was refused: epochs must be at least 1, received 0"
+    assert fleet.recorder.of("failed")[0] == ("failed", "bad", refusal)
+    assert str(caught.value).startswith(f"bad {refusal}\ndead failed twice: exit status 7; its log ")
 
 
 def test_a_worker_that_dies_with_its_pool_costs_nobody_an_attempt(fleet):
