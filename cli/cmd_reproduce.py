@@ -10,6 +10,7 @@ import sys
 import click
 from click.core import ParameterSource
 
+from kerasburst import files
 from kerasburst.cli.options import (
     INVALID,
     backend_option,
@@ -54,7 +55,7 @@ _DATASETS = list(dict.fromkeys(name for scale in SCALES.values() for name in sca
 @click.option("--quiet", is_flag=True, help="Show neither plan nor progress.")
 @click.pass_context
 def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
-    """Test the paper's claims on this machine: each with an interval and a verdict by a rule fixed in advance.
+    """Test the paper's claims on this machine: each with an interval and a verdict by a rule that is shown with it.
 
     Shows the plan with the time it is expected to take, trains and audits what is missing, and writes
     reproduction.json and reproduction.md. Data sets that are not here are skipped with their reason. Exit code 3 says
@@ -89,9 +90,14 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
             click.echo(plan_text(plan, config, out, jobs), err=as_json)
 
     with interruptible(observer, "reproduce", out):
-        result, error = run_reproduction(
-            config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer, planned=show
-        )
+        try:
+            result, error = run_reproduction(
+                config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer, planned=show
+            )
+        except KeyboardInterrupt:
+            if (out / "reproduction.json").exists():  # the page of what is there
+                write_markdown(files.read_json(out / "reproduction.json"), out / "reproduction.md")
+            raise
     value = json.loads(json.dumps(result.to_json()))
     write_markdown(value, out / "reproduction.md")
     if as_json:

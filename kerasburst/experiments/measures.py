@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from kerasburst.experiments.audit_json import auc_at, failed_controls
 from kerasburst.experiments.claims import ACCURACY, AUC, LOSS, MAIN, PROFILE, RISE, SAVING, TRAIN, Claim
 from kerasburst.experiments.parts import Part
 from kerasburst.experiments.profiles import read_cost
 from kerasburst.transfer.arms import CONTROL
 
 Found = Sequence[tuple[Part, dict]]  # the finished parts with what they found
+Failed = Sequence[tuple[Part, str]]  # parts that could not be made, and why
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,9 +29,11 @@ class Series:
         levels: mean over seeds of what the figure is the difference of, by encoding.
         queries: K; None where there are none.
         gaps: points of test accuracy, a - b, by seed; None where the figure is not of AUCs.
+        member_gaps: likewise, on members.
         accuracies: test accuracy, mean over seeds, by encoding; None alike.
         left_out: seeds that do not count, and why.
         warnings: networks that fell silent or saturated; they count.
+        doubts: what the figure alone does not tell.
     """
 
     dataset: str
@@ -39,44 +43,40 @@ class Series:
     levels: dict[str, float]
     queries: int | None = None
     gaps: dict[int, float] | None = None
+    member_gaps: dict[int, float] | None = None
     accuracies: dict[str, float] | None = None
     left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
-def measure(claim: Claim, found: Found) -> list[Series]:
+def measure(claim: Claim, found: Found, failed: Failed = ()) -> list[Series]:
     """Give all that finished parts say of a claim; of AUCs the main attack of each protocol at each K.
 
     Args:
         claim: the claim.
         found: finished parts with their results.
+        failed: parts that could not be made: their seeds are left out with the reason.
     """
-    by: dict[str, Callable[[Claim, Found], list[Series]]] = {
+    by: dict[str, Callable[[Claim, Found, Failed], list[Series]]] = {
         AUC: _aucs,
         ACCURACY: _accuracies,
         LOSS: _losses,
         SAVING: _costs,
         RISE: _costs,
     }
-    return by[claim.measure](claim, [(part, result) for part, result in found if part.kind in claim.kinds])
+    return by[claim.measure](
+        claim,
+        [(part, result) for part, result in found if part.kind in claim.kinds],
+        [(part, why) for part, why in failed if part.kind in claim.kinds],
+    )
 
 
-def failed_controls(audit: dict, encoding: str) -> list[str]:
-    """Name the failed controls on which an encoding's figures stand: its own, and those of the data."""
-    return [c["name"] for c in audit["controls"] if not c["ok"] and c["encoding"] in (None, encoding)]
-
-
-def auc_at(audit: dict, encoding: str, attack: str, queries: int) -> float:
-    """Give an AUC at K; of a deterministic encoder, which is asked once, at the most that there is."""
-    aucs = {a["queries"]: a["auc"] for a in audit["encodings"][encoding]["attacks"] if a["name"] == attack}
-    return aucs[max(k for k in aucs if k <= queries)]
-
-
-def _aucs(claim: Claim, found: Found) -> list[Series]:
+def _aucs(claim: Claim, found: Found, failed_parts: Failed) -> list[Series]:
     series = []
     for kind, dataset in dict.fromkeys((part.kind, part.dataset) for part, _ in found):
         valid: dict[int, dict] = {}
-        left_out = []
+        left_out = [f"seed {p.seed}: {why}" for p, why in failed_parts if (p.kind, p.dataset) == (kind, dataset)]
         for part, audit in found:
             if (part.kind, part.dataset) != (kind, dataset):
                 continue
@@ -95,9 +95,10 @@ def _aucs(claim: Claim, found: Found) -> list[Series]:
         attack = MAIN[kind]
         for k in sorted({k for part, audit in found for k in audit["config"]["queries"]}):
             aucs = {e: {s: auc_at(audit, e, attack, k) for s, audit in valid.items()} for e in (claim.a, claim.b)}
-            right = {
-                e: {s: audit["encodings"][e]["test_accuracy"] for s, audit in valid.items()} for e in (claim.a, claim.b)
-            }
+            right, by_heart = (
+                {e: {s: audit["encodings"][e][name] for s, audit in valid.items()} for e in (claim.a, claim.b)}
+                for name in ("test_accuracy", "train_accuracy")
+            )
             series.append(
                 Series(
                     dataset=dataset,
@@ -106,7 +107,8 @@ def _aucs(claim: Claim, found: Found) -> list[Series]:
                     queries=k,
                     values=_less(aucs[claim.a], aucs[claim.b]),
                     levels=_means(aucs),
-                    gaps={s: 100 * gap for s, gap in _less(right[claim.a], right[claim.b]).items()},
+                    gaps=_points(right[claim.a], right[claim.b]),
+                    member_gaps=_points(by_heart[claim.a], by_heart[claim.b]),
                     accuracies=_means(right),
                     left_out=tuple(left_out),
                     warnings=tuple(warnings),
@@ -115,9 +117,10 @@ def _aucs(claim: Claim, found: Found) -> list[Series]:
     return series
 
 
-def _accuracies(claim: Claim, found: Found) -> list[Series]:
+def _accuracies(claim: Claim, found: Found, failed: Failed) -> list[Series]:
     series = []
     for dataset in dict.fromkeys(part.dataset for part, _ in found):
+        missing = [(p, why) for p, why in failed if p.dataset == dataset and p.encoding in (claim.a, claim.b)]
         runs = {e: {p.seed: r for p, r in found if (p.dataset, p.encoding) == (dataset, e)} for e in (claim.a, claim.b)}
         right = {e: {s: run["test_accuracy"] for s, run in each.items()} for e, each in runs.items()}
         warnings = [f"{e}, seed {s}: {text}" for e in runs for s, run in runs[e].items() for text in run["warnings"]]
@@ -126,15 +129,16 @@ def _accuracies(claim: Claim, found: Found) -> list[Series]:
                 dataset=dataset,
                 kind=TRAIN,
                 measured="test accuracy",
-                values={s: 100 * value for s, value in _less(right[claim.a], right[claim.b]).items()},
+                values=_points(right[claim.a], right[claim.b]),
                 levels=_means(right),
+                left_out=tuple(f"{p.encoding}, seed {p.seed}: {why}" for p, why in missing),
                 warnings=tuple(warnings),
             )
         )
     return series
 
 
-def _losses(claim: Claim, found: Found) -> list[Series]:
+def _losses(claim: Claim, found: Found, failed: Failed) -> list[Series]:
     series = []
     for part, result in found:
         arms = result["encodings"][claim.b]
@@ -145,14 +149,24 @@ def _losses(claim: Claim, found: Found) -> list[Series]:
                 kind=part.kind,
                 measured="from scratch, transferred",
                 values={seed: 100 * (scratch - transfer) for seed, scratch, transfer in pairs},
-                levels={name: float(np.mean(arms[name])) for name in ("scratch", "transfer")},
+                levels={name: float(np.mean(arms[name])) for name in ("scratch", "transfer", CONTROL)},
                 warnings=tuple(f"{claim.b}, {text}" for text in arms["warnings"] if not text.startswith(CONTROL)),
+                doubts=_carried(arms),
             )
         )
     return series
 
 
-def _costs(claim: Claim, found: Found) -> list[Series]:
+def _carried(arms: dict) -> tuple[str, ...]:
+    """Doubt a transfer that is no better than random features: a small loss then tells nothing of the source's."""
+    ends = arms["over_control_interval"]
+    if ends is not None and ends[0] > 0:
+        return ()
+    over = "" if ends is None else f" ({100 * ends[0]:+.2f} to {100 * ends[1]:+.2f})"
+    return (f"not shown to be better than random features: {100 * arms['over_control']:+.2f} points{over}",)
+
+
+def _costs(claim: Claim, found: Found, failed: Failed) -> list[Series]:
     series = []
     sign = 1.0 if claim.measure == SAVING else -1.0
     for field in claim.fields:
@@ -187,5 +201,11 @@ def _less(a: dict[int, float], b: dict[int, float]) -> dict[int, float]:
     return {seed: a[seed] - b[seed] for seed in a if seed in b}
 
 
+def _points(a: dict[int, float], b: dict[int, float]) -> dict[int, float]:
+    return {seed: 100 * value for seed, value in _less(a, b).items()}
+
+
 def _means(figures: dict[str, dict[int, float]]) -> dict[str, float]:
-    return {name: float(np.mean(list(values.values()))) for name, values in figures.items() if values}
+    """Give the means over the seeds that all have: those that the difference is of."""
+    common = set.intersection(*(set(values) for values in figures.values()))
+    return {name: float(np.mean([values[s] for s in sorted(common)])) for name, values in figures.items() if common}

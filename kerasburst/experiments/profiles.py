@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kerasburst.fleet import FleetFailed
 from kerasburst.profiling.plan import ProfileConfig
 from kerasburst.profiling.profile import profile
-
-
-class NotMeasured(Exception):
-    """No profile could be made; the message says why."""
 
 
 def make_profile(config: ProfileConfig, out: Path) -> None:
@@ -22,12 +17,9 @@ def make_profile(config: ProfileConfig, out: Path) -> None:
 
     Raises:
         InputError: where another profile stands in `out`.
-        NotMeasured: where a network could not be trained or measured.
+        FleetFailed: where a network could not be trained or measured.
     """
-    try:
-        profile(config, out, resume=True)
-    except FleetFailed as error:
-        raise NotMeasured(" ".join(str(error).split())) from error
+    profile(config, out, resume=True)
 
 
 def read_cost(profile: dict, encoding: str, field: str) -> float | str:

@@ -13,7 +13,7 @@ from kerasburst.experiments.finishing import run_and_finish
 from kerasburst.experiments.measures import Found
 from kerasburst.experiments.parts import Part
 from kerasburst.experiments.planning import Plan, plan_parts
-from kerasburst.experiments.profiles import NotMeasured, make_profile
+from kerasburst.experiments.profiles import make_profile
 from kerasburst.experiments.reproduce_plan import ReproduceConfig
 from kerasburst.experiments.reproduction import RULES, Reproduction, audited, judge_claim
 from kerasburst.fleet import FleetFailed, FleetObserver, Work, check_fleet
@@ -60,8 +60,9 @@ def run_reproduction(
     out = user_path("out", out)
     check_fleet(jobs, backend)
     again = {"resume": resume, "force": force, "may_differ": _MAY_DIFFER}
-    # The Markdown comes last: reproduction.json is there from the first finished part on.
-    going_on = goes_on(out, "a reproduction", ReproduceConfig.load, config, "reproduction.md", **again)
+    going_on = goes_on(out, "a reproduction", ReproduceConfig.load, config, _is_complete(out), **again)
+    if going_on:
+        _check_not_fewer(config, ReproduceConfig.load(out / "config.json"))
     plan = plan_parts(config)
     if not plan.parts:
         missing = "; ".join(f"{name} is {why}" for name, why in plan.skipped.items())
@@ -69,16 +70,14 @@ def run_reproduction(
             f"claims must be measurable on the data sets at scale {config.scale}, none is: "
             + (missing or "they have no part on these")
         )
-    planned(plan)
     with files.new_directory("out", out):
         if force and not going_on:
             _clear(out)
         files.write_json(out / "config.json", config.to_json())
         files.remove_leftovers(out)
-        (out / "reproduction.md").unlink(missing_ok=True)
+    planned(plan)
     works: dict[str, Work] = {}
     failed: dict[str, str] = {}
-    unmeasurable: dict[str, str] = {}
     for part in plan.parts:
         if part.kind != PROFILE:
             try:
@@ -86,22 +85,18 @@ def run_reproduction(
             except InputError as error:
                 failed[part.name] = str(error)
     around = {"log_dir": out / "logs", "jobs": jobs, "backend": backend, "observer": observer}
-    ended = run_and_finish(works, finished=lambda name: summarise(config, plan, out, failed, unmeasurable), **around)
+    ended = run_and_finish(works, finished=lambda name: summarise(config, plan, out, failed), **around)
     failed |= ended.failed
     for part in plan.parts:
         if part.kind == PROFILE and part.result(out) is None:
             try:
                 make_profile(part.config, out / part.name)
-            except NotMeasured as error:
-                unmeasurable[part.name] = str(error)
-            except InputError as error:
-                failed[part.name] = str(error)
-    return summarise(config, plan, out, failed, unmeasurable), ended.error
+            except (FleetFailed, InputError) as error:
+                failed[part.name] = " ".join(str(error).split())
+    return summarise(config, plan, out, failed), ended.error
 
 
-def summarise(
-    config: ReproduceConfig, plan: Plan, out: Path, failed: dict[str, str], unmeasurable: dict[str, str]
-) -> Reproduction:
+def summarise(config: ReproduceConfig, plan: Plan, out: Path, failed: dict[str, str]) -> Reproduction:
     """Judge the claims by what stands in the parts' directories, and write reproduction.json.
 
     Args:
@@ -109,23 +104,18 @@ def summarise(
         plan: its parts.
         out: its directory.
         failed: why parts have no result, by name.
-        unmeasurable: why parts can have none on this machine, by name: nothing of them is left to do.
     """
-    without = failed | unmeasurable
     results = [(part, part.result(out)) for part in plan.parts]
     found: Found = [(part, result) for part, result in results if result is not None]
-    claims = []
-    for claim in config.chosen:
-        why_not = [without[part.name] for part, _ in results if part.kind in claim.kinds and part.name in without]
-        why_not += [f"{name}: {why}" for name, why in plan.skipped.items()]
-        claims.append(judge_claim(claim, found, why_not))
+    unmade = [(part, failed[part.name]) for part, result in results if result is None and part.name in failed]
+    skipped = [f"{name}: {why}" for name, why in plan.skipped.items()]
     result = Reproduction(
         scale=config.scale,
         note=config.size.note,
-        complete=all(result is not None or part.name in unmeasurable for part, result in results),
-        claims=tuple(claims),
+        complete=all(result is not None for _, result in results),
+        claims=tuple(judge_claim(claim, found, unmade, skipped) for claim in config.chosen),
         audits=audited(found),
-        plan=tuple(part.to_json() | _state(part, result, failed, unmeasurable) for part, result in results),
+        plan=tuple(part.to_json() | _state(part, result, failed) for part, result in results),
         skipped=plan.skipped,
         notes=plan.notes,
         rules=RULES,
@@ -136,12 +126,27 @@ def summarise(
     return result
 
 
-def _state(part: Part, result: dict | None, failed: dict[str, str], unmeasurable: dict[str, str]) -> dict:
+def _is_complete(out: Path) -> bool:
+    try:
+        return bool(files.read_json(out / "reproduction.json")["complete"])
+    except (InputError, OSError, KeyError, TypeError):
+        return False
+
+
+def _check_not_fewer(config: ReproduceConfig, begun: ReproduceConfig) -> None:
+    """Refuse fewer seeds than there were: which verdict stands must not be a matter of choice."""
+    if len(config.seed_list) < len(begun.seed_list):
+        raise InputError(
+            f"seeds must be at least {len(begun.seed_list)}, with which the reproduction was begun, "
+            f"received {len(config.seed_list)}"
+        )
+
+
+def _state(part: Part, result: dict | None, failed: dict[str, str]) -> dict:
     if result is not None:
         return {"state": "finished", "reason": ""}
-    for state, reasons in (("failed", failed), ("not measurable", unmeasurable)):
-        if part.name in reasons:
-            return {"state": state, "reason": reasons[part.name]}
+    if part.name in failed:
+        return {"state": "failed", "reason": failed[part.name]}
     return {"state": "not run", "reason": ""}
 
 

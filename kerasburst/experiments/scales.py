@@ -82,7 +82,7 @@ SCALES: dict[str, Scale] = {
     ),
     "cpu": Scale(
         note="a night on 2 cores: the paper's data sets, each with few training examples; CIFAR-10 at a learning "
-        "rate with which every encoding learns",
+        "rate that was lowered after its first seed had been seen, in which Delayed-Burst's network had died",
         seeds=3,
         shadows=4,
         queries=(1, 4),

@@ -8,8 +8,8 @@ from kerasburst import files
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
+from kerasburst.experiments.audit_json import auc_at, failed_controls
 from kerasburst.experiments.finishing import Ended, run_and_finish
-from kerasburst.experiments.measures import auc_at, failed_controls
 from kerasburst.experiments.stored import stored_result
 from kerasburst.experiments.sweep_plan import AUDIT_AUC, METRICS, SweepConfig
 from kerasburst.experiments.sweep_result import SeedFigures, SweepPoint, SweepResult, sum_up, with_front
@@ -64,7 +64,7 @@ def run_sweep(
     out = user_path("out", out)
     check_fleet(jobs, backend)
     again = {"resume": resume, "force": force, "may_differ": ("seeds",)}  # a seed more or less changes no other
-    going_on = goes_on(out, "a sweep", SweepConfig.load, config, "sweep.json", **again)
+    going_on = goes_on(out, "a sweep", SweepConfig.load, config, (out / "sweep.json").exists(), **again)
     source = load_source(config.train.dataset, config.train.data_dir)
     reasons = _check_points(config, source)
     data = {"fingerprint": source.fingerprint}

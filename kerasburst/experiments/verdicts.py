@@ -1,4 +1,4 @@
-"""From figures over seeds to a verdict, by rules that are fixed before anything is measured."""
+"""From figures over seeds to a verdict, by rules that stand here and know nothing of the figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from kerasburst.validation import InputError, fail
 
 SUPPORTED, NOT_SUPPORTED, CONTRADICTED = "supported", "not supported", "contradicted"
 UNDECIDED, NOT_MEASURABLE = "undecided", "not measurable here"
-CONFOUNDED_POINTS = 2.0  # of test accuracy between two encodings whose AUCs are compared
+CONFOUNDED_POINTS = 2.0  # of accuracy between two encodings whose AUCs are compared
+MET, MISSED, OPEN = "met", "missed", "open"
 MOST_SEEDS = 10_000  # past this nobody decides by more of them
 _TAIL = 0.025
 
@@ -59,6 +60,7 @@ class Rule:
     Args:
         regions: in order.
         unit: of the figures, as text behind a number.
+        size: ends of what the paper claims, where the regions are of the direction alone.
 
     Example:
         >>> AUC_RULE.verdict(0.002, 0.008), AUC_RULE.verdict(-0.004, 0.008), AUC_RULE.verdict(-0.02, 0.03)
@@ -67,10 +69,25 @@ class Rule:
 
     regions: tuple[Region, ...]
     unit: str = ""
+    size: Interval | None = None
 
     def verdict(self, low: float, high: float) -> str:
         """Give the verdict of an interval."""
         return next((r.verdict for r in self.regions if r.contains(low, high)), UNDECIDED)
+
+    def met(self, low: float, high: float) -> str | None:
+        """Tell whether the paper's size is met: "met" within it, "missed" outside, else "open"; None without one.
+
+        Example:
+            >>> rule = above(0.0, size=(25.0, 30.0))
+            >>> rule.met(26.0, 29.0), rule.met(4.0, 6.0), rule.met(20.0, 28.0), AUC_RULE.met(0.0, 0.1)
+            ('met', 'missed', 'open', None)
+        """
+        if self.size is None:
+            return None
+        if self.size[0] <= low and high <= self.size[1]:
+            return MET
+        return MISSED if high < self.size[0] or low > self.size[1] else OPEN
 
     @property
     def text(self) -> str:
@@ -79,16 +96,25 @@ class Rule:
         for region in self.regions:
             said.setdefault(region.verdict, []).append(region.text(self.unit))
         parts = [f"{verdict} if {' or '.join(places)}" for verdict, places in said.items()]
-        return f"95 % interval over seeds: {', '.join(parts)}, else {UNDECIDED}"
+        of_size = "" if self.size is None else f"; the paper's size is met within {self.size_text}, missed outside"
+        return f"95 % interval over seeds: {', '.join(parts)}, else {UNDECIDED}{of_size}"
+
+    @property
+    def size_text(self) -> str:
+        """The paper's size; empty without one."""
+        return "" if self.size is None else f"{self.size[0]:g} to {self.size[1]:g}{self.unit}"
 
 
-def above(limit: float = 0.0, band: float | None = None, unit: str = "") -> Rule:
+def above(
+    limit: float = 0.0, band: float | None = None, unit: str = "", size: tuple[float, float] | None = None
+) -> Rule:
     """Give the rule of a claim that a figure lies above a limit.
 
     Args:
         limit: which it exceeds if the claim holds, and falls short of if the contrary does.
         band: half-width about the limit inside which a difference would not matter: not supported.
         unit: of the figures.
+        size: ends of what the paper claims; None where it gives none.
 
     Example:
         >>> above(0.0, 0.01).text
@@ -97,7 +123,7 @@ def above(limit: float = 0.0, band: float | None = None, unit: str = "") -> Rule
     regions = [Region(SUPPORTED, limit, math.inf), Region(CONTRADICTED, -math.inf, limit)]
     if band is not None:
         regions.append(Region(NOT_SUPPORTED, limit - band, limit + band))
-    return Rule(tuple(regions), unit)
+    return Rule(tuple(regions), unit, size)
 
 
 def below(limit: float, unit: str = "") -> Rule:
@@ -137,6 +163,8 @@ class Verdict:
             no spread yet, and past 10,000.
         confounded: whether accuracy differs by so much that the AUC's difference may be that of the fit.
         accuracy_gap: points of test accuracy, mean over seeds; None where it is no matter.
+        member_gap: points of accuracy on members, likewise.
+        size: whether the paper's size is "met", "missed" or left "open"; None where it gives none.
         reason: why it is undecided or could not be measured; else empty.
     """
 
@@ -147,10 +175,17 @@ class Verdict:
     seeds_to_decide: int | None = None
     confounded: bool = False
     accuracy_gap: float | None = None
+    member_gap: float | None = None
+    size: str | None = None
     reason: str = ""
 
 
-def judge(values: Sequence[float], rule: Rule, accuracy_gaps: Sequence[float] | None = None) -> Verdict:
+def judge(
+    values: Sequence[float],
+    rule: Rule,
+    accuracy_gaps: Sequence[float] | None = None,
+    member_gaps: Sequence[float] | None = None,
+) -> Verdict:
     """Judge a claim by its figures over seeds.
 
     Args:
@@ -158,6 +193,7 @@ def judge(values: Sequence[float], rule: Rule, accuracy_gaps: Sequence[float] | 
         rule: of the claim.
         accuracy_gaps: points of test accuracy between the encodings whose AUCs are compared, by seed; None where the
             claim is not of AUCs.
+        member_gaps: likewise, on members: what a network has learnt by heart is what attacks feed on.
 
     Raises:
         InputError: for no values, or values or gaps that are not finite.
@@ -170,16 +206,17 @@ def judge(values: Sequence[float], rule: Rule, accuracy_gaps: Sequence[float] | 
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise fail("values", "one or more finite numbers", values.tolist())
-    gap = None
-    if accuracy_gaps is not None:
-        gap = float(np.mean(accuracy_gaps))
-        if not math.isfinite(gap):
-            raise fail("accuracy_gaps", "finite numbers", list(accuracy_gaps))
+    gaps = {}
+    for name, given in (("accuracy_gap", accuracy_gaps), ("member_gap", member_gaps)):
+        if given is not None:
+            gaps[name] = float(np.mean(given))
+            if not math.isfinite(gaps[name]):
+                raise fail(f"{name}s", "finite numbers", list(given))
     common = {
+        **gaps,
         "figure": float(values.mean()),
         "seeds": len(values),
-        "accuracy_gap": gap,
-        "confounded": gap is not None and abs(gap) > CONFOUNDED_POINTS,
+        "confounded": any(abs(gap) > CONFOUNDED_POINTS for gap in gaps.values()),
     }
     if len(values) < 2:
         return Verdict(verdict=UNDECIDED, reason="one seed has no spread; two or more give an interval", **common)
@@ -187,6 +224,7 @@ def judge(values: Sequence[float], rule: Rule, accuracy_gaps: Sequence[float] | 
     if len(values) == 2 and math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):  # of coarse figures, often chance
         same = "both seeds give the same figure; three or more show whether that is chance"
         return Verdict(verdict=UNDECIDED, interval=(low, high), reason=same, **common)
+    common["size"] = rule.met(low, high)
     verdict = rule.verdict(low, high)
     if verdict != UNDECIDED:
         return Verdict(verdict=verdict, interval=(low, high), **common)

@@ -18,7 +18,7 @@ def goes_on(
     what: str,
     load: Callable[[Path], Any],
     config: Any,
-    result: str,
+    finished: bool,
     *,
     resume: bool,
     force: bool,
@@ -31,7 +31,7 @@ def goes_on(
         what: it holds, with its article: "an audit".
         load: reads `out`/config.json, and refuses another command's.
         config: a dataclass, what is to be done; its data may lie elsewhere than when it was begun.
-        result: name of the file that tells that it is finished.
+        finished: whether what stands there is; it is only told.
         resume: go on with it.
         force: replace it.
         may_differ: fields of the config that may change on the way.
@@ -53,7 +53,7 @@ def goes_on(
     if force:
         return False
     if not resume:
-        state = "a finished" if (out / result).exists() else "an unfinished"
+        state = "a finished" if finished else "an unfinished"
         raise InputError(
             f"out must be a new directory, {out} holds {state} {name}: --resume goes on with it, --force replaces it"
         )

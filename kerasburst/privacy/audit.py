@@ -97,7 +97,14 @@ def plan_audit(
     # tensorflow-privacy's attacks change no model and no answer.
     may_differ = ("tf_privacy",)
     going_on = goes_on(
-        out, "an audit", AuditConfig.load, config, "audit.json", resume=resume, force=force, may_differ=may_differ
+        out,
+        "an audit",
+        AuditConfig.load,
+        config,
+        (out / "audit.json").exists(),
+        resume=resume,
+        force=force,
+        may_differ=may_differ,
     )
     source = load_source(config.train.dataset, config.train.data_dir)
     run = None if config.run is None else AuditedRun.load(config.run.path)

@@ -93,7 +93,9 @@ def profile(
         FleetFailed: where a network could not be trained, or not be measured.
     """
     out = user_path("out", out)
-    going_on = goes_on(out, "a profile", ProfileConfig.load, config, "profile.json", resume=resume, force=force)
+    going_on = goes_on(
+        out, "a profile", ProfileConfig.load, config, (out / "profile.json").exists(), resume=resume, force=force
+    )
     load = load_average()
     source = load_source(config.train.dataset, config.train.data_dir)
     trainings = config.trainings(source.kind)

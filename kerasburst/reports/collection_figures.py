@@ -8,6 +8,7 @@ import itertools
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
+from kerasburst.experiments.audit_json import failed_controls
 from kerasburst.reports.collection_tables import MAIN
 from kerasburst.reports.svg import GREY, GUESS, SIZE, STYLES, WIDE, Style, legend, panel, styles_of, svg
 from kerasburst.reports.sweep_figures import metric_title, sweep_figures
@@ -131,13 +132,15 @@ def _audits(items) -> list[Drawing]:
                     most = attack is attacks[-1]
                     low, high = attack["auc_interval"]
                     style = _style(name)
+                    failed = bool(failed_controls(item.value, name))
                     axes.errorbar(
                         attack["auc"],
                         100 * found["test_accuracy"],
-                        xerr=[[attack["auc"] - low], [high - attack["auc"]]] if most else None,
-                        fmt=style.marker,
+                        xerr=[[attack["auc"] - low], [high - attack["auc"]]] if most and not failed else None,
+                        fmt="x" if failed else style.marker,
                         color=style.colour,
                         mfc=style.colour if most else "white",
+                        alpha=0.5 if failed else 1.0,
                         ms=5,
                         elinewidth=0.7,
                     )
@@ -147,7 +150,8 @@ def _audits(items) -> list[Drawing]:
     keys = legend([_style(name) for name in _ENCODINGS], line=False)
     caption = (
         "One mark an audit's encoding: its main attack at the most queries, with the 95 % interval over examples, and "
-        "hollow at the fewest. Left is more privacy; left and lower may be underfitting."
+        "hollow at the fewest. Left is more privacy; left and lower may be underfitting. A pale cross: its controls "
+        "failed, the figure is not to be used."
     )
     return [Drawing("Accuracy against AUC", tuple(panels), tuple(keys), caption)]
 

@@ -30,16 +30,16 @@ def _of_sweep(item) -> str:
     text = f"{', '.join(value['parameters'])}: {len(value['points'])} points"
     best = [p for p in value["points"] if "test_accuracy" in p["estimates"]]
     if best:
-        text += "; most accurate " + _point(max(best, key=lambda p: p["estimates"]["test_accuracy"]["mean"]))
+        text += "; most accurate " + _point(max(best, key=lambda p: p["estimates"]["test_accuracy"]["mean"]), value)
     least = [p for p in best if "audit_auc" in p["estimates"]]
     if least:
         lowest = min(least, key=lambda p: p["estimates"]["audit_auc"]["mean"])
-        text += f"; least AUC, K = {value['attack']['queries']}, {_point(lowest)}"
+        text += f"; least AUC, K = {value['attack']['queries']}, {_point(lowest, value)}"
     return text
 
 
-def _point(point: dict) -> str:
-    """Give a point with its accuracy, and its AUC where it has one."""
+def _point(point: dict, sweep: dict) -> str:
+    """Give a point with its accuracy, and its AUC where it has one; and the seeds, where some do not count."""
     values = ", ".join(shown(value) for value in point["values"].values())
     parts = []
     for metric, name in (("test_accuracy", "accuracy"), ("audit_auc", "AUC")):
@@ -47,7 +47,8 @@ def _point(point: dict) -> str:
         if found is not None:
             ends = found["interval"]
             parts.append(f"{name} {found['mean']:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else ""))
-    return f"at {values}: {', '.join(parts)}"
+    counted, of = point["estimates"]["test_accuracy"]["seeds"], len(sweep["seeds"])
+    return f"at {values}: {', '.join(parts)}" + (f", of {counted} of {of} seeds" if counted < of else "")
 
 
 def _of_audit(item) -> str:

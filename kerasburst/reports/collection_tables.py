@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from kerasburst.experiments.audit_json import failed_controls
 from kerasburst.intervals import wilson
 from kerasburst.reports.reproduction import WARNED, figure, interval, over_seeds, said, warnings
 from kerasburst.reports.sweep_figures import fewer_queries, metric_title, shown
@@ -99,7 +100,7 @@ def _reproductions(items) -> list[Table]:
             head = ("data", "protocol", "encoding", "test accuracy, %", "on members, %")
             head = (*head, *(f"AUC, K = {k}" for k in ks), "left out")
             title = f"{item.label}: AUC beside accuracy"
-            tables.append(Table(title, head, beside, "Means and 95 % over seeds.", item.link))
+            tables.append(Table(title, head, beside, "Means and 95 % over seeds, cut to 0 to 1.", item.link))
     return tables
 
 
@@ -121,7 +122,7 @@ def _audits(items) -> list[Table]:
         value = item.value
         attack = MAIN[value["protocol"]]
         for name, found in value["encodings"].items():
-            failed = [c["name"] for c in value["controls"] if not c["ok"] and c["encoding"] in (None, name)]
+            failed = failed_controls(value, name)
             aucs = {a["queries"]: a for a in found["attacks"] if a["name"] == attack}
             cells = [
                 _place(item),
@@ -152,7 +153,14 @@ def _transfers(items) -> list[Table]:
             rows.append((*cells, Cell(str(len(value["seeds"])), sort=len(value["seeds"]))))
     head = ("transfer", "data", "encoding", "from scratch, %", "transferred, %", "random features, %")
     head += ("transferred − scratch, points", "transferred − random, points", "seeds")
-    return [Table("", head, tuple(rows), "Intervals are of 95 %, over seeds; of differences over pairs.")]
+    return [
+        Table(
+            "",
+            head,
+            tuple(rows),
+            "Intervals are of 95 %, over seeds; of differences over pairs; of accuracies cut to 0 to 100.",
+        )
+    ]
 
 
 def _sweeps(items) -> list[Table]:

@@ -54,7 +54,7 @@ def reproduction_markdown(result: dict) -> str:
         _list(f"`{c['name']}` ({c['figure']}): {c['rule']}." for c in result["claims"]),
     ]
     if result["audits"]:
-        blocks += ["## AUC beside accuracy", "Means, with 95 % intervals over seeds.", _audits(result)]
+        blocks += ["## AUC beside accuracy", "Means, with 95 % intervals over seeds, cut to 0 to 1.", _audits(result)]
     blocks.append("## Every figure")
     for claim in result["claims"]:
         blocks.append(f"### {claim['text']}")
@@ -89,7 +89,8 @@ def said(claim: dict) -> str:
     """Give its verdict, with what qualifies it."""
     verdict = claim["verdict"]
     text = verdict["verdict"] + (", confounded" if verdict["confounded"] else "")
-    return f"{text}: {verdict['reason']}" if verdict["reason"] else text
+    text = f"{text}: {verdict['reason']}" if verdict["reason"] else text
+    return "; ".join([text, *claim.get("doubts", ())])
 
 
 def warnings(result: dict) -> list[str]:
@@ -99,12 +100,12 @@ def warnings(result: dict) -> list[str]:
 
 
 def over_seeds(values: Iterable[float]) -> tuple[float | None, tuple[float, float] | None]:
-    """Give the mean over seeds with its 95 % interval; None for what too few seeds tell."""
+    """Give the mean over seeds of shares, with its 95 % interval inside of 0 to 1; None for what too few tell."""
     values = list(values)
     if len(values) < 2:
         return (values[0] if values else None), None
     mean, low, high = seed_interval(values)
-    return mean, (low, high)
+    return mean, (max(0.0, low), min(1.0, high))
 
 
 def of_auc(claim: dict) -> bool:
@@ -126,7 +127,7 @@ def _rows(claim: dict) -> str:
         cells = [row["dataset"], f"{_KINDS[row['kind']]}: {row['measured']}"]
         cells += [row["queries"]] if auc else []
         cells += [_levels(row), figure(as_claim), interval(as_claim), row["verdict"]["seeds"], said(as_claim)]
-        qualified = (*row["left_out"], *row["warnings"])
+        qualified = (*row["left_out"], *row["warnings"], *row["doubts"])
         cells[-1] += "".join(f" ({why})" for why in qualified if why not in cells[-1])
         rows.append(cells)
     return _table(head, rows)
@@ -147,11 +148,9 @@ def _audits(result: dict) -> str:
     for each in result["audits"]:
         aucs = []
         for k, by_seed in each["aucs"].items():
-            found = each["auc_intervals"][k]
-            if found is not None:
-                aucs.append(f"K = {k}: {found[0]:.3f} ({found[1]:.3f} to {found[2]:.3f})")
-            else:
-                aucs += [f"K = {k}: {auc:.3f}" for auc in by_seed.values()]
+            mean, ends = over_seeds(by_seed.values())
+            if mean is not None:
+                aucs.append(f"K = {k}: {mean:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else ""))
         rows.append(
             [
                 each["dataset"],
@@ -185,7 +184,7 @@ def _runs(result: dict) -> str:
             sum(part["tasks"] for part in parts),
             ", ".join(
                 f"{count} {state}"
-                for state in ("finished", "failed", "not measurable", "not run")
+                for state in ("finished", "failed", "not run")
                 if (count := sum(part["state"] == state for part in parts))
             ),
         ]

@@ -86,7 +86,7 @@ def plan_transfer(config: TransferConfig, out: str | Path, *, resume: bool = Fal
     """
     out = user_path("out", out)
     again = {"resume": resume, "force": force, "may_differ": ("seeds",)}  # a seed more or less changes no other
-    going_on = goes_on(out, "a transfer", TransferConfig.load, config, "transfer.json", **again)
+    going_on = goes_on(out, "a transfer", TransferConfig.load, config, (out / "transfer.json").exists(), **again)
     source = load_source(config.source, config.train.data_dir)
     given = load_source(config.train.dataset, config.train.data_dir)
     target = with_sample_shape(given, source.sample_shape)

@@ -8,7 +8,7 @@ import pytest
 from kerasburst.experiments.scales import SCALES
 from tests.cli.test_bad_input import assert_refused
 from tests.experiments.common import RUN_FLEET, TINY, PretendAll
-from tests.experiments.conftest import refuse
+from tests.experiments.conftest import measure_nothing
 
 ACCURACY = ("--claims", "poisson_accuracy")
 
@@ -16,7 +16,7 @@ ACCURACY = ("--claims", "poisson_accuracy")
 @pytest.fixture
 def reproduce(kerasburst, monkeypatch):
     monkeypatch.setitem(SCALES, "smoke", TINY)
-    monkeypatch.setattr("kerasburst.experiments.reproduce.make_profile", refuse)
+    monkeypatch.setattr("kerasburst.experiments.reproduce.make_profile", measure_nothing)
 
     def run(*arguments, **options):
         monkeypatch.setattr(RUN_FLEET, fleet := PretendAll(**options))
@@ -31,7 +31,7 @@ def test_plan_then_verdicts(reproduce, tmp_path):
     outcome = reproduce(*ACCURACY, "--claims", "poisson_power")
     assert outcome.code == 0 and outcome.err == "", outcome
     out = tmp_path / "runs" / "reproduce-smoke"
-    assert sorted(os.listdir(out)) == ["config.json", "reproduction.json", "reproduction.md", "train"]
+    assert sorted(os.listdir(out)) == ["config.json", "profile", "reproduction.json", "reproduction.md", "train"]
     lines = outcome.out.splitlines()
     assert lines[1].startswith("2 claims, 2 seeds, ")
     (row,) = [line.split() for line in lines if line.startswith("train")]
@@ -40,7 +40,7 @@ def test_plan_then_verdicts(reproduce, tmp_path):
     # 90 and 89 % against 87 and 85.8 %
     at = next(i for i, line in enumerate(lines) if line.startswith("Poisson-Burst keeps accuracy (competitive; "))
     assert "+3.10 (+1.83 to +4.37) over 2 seeds" in lines[at + 1] and lines[at + 2].strip() == "supported"
-    assert any("not measurable here: measured elsewhere" in line for line in lines)
+    assert any("not measurable here: gpu_power_w: measured elsewhere" in line for line in lines)
     assert lines[-1] == "written to runs/reproduce-smoke: reproduction.md, reproduction.json"
     assert "## Verdicts" in (out / "reproduction.md").read_text()
 
@@ -56,7 +56,7 @@ def test_json_alone_is_on_stdout_and_the_plan_on_stderr(reproduce, tmp_path):
 def test_interrupted_it_says_how_to_go_on(reproduce, tmp_path):
     outcome = reproduce(*ACCURACY, "--out", "r", stop_after=1)
     assert outcome.code == 130 and "go on with: kerasburst reproduce --resume --out r" in outcome.err
-    assert not (tmp_path / "r" / "reproduction.md").exists()
+    assert "1 of 4 parts finished: **not complete**" in (tmp_path / "r" / "reproduction.md").read_text()
     assert_refused(reproduce(*ACCURACY, "--out", "r"), "an unfinished reproduction", "--resume", "--force")
     outcome = reproduce("--resume", "--out", "r")
     assert outcome.code == 0 and len(outcome.ran) == 3
@@ -67,6 +67,17 @@ def test_interrupted_it_says_how_to_go_on(reproduce, tmp_path):
     outcome = reproduce("--resume", "--out", "r", "--claims", "poisson_power")
     assert outcome.code == 0 and outcome.ran == [] and "2 claims, 3 seeds" in outcome.out
     assert_refused(reproduce("--resume", "--out", "r", "--scale", "cpu"), "scale differs")
+    assert_refused(reproduce("--resume", "--out", "r", "--seeds", "2"), "seeds must be at least 3", "received 2")
+    page = (tmp_path / "r" / "reproduction.md").read_text()
+    assert "over 3 seeds" in reproduce("--resume", "--out", "r").out
+    assert (tmp_path / "r" / "reproduction.md").read_text() == page
+
+
+def test_force_counts_nothing_as_done(reproduce):
+    reproduce(*ACCURACY, "--out", "r")
+    outcome = reproduce(*ACCURACY, "--out", "r", "--force")
+    (row,) = [line.split() for line in outcome.out.splitlines() if line.startswith("train")]
+    assert row[:5] == ["train", "iris", "4", "4", "0"] and len(outcome.ran) == 4
 
 
 def test_failed_controls_are_exit_code_3(reproduce, monkeypatch, tmp_path):

@@ -102,6 +102,8 @@ def test_a_gap_in_accuracy_confounds_and_does_not_decide():
     more = judge([0.02, 0.03, 0.04], AUC_RULE, accuracy_gaps=[1.0, 2.0, 3.3])
     assert more.confounded and more.accuracy_gap == pytest.approx(2.1) and more.verdict == "supported"
     assert judge([0.02, 0.03, 0.04], AUC_RULE, accuracy_gaps=[-3.0, -3.0, -3.0]).confounded  # the other way, too
+    members = judge([0.02, 0.03, 0.04], AUC_RULE, [0.0, 0.0, 0.0], member_gaps=[2.0, 2.0, 2.3])
+    assert members.confounded and members.accuracy_gap == 0.0 and members.member_gap == pytest.approx(2.1)
 
 
 def test_one_seed_decides_nothing():

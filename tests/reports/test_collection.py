@@ -3,6 +3,7 @@ import json
 import re
 
 import pytest
+from matplotlib.axes import Axes
 
 from kerasburst.reports.collection import MARK, find, write_collection
 from kerasburst.validation import InputError
@@ -141,7 +142,7 @@ def test_the_page_has_every_figure_with_interval_and_link(results, tmp_path):
     assert any(broken in row for row in rows)
     assert any("rate | valid | 80.0 | 100.0 | 0.643 | 0.610 to 0.670" in row for row in rows)
     # Student's t over two seeds: 0.91 +- 12.706 * 0.01
-    arms = "91.0 | 78.3 to 103.7 | 93.0 | 67.6 to 118.4 | 55.0 | -8.5 to 118.5"
+    arms = "91.0 | 78.3 to 100.0 | 93.0 | 67.6 to 100.0 | 55.0 | 0.0 to 100.0"
     assert any(f"{arms} | 2.0 | -10.0 to 14.0 | 38.0" in row for row in rows)
     assert any(row.startswith("2 | 1 | 0.900 | 0.890 to 0.910") and "on the front" in row for row in rows)
     assert any("0.700 | 0.690 to 0.710 | 0.650 | 0.640 to 0.660" in row for row in rows)  # at both K
@@ -161,6 +162,25 @@ def test_the_page_asks_no_other_host(results, tmp_path):
     assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)|<link|<img|src=", without_names)
     ids = re.findall(r'\bid="([^"]*)"', page)
     assert len(ids) == len(set(ids))
+
+
+def test_figures_that_are_not_to_be_used_are_crosses(results, tmp_path, monkeypatch):
+    drawn = []
+    draw = Axes.errorbar
+    monkeypatch.setattr(Axes, "errorbar", lambda *a, **o: drawn.append((o.get("fmt"), o.get("color"))) or draw(*a, **o))
+    (tmp_path / "out").mkdir()
+    write_collection([results / "audit"], tmp_path / "out" / "report.html")
+    assert [fmt == "x" for fmt, _ in drawn] == [False, True]  # rate coding, and Delayed-Burst, whose control failed
+
+
+def test_a_sweeps_headline_says_of_how_many_seeds(results, tmp_path):
+    path = results / "sweep" / "sweep.json"
+    sweep = json.loads(path.read_text())
+    best = max(sweep["points"], key=lambda p: p["estimates"].get("test_accuracy", {"mean": 0})["mean"])
+    best["estimates"]["test_accuracy"]["seeds"] = 1
+    path.write_text(json.dumps(sweep))
+    page = write_collection([results], tmp_path / "report.html")[0].read_text()
+    assert "AUC 0.700 (0.690 to 0.710), of 1 of 3 seeds;" in page
 
 
 def test_summary_has_what_stands_alone(results, tmp_path):

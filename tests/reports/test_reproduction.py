@@ -14,7 +14,7 @@ def reproduction(complete=True):
     plan.append(part("profile").to_json() | {"state": "failed", "reason": "no GPU | here"})
     claims = [
         judge_claim(CLAIMS["poisson_auc"], found),
-        judge_claim(CLAIMS["poisson_power"], [], ["profile: no GPU | here"]),
+        judge_claim(CLAIMS["poisson_power"], [], why_not=["profile: no GPU | here"]),
     ]
     result = Reproduction(
         scale="smoke",
@@ -61,8 +61,17 @@ def test_accuracies_have_intervals_over_seeds():
     result["audits"][0]["test_accuracies"] = {"0": 0.9, "1": 0.92}
     result["audits"][1]["test_accuracies"] = {"0": 0.9}
     page = reproduction_markdown(result)
-    assert "| mnist | audit | rate | 91.0% (78.3% to 103.7%) | " in page  # 0.91 +- 12.706 * 0.01
+    assert "| mnist | audit | rate | 91.0% (78.3% to 100.0%) | " in page  # 0.91 +- 12.706 * 0.01
     assert "| mnist | audit | poisson_burst | 90.0% | " in page
+
+
+def test_what_a_verdict_hides_stands_beside_it():
+    result = reproduction()
+    result["claims"][0]["doubts"] = ["without cifar10 contradicted"]
+    result["claims"][0]["rows"][0]["doubts"] = ["no better than chance"]
+    page = reproduction_markdown(result)
+    assert "| 3 | supported, confounded; without cifar10 contradicted |" in page
+    assert page.count("(no better than chance) |") == 1
 
 
 def test_what_was_left_out_is_told():
