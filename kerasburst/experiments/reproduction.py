@@ -13,7 +13,7 @@ from kerasburst.experiments.measures import Failed, Found, Series, measure
 from kerasburst.experiments.verdicts import (
     CONFOUNDED_POINTS,
     CONTRADICTED,
-    MET,
+    MISSED,
     OPEN,
     SUPPORTED,
     UNDECIDED,
@@ -164,7 +164,7 @@ RULES = (
     f"{CONFOUNDED_POINTS:g} points, on test examples or on members, on any of the data sets: it may be that of the "
     "fit.",
     "Beside a verdict stands what it hides: a data set without which it would be another, or that alone says the "
-    "contrary; whether the paper's size is met, where the verdict is of the direction alone; parts that failed; a "
+    "contrary; where the verdict is of the direction alone, whether the paper's size is met; parts that failed; a "
     "transfer that is not better than random features.",
     "Figures of an encoding whose controls failed do not count.",
     "Figures of a network that fell silent or saturated count, and it is named.",
@@ -228,16 +228,16 @@ def _doubts(
 ) -> tuple[str, ...]:
     """Say what a verdict hides."""
     doubts = []
-    if verdict.size not in (None, MET) and verdict.verdict == SUPPORTED:
-        state = "not decided" if verdict.size == OPEN else "missed"
-        doubts.append(f"of the direction alone, the paper's size of {claim.rule.size_text} is {state}")
+    if verdict.size == MISSED or (verdict.size is not None and verdict.verdict == SUPPORTED):
+        state = "not decided" if verdict.size == OPEN else verdict.size
+        doubts.append(f"the paper's size of {claim.rule.size_text} is {state}")
     for each in speaking if len(speaking) > 1 else ():
         without = _judge(claim, [s for s in speaking if s is not each], seeds).verdict
         if without != verdict.verdict:
-            doubts.append(f"without {each.dataset} {without}")
+            doubts.append(f"without {each.dataset}: {without}")
         alone = _judge(claim, [each], seeds).verdict
         if alone in (SUPPORTED, CONTRADICTED) and alone != verdict.verdict and verdict.verdict != UNDECIDED:
-            doubts.append(f"on {each.dataset} alone {alone}")
+            doubts.append(f"on {each.dataset} alone: {alone}")
     doubts += [text for each in speaking for text in each.doubts]
     lost = dict.fromkeys(part.dataset for part, _ in failed)
     doubts += [f"parts on {', '.join(lost)} could not be made"] if lost else []
