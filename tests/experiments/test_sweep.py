@@ -211,16 +211,22 @@ def test_a_loss_that_is_no_number_is_a_result(tmp_path, monkeypatch):
     assert "the loss of epoch" in result.points[1].seeds[0].reason
 
 
-@pytest.mark.thorough
-def test_audits_of_networks_that_diverge_end_no_others(tmp_path, monkeypatch):
-    config = audited("train.learning_rate=0.01,1e38", encoding="rate", seeds=1)
+class Diverging(PretendAll):
+    """Refuses the second point's target, as a network that has diverged is."""
+
+    def work(self, task):
+        if task.name == "point-0001/seed-0/poisson_burst/target-0":
+            raise InputError("learning_rate must be lower than 1")
+        super().work(task)
+
+
+def test_an_audit_that_is_refused_ends_no_others(tmp_path, monkeypatch):
     for resume in (False, True):
-        monkeypatch.setattr(RUN_FLEET, fleet := FleetHere())
-        result, error = run_sweep(config, tmp_path / "s", resume=resume)
-        assert error is None and result.points[0].seeds[0].figures and not result.points[1].estimates
-        reason = result.points[1].seeds[0].reason
-        assert "was refused: learning_rate must be lower than 1e+38" in reason
-        assert ("point-0000/seed-0/rate/target-0" in fleet.ran) is not resume
+        monkeypatch.setattr(RUN_FLEET, fleet := Diverging())
+        result, error = run_sweep(audited(seeds=1), tmp_path / "s", resume=resume)
+        assert error is None and result.points[0].estimates and not result.points[1].estimates
+        reason = "point-0001/seed-0/poisson_burst/target-0 was refused: learning_rate must be lower than 1"
+        assert result.points[1].seeds[0].reason == reason
     assert fleet.ran == []
 
 

@@ -81,6 +81,14 @@ def test_a_target_s_accuracy_is_over_four_encodings_and_a_shadow_s_over_one(tmp_
     assert result.encodings["rate"].test_accuracy == records["target-0"]["test_accuracy"]
 
 
+def test_a_network_that_diverges_is_refused_and_not_kept(tmp_path):
+    config = audit_config(write_data(tmp_path / "data.npz"), members=40, population=20, shadows=2, learning_rate=1e38)
+    work = plan_audit(config, tmp_path / "audit")
+    with pytest.raises(InputError, match="^learning_rate must be lower than 1e\\+38: the network's loss is no longer"):
+        FleetHere()([task for task in work.tasks if task.name == "rate/target-0"], is_done=work.is_done)
+    assert not list((tmp_path / "audit").glob("*/*/target-0*"))
+
+
 def test_what_another_audit_has_trained_alike_is_not_trained_again(tmp_path, monkeypatch):
     trained = []
     run_epochs = shadow.run_epochs
