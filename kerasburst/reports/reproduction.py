@@ -127,7 +127,7 @@ def _rows(claim: dict) -> str:
         cells = [row["dataset"], f"{_KINDS[row['kind']]}: {row['measured']}"]
         cells += [row["queries"]] if auc else []
         cells += [_levels(row), figure(as_claim), interval(as_claim), row["verdict"]["seeds"], said(as_claim)]
-        qualified = (*row["left_out"], *row["warnings"], *row["doubts"])
+        qualified = (*row["left_out"], *row["warnings"], *row.get("doubts", ()))
         cells[-1] += "".join(f" ({why})" for why in qualified if why not in cells[-1])
         rows.append(cells)
     return _table(head, rows)
