@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -23,7 +24,7 @@ from kerasburst.cli.options import (
 from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.experiments.claims import CLAIMS
 from kerasburst.experiments.scales import SCALES
-from kerasburst.validation import user_path
+from kerasburst.validation import InputError, user_path
 
 _DATASETS = list(dict.fromkeys(name for scale in SCALES.values() for name in scale.datasets))
 
@@ -95,8 +96,9 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
                 config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer, planned=show
             )
         except KeyboardInterrupt:
-            if (out / "reproduction.json").exists():  # the page of what is there
-                write_markdown(files.read_json(out / "reproduction.json"), out / "reproduction.md")
+            with contextlib.suppress(InputError):  # a damaged one is written anew where the run goes on
+                if (out / "reproduction.json").exists():  # the page of what is there
+                    write_markdown(files.read_json(out / "reproduction.json"), out / "reproduction.md")
             raise
     value = json.loads(json.dumps(result.to_json()))
     write_markdown(value, out / "reproduction.md")

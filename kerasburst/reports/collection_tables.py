@@ -45,6 +45,7 @@ class Table:
         rows: of cells.
         note: below it.
         link: of the title, where the rows have none of their own.
+        points: a list below the note.
     """
 
     title: str
@@ -52,6 +53,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     link: str = ""
+    points: tuple[str, ...] = ()
 
 
 def number(value: float | None, ends: Sequence[float] | None = None, digits: int = 3, scale: float = 1.0) -> Cell:
@@ -90,10 +92,10 @@ def _reproductions(items) -> list[Table]:
                 )
             )
         head = ("claim", "verdict", "ours, 95 % over seeds", "figure", "the paper", "seeds")
-        finished = "" if value["complete"] else " Not complete."
-        warned = f" {WARNED}: {'; '.join(each)}." if (each := warnings(value)) else ""
-        note = " ".join(value["rules"]) + warned + finished
-        tables.append(Table(f"{item.label}: scale {value['scale']}", head, tuple(rows), note, item.link))
+        notes = [] if value["complete"] else ["Not complete."]
+        notes += [f"{WARNED}: {'; '.join(each)}."] if (each := warnings(value)) else []
+        title = f"{item.label}: scale {value['scale']}"
+        tables.append(Table(title, head, tuple(rows), " ".join(notes), item.link, tuple(value["rules"])))
         beside = tuple(_beside(value))
         if beside:
             ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)

@@ -58,6 +58,9 @@ def test_interrupted_it_says_how_to_go_on(reproduce, tmp_path):
     assert outcome.code == 130 and "go on with: kerasburst reproduce --resume --out r" in outcome.err
     assert "1 of 4 parts finished: **not complete**" in (tmp_path / "r" / "reproduction.md").read_text()
     assert_refused(reproduce(*ACCURACY, "--out", "r"), "an unfinished reproduction", "--resume", "--force")
+    (tmp_path / "r" / "reproduction.json").write_text("{")
+    outcome = reproduce("--resume", "--out", "r", stop_after=0)  # before the damaged one is written anew
+    assert outcome.code == 130 and "go on with" in outcome.err and "reproduction.json" not in outcome.err
     outcome = reproduce("--resume", "--out", "r")
     assert outcome.code == 0 and len(outcome.ran) == 3
     assert next(line for line in outcome.out.splitlines() if line.startswith("train")).split()[4] == "1"

@@ -3,8 +3,10 @@ import json
 import re
 
 import pytest
+from markupsafe import escape
 from matplotlib.axes import Axes
 
+from kerasburst.experiments.reproduction import RULES
 from kerasburst.reports.collection import MARK, find, write_collection
 from kerasburst.validation import InputError
 from tests.reports.test_reproduction import reproduction
@@ -151,6 +153,7 @@ def test_the_page_has_every_figure_with_interval_and_link(results, tmp_path):
     assert "Without any figure: gpu_power_w: no GPU." in page
     verdict = "supported, confounded | audit: lira_online at K = 4; mnist; seeds 0, 1, 2 | +0.030 | +0.005 to +0.055"
     assert any(verdict in row for row in rows)
+    assert all(f"<li>{escape(rule)}</li>" in page for rule in RULES)
     assert "&lt;hidden&gt;" in page and "<hidden>" not in page
     assert page.index("What was found") < page.index("The paper&#39;s claims") < page.index("Training runs")
 
