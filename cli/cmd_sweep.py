@@ -147,8 +147,8 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
 
 
 def summary(result: dict, out, pictures) -> str:
-    """Give the table of the points, and what is on the front."""
-    from kerasburst.reports.sweep_figures import fewer_queries, metric_title, shown
+    """Give the table of the points with what is on the front, and the effect of each parameter."""
+    from kerasburst.reports.sweep_figures import EFFECTS, fewer_queries, metric_title, shown
 
     labels, metrics = result["parameters"], result["metrics"]
     points = result["points"]
@@ -161,12 +161,9 @@ def summary(result: dict, out, pictures) -> str:
         row += [_estimate(point["estimates"].get(metric), seeds) for metric in metrics]
         row += [_estimate((point["auc_by_queries"] or {}).get(k), seeds) for k in ks]
         rows.append((row, "  *" if i in result["front"] else f"  {point['reason']}" if point["reason"] else ""))
-    widths = [max(len(head), *(len(row[i]) for row, _ in rows)) for i, head in enumerate(heads)]
     count = f"{len(points)} point{'s' * (len(points) != 1)}, {seeds} seed{'s' * (seeds != 1)}"
     lines = [f"{result['config']['train']['encoding']} on {result['data']['name']}: {count}", ""]
-    lines.append("  ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True)))
-    for row, mark in rows:
-        lines.append("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) + mark)
+    lines += _table(heads, rows)
     lines += ["", "means over seeds with the half-width of their 95 % t-interval"]
     if result["front"]:
         lines[-1] += "; * no other point is as accurate and leaks as little"
@@ -176,14 +173,33 @@ def summary(result: dict, out, pictures) -> str:
         for each in point["seeds"]
         if each["reason"]
     ]
+    effects = [
+        (
+            [each["parameter"], f"{shown(each['against'])} to {shown(each['value'])}"]
+            + [_estimate(each["estimates"].get(metric), seeds, "+") for metric in metrics],
+            "",
+        )
+        for each in result["effects"]
+    ]
+    if effects:
+        heads = ["effect of", "from", *(metric_title(result, metric) for metric in metrics)]
+        lines += ["", *_table(heads, effects), "", EFFECTS]
     lines += ["", f"written to {out}: {', '.join(['sweep.json', *pictures])}"]
     return "\n".join(lines)
 
 
-def _estimate(estimate, seeds) -> str:
+def _table(heads, rows) -> list[str]:
+    widths = [max(len(head), *(len(row[i]) for row, _ in rows)) for i, head in enumerate(heads)]
+    lines = ["  ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True))]
+    for row, mark in rows:
+        lines.append("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) + mark)
+    return lines
+
+
+def _estimate(estimate, seeds, sign="") -> str:
     if estimate is None:
         return "–"
-    text = f"{estimate['mean']:.3f}"
+    text = f"{estimate['mean']:{sign}.3f}"
     if estimate["interval"] is not None:
         text += f" ±{(estimate['interval'][1] - estimate['interval'][0]) / 2:.3f}"
     return text if estimate["seeds"] == seeds else f"{text} ({estimate['seeds']} of {seeds})"

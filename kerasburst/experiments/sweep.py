@@ -9,6 +9,7 @@ from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.experiments.audit_json import auc_at, failed_controls
+from kerasburst.experiments.effects import parameter_effects
 from kerasburst.experiments.finishing import Ended, run_and_finish
 from kerasburst.experiments.stored import stored_result
 from kerasburst.experiments.sweep_plan import AUDIT_AUC, METRICS, SweepConfig
@@ -168,11 +169,13 @@ def _finish(
                 seeds.append(SeedFigures(seed=seed, figures={}, reason=why))
         points.append(sum_up(point, seeds))
     marked, front = with_front(points)
+    labels = tuple(parameter.label for parameter in config.parameters)
     result = SweepResult(
-        parameters=tuple(parameter.label for parameter in config.parameters),
+        parameters=labels,
         metrics=config.metrics,
         points=marked,
         front=front,
+        effects=parameter_effects(labels, marked, config.metrics) if config.search == "grid" else (),
         attack={"name": _ATTACK, "queries": max(config.queries)} if config.audited else None,
         seeds=config.seed_list,
         data={"name": source.name, "note": source.note, "fingerprint": source.fingerprint},

@@ -71,6 +71,25 @@ class SweepPoint:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What one value of a parameter does, against the parameter's first.
+
+    Args:
+        parameter: its label.
+        value: the value.
+        against: the parameter's first value.
+        pairs: of points that are alike but for the parameter.
+        estimates: by metric: the difference, paired by seed and averaged over the pairs.
+    """
+
+    parameter: str
+    value: Any
+    against: Any
+    pairs: int
+    estimates: dict[str, Estimate]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepResult:
     """All figures of a sweep.
 
@@ -79,6 +98,7 @@ class SweepResult:
         metrics: that were asked for.
         points: each, in the order of the search.
         front: indices of the points on the Pareto front, by their mean accuracy; empty without audits.
+        effects: of each parameter's values; empty for a random search.
         attack: that the AUC is of, with K; None without audits.
         seeds: the seeds.
         data: name, note and fingerprint.
@@ -91,6 +111,7 @@ class SweepResult:
     metrics: tuple[str, ...]
     points: tuple[SweepPoint, ...]
     front: tuple[int, ...]
+    effects: tuple[Effect, ...]
     attack: dict | None
     seeds: tuple[int, ...]
     data: dict

@@ -9,7 +9,7 @@ from typing import Any
 from kerasburst.experiments.audit_json import failed_controls
 from kerasburst.intervals import wilson
 from kerasburst.reports.reproduction import WARNED, figure, interval, over_seeds, said, warnings
-from kerasburst.reports.sweep_figures import fewer_queries, metric_title, shown
+from kerasburst.reports.sweep_figures import EFFECTS, fewer_queries, metric_title, shown
 
 MAIN = {"audit": "lira_online", "paper": "svm", "paper-overlapping": "svm"}
 
@@ -56,12 +56,14 @@ class Table:
     points: tuple[str, ...] = ()
 
 
-def number(value: float | None, ends: Sequence[float] | None = None, digits: int = 3, scale: float = 1.0) -> Cell:
-    """Give a figure with its interval below."""
+def number(
+    value: float | None, ends: Sequence[float] | None = None, digits: int = 3, scale: float = 1.0, sign: str = ""
+) -> Cell:
+    """Give a figure with its interval below; `sign` is "+" for a difference."""
     if value is None:
         return Cell("–", sort=_LAST, mark="muted")
-    note = "" if ends is None else f"{scale * ends[0]:.{digits}f} to {scale * ends[1]:.{digits}f}"
-    return Cell(f"{scale * value:.{digits}f}", sort=value, note=note)
+    text, *said = (f"{scale * each:{sign}.{digits}f}" for each in (value, *(ends or ())))
+    return Cell(text, sort=value, note=" to ".join(said))
 
 
 def _name(text: str, note: str = "") -> Cell:
@@ -190,7 +192,19 @@ def _sweeps(items) -> list[Table]:
         title = f"{item.label}: {value['config']['train']['encoding']} on {value['data']['name']}"
         seeds = f"Means and 95 % over {len(value['seeds'])} seed{'s' * (len(value['seeds']) != 1)}."
         tables.append(Table(title, (*names, *heads, "Pareto"), tuple(rows), seeds, item.link))
+        effects = value.get("effects")  # an older version's sweeps have none
+        if effects:
+            head = ("parameter", "from", "to", *(metric_title(value, metric) for metric in value["metrics"]))
+            rows = tuple(_effect(each, value["metrics"]) for each in effects)
+            note = f"{EFFECTS[0].upper()}{EFFECTS[1:]}."
+            tables.append(Table(f"{item.label}: what each parameter does", head, rows, note, item.link))
     return tables
+
+
+def _effect(effect: dict, metrics: Sequence[str]) -> tuple[Cell, ...]:
+    found = [effect["estimates"].get(metric) for metric in metrics]
+    cells = [number(e and e["mean"], e and e["interval"], sign="+") for e in found]
+    return (_name(effect["parameter"]), Cell(shown(effect["against"])), Cell(shown(effect["value"])), *cells)
 
 
 def _runs(items) -> list[Table]:

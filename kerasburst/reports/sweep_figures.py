@@ -17,6 +17,7 @@ TITLES = {
     "input_firing_rate": "input firing rate",
     "audit_auc": "attack AUC",
 }
+EFFECTS = "differences paired by seed, averaged over the other parameters' values, with 95 % over seeds"
 _MARK = STYLES[0][0], STYLES[1][0]
 
 

@@ -42,6 +42,10 @@ def test_a_grid_in_a_table_and_a_picture(sweep, tmp_path):
     # 0.87 and 0.858: mean 0.864, half 12.7062 * 0.0084853 / sqrt(2) = 0.0762
     rows = [line.split() for line in lines if "±" in line]
     assert [row[:4] for row in rows][:2] == [["1", "1", "0.864", "±0.076"], ["1", "2", "0.864", "±0.076"]]
+    effects = lines[next(i for i, line in enumerate(lines) if line.strip().startswith("effect of")) + 1 :][:2]
+    zero = ["+0.000", "±0.000"]  # pretended trainings know nothing of the parameters
+    assert effects[0].split() == ["encoder.burst_interval", "1", "to", "2", *zero]
+    assert effects[1].split() == ["encoder.mean_burst_size", "1", "to", "2", *zero]
     invalid = [line for line in lines if "received 8" in line]
     assert len(invalid) == 2 and "burst_interval" in invalid[0]
 

@@ -24,6 +24,7 @@ def sweep(points, *parameters, front=(), metrics=("test_accuracy",)):
         "metrics": list(metrics),
         "points": points,
         "front": list(front),
+        "effects": [],
         "attack": {"name": "lira_online", "queries": 4},
     }
 

@@ -1,0 +1,63 @@
+import pytest
+
+from kerasburst.experiments.effects import parameter_effects
+from kerasburst.experiments.sweep_result import SeedFigures, SweepPoint
+
+A, B = "encoder.burst_interval", "model.filters"
+METRICS = ("test_accuracy", "audit_auc")
+
+
+def point(a, b, accuracies, aucs=None, reasons=None):
+    seeds = [
+        SeedFigures(
+            seed=seed,
+            figures={"test_accuracy": accuracy} | ({} if aucs is None else {"audit_auc": aucs[seed]}),
+            reason=(reasons or {}).get(seed, ""),
+        )
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    return SweepPoint(values={A: a, B: b}, seeds=tuple(seeds))
+
+
+def test_differences_are_paired_by_seed_and_averaged_over_the_other_parameter():
+    points = [
+        point(1, [8], [0.50, 0.70, 0.60], [0.6, 0.6, 0.6]),
+        point(1, [8, 16], [0.52, 0.72, 0.62], [0.7, 0.7, 0.7]),
+        point(5, [8], [0.48, 0.66, 0.60], [0.5, 0.5, 0.5]),
+        point(5, [8, 16], [0.50, 0.70, 0.58], [0.6, 0.6, 0.6]),
+    ]
+    tau, filters = parameter_effects([A, B], points, METRICS)
+    assert (tau.parameter, tau.value, tau.against, tau.pairs) == (A, 5, 1, 2)
+    found = tau.estimates["test_accuracy"]
+    # Seed by seed: (-0.02 - 0.02) / 2, (-0.04 - 0.02) / 2, (0 - 0.04) / 2; t_2(0.975) = 4.302653
+    assert found.mean == pytest.approx(-0.07 / 3) and found.seeds == 3
+    half = 4.302653 * 0.0057735 / 3**0.5
+    assert found.interval == pytest.approx((-0.07 / 3 - half, -0.07 / 3 + half), abs=1e-6)
+    assert tau.estimates["audit_auc"].mean == pytest.approx(-0.1)
+    assert (filters.parameter, filters.value, filters.against) == (B, [8, 16], [8])
+    assert filters.estimates["test_accuracy"].mean == pytest.approx((0.02 + 0.03 + 0.0) / 3)
+
+
+def test_a_seed_that_lacks_one_of_the_pairs_is_left_out():
+    points = [
+        point(1, 4, [0.5, 0.6, 0.7]),
+        point(1, 8, [0.5, 0.6, 0.7]),
+        point(5, 4, [0.4, 0.5, 0.1], reasons={2: "the loss was not a number"}),
+        point(5, 8, [0.2, 0.3, 0.7]),
+    ]
+    tau, filters = parameter_effects([A, B], points, METRICS)
+    # At seed 2 the pair that is left would say 0, where both say -0.2.
+    assert tau.estimates["test_accuracy"].mean == pytest.approx(-0.2) and tau.estimates["test_accuracy"].seeds == 2
+    assert filters.estimates["test_accuracy"].mean == pytest.approx(-0.1) and list(tau.estimates) == ["test_accuracy"]
+
+
+def test_points_that_are_no_configurations_have_no_effect():
+    none = SweepPoint(values={A: 8, B: 4}, reason="burst_interval must be at most 4")
+    hole = SweepPoint(values={A: 5, B: 8}, reason="burst_interval must be at most 4")
+    points = [none, point(1, 4, [0.5]), point(5, 4, [0.7]), point(1, 8, [0.5]), hole]
+    tau, filters = parameter_effects([A, B], points, METRICS)
+    assert (tau.value, tau.against, tau.pairs) == (5, 1, 1)  # the first value that is one
+    assert tau.estimates["test_accuracy"].mean == pytest.approx(0.2) and tau.estimates["test_accuracy"].interval is None
+    assert (filters.value, filters.pairs, filters.estimates["test_accuracy"].mean) == (8, 1, 0.0)
+    assert parameter_effects([A, B], [points[2], points[3]], METRICS) == ()
+    assert parameter_effects([A, B], [point(1, 4, [0.5]), point(5, 4, [0.5], reasons={0: "failed"})], METRICS) == ()
