@@ -201,7 +201,8 @@ class SpikingNetwork(keras.Model, ABC):
         if len(inputs) == 0:
             raise InputError("inputs must hold at least one example, received none")
         for start in range(0, len(inputs), batch_size):
-            yield self.traced_probe(tf.convert_to_tensor(inputs[start : start + batch_size]))
+            part = tf.convert_to_tensor(inputs[start : start + batch_size])
+            yield self.probe_batch(part, min(batch_size, len(inputs)))
 
     @property
     def traced_probe(self) -> Callable:
@@ -210,15 +211,35 @@ class SpikingNetwork(keras.Model, ABC):
             self._graph = tf.function(self.probe, reduce_retracing=True, autograph=False)
         return self._graph
 
-    def probe(self, inputs) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-        """Give one batch's logits, membrane trace, and firing rate by layer; for use in a `tf.function`."""
+    def probe(self, inputs, count: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        """Give one batch's logits, membrane trace, and firing rate by layer; for use in a `tf.function`.
+
+        Args:
+            inputs: what the network takes.
+            count: how many of `inputs`, the first ones, the rates are of; None for all.
+        """
         if not self.built:
             self.build(inputs.shape)
         spikes = self._spikes(inputs)
         activity, mem = self.simulate(spikes)
-        rates = {name: tf.reduce_mean(tf.cast(spk, tf.float32)) for name, spk in activity.items()}
-        rates = {"input": tf.reduce_mean(tf.cast(spikes, tf.float32)), **rates}
+        rates = {name: tf.reduce_mean(tf.cast(spk[:count], tf.float32)) for name, spk in activity.items()}
+        rates = {"input": tf.reduce_mean(tf.cast(spikes[:count], tf.float32)), **rates}
         return self.read_out(activity["output_lif"], mem), mem, rates
+
+    def probe_batch(self, inputs, size: int) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        """Probe a batch as one of `size` examples: it is filled up, since each shape is compiled anew.
+
+        A network with an encoder inside gets it as it is: what is filled up would shift the encoder's draws.
+
+        Args:
+            inputs: what the network takes, at most `size` examples.
+            size: of the larger batches that come, too.
+        """
+        count = len(inputs)
+        missing = size - count if self.encoder is None else 0
+        filled = tf.pad(inputs, [[0, missing], *[[0, 0]] * (inputs.shape.rank - 1)]) if missing else inputs
+        logits, mem, rates = self.traced_probe(filled, tf.constant(count))
+        return logits[:count], mem[:count], rates
 
     def with_encoder(self, encoder: Encoder | None) -> SpikingNetwork:
         """Give a copy with the same weights that has `encoder` inside, or none."""

@@ -89,7 +89,7 @@ def collect_signals(
         batches = _plain_batches(x, batch_size, seed, queries)
     else:
         batches = make_dataset(x, np.arange(len(x)), encoder, batch_size, seed, shuffle=True, num_epochs=queries)
-    ask = _asker(model)
+    ask = _asker(model, min(batch_size, len(x)))
     logits = trace = None
     position = 0
     for inputs, index in batches:
@@ -121,8 +121,9 @@ def fed_probabilities(network: SpikingNetwork, encoder: Encoder, x: np.ndarray, 
         x: intensities `(n, *features)` in [0, 1].
         batch_size: examples at once.
     """
-    ask = tf.function(lambda x: network.probe(encoder.spike_probability(x))[:2], reduce_retracing=True, autograph=False)
-    parts = [ask(tf.convert_to_tensor(x[i : i + batch_size])) for i in range(0, len(x), batch_size)]
+    fed = tf.function(encoder.spike_probability, reduce_retracing=True, autograph=False)
+    ask = _asker(network, min(batch_size, len(x)))
+    parts = [ask(fed(tf.convert_to_tensor(x[i : i + batch_size]))) for i in range(0, len(x), batch_size)]
     logits, trace = (np.concatenate([part.numpy() for part in column])[:, None] for column in zip(*parts, strict=True))
     return Signals(logits, trace)
 
@@ -169,10 +170,10 @@ def _plain_batches(x: np.ndarray, batch_size: int, seed: int, queries: int):
             yield tf.convert_to_tensor(x[index]), index
 
 
-def _asker(model: keras.Model):
-    """Give what answers a batch with logits, and the membrane trace or None."""
+def _asker(model: keras.Model, size: int):
+    """Give what answers a batch of at most `size` examples with logits, and the membrane trace or None."""
     if isinstance(model, SpikingNetwork):
-        return lambda inputs: model.traced_probe(inputs)[:2]
+        return lambda inputs: model.probe_batch(inputs, size)[:2]
 
     @tf.function(reduce_retracing=True, autograph=False)
     def ask(inputs):

@@ -73,7 +73,7 @@ def evaluate_network(
     pipeline = make_dataset(x, y, encoder, batch_size, seed, num_epochs=queries)
     logits, rates = [], {}
     for spikes, _ in pipeline:
-        batch_logits, _, batch_rates = network.traced_probe(spikes)
+        batch_logits, _, batch_rates = network.probe_batch(spikes, min(batch_size, n))
         logits.append(batch_logits.numpy())
         for name, rate in batch_rates.items():
             rates[name] = rates.get(name, 0.0) + float(rate) * len(batch_logits) / (n * queries)

@@ -217,9 +217,7 @@ def _train(
 
 def _build_for(team: Team, config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
     with team.scope():
-        network, encoder = build(config, data)
-        network.optimizer.build(network.trainable_variables)
-    return network, encoder
+        return build(config, data)
 
 
 def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
@@ -239,8 +237,10 @@ def compile_network(network: SpikingNetwork, config: TrainConfig) -> None:
     network.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
+    # All variables are there before the first step: a step that makes some is traced twice.
+    network.optimizer.build(network.trainable_variables)
 
 
 def run_epochs(

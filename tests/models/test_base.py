@@ -92,6 +92,26 @@ def test_firing_rates():
         assert rates[name] == pytest.approx(spk.mean(), rel=1e-5) and 0 < rates[name] < 1
 
 
+@NETWORKS
+def test_a_last_batch_is_compiled_with_the_others(make, features):
+    spikes = tf.constant(draw_spikes(7, 6, *features))
+    network = make(seed=0)
+    network.build((None, 6, *features))
+    enliven(network)
+    shapes = set()
+    simulate = network.simulate
+    network.simulate = lambda spikes: shapes.add(tuple(spikes.shape)) or simulate(spikes)
+    logits, mem, rates = network.probe_batch(spikes[:3], 4)
+    network.probe_batch(spikes[3:], 4)
+    assert shapes == {(4, 6, *features)}
+    want, want_mem, want_rates = network.probe(spikes[:3])
+    np.testing.assert_allclose(logits, want, atol=1e-6)
+    np.testing.assert_allclose(mem, want_mem, atol=1e-6)
+    assert {name: float(rate) for name, rate in rates.items()} == pytest.approx(
+        {name: float(rate) for name, rate in want_rates.items()}
+    )
+
+
 def test_no_examples_is_an_error():
     for method in (fc().membrane_trace, fc().firing_rates):
         with pytest.raises(InputError, match="inputs must hold at least one example"):

@@ -52,3 +52,16 @@ def test_a_call_ends_with_the_epoch(steps, expected):
 def test_a_convolutional_network_goes_step_by_step():
     config = TrainConfig(dataset="digits", encoding="rate").resolved("image", 1)
     assert fit._steps_at_once(config, 15) == 1
+
+
+@pytest.mark.parametrize("dataset", ["iris", "digits"])
+def test_a_step_is_traced_once(monkeypatch, dataset):
+    config = TrainConfig(dataset=dataset, encoding="rate", epochs=2, num_steps=3, train_limit=90, batch_size=30)
+    config, data = fit.prepare(config)
+    network, encoder = fit.build(config, data)
+    calls, call = [], type(network).call
+    monkeypatch.setattr(
+        type(network), "call", lambda *arguments, **options: calls.append(1) or call(*arguments, **options)
+    )
+    fit.run_epochs(network, encoder, config, data)
+    assert len(calls) == 1
