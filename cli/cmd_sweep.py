@@ -166,7 +166,7 @@ def summary(result: dict, out, pictures) -> str:
     lines += _table(heads, rows)
     lines += ["", "means over seeds with the half-width of their 95 % t-interval"]
     if result["front"]:
-        lines[-1] += "; * no other point is as accurate and leaks as little"
+        lines[-1] += "; * by their means no other is as accurate and leaks as little"
     lines += [
         f"point {i}, seed {each['seed']}: {each['reason']}"
         for i, point in enumerate(points)

@@ -114,7 +114,7 @@ def _sweeps(items) -> list[Drawing]:
         if panels:
             caption = "Means over seeds with the half-width of their 95 % interval; dark is more, of an AUC less."
             if "pareto" in figures:
-                caption += " Squares: no other point is as accurate and leaks as little."
+                caption += " Squares: by their means no other point is as accurate and leaks as little."
             drawings.append(Drawing(item.label, tuple(panels), (), caption))
     return drawings
 

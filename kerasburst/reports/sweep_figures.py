@@ -193,9 +193,11 @@ def _pareto(result: dict) -> Figure:
     means = {i: (p["estimates"]["audit_auc"]["mean"], 100 * p["estimates"]["test_accuracy"]["mean"]) for i, p in points}
     front = [means[i] for i in result["front"]]
     axes.step([x for x, _ in front], [y for _, y in front], where="pre", color=_MARK[1], lw=1, ls=(0, (5, 2)))
-    for i in result["front"]:
+    for place, i in enumerate(result["front"]):
         said = ", ".join(shown(value) for value in result["points"][i]["values"].values())
-        axes.annotate(said, means[i], xytext=(5, 4), textcoords="offset points", fontsize=8, color=_MARK[1])
+        # By turns below and above, where the front has no point: neighbours may lie close.
+        at = {"xytext": (-6, 5), "ha": "right"} if place % 2 else {"xytext": (6, -11), "ha": "left"}
+        axes.annotate(said, means[i], **at, textcoords="offset points", fontsize=8, color=_MARK[1])
     names = ", ".join(label.partition(".")[2] for label in result["parameters"])
     # Intervals of two seeds are wider than all else: the means set the frame.
     for axis, values in zip("xy", zip(*means.values(), strict=True), strict=True):
