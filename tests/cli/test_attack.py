@@ -178,7 +178,8 @@ def test_membership_that_was_not_dealt_anew_is_invalid(attack, tmp_path, monkeyp
     monkeypatch.setattr("kerasburst.privacy.controls.derive_seed", lambda *_: Undealt(np.random.PCG64(0)))
     failed = assert_invalid(attack("--out", "audit"), tmp_path, "permuted_membership")
     best = audited(tmp_path)["encodings"]["rate"]["attacks"]
-    assert failed["auc"] == next(a["auc"] for a in best if (a["name"], a["queries"]) == ("lira_online", 2))
+    auc = next(a["auc"] for a in best if (a["name"], a["queries"]) == ("lira_online", 2))
+    assert failed["auc"] == pytest.approx(auc)  # a mean of deals that are all the same
 
 
 def test_members_drawn_otherwise_than_non_members_are_invalid(attack, data, tmp_path):
