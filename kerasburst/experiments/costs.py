@@ -5,7 +5,7 @@ from __future__ import annotations
 from kerasburst.experiments.scales import Setting
 from kerasburst.privacy.shadow import TARGET_QUERIES, TEST_EXAMPLES
 
-START_S = 9.0  # a process: TensorFlow's start, the network, its first step, files
+START_S = 6.0  # a process: TensorFlow's start, the network, its first step, files
 FORWARD = 0.45  # of a training pass: an example that is only asked
 CANARY_PASSES = 300 * 32  # of an audit's planted leak
 PROFILE_S = 25.0  # one encoding, alone
@@ -21,8 +21,8 @@ def training_seconds(setting: Setting, examples: int, epochs: int, asked: int) -
         asked: encodings of examples that it is only asked about.
 
     Example:
-        >>> training_seconds(Setting(train={}, seconds_per_1000=2.0), 500, 30, 10_000)  # 9 + 2 (15 + 4.5)
-        48.0
+        >>> training_seconds(Setting(train={}, seconds_per_1000=2.0), 500, 30, 10_000)  # 6 + 2 (15 + 4.5)
+        45.0
     """
     return START_S + setting.seconds_per_1000 / 1000 * (examples * epochs + FORWARD * asked)
 
@@ -51,7 +51,7 @@ def audit_seconds(
 
     Example:
         >>> audit_seconds(Setting(train={}, seconds_per_1000=0.0), 500, 250, 30, 10_000, 4, 4)  # 7 processes
-        63.0
+        42.0
     """
     points = 2 * members + population
     tested = min(TEST_EXAMPLES, test) + min(TEST_EXAMPLES, members)

@@ -187,8 +187,7 @@ def _sweeps(items) -> list[Table]:
             rows.append((*values, *cells, Cell(front[0], note="; ".join(why), mark=front[1])))
         heads = tuple(metric_title(value, metric) for metric in value["metrics"])
         heads += tuple(f"AUC, K = {k}" for k in ks)
-        # Their scopes stand in the summary; a phone has no room for them.
-        names = tuple(label.partition(".")[2].replace("_", " ") for label in value["parameters"])
+        names = tuple(map(_short, value["parameters"]))
         title = f"{item.label}: {value['config']['train']['encoding']} on {value['data']['name']}"
         seeds = f"Means and 95 % over {len(value['seeds'])} seed{'s' * (len(value['seeds']) != 1)}."
         tables.append(Table(title, (*names, *heads, "Pareto"), tuple(rows), seeds, item.link))
@@ -201,10 +200,15 @@ def _sweeps(items) -> list[Table]:
     return tables
 
 
+def _short(label: str) -> str:
+    """Leave a parameter's scope out, which stands in the summary: a phone has no room for it."""
+    return label.partition(".")[2].replace("_", " ")
+
+
 def _effect(effect: dict, metrics: Sequence[str]) -> tuple[Cell, ...]:
     found = [effect["estimates"].get(metric) for metric in metrics]
     cells = [number(e and e["mean"], e and e["interval"], sign="+") for e in found]
-    return (_name(effect["parameter"]), Cell(shown(effect["against"])), Cell(shown(effect["value"])), *cells)
+    return (_name(_short(effect["parameter"])), Cell(shown(effect["against"])), Cell(shown(effect["value"])), *cells)
 
 
 def _runs(items) -> list[Table]:

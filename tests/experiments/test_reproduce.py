@@ -103,15 +103,15 @@ def test_sizes_are_those_that_the_data_has(monkeypatch):
 
 def test_expected_seconds_by_hand():
     setting = Setting(train={}, seconds_per_1000=2.0)
-    # 9 s to start, 500 examples 30 times and 1,000 asked at 0.45 of the price: 9 + 2 (15 + 0.45)
-    assert costs.training_seconds(setting, 500, 30, 1000) == pytest.approx(39.9)
+    # 6 s to start, 500 examples 30 times and 1,000 asked at 0.45 of the price: 6 + 2 (15 + 0.45)
+    assert costs.training_seconds(setting, 500, 30, 1000) == pytest.approx(36.9)
     # asked: 2,000 + 500, a target 4 times, + 1,250 points 5 times: a target 16,250, that is 2 * 7.3125 = 14.625 s, the
     # other six 8,750, 7.875 s; 5 models of 30 s more, a control of nothing more, one of 300 * 32 passes: 19.2 s
     audit = costs.audit_seconds(setting, 500, 250, 30, 10_000, 4, 4)
-    assert audit == pytest.approx(9 + 14.625 + 6 * (9 + 7.875) + 5 * 30 + 19.2)
+    assert audit == pytest.approx(6 + 14.625 + 6 * (6 + 7.875) + 5 * 30 + 19.2)
     # with one shadow, 30 s, and nothing else to train: asked 7,500 encodings, a target 7,500 more
     paper = costs.audit_seconds(setting, 500, 0, 30, 10_000, 1, 4, only_shadows=True)
-    assert paper == pytest.approx(4 * 9 + 30 + 0.9 * (4 * 7.5 + 7.5))
+    assert paper == pytest.approx(4 * 6 + 30 + 0.9 * (4 * 7.5 + 7.5))
     plan = plan_parts(ReproduceConfig())
     alone = sum(part.seconds for part in plan.parts if part.kind == "profile")
     assert plan.seconds(2) == pytest.approx(alone + (sum(part.seconds for part in plan.parts) - alone) / 2)

@@ -151,7 +151,7 @@ def test_the_page_has_every_figure_with_interval_and_link(results, tmp_path):
     assert any(f"{arms} | 2.0 | -10.0 to 14.0 | 38.0" in row for row in rows)
     assert any(row.startswith("2 | 1 | 0.900 | 0.890 to 0.910") and "on the front" in row for row in rows)
     assert any("0.700 | 0.690 to 0.710 | 0.650 | 0.640 to 0.660" in row for row in rows)  # at both K
-    assert any(row.startswith("encoder.burst_interval | 2 | 5 | -0.020 | -0.030 to +0.010 | –") for row in rows)
+    assert any(row.startswith("burst interval | 2 | 5 | -0.020 | -0.030 to +0.010 | –") for row in rows)
     assert any("2.5 | 2 to 3 | – | no RAPL" in row for row in rows)
     assert any("delayed_burst | 3 | 5" in row for row in rows)
     assert "Without any figure: gpu_power_w: no GPU." in page
