@@ -148,7 +148,7 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
 
 def summary(result: dict, out, pictures) -> str:
     """Give the table of the points with what is on the front, and the effect of each parameter."""
-    from kerasburst.reports.sweep_figures import EFFECTS, fewer_queries, metric_title, shown
+    from kerasburst.reports.sweep_figures import EFFECTS, fewer_queries, metric_title, pairs_used, shown
 
     labels, metrics = result["parameters"], result["metrics"]
     points = result["points"]
@@ -175,14 +175,14 @@ def summary(result: dict, out, pictures) -> str:
     ]
     effects = [
         (
-            [each["parameter"], f"{shown(each['against'])} to {shown(each['value'])}"]
+            [each["parameter"], f"{shown(each['against'])} to {shown(each['value'])}", pairs_used(each)]
             + [_estimate(each["estimates"].get(metric), seeds, "+") for metric in metrics],
             "",
         )
         for each in result["effects"]
     ]
     if effects:
-        heads = ["effect of", "from", *(metric_title(result, metric) for metric in metrics)]
+        heads = ["effect of", "from", "pairs", *(metric_title(result, metric) for metric in metrics)]
         lines += ["", *_table(heads, effects), "", EFFECTS]
     lines += ["", f"written to {out}: {', '.join(['sweep.json', *pictures])}"]
     return "\n".join(lines)

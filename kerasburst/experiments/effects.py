@@ -14,11 +14,11 @@ from kerasburst.experiments.sweep_result import Effect, Estimate, SeedFigures, S
 def parameter_effects(
     labels: Sequence[str], points: Sequence[SweepPoint], metrics: Sequence[str]
 ) -> tuple[Effect, ...]:
-    """Compare each value of each parameter with the parameter's first.
+    """Compare each value of each parameter with the parameter's first that any figure stands for.
 
     Seeds share data, splits and initialisation, so that a difference within a seed is surer than the difference of two
-    means. At each seed it is averaged over all pairs of points that are alike but for the parameter; a seed at which
-    one of them has no figure is left out, so that no pair weighs more at one seed than at another.
+    means. At each seed it is averaged over the pairs of points that are alike but for the parameter; pairs without any
+    figure are left out, and then seeds that lack one of the others: no pair weighs more at one seed than at another.
 
     Args:
         labels: of the parameters.
@@ -26,7 +26,7 @@ def parameter_effects(
         metrics: of the figures.
 
     Returns:
-        By parameter and value; those without a pair of configurations are absent.
+        By parameter and value. Where no pair has figures there are no estimates.
 
     Example:
         >>> def point(beta, *accuracies):
@@ -37,22 +37,26 @@ def parameter_effects(
         >>> effect.value, effect.against, round(effect.estimates["test_accuracy"].mean, 3)
         (0.9, 0.5, 0.05)
     """
-    runs = {_key(point.values): point for point in points if not point.reason}
+    counting = {_key(point.values): point for point in points if not all(each.reason for each in point.seeds)}
     effects = []
     for label in labels:
-        values = list({json.dumps(point.values[label]): point.values[label] for point in runs.values()}.values())
-        for value in values[1:]:
-            pairs = [
-                (point, runs[other])
-                for point in runs.values()
-                if point.values[label] == value and (other := _key({**point.values, label: values[0]})) in runs
-            ]
-            found = {metric: _difference(pairs, metric) for metric in metrics} if pairs else {}
-            estimates = {metric: each for metric, each in found.items() if each is not None}
-            if estimates:
-                effects.append(
-                    Effect(parameter=label, value=value, against=values[0], pairs=len(pairs), estimates=estimates)
+        values = list({json.dumps(point.values[label]): point.values[label] for point in points}.values())
+        first = next((v for v in values if any(point.values[label] == v for point in counting.values())), None)
+        for value in values[values.index(first) + 1 :] if counting else []:
+            of = [point.values for point in points if point.values[label] == value]
+            keys = [(_key(each), _key({**each, label: first})) for each in of]
+            pairs = [(counting[one], counting[other]) for one, other in keys if one in counting and other in counting]
+            found = {metric: _difference(pairs, metric) for metric in metrics}
+            effects.append(
+                Effect(
+                    parameter=label,
+                    value=value,
+                    against=first,
+                    pairs=len(pairs),
+                    of=len(of),
+                    estimates={metric: each for metric, each in found.items() if each is not None},
                 )
+            )
     return tuple(effects)
 
 

@@ -72,13 +72,14 @@ class SweepPoint:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What one value of a parameter does, against the parameter's first.
+    """What one value of a parameter does, against the parameter's first that any figure stands for.
 
     Args:
         parameter: its label.
         value: the value.
-        against: the parameter's first value.
-        pairs: of points that are alike but for the parameter.
+        against: that first value.
+        pairs: of points with figures that are alike but for the parameter.
+        of: pairs that the grid has.
         estimates: by metric: the difference, paired by seed and averaged over the pairs.
     """
 
@@ -86,6 +87,7 @@ class Effect:
     value: Any
     against: Any
     pairs: int
+    of: int
     estimates: dict[str, Estimate]
 
 

@@ -234,8 +234,13 @@ class SpikingNetwork(keras.Model, ABC):
         Args:
             inputs: what the network takes, at most `size` examples.
             size: of the larger batches that come, too.
+
+        Raises:
+            InputError: for more than `size` examples.
         """
         count = len(inputs)
+        if count > size:
+            raise fail("inputs", f"at most {size} examples", count)
         missing = size - count if self.encoder is None else 0
         filled = tf.pad(inputs, [[0, missing], *[[0, 0]] * (inputs.shape.rank - 1)]) if missing else inputs
         logits, mem, rates = self.traced_probe(filled, tf.constant(count))

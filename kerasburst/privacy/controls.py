@@ -13,7 +13,7 @@ from kerasburst.privacy.splits import AuditSplits
 from kerasburst.seeding import derive_seed
 
 CONFIDENCE = 0.999  # of a chance control: an audit has many, and each fails by chance at this rate
-DEALS = 200  # of membership: their mean AUC lies within a hundredth of 0.5 for 200 examples and more
+DEALS = 200  # of membership: their mean AUC lies within 0.01 of 0.5 for 100 members and 100 non-members
 LEAST_LEAK = 0.6  # what the interval of a planted leak must lie above
 _HOLDS = "the 99.9 % interval of the AUC holds 0.5"
 
@@ -49,7 +49,8 @@ def planted_leak(scores: MembershipScores, encoding: str) -> Control:
 def permuted_membership(scores: np.ndarray, membership: np.ndarray, encoding: str, seed: int) -> Control:
     """Judge an attack against membership that was dealt out anew.
 
-    One deal strays from 0.5 as far as a small leak does. The mean of many shows an AUC that is wrong by a hundredth.
+    It checks how scores become an AUC: ties, and the sides of members and non-members. One deal strays from 0.5 as far
+    as a small leak does; the mean of many shows an AUC that is wrong by a hundredth. The interval is over deals.
     """
     rng = np.random.default_rng(derive_seed(seed, "audit", "permuted", encoding))
     aucs = [MembershipScores.from_labels(scores, rng.permutation(membership)).auc() for _ in range(DEALS)]

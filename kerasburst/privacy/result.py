@@ -162,7 +162,7 @@ class Control:
         rule: what must come out.
         encoding: None for a control of the data alone.
         auc: None for controls without one.
-        interval: of the AUC; None alike.
+        interval: of the AUC, over examples, of permuted membership over deals; None alike.
         confidence: of the interval.
         detail: what came out where there is no AUC.
     """

@@ -9,7 +9,7 @@ from typing import Any
 from kerasburst.experiments.audit_json import failed_controls
 from kerasburst.intervals import wilson
 from kerasburst.reports.reproduction import WARNED, figure, interval, over_seeds, said, warnings
-from kerasburst.reports.sweep_figures import EFFECTS, fewer_queries, metric_title, shown
+from kerasburst.reports.sweep_figures import EFFECTS, fewer_queries, metric_title, pairs_used, shown
 
 MAIN = {"audit": "lira_online", "paper": "svm", "paper-overlapping": "svm"}
 
@@ -193,8 +193,8 @@ def _sweeps(items) -> list[Table]:
         tables.append(Table(title, (*names, *heads, "Pareto"), tuple(rows), seeds, item.link))
         effects = value.get("effects")  # an older version's sweeps have none
         if effects:
-            head = ("parameter", "from", "to", *(metric_title(value, metric) for metric in value["metrics"]))
-            rows = tuple(_effect(each, value["metrics"]) for each in effects)
+            head = ("parameter", "from", "to", "pairs", *(metric_title(value, metric) for metric in value["metrics"]))
+            rows = tuple(_effect(each, value["metrics"], len(value["seeds"])) for each in effects)
             note = f"{EFFECTS[0].upper()}{EFFECTS[1:]}."
             tables.append(Table(f"{item.label}: what each parameter does", head, rows, note, item.link))
     return tables
@@ -205,10 +205,16 @@ def _short(label: str) -> str:
     return label.partition(".")[2].replace("_", " ")
 
 
-def _effect(effect: dict, metrics: Sequence[str]) -> tuple[Cell, ...]:
-    found = [effect["estimates"].get(metric) for metric in metrics]
-    cells = [number(e and e["mean"], e and e["interval"], sign="+") for e in found]
-    return (_name(_short(effect["parameter"])), Cell(shown(effect["against"])), Cell(shown(effect["value"])), *cells)
+def _effect(effect: dict, metrics: Sequence[str], seeds: int) -> tuple[Cell, ...]:
+    cells = []
+    for metric in metrics:
+        found = effect["estimates"].get(metric)
+        cell = number(found and found["mean"], found and found["interval"], sign="+")
+        if found and found["seeds"] < seeds:
+            cell = dataclasses.replace(cell, note=f"{cell.note}, {found['seeds']} of {seeds} seeds".strip(", "))
+        cells.append(cell)
+    values = (Cell(shown(effect[name])) for name in ("against", "value"))
+    return (_name(_short(effect["parameter"])), *values, Cell(pairs_used(effect), sort=effect["pairs"]), *cells)
 
 
 def _runs(items) -> list[Table]:

@@ -17,7 +17,7 @@ TITLES = {
     "input_firing_rate": "input firing rate",
     "audit_auc": "attack AUC",
 }
-EFFECTS = "differences paired by seed, averaged over the other parameters' values, with 95 % over seeds"
+EFFECTS = "differences paired by seed, averaged over pairs of points that are alike but for it, with 95 % over seeds"
 _MARK = STYLES[0][0], STYLES[1][0]
 
 
@@ -75,6 +75,11 @@ def fewer_queries(result: dict) -> list[str]:
     """Give the K of the AUCs beside `audit_auc`, which is at the largest."""
     ks = {k for point in result["points"] for k in point["auc_by_queries"] or {}}
     return [k for k in sorted(ks, key=int) if int(k) < result["attack"]["queries"]]
+
+
+def pairs_used(effect: dict) -> str:
+    """Give how many pairs an effect is averaged over, and of how many where some have no figures."""
+    return str(effect["pairs"]) + f" of {effect['of']}" * (effect["pairs"] < effect["of"])
 
 
 def shown(value: object) -> str:

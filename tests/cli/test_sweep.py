@@ -8,9 +8,11 @@ import sys
 
 import pytest
 
+from kerasburst.cli.cmd_sweep import summary
 from tests.cli.test_bad_input import assert_refused
 from tests.experiments.common import RUN_FLEET, PretendAll
 from tests.fleet.conftest import wait_for
+from tests.reports.test_sweep_figures import both
 
 SMALL = (
     "--dataset iris --encoding poisson_burst --num-steps 4 --epochs 2 --seeds 2 --set model.hidden_units=4"
@@ -42,12 +44,23 @@ def test_a_grid_in_a_table_and_a_picture(sweep, tmp_path):
     # 0.87 and 0.858: mean 0.864, half 12.7062 * 0.0084853 / sqrt(2) = 0.0762
     rows = [line.split() for line in lines if "±" in line]
     assert [row[:4] for row in rows][:2] == [["1", "1", "0.864", "±0.076"], ["1", "2", "0.864", "±0.076"]]
-    effects = lines[next(i for i, line in enumerate(lines) if line.strip().startswith("effect of")) + 1 :][:2]
-    zero = ["+0.000", "±0.000"]  # pretended trainings know nothing of the parameters
-    assert effects[0].split() == ["encoder.burst_interval", "1", "to", "2", *zero]
-    assert effects[1].split() == ["encoder.mean_burst_size", "1", "to", "2", *zero]
+    effects = lines[next(i for i, line in enumerate(lines) if line.strip().startswith("effect of")) + 1 :][:3]
+    assert effects[0].split() == "encoder.burst_interval 1 to 2 2 +0.000 ±0.000".split()  # pretended: it knows no tau
+    assert effects[1].split() == "encoder.burst_interval 1 to 8 0 of 2 –".split()
+    assert effects[2].split() == "encoder.mean_burst_size 1 to 2 2 of 3 +0.000 ±0.000".split()
     invalid = [line for line in lines if "received 8" in line]
     assert len(invalid) == 2 and "burst_interval" in invalid[0]
+
+
+def test_effects_have_their_sign_and_say_what_they_lack():
+    accuracy = {"mean": -0.02, "interval": [-0.05, 0.01], "seeds": 2}
+    effect = {"parameter": TAU[1].partition("=")[0], "value": 5, "against": 2, "pairs": 1, "of": 2}
+    result = both() | {"seeds": [0, 1, 2], "data": {"name": "iris"}}
+    result["config"]["train"] = {"encoding": "poisson_burst"}
+    result["effects"] = [effect | {"estimates": {"test_accuracy": accuracy}}]
+    text = summary(result, "s", [])
+    row = next(line for line in text.splitlines() if " to 5 " in line)
+    assert row.split() == "encoder.burst_interval 2 to 5 1 of 2 -0.020 ±0.030 (2 of 3) –".split()
 
 
 def test_auc_and_front(sweep, tmp_path):

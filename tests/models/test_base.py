@@ -104,6 +104,8 @@ def test_a_last_batch_is_compiled_with_the_others(make, features):
     logits, mem, rates = network.probe_batch(spikes[:3], 4)
     network.probe_batch(spikes[3:], 4)
     assert shapes == {(4, 6, *features)}
+    with pytest.raises(InputError, match="inputs must be at most 4 examples, received 7"):
+        network.probe_batch(spikes, 4)
     want, want_mem, want_rates = network.probe(spikes[:3])
     np.testing.assert_allclose(logits, want, atol=1e-6)
     np.testing.assert_allclose(mem, want_mem, atol=1e-6)

@@ -82,8 +82,8 @@ def results(tmp_path):
     folder = tmp_path / "runs"
     sweep = both() | {"seeds": [0, 1, 2], "data": {"name": "iris"}}
     sweep["config"]["train"] = {"encoding": "poisson_burst"}
-    accuracy = {"mean": -0.02, "interval": [-0.03, 0.01], "seeds": 3}
-    effect = {"parameter": "encoder.burst_interval", "value": 5, "against": 2, "pairs": 2}
+    accuracy = {"mean": -0.02, "interval": [-0.03, 0.01], "seeds": 2}
+    effect = {"parameter": "encoder.burst_interval", "value": 5, "against": 2, "pairs": 1, "of": 2}
     sweep["effects"] = [effect | {"estimates": {"test_accuracy": accuracy}}]
     write(folder / "a run" / "result.json", RUN, {"dataset": "iris", "encoding": "rate"})
     write(folder / "audit" / "audit.json", AUDIT)
@@ -151,7 +151,8 @@ def test_the_page_has_every_figure_with_interval_and_link(results, tmp_path):
     assert any(f"{arms} | 2.0 | -10.0 to 14.0 | 38.0" in row for row in rows)
     assert any(row.startswith("2 | 1 | 0.900 | 0.890 to 0.910") and "on the front" in row for row in rows)
     assert any("0.700 | 0.690 to 0.710 | 0.650 | 0.640 to 0.660" in row for row in rows)  # at both K
-    assert any(row.startswith("burst interval | 2 | 5 | -0.020 | -0.030 to +0.010 | –") for row in rows)
+    effect = "burst interval | 2 | 5 | 1 of 2 | -0.020 | -0.030 to +0.010, 2 of 3 seeds | –"
+    assert any(row.startswith(effect) for row in rows)
     assert any("2.5 | 2 to 3 | – | no RAPL" in row for row in rows)
     assert any("delayed_burst | 3 | 5" in row for row in rows)
     assert "Without any figure: gpu_power_w: no GPU." in page
