@@ -229,7 +229,7 @@ class SpikingNetwork(keras.Model, ABC):
     def probe_batch(self, inputs, size: int) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
         """Probe a batch as one of `size` examples: it is filled up, since each shape is compiled anew.
 
-        A network with an encoder inside gets it as it is: what is filled up would shift the encoder's draws.
+        A network with an encoder inside gets it as it is: an encoder draws for what it gets, and for nothing else.
 
         Args:
             inputs: what the network takes, at most `size` examples.

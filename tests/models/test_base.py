@@ -114,6 +114,15 @@ def test_a_last_batch_is_compiled_with_the_others(make, features):
     )
 
 
+def test_a_batch_for_an_encoder_inside_is_not_filled():
+    network = fc(encoder=RateEncoder(6, seed=4), seed=0)
+    network.build((None, 5))
+    shapes, simulate = [], network.simulate
+    network.simulate = lambda spikes: shapes.append(tuple(spikes.shape)) or simulate(spikes)
+    logits, _, _ = network.probe_batch(tf.constant(np.full((3, 5), 0.5, "float32")), 8)
+    assert shapes == [(3, 6, 5)] and logits.shape == (3, 3)
+
+
 def test_no_examples_is_an_error():
     for method in (fc().membrane_trace, fc().firing_rates):
         with pytest.raises(InputError, match="inputs must hold at least one example"):
