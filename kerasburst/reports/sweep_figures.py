@@ -17,7 +17,7 @@ TITLES = {
     "input_firing_rate": "input firing rate",
     "audit_auc": "attack AUC",
 }
-EFFECTS = "differences paired by seed, averaged over pairs of points that are alike but for it, with 95 % over seeds"
+EFFECTS = "differences paired by seed, averaged over points that are alike but for the parameter, with 95 % over seeds"
 _MARK = STYLES[0][0], STYLES[1][0]
 
 

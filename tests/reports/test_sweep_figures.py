@@ -1,5 +1,8 @@
+import itertools
+
 import matplotlib.image
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from kerasburst.reports.sweep_figures import fewer_queries, metric_title, save_sweep_figures, shown, sweep_figures
 
@@ -55,6 +58,19 @@ def test_heat_maps_have_each_mean_in_its_cell():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["2", "5", "20"]
     assert {t.get_position(): t.get_text() for t in figures["audit_auc"].axes[0].texts}[1, 1] == "–"
     assert axes.images[0].get_array().tolist()[0] == [0.9, 0.8]
+
+
+def test_labels_of_points_that_lie_close_do_not_cover_each_other():
+    near = [(0.68, 0.5605), (0.6815, 0.5625), (0.60, 0.535)]
+    points = [point({TAU["label"]: i, LAMBDA["label"]: 6}, *each, on_front=True) for i, each in enumerate(near)]
+    figure = sweep_figures(sweep(points, TAU, LAMBDA, front=(1, 0, 2), metrics=("test_accuracy", "audit_auc")))[
+        "pareto"
+    ]
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    labels = [text.get_window_extent(canvas.get_renderer()) for text in figure.axes[0].texts if "6" in text.get_text()]
+    assert len(labels) == 3
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(labels, 2))
 
 
 def test_the_front_is_marked_and_joined():
