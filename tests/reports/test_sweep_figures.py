@@ -61,16 +61,18 @@ def test_heat_maps_have_each_mean_in_its_cell():
 
 
 def test_labels_of_points_that_lie_close_do_not_cover_each_other():
-    near = [(0.68, 0.5605), (0.6815, 0.5625), (0.60, 0.535)]
-    points = [point({TAU["label"]: i, LAMBDA["label"]: 6}, *each, on_front=True) for i, each in enumerate(near)]
-    figure = sweep_figures(sweep(points, TAU, LAMBDA, front=(1, 0, 2), metrics=("test_accuracy", "audit_auc")))[
-        "pareto"
+    near = [(0.680, 0.5617), (0.681, 0.5625), (0.600, 0.5350)]
+    points = [
+        point({TAU["label"]: tau, LAMBDA["label"]: 3.0}, *each, on_front=True)
+        for tau, each in zip(TAU["values"], near, strict=True)
     ]
+    figure = sweep_figures(sweep(points, TAU, LAMBDA, front=(1, 0, 2), metrics=()))["pareto"]
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    labels = [text.get_window_extent(canvas.get_renderer()) for text in figure.axes[0].texts if "6" in text.get_text()]
-    assert len(labels) == 3
-    assert not any(one.overlaps(other) for one, other in itertools.combinations(labels, 2))
+    labels = [text for text in figure.axes[0].texts if text.get_text() in ("2, 3", "5, 3", "20, 3")]
+    boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
+    assert len(boxes) == 3
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 def test_the_front_is_marked_and_joined():
