@@ -1,4 +1,4 @@
-"""One attempt at a task; joblib's workers run this, each task in a fork of its own (`kerasburst.fleet.worker`).
+"""One attempt at a task; a pool's workers run this, each task in a fork of its own (`kerasburst.fleet.worker`).
 
 A process for each: models that are fitted one after the other in one process leak memory, and a training that the
 kernel kills takes nothing else with it.

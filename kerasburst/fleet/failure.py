@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 REFUSAL = "InputError: "  # how the last line of a task starts that found its input bad
+MOST_LOSSES = 3  # of a task with its worker, which may be no fault of its own
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Outcome:
         reason: why it failed: exit status or signal; empty where it did not.
         tail: the last lines of its log, where it failed.
         refusal: the line of an `InputError`, which no retry mends; empty otherwise.
+        lost: whether it ended with its worker, which nobody had asked to end.
     """
 
     name: str
@@ -27,11 +29,14 @@ class Outcome:
     reason: str = ""
     tail: str = ""
     refusal: str = ""
+    lost: bool = False
 
     @property
     def told(self) -> str:
         """How it ended for good, as a sentence's end."""
-        return f"was refused: {self.refusal}" if self.refusal else f"failed twice: {self.reason}"
+        if self.refusal:
+            return f"was refused: {self.refusal}"
+        return f"failed {f'{MOST_LOSSES} times' if self.lost else 'twice'}: {self.reason}"
 
 
 class FleetFailed(RuntimeError):

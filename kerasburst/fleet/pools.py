@@ -9,36 +9,35 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Future
+from dataclasses import dataclass
 
 from kerasburst.validation import InputError
 
 _ANSWER_S = 10  # how long a cluster may take to answer
+_SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Workers that joblib can use.
+    """Workers of one kind; they do nothing in this process, however few they are.
 
     Args:
-        backend: joblib's name for them, or its backend object.
+        submit: hands a function and its arguments to a free worker; gives the future of what it returns.
         jobs: how many of them work at once.
         cores: how many cores they have together.
-        broken: the errors which say that a worker is gone, and the pool with it.
-        options: for joblib's backend.
+        lost: the errors of a future which say that its worker is gone; the next call of `submit` finds another.
     """
 
-    backend: object
+    submit: Callable[..., Future]
     jobs: int
     cores: int
-    broken: tuple[type[Exception], ...]
-    options: dict = field(default_factory=dict)
+    lost: tuple[type[Exception], ...]
 
 
 @contextlib.contextmanager
-def interrupts_wait() -> Iterator[None]:
+def _interrupts_wait() -> Iterator[None]:
     """Hold Ctrl-C back while the body runs; processes started in it never see one.
 
     A terminal sends Ctrl-C to all of them. It is for the fleet's process alone, which ends the others: theirs would
@@ -52,20 +51,63 @@ def interrupts_wait() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _starting_processes() -> Iterator[None]:
+    """Let processes that start in the body see no Ctrl-C, and import nothing from the working directory.
+
+    There may be a random.py in it, which has nothing to do with Python's.
+    """
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        with _interrupts_wait():
+            yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
+
+
+@contextlib.contextmanager
 def open_loky(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool]:
     """Give processes of this machine."""
     import joblib
-    from joblib.externals.loky import get_reusable_executor
 
     if address is not None:
         raise InputError(f"address must be left out with backend loky, received {address!r}")
     cores = joblib.cpu_count()
-    options = {"initializer": _end_with, "initargs": (os.getpid(),)}
+    jobs = min(jobs or cores, tasks)
+    processes = _Loky(jobs)
     try:
-        yield Pool("loky", min(jobs or cores, tasks), cores, (BrokenExecutor,), options)
+        yield Pool(processes.submit, jobs, cores, (BrokenExecutor,))
     finally:
-        with interrupts_wait():
-            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        processes.end()
+
+
+class _Loky:
+    """loky's processes. When one of them dies it ends the others, and takes nothing more: then new ones are started."""
+
+    def __init__(self, jobs: int):
+        self._jobs = jobs
+        self._executor = None
+
+    def submit(self, function, *arguments) -> Future:
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        with _starting_processes():
+            if self._executor is not None:
+                try:
+                    return self._executor.submit(function, *arguments)
+                except BrokenExecutor:
+                    self.end()
+            self._executor = ProcessPoolExecutor(self._jobs, initializer=_end_with, initargs=(os.getpid(),))
+            return self._executor.submit(function, *arguments)
+
+    def end(self) -> None:
+        if self._executor is not None:
+            with _interrupts_wait():
+                self._executor.shutdown(wait=True, kill_workers=True)
+            self._executor = None
 
 
 def _end_with(parent: int) -> None:
@@ -89,26 +131,29 @@ def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
     with contextlib.ExitStack() as stack:
         address = address or dask.config.get("scheduler-address", None)
         client = None if address else _dask_client(distributed)
-        if address:
-            client = stack.enter_context(
-                _answering(address, "Dask", lambda: distributed.Client(address, timeout=_ANSWER_S))
-            )
-        elif client is None:
-            workers = min(jobs or joblib.cpu_count(), tasks)
-            with interrupts_wait():
+        if address or client:
+            if address:
+                client = stack.enter_context(
+                    _answering(address, "Dask", lambda: distributed.Client(address, timeout=_ANSWER_S))
+                )
+            cores = sum(client.ncores().values()) or jobs or tasks  # one that grows when asked may have none yet
+            jobs = min(jobs or cores, cores, tasks)
+        else:
+            cores = joblib.cpu_count()
+            jobs = min(jobs or cores, tasks)
+            with _starting_processes():
                 cluster = distributed.LocalCluster(
-                    n_workers=workers,
+                    n_workers=jobs,
                     threads_per_worker=1,
                     memory_limit=0,
                     dashboard_address=None,
                     silence_logs=logging.ERROR,
                 )
                 stack.enter_context(cluster)
-                stack.enter_context(distributed.Client(cluster))
-            yield Pool("dask", workers, joblib.cpu_count(), (distributed.KilledWorker,))
-            return
-        cores = sum(client.ncores().values()) or jobs or tasks  # a cluster that grows when asked may have none yet
-        yield Pool("dask", min(jobs or cores, cores, tasks), cores, (distributed.KilledWorker,))
+                client = stack.enter_context(distributed.Client(cluster))
+        executor = client.get_executor(pure=False)
+        stack.callback(executor.shutdown, wait=False)
+        yield Pool(executor.submit, jobs, cores, (distributed.KilledWorker,))
 
 
 def _dask_client(distributed):
@@ -125,17 +170,18 @@ def open_ray(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import joblib
     import ray
-    from ray.util.joblib.ray_backend import RayBackend
+    from ray import exceptions
 
-    class Backend(RayBackend):
-        supports_return_generator = True  # its results come by callbacks, which is all that joblib needs for it
+    def submit(function, *arguments) -> Future:
+        return ray.remote(num_cpus=1, max_retries=0)(function).remote(*arguments).future()
 
+    lost = (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError)
     address = address or os.environ.get("RAY_ADDRESS")
     mine = not ray.is_initialized()
     local = min(jobs or joblib.cpu_count(), tasks)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        with interrupts_wait():
+        with _starting_processes():
             if mine and address:
                 _answering(address, "Ray", lambda: ray.init(address, **quiet))
             elif mine:
@@ -145,14 +191,14 @@ def open_ray(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool
         else:
             cores = int(ray.cluster_resources().get("CPU", 1))
             jobs = min(jobs or cores, cores, tasks)
-        yield Pool(Backend(), jobs, cores, (ray.exceptions.RayError,))
+        yield Pool(submit, jobs, cores, lost)
     finally:
         if mine:
             ray.shutdown()
 
 
 BACKENDS = {"loky": open_loky, "dask": open_dask, "ray": open_ray}
-_MODULES = {"loky": (), "dask": ("dask", "distributed"), "ray": ("ray", "ray.util.joblib.ray_backend")}
+_MODULES = {"loky": (), "dask": ("dask", "distributed"), "ray": ("ray",)}
 
 
 def import_backend(name: str) -> None:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 from kerasburst import files
 from kerasburst.fleet.attempt import Surroundings, attempt, read_tail
-from kerasburst.fleet.failure import FleetFailed, Outcome
+from kerasburst.fleet.failure import MOST_LOSSES, FleetFailed, Outcome
 from kerasburst.fleet.lease import hold_lease
 from kerasburst.fleet.observer import FleetObserver
-from kerasburst.fleet.pools import BACKENDS, Pool, import_backend, interrupts_wait
+from kerasburst.fleet.pools import BACKENDS, Pool, import_backend
 from kerasburst.fleet.task import Task
 from kerasburst.validation import InputError, check_choice, check_int, fail, user_path
 
-_MOST_BREAKS = 3  # of the whole pool of workers: past these the machine is to blame
 _THREADS = (
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
@@ -54,9 +53,10 @@ def run_fleet(
 ) -> None:
     """Run the tasks that are not done, side by side, each in a fresh process of its own.
 
-    A task that fails is run once more after the others. When this process ends, however it ends, its tasks end with
-    it; to go on, call this again: what is done stays done. Results do not depend on `jobs`; the last bits of sums can
-    depend on `threads`, so fix it where they must be the same on another machine or with other `jobs`.
+    A task that fails is run once more after the others; one whose worker was lost, up to twice more. When this process
+    ends, however it ends, its tasks end with it; to go on, call this again: what is done stays done. Results do not
+    depend on `jobs`; the last bits of sums can depend on `threads`, so fix it where they must be the same on another
+    machine or with other `jobs`.
 
     Args:
         tasks: what to run; names differ.
@@ -72,7 +72,7 @@ def run_fleet(
 
     Raises:
         InputError: for bad arguments, and the first one that a task raised, unless that does not end the others.
-        FleetFailed: where tasks failed twice, or were refused; all others are done.
+        FleetFailed: where tasks failed twice, lost their worker three times, or were refused; all others are done.
 
     Example:
         >>> task = Task("shadow-0", "time:sleep", {"secs": 60})
@@ -90,14 +90,13 @@ def run_fleet(
         if left:
             with files.new_directory("log_dir", log_dir):
                 pass
-            fleet = _Fleet(left, is_done, observer, refusal_ends_all)
-            while fleet.left:
-                with BACKENDS[backend](jobs, len(fleet.left), address) as pool, hold_lease(log_dir) as lease:
-                    # By all tasks, not by those left: a fleet that goes on computes as one that was never stopped.
-                    each = threads or max(1, pool.cores // min(jobs or pool.cores, len(tasks)))
-                    fleet.work(
-                        pool, Surroundings(lease, str(log_dir), os.getcwd(), tuple(sys.path), _environment(each))
-                    )
+            fleet = _Fleet(is_done, observer, refusal_ends_all)
+            with BACKENDS[backend](jobs, len(left), address) as pool, hold_lease(log_dir) as lease:
+                # By all tasks, not by those left: a fleet that goes on computes as one that was never stopped.
+                each = threads or max(1, pool.cores // min(jobs or pool.cores, len(tasks)))
+                fleet.run(
+                    left, pool, Surroundings(lease, str(log_dir), os.getcwd(), tuple(sys.path), _environment(each))
+                )
             if fleet.failures:
                 raise FleetFailed(fleet.failures)
     finally:
@@ -105,109 +104,73 @@ def run_fleet(
 
 
 class _Fleet:
-    """What is left of a fleet's tasks, from one pool of workers to the next.
+    """How the tasks of a fleet have fared.
 
     Args:
-        tasks: those that are not done.
         is_done: tells whether a task's result is there.
         observer: is told of the progress.
         refusal_ends_all: whether a task's InputError ends the others.
     """
 
-    def __init__(
-        self, tasks: list[Task], is_done: Callable[[Task], bool], observer: FleetObserver, refusal_ends_all: bool
-    ):
-        self.left = {task.name: task for task in tasks}
+    def __init__(self, is_done: Callable[[Task], bool], observer: FleetObserver, refusal_ends_all: bool):
         self.failures: list[Outcome] = []
         self._is_done, self._observer, self._refusal_ends_all = is_done, observer, refusal_ends_all
         self._failed_once: set[str] = set()
-        self._breaks = 0
+        self._losses: Counter[str] = Counter()
 
-    def work(self, pool: Pool, around: Surroundings) -> None:
-        """Run what is left, and once more what fails, until nothing is left or the pool breaks."""
-        while self.left:
-            running: dict[str, float] = {}  # name: when it began
-            try:
-                self._round(pool, around, running)
-            except pool.broken as error:
-                self._breaks += 1
-                self._take_back(running, around, f"its worker was lost: {type(error).__name__}")
-                return
+    def run(self, tasks: list[Task], pool: Pool, around: Surroundings) -> None:
+        """Run tasks in their order, as many at once as can run, and again after the others what has to."""
+        waiting = deque(tasks)
+        running: dict[Future, tuple[Task, float]] = {}  # the task, and when it began
+        try:
+            while waiting or running:
+                while waiting and len(running) < pool.jobs:
+                    task = waiting.popleft()
+                    self._observer.task_started(task.name)
+                    future = pool.submit(attempt, task, around, task.name in self._failed_once)
+                    running[future] = task, time.perf_counter()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    task, begun = running.pop(future)
+                    try:
+                        outcome = future.result()
+                    except pool.lost as error:
+                        outcome = _lost(task, around.log(task.name), begun, error)
+                    if self._settle(task, outcome):
+                        waiting.append(task)
+        finally:
+            for future in running:
+                future.cancel()
 
-    def _round(self, pool: Pool, around: Surroundings, running: dict[str, float]) -> None:
-        tasks = list(self.left.values())
-        waiting = iter(tasks)
-
-        def begin_next() -> None:
-            # As many tasks are handed out as can run, in this order: so this is the one that a free worker has now.
-            task = next(waiting, None)
-            if task is not None:
-                running[task.name] = time.perf_counter()
-                self._observer.task_started(task.name)
-
-        with _attempts(tasks, pool, around, self._failed_once) as outcomes:
-            for _ in range(pool.jobs):
-                begin_next()
-            for outcome in outcomes:
-                if outcome.refusal and self._refusal_ends_all:
-                    raise InputError(outcome.refusal)
-                running.pop(outcome.name)
-                self._settle(outcome)
-                begin_next()
-
-    def _settle(self, outcome: Outcome) -> None:
-        """Note how an attempt ended."""
-        name = outcome.name
-        if not outcome.reason and not self._is_done(self.left[name]):
+    def _settle(self, task: Task, outcome: Outcome) -> bool:
+        """Note how an attempt ended; tell whether the task has to run again."""
+        if outcome.refusal and self._refusal_ends_all:
+            raise InputError(outcome.refusal)
+        name, done = task.name, self._is_done(task)
+        if done and (outcome.lost or not outcome.reason):
+            self._observer.task_finished(name, outcome.seconds)
+            return False
+        if not outcome.reason:
             outcome = dataclasses.replace(
                 outcome, reason="it ended, but its result is not there", tail=read_tail(outcome.log)
             )
-        if not outcome.reason:
-            del self.left[name]
-            self._observer.task_finished(name, outcome.seconds)
-        elif outcome.refusal or name in self._failed_once:
-            del self.left[name]
+        if outcome.lost:
+            self._losses[name] += 1
+            again = self._losses[name] < MOST_LOSSES
+        else:
+            again = not outcome.refusal and name not in self._failed_once
+            self._failed_once.add(name)
+        if again:
+            self._observer.task_retried(name, outcome.reason)
+        else:
             self.failures.append(outcome)
             self._observer.task_failed(name, outcome.told)
-        else:
-            self._failed_once.add(name)
-            self._observer.task_retried(name, outcome.reason)
-
-    def _take_back(self, running: dict[str, float], around: Surroundings, reason: str) -> None:
-        """Note that a pool broke: what ran in it was not at fault, and starts again."""
-        for name, begun in running.items():
-            if self._is_done(self.left[name]):
-                del self.left[name]
-                self._observer.task_finished(name, time.perf_counter() - begun)
-            elif self._breaks < _MOST_BREAKS:
-                self._observer.task_retried(name, reason)
-            else:
-                log = around.log(name)
-                outcome = Outcome(name, str(log), time.perf_counter() - begun, reason, read_tail(log))
-                self.failures.append(outcome)
-                self._observer.task_failed(name, outcome.told)
-        if self._breaks >= _MOST_BREAKS:
-            raise FleetFailed(self.failures)
+        return again
 
 
-@contextlib.contextmanager
-def _attempts(
-    tasks: list[Task], pool: Pool, around: Surroundings, failed_once: set[str]
-) -> Iterator[Iterator[Outcome]]:
-    """Give the attempts' outcomes as they end; those that have not when the body leaves are ended."""
-    import joblib
-
-    calls = (joblib.delayed(attempt)(task, around, task.name in failed_once) for task in tasks)
-    with joblib.parallel_config(backend=pool.backend, n_jobs=pool.jobs, **pool.options):
-        parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch=pool.jobs, batch_size=1)
-        with interrupts_wait():
-            outcomes = parallel(calls)
-    try:
-        yield outcomes
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # joblib's, that results go unused
-            outcomes.close()
+def _lost(task: Task, log: Path, begun: float, error: Exception) -> Outcome:
+    seconds = time.perf_counter() - begun
+    reason = f"its worker was lost: {type(error).__name__}"
+    return Outcome(task.name, str(log), seconds, reason, read_tail(log), lost=True)
 
 
 def _checked(tasks: Iterable[Task]) -> list[Task]:

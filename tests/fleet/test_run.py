@@ -131,6 +131,19 @@ def test_a_worker_that_dies_with_its_pool_costs_nobody_an_attempt(fleet):
     assert len(fleet.recorder.of("finished")) == 4
 
 
+def test_a_task_that_always_ends_its_worker_is_given_up_and_the_others_are_done(fleet):
+    tasks = [fleet.task("bad", "fail_always", how="kill-worker")] + [fleet.task(f"t{i}", value=i) for i in range(3)]
+    with pytest.raises(FleetFailed, match="^bad failed 3 times: its worker was lost: TerminatedWorkerError; its log "):
+        fleet.run(tasks, jobs=1)
+    assert [fleet.read(f"t{i}")["value"] for i in range(3)] == [0, 1, 4]
+    assert len(fleet.runs("bad")) == 3 and [len(fleet.runs(f"t{i}")) for i in range(3)] == [1, 1, 1]
+    assert [event[:2] for event in fleet.recorder.of("retried", "failed")] == [
+        ("retried", "bad"),
+        ("retried", "bad"),
+        ("failed", "bad"),
+    ]
+
+
 def test_a_task_imports_from_where_this_process_does(fleet, tmp_path, monkeypatch):
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "mine.py").write_text("def touch(path):\n    open(path, 'w').close()\n")
@@ -139,6 +152,7 @@ def test_a_task_imports_from_where_this_process_does(fleet, tmp_path, monkeypatc
     (tmp_path / "json.py").write_text("raise RuntimeError('no module of the working directory is to be imported')")
     fleet.run([Task("t", "mine:touch", {"path": str(tmp_path / "t")})], jobs=1)
     assert (tmp_path / "t").exists()
+    assert "PYTHONSAFEPATH" not in os.environ
 
 
 def test_relative_log_dir_is_made(fleet, monkeypatch):

@@ -18,7 +18,7 @@ TF_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 def worker():
-    """Give the process of joblib's worker, or of a cluster's: it started the one that this one was forked from."""
+    """Give the process of loky's worker, or of a cluster's: it started the one that this one was forked from."""
     return int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
 
 
@@ -64,6 +64,9 @@ def fail_always(path, how):
     if how == "kill":
         sys.stdout.flush()
         os.kill(os.getpid(), signal.SIGTERM)
+    if how == "kill-worker":
+        os.kill(worker(), signal.SIGKILL)
+        time.sleep(60)
 
 
 def refuse(path):
