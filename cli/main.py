@@ -113,7 +113,7 @@ def _refuse(message: str) -> int:
 
 def _failed(error: Exception) -> int:
     """Tell of a failure that is not the user's input: one line if it is foreseen, else a report of the defect."""
-    if type(error).__name__ in ("TrainingFailed", "FleetFailed", "WorkerLost"):
+    if type(error).__name__ in ("TrainingFailed", "FleetFailed", "ClusterLost", "WorkerLost"):
         click.echo(f"kerasburst: {error}", err=True)
     elif type(error).__name__ == "ResourceExhaustedError":
         click.echo("kerasburst: out of memory; a smaller network, --batch-size or --num-steps needs less", err=True)

@@ -17,8 +17,8 @@ class Ended:
 
     Args:
         results: what `finish` gave, by name.
-        failed: why a work could not be finished, by name: a task failed twice or was refused, or what it wrote was.
-        error: of the tasks that failed twice: of them their logs tell more.
+        failed: why a work could not be finished, by name: a task failed for good, or what it wrote was refused.
+        error: of the tasks that failed and were not refused: of them their logs tell more.
     """
 
     results: dict[str, Any]

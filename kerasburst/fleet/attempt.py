@@ -22,6 +22,7 @@ from kerasburst.fleet.failure import REFUSAL, Outcome
 from kerasburst.fleet.lease import Lease
 from kerasburst.fleet.task import Task
 
+SAFE_PATH = "PYTHONSAFEPATH"  # set for workers, which import nothing from the working directory
 _LOOK_S = 0.2  # how often to ask whether the fleet still runs
 _TAIL_LINES, _TAIL_BYTES = 12, 8000
 
@@ -58,6 +59,8 @@ def attempt(task: Task, around: Surroundings, again: bool) -> Outcome:
         again: whether this is a second attempt, whose lines follow the first one's in the log.
     """
     log = around.log(task.name)
+    if around.lease.lost():  # it waited in a cluster; the log may be another fleet's by now
+        return Outcome(task.name, str(log), 0.0, "the fleet has ended")
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
     with open(log, "ab" if again else "wb", buffering=0) as file:
@@ -80,6 +83,7 @@ class _Nursery:
 
     def __init__(self, around: Surroundings, log):
         self.around = around
+        inherited = {name: value for name, value in os.environ.items() if name != SAFE_PATH}
         self._process = subprocess.Popen(
             # -P: the working directory is no place to import from, unless it is one for the fleet's process
             [sys.executable, "-P", "-m", "kerasburst.fleet.worker", *dataclasses.astuple(around.lease)],
@@ -88,7 +92,7 @@ class _Nursery:
             stderr=log,
             bufsize=0,
             cwd=around.directory,
-            env={"TF_FORCE_GPU_ALLOW_GROWTH": "true"} | os.environ | around.environment | _import_path(around),
+            env={"TF_FORCE_GPU_ALLOW_GROWTH": "true"} | inherited | around.environment | _import_path(around),
             start_new_session=True,  # Ctrl-C goes to the fleet's process, which ends this one
         )
 

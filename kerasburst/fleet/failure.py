@@ -1,4 +1,4 @@
-"""How an attempt at a task ended, and what is said of those that failed twice or were refused."""
+"""How an attempt at a task ended, and what is said of those that failed twice, were given up or were refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 REFUSAL = "InputError: "  # how the last line of a task starts that found its input bad
-MOST_LOSSES = 3  # of a task with its worker, which may be no fault of its own
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Outcome:
         reason: why it failed: exit status or signal; empty where it did not.
         tail: the last lines of its log, where it failed.
         refusal: the line of an `InputError`, which no retry mends; empty otherwise.
-        lost: whether it ended with its worker, which nobody had asked to end.
+        lost: whether it was lost with its worker, which may be no fault of its own.
     """
 
     name: str
@@ -36,11 +35,13 @@ class Outcome:
         """How it ended for good, as a sentence's end."""
         if self.refusal:
             return f"was refused: {self.refusal}"
-        return f"failed {f'{MOST_LOSSES} times' if self.lost else 'twice'}: {self.reason}"
+        return f"{'was given up' if self.lost else 'failed twice'}: {self.reason}"
 
 
 class FleetFailed(RuntimeError):
-    """Tasks failed twice, or were refused where that does not end the others; all others are done.
+    """Tasks failed twice, lost their worker three times, or were refused where that does not end the others.
+
+    All others are done.
 
     Args:
         failures: the last failure of each.
@@ -57,6 +58,27 @@ class FleetFailed(RuntimeError):
 
     def __reduce__(self):
         return type(self), (self.failures,)
+
+
+class ClusterLost(RuntimeError):
+    """A cluster is there no more, and with it what its workers did.
+
+    Args:
+        reason: what the cluster's package says of it.
+
+    Example:
+        >>> print(ClusterLost("Scheduler closed"))
+        the cluster was lost: Scheduler closed; what was done before stays done, --resume goes on from there
+    """
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(
+            f"the cluster was lost: {reason}; what was done before stays done, --resume goes on from there"
+        )
+
+    def __reduce__(self):
+        return type(self), (self.reason,)
 
 
 def _told(outcome: Outcome) -> str:

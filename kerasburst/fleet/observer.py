@@ -18,7 +18,7 @@ class FleetObserver:
         """The fleet begins: `done` of its `total` tasks were done before."""
 
     def task_started(self, name: str) -> None:
-        """A task was given to a free worker; a second time if it is retried."""
+        """A task was given to a free worker; once more if it is retried."""
 
     def task_finished(self, name: str, seconds: float) -> None:
         """A task is done, `seconds` after it began."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import logging
 import os
@@ -13,10 +14,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
 
+from kerasburst.fleet.attempt import SAFE_PATH
 from kerasburst.validation import InputError
 
 _ANSWER_S = 10  # how long a cluster may take to answer
-_SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Pool:
     """Workers of one kind; they do nothing in this process, however few they are.
 
     Args:
-        submit: hands a function and its arguments to a free worker; gives the future of what it returns.
+        submit: hands a function and its arguments to a free worker; gives the future of what it returns. A future
+            that is cancelled says that the workers are gone, all of them.
         jobs: how many of them work at once.
         cores: how many cores they have together.
         lost: the errors of a future which say that its worker is gone; the next call of `submit` finds another.
@@ -37,35 +39,26 @@ class Pool:
 
 
 @contextlib.contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Hold Ctrl-C back while the body runs; processes started in it never see one.
+def interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl-C back while the body runs; processes and threads started in it never see one.
 
-    A terminal sends Ctrl-C to all of them. It is for the fleet's process alone, which ends the others: theirs would
-    only add tracebacks.
+    A terminal sends Ctrl-C to all processes. It is for the fleet's alone, which ends the others: theirs would only add
+    tracebacks. And what is half started could not be ended.
     """
+    held, handler = [], signal.getsignal(signal.SIGINT)
+    # Blocking is for this thread: the kernel finds another, for which Python lets the main one answer.
+    answers = threading.current_thread() is threading.main_thread() and handler is not None
+    if answers:
+        signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def _starting_processes() -> Iterator[None]:
-    """Let processes that start in the body see no Ctrl-C, and import nothing from the working directory.
-
-    There may be a random.py in it, which has nothing to do with Python's.
-    """
-    before = os.environ.get(_SAFE_PATH)
-    os.environ[_SAFE_PATH] = "1"
-    try:
-        with _interrupts_wait():
-            yield
-    finally:
-        if before is None:
-            del os.environ[_SAFE_PATH]
-        else:
-            os.environ[_SAFE_PATH] = before
+        if answers:
+            signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager
@@ -76,42 +69,61 @@ def open_loky(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
     if address is not None:
         raise InputError(f"address must be left out with backend loky, received {address!r}")
     cores = joblib.cpu_count()
-    jobs = min(jobs or cores, tasks)
-    processes = _Loky(jobs)
+    processes = _Loky()
     try:
-        yield Pool(processes.submit, jobs, cores, (BrokenExecutor,))
+        yield Pool(processes.submit, min(jobs or cores, tasks), cores, (BrokenExecutor,))
     finally:
         processes.end()
 
 
 class _Loky:
-    """loky's processes. When one of them dies it ends the others, and takes nothing more: then new ones are started."""
+    """loky's processes, each a pool of its own: in a pool of several, one that dies takes the others with it."""
 
-    def __init__(self, jobs: int):
-        self._jobs = jobs
-        self._executor = None
+    def __init__(self):
+        self._executors = []
+        self._idle = []
 
     def submit(self, function, *arguments) -> Future:
-        from joblib.externals.loky import ProcessPoolExecutor
+        while self._idle:
+            executor = self._idle.pop()
+            try:
+                return self._hand(executor, function, *arguments)
+            except BrokenExecutor:
+                self._executors.remove(executor)
+        with interrupts_wait(), _safe_path():
+            from joblib.externals.loky import ProcessPoolExecutor
 
-        with _starting_processes():
-            if self._executor is not None:
-                try:
-                    return self._executor.submit(function, *arguments)
-                except BrokenExecutor:
-                    self.end()
-            self._executor = ProcessPoolExecutor(self._jobs, initializer=_end_with, initargs=(os.getpid(),))
-            return self._executor.submit(function, *arguments)
+            executor = ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),))
+            self._executors.append(executor)
+            return self._hand(executor, function, *arguments)
+
+    def _hand(self, executor, function, *arguments) -> Future:
+        future = executor.submit(function, *arguments)
+        future.add_done_callback(lambda _: self._idle.append(executor))
+        return future
 
     def end(self) -> None:
-        if self._executor is not None:
-            with _interrupts_wait():
-                self._executor.shutdown(wait=True, kill_workers=True)
-            self._executor = None
+        with interrupts_wait():
+            for executor in self._executors:
+                executor.shutdown(wait=True, kill_workers=True)
+
+
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Let processes that start in the body import nothing from the working directory; it may hold a random.py."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(SAFE_PATH, None)
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after its parent; a loky worker without work would stay for minutes."""
+    """End this process soon after its parent; a loky worker without work would stay."""
 
     def look() -> None:
         while os.getppid() == parent:
@@ -133,6 +145,7 @@ def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
         client = None if address else _dask_client(distributed)
         if address or client:
             if address:
+                stack.enter_context(_quiet("distributed.client"))
                 client = stack.enter_context(
                     _answering(address, "Dask", lambda: distributed.Client(address, timeout=_ANSWER_S))
                 )
@@ -141,7 +154,9 @@ def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
         else:
             cores = joblib.cpu_count()
             jobs = min(jobs or cores, tasks)
-            with _starting_processes():
+            # One worker lost is one attempt lost, not the first of four that Dask makes of it.
+            settings = dask.config.set({"distributed.scheduler.allowed-failures": 0})
+            with interrupts_wait(), _safe_path(), settings:
                 cluster = distributed.LocalCluster(
                     n_workers=jobs,
                     threads_per_worker=1,
@@ -151,9 +166,33 @@ def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
                 )
                 stack.enter_context(cluster)
                 client = stack.enter_context(distributed.Client(cluster))
-        executor = client.get_executor(pure=False)
-        stack.callback(executor.shutdown, wait=False)
-        yield Pool(executor.submit, jobs, cores, (distributed.KilledWorker,))
+
+        def submit(function, *arguments) -> Future:
+            ours = Future()
+            client.submit(function, *arguments, pure=False).add_done_callback(lambda future: _hand_over(future, ours))
+            return ours
+
+        yield Pool(submit, jobs, cores, (distributed.KilledWorker,))
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Let a logger say nothing of what an exception tells in one line."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _hand_over(future, ours: Future) -> None:
+    """Let what a Dask future has come to be known, if only that it will never be known."""
+    try:
+        ours.set_result(future.result())
+    except BaseException as error:
+        ours.set_exception(error)
 
 
 def _dask_client(distributed):
@@ -172,16 +211,19 @@ def open_ray(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool
     import ray
     from ray import exceptions
 
+    remote = functools.cache(ray.remote(num_cpus=1, max_retries=0))
+
     def submit(function, *arguments) -> Future:
-        return ray.remote(num_cpus=1, max_retries=0)(function).remote(*arguments).future()
+        return remote(function).remote(*arguments).future()
 
     lost = (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError)
+    lost += (exceptions.RaySystemError,)  # among others: a worker cannot start
     address = address or os.environ.get("RAY_ADDRESS")
     mine = not ray.is_initialized()
     local = min(jobs or joblib.cpu_count(), tasks)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        with _starting_processes():
+        with interrupts_wait():
             if mine and address:
                 _answering(address, "Ray", lambda: ray.init(address, **quiet))
             elif mine:

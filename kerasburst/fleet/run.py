@@ -1,4 +1,4 @@
-"""Run a fleet: what is missing, side by side, each task at most twice."""
+"""Run a fleet: what is missing, side by side; what fails, once more."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from pathlib import Path
 
 from kerasburst import files
-from kerasburst.fleet.attempt import Surroundings, attempt, read_tail
-from kerasburst.fleet.failure import MOST_LOSSES, FleetFailed, Outcome
+from kerasburst.fleet.attempt import SAFE_PATH, Surroundings, attempt, read_tail
+from kerasburst.fleet.failure import ClusterLost, FleetFailed, Outcome
 from kerasburst.fleet.lease import hold_lease
 from kerasburst.fleet.observer import FleetObserver
 from kerasburst.fleet.pools import BACKENDS, Pool, import_backend
 from kerasburst.fleet.task import Task
 from kerasburst.validation import InputError, check_choice, check_int, fail, user_path
 
+_MOST_LOSSES = 3  # of a task with its worker: past these the task is to blame
 _THREADS = (
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+    *("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"),
 )
-_HANDED_ON = ("CUDA_", "KERAS", "TF_", "XLA_")  # settings of this process that a cluster's workers lack
+_HANDED_ON = ("CUDA_", "KERAS", "TF_", "XLA_", SAFE_PATH)  # settings of this process that a cluster's workers lack
 
 
 def check_fleet(jobs: int | None, backend: str) -> None:
@@ -53,10 +55,11 @@ def run_fleet(
 ) -> None:
     """Run the tasks that are not done, side by side, each in a fresh process of its own.
 
-    A task that fails is run once more after the others; one whose worker was lost, up to twice more. When this process
-    ends, however it ends, its tasks end with it; to go on, call this again: what is done stays done. Results do not
-    depend on `jobs`; the last bits of sums can depend on `threads`, so fix it where they must be the same on another
-    machine or with other `jobs`.
+    A task that fails is run once more after the others; one whose worker was lost, up to twice more (a Dask cluster
+    that is there tries by itself, as often as its own settings say, before that). When this process ends, however it
+    ends, its tasks end with it; to go on, call this again: what is done stays done. Results do not depend on `jobs`;
+    the last bits of sums can depend on `threads`, so fix it where they must be the same on another machine or with
+    other `jobs`.
 
     Args:
         tasks: what to run; names differ.
@@ -73,6 +76,7 @@ def run_fleet(
     Raises:
         InputError: for bad arguments, and the first one that a task raised, unless that does not end the others.
         FleetFailed: where tasks failed twice, lost their worker three times, or were refused; all others are done.
+        ClusterLost: where a Dask cluster is there no more; what is done stays done.
 
     Example:
         >>> task = Task("shadow-0", "time:sleep", {"secs": 60})
@@ -119,34 +123,42 @@ class _Fleet:
         self._losses: Counter[str] = Counter()
 
     def run(self, tasks: list[Task], pool: Pool, around: Surroundings) -> None:
-        """Run tasks in their order, as many at once as can run, and again after the others what has to."""
-        waiting = deque(tasks)
+        """Run tasks in their order, as many at once as can run; then what has to run again, and so on."""
+        waiting, again = deque(tasks), []
         running: dict[Future, tuple[Task, float]] = {}  # the task, and when it began
+        while waiting or running:
+            while waiting and len(running) < pool.jobs:
+                task = waiting.popleft()
+                self._observer.task_started(task.name)
+                future = pool.submit(attempt, task, around, task.name in self._failed_once)
+                running[future] = task, time.perf_counter()
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task, begun = running.pop(future)
+                if self._settle(task, self._outcome(future, task, begun, pool, around)):
+                    again.append(task)
+            if not waiting and not running:
+                waiting.extend(again)
+                again.clear()
+
+    def _outcome(self, future: Future, task: Task, begun: float, pool: Pool, around: Surroundings) -> Outcome:
         try:
-            while waiting or running:
-                while waiting and len(running) < pool.jobs:
-                    task = waiting.popleft()
-                    self._observer.task_started(task.name)
-                    future = pool.submit(attempt, task, around, task.name in self._failed_once)
-                    running[future] = task, time.perf_counter()
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    task, begun = running.pop(future)
-                    try:
-                        outcome = future.result()
-                    except pool.lost as error:
-                        outcome = _lost(task, around.log(task.name), begun, error)
-                    if self._settle(task, outcome):
-                        waiting.append(task)
-        finally:
-            for future in running:
-                future.cancel()
+            return future.result()
+        except CancelledError as error:
+            raise ClusterLost(" ".join(str(error).split()).rstrip(".") or type(error).__name__) from None
+        except pool.lost as error:
+            name = task.name
+            self._losses[name] += 1
+            times = f" {self._losses[name]} times" if self._losses[name] > 1 else ""
+            reason = f"its worker was lost{times}: {type(error).__name__}"
+            log = around.log(name)
+            return Outcome(name, str(log), time.perf_counter() - begun, reason, read_tail(log), lost=True)
 
     def _settle(self, task: Task, outcome: Outcome) -> bool:
         """Note how an attempt ended; tell whether the task has to run again."""
         if outcome.refusal and self._refusal_ends_all:
             raise InputError(outcome.refusal)
-        name, done = task.name, self._is_done(task)
-        if done and (outcome.lost or not outcome.reason):
+        name = task.name
+        if (outcome.lost or not outcome.reason) and self._is_done(task):
             self._observer.task_finished(name, outcome.seconds)
             return False
         if not outcome.reason:
@@ -154,8 +166,7 @@ class _Fleet:
                 outcome, reason="it ended, but its result is not there", tail=read_tail(outcome.log)
             )
         if outcome.lost:
-            self._losses[name] += 1
-            again = self._losses[name] < MOST_LOSSES
+            again = self._losses[name] < _MOST_LOSSES
         else:
             again = not outcome.refusal and name not in self._failed_once
             self._failed_once.add(name)
@@ -165,12 +176,6 @@ class _Fleet:
             self.failures.append(outcome)
             self._observer.task_failed(name, outcome.told)
         return again
-
-
-def _lost(task: Task, log: Path, begun: float, error: Exception) -> Outcome:
-    seconds = time.perf_counter() - begun
-    reason = f"its worker was lost: {type(error).__name__}"
-    return Outcome(task.name, str(log), seconds, reason, read_tail(log), lost=True)
 
 
 def _checked(tasks: Iterable[Task]) -> list[Task]:

@@ -3,17 +3,32 @@
 import importlib
 import os
 import signal
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from kerasburst.fleet import FleetFailed
+from kerasburst.fleet import ClusterLost, FleetFailed
 from kerasburst.validation import InputError
 from tests.fleet.conftest import alive, descendants, wait_for
 
 # One cluster at a time: Ray gives up on one that takes half a minute to start.
 pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+SCHEDULER = """
+import os, sys, time
+import distributed
+
+if __name__ == "__main__":
+    cluster = distributed.LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=None)
+    with open(sys.argv[1] + ".part", "w") as file:
+        file.write(cluster.scheduler_address)
+    os.replace(sys.argv[1] + ".part", sys.argv[1])
+    time.sleep(600)
+"""
 
 
 @pytest.fixture(params=["dask", "ray"])
@@ -56,9 +71,9 @@ def test_one_job_has_a_worker_of_the_cluster_too(fleet, backend):
 
 
 def test_a_free_worker_takes_the_next_task(fleet, backend):
-    tasks = [fleet.task("slow", seconds=8)] + [fleet.task(f"t{i}", seconds=0.1) for i in range(4)]
-    fleet.run(tasks, backend=backend, jobs=2)
-    assert max(fleet.read(f"t{i}")["ended"] for i in range(4)) < fleet.read("slow")["ended"]
+    slow = fleet.task("slow", "write_after", other=str(fleet.folder / "t3"))
+    fleet.run([slow] + [fleet.task(f"t{i}") for i in range(4)], backend=backend, jobs=2)
+    assert not fleet.recorder.of("retried")
 
 
 def test_failures_and_bad_input_are_told_the_same(fleet, backend):
@@ -82,16 +97,26 @@ def test_a_lost_worker_costs_nobody_an_attempt(fleet, backend, monkeypatch):
     assert [fleet.read(f"t{i}")["value"] for i in range(3)] == [0, 1, 4]
     assert fleet.read("bad")["value"] == 0
     assert [len(fleet.runs(f"t{i}")) for i in range(3)] == [1, 1, 1]
+    error = "KilledWorker" if backend == "dask" else "WorkerCrashedError"
+    assert fleet.recorder.of("retried") == [("retried", "bad", f"its worker was lost: {error}")]
     # Ray starts a cluster unasked where a thread asks it for a result after its end, and ends this process with it.
     assert started == [name]
+
+
+def ray_agent(pid):
+    """Tell one of the two processes of Ray's own that notice only after a minute that a killed cluster is gone."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(b"agent" in word.lower() for word in command[:3])
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_the_tasks_end_with_the_fleet(driver, backend, number):
     run = driver(jobs=2, seconds=60, backend=backend)
     running = run.wait_until_running(2)
-    # Two agents of Ray's own notice only after a minute that a killed cluster is gone.
-    pids = [pid for pid in descendants(run.process.pid) if b"Agent" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    pids = [pid for pid in descendants(run.process.pid) if not ray_agent(pid)]
     assert set(running) <= set(pids)
     if number == signal.SIGINT:
         os.killpg(run.process.pid, number)
@@ -123,6 +148,22 @@ def test_a_dask_cluster_that_is_there(fleet, monkeypatch):
         assert {fleet.read(f"t{i}")["worker"] for i in range(3)} <= workers
     with pytest.raises(InputError, match="^address must be that of a Dask cluster that answers, received 'tcp://127"):
         fleet.run([fleet.task("t3")], backend="dask", address="tcp://127.0.0.1:9")
+
+
+def test_a_dask_cluster_that_goes_away(fleet, tmp_path):
+    pytest.importorskip("distributed")
+    with subprocess.Popen([sys.executable, "-c", SCHEDULER, str(tmp_path / "address")]) as scheduler:
+        try:
+            wait_for((tmp_path / "address").exists, 60)
+            address = (tmp_path / "address").read_text()
+            timer = threading.Timer(0, lambda: (wait_for(lambda: fleet.runs("slow"), 60), scheduler.kill()))
+            timer.start()
+            with pytest.raises(ClusterLost, match="^the cluster was lost: .+; what was done before stays done"):
+                fleet.run([fleet.task("slow", seconds=60)], backend="dask", address=address)
+        finally:
+            scheduler.kill()
+    timer.join()
+    wait_for(lambda: not any(map(alive, fleet.runs("slow"))), 10)
 
 
 def test_a_ray_cluster_that_is_there(fleet):

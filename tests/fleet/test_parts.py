@@ -8,15 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from kerasburst.fleet import FleetFailed, FleetObserver, Task
 from kerasburst.fleet import lease as leases
-from kerasburst.fleet.attempt import read_tail
+from kerasburst.fleet.attempt import Surroundings, attempt, read_tail
 from kerasburst.fleet.failure import Outcome
 from kerasburst.fleet.lease import hold_lease
+from kerasburst.fleet.pools import interrupts_wait
 from kerasburst.validation import InputError
 from tests.fleet.conftest import ROOT, Recorder, alive, wait_for
 
@@ -85,6 +88,32 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
     with hold_lease(tmp_path) as lease:
         assert lease.host == "" and not lease.lost()
     assert lease.lost()
+
+
+def test_ctrl_c_waits_for_what_starts_also_where_another_thread_gets_it():
+    before, end, reached = signal.signal(signal.SIGINT, signal.default_int_handler), threading.Event(), []
+    threading.Thread(target=end.wait).start()  # as rich's, which draws the progress
+    try:
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            with interrupts_wait():
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.2)
+                reached.append(True)
+            reached.append("after it, too")
+    finally:
+        end.set()
+        signal.signal(signal.SIGINT, before)
+    assert reached == [True]
+
+
+def test_an_attempt_that_waited_until_the_fleet_had_ended_touches_no_log(tmp_path):
+    with hold_lease(tmp_path) as lease:
+        pass
+    (tmp_path / "t.log").write_text("another fleet's")
+    around = Surroundings(lease, str(tmp_path), os.getcwd(), tuple(sys.path), {})
+    outcome = attempt(Task("t", "tests.fleet.work:write", {"path": str(tmp_path / "t")}), around, False)
+    assert outcome.reason == "the fleet has ended" and (tmp_path / "t.log").read_text() == "another fleet's"
+    assert not (tmp_path / "t").exists()
 
 
 class Worker:

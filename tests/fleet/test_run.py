@@ -123,25 +123,42 @@ def test_bad_input_of_one_need_not_end_the_others(fleet):
     assert str(caught.value).startswith(f"bad {refusal}\ndead failed twice: exit status 7; its log ")
 
 
-def test_a_worker_that_dies_with_its_pool_costs_nobody_an_attempt(fleet):
+def test_a_second_attempt_waits_until_the_others_have_ended(fleet):
+    tasks = [fleet.task("bad", "fail_first", how="kill"), fleet.task("slow", seconds=2), fleet.task("t")]
+    fleet.run(tasks, jobs=2)
+    assert fleet.read("bad")["begun"] > fleet.read("slow")["ended"]
+
+
+def test_a_lost_worker_costs_nobody_an_attempt(fleet):
     tasks = [fleet.task("bad", "fail_first", how="kill-worker")] + [fleet.task(f"t{i}", value=i) for i in range(3)]
     fleet.run(tasks, jobs=2)
     assert [fleet.read(f"t{i}")["value"] for i in range(3)] == [0, 1, 4]
-    assert "its worker was lost" in dict(e[1:] for e in fleet.recorder.of("retried"))["bad"]
+    assert fleet.recorder.of("retried") == [("retried", "bad", "its worker was lost: TerminatedWorkerError")]
     assert len(fleet.recorder.of("finished")) == 4
 
 
-def test_a_task_that_always_ends_its_worker_is_given_up_and_the_others_are_done(fleet):
-    tasks = [fleet.task("bad", "fail_always", how="kill-worker")] + [fleet.task(f"t{i}", value=i) for i in range(3)]
-    with pytest.raises(FleetFailed, match="^bad failed 3 times: its worker was lost: TerminatedWorkerError; its log "):
-        fleet.run(tasks, jobs=1)
-    assert [fleet.read(f"t{i}")["value"] for i in range(3)] == [0, 1, 4]
-    assert len(fleet.runs("bad")) == 3 and [len(fleet.runs(f"t{i}")) for i in range(3)] == [1, 1, 1]
-    assert [event[:2] for event in fleet.recorder.of("retried", "failed")] == [
-        ("retried", "bad"),
-        ("retried", "bad"),
-        ("failed", "bad"),
+def test_a_task_that_always_ends_its_worker_is_given_up_and_the_one_beside_it_goes_on(fleet):
+    tasks = [fleet.task("bad", "fail_always", how="kill-worker"), fleet.task("slow", seconds=3), fleet.task("t")]
+    told = "was given up: its worker was lost 3 times: TerminatedWorkerError"
+    with pytest.raises(FleetFailed, match=f"^bad {told}; its log "):
+        fleet.run(tasks, jobs=2)
+    assert len(fleet.runs("bad")) == 3 and len(fleet.runs("slow")) == 1 and len(fleet.runs("t")) == 1
+    assert fleet.recorder.of("retried", "failed") == [
+        ("retried", "bad", "its worker was lost: TerminatedWorkerError"),
+        ("retried", "bad", "its worker was lost 2 times: TerminatedWorkerError"),
+        ("failed", "bad", told),
     ]
+
+
+def test_a_result_is_asked_for_only_where_there_may_be_one(fleet):
+    asked = []
+
+    def is_done(task):
+        asked.append(task.name)
+        return fleet.is_done(task)
+
+    run_fleet([fleet.task("bad", "fail_first", how="raise")], is_done=is_done, log_dir=fleet.logs, jobs=1)
+    assert asked == ["bad", "bad"]  # before the first attempt, and after the second
 
 
 def test_a_task_imports_from_where_this_process_does(fleet, tmp_path, monkeypatch):
@@ -152,7 +169,16 @@ def test_a_task_imports_from_where_this_process_does(fleet, tmp_path, monkeypatc
     (tmp_path / "json.py").write_text("raise RuntimeError('no module of the working directory is to be imported')")
     fleet.run([Task("t", "mine:touch", {"path": str(tmp_path / "t")})], jobs=1)
     assert (tmp_path / "t").exists()
-    assert "PYTHONSAFEPATH" not in os.environ
+
+
+@pytest.mark.parametrize("mine", [None, "1"])
+def test_what_keeps_workers_from_the_working_directory_is_kept_from_tasks(fleet, monkeypatch, mine):
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    if mine is not None:
+        monkeypatch.setenv("PYTHONSAFEPATH", mine)
+    fleet.run([fleet.task("t", "environment", variable="PYTHONSAFEPATH")], jobs=1)
+    assert work.read(fleet.folder / "t") == {"value": mine}
+    assert os.environ.get("PYTHONSAFEPATH") == mine
 
 
 def test_relative_log_dir_is_made(fleet, monkeypatch):

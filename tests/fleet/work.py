@@ -34,6 +34,21 @@ def write(path, seconds=0.0, value=0):
     files.write_json(path, {"value": value * value, "threads": threads} | times | who)
 
 
+def write_after(path, other):
+    """Save something once there is another file, which has a minute to come."""
+    deadline = time.monotonic() + 60
+    while not Path(other).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(other)
+        time.sleep(0.05)
+    write(path)
+
+
+def environment(path, variable):
+    """Save what a variable of the environment is."""
+    files.write_json(path, {"value": os.environ.get(variable)})
+
+
 def fail_first(path, how):
     """Fail the first time only."""
     first = not Path(path + ".runs").exists()
