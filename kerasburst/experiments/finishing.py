@@ -50,6 +50,7 @@ def run_and_finish(
 
     Raises:
         InputError: as `run_works`.
+        ClusterLost: likewise.
 
     Example:
         >>> run_and_finish({"a": Work((), lambda task: True, lambda: 1)}, log_dir="logs").results

@@ -56,6 +56,7 @@ def run_reproduction(
 
     Raises:
         InputError: for bad input, or what stands in `out` without `resume` or `force`, or no data set that is here.
+        ClusterLost: where a Dask cluster is there no more.
     """
     out = user_path("out", out)
     check_fleet(jobs, backend)

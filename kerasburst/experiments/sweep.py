@@ -55,6 +55,7 @@ def run_sweep(
     Raises:
         InputError: for bad input, a space of which no point is a configuration, or a sweep in `out` without `resume`
             or `force`.
+        ClusterLost: where a Dask cluster is there no more.
 
     Example:
         >>> from kerasburst.config import TrainConfig

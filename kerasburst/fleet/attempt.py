@@ -56,17 +56,19 @@ def attempt(task: Task, around: Surroundings, again: bool) -> Outcome:
     Args:
         task: what to run.
         around: what it shares with the others.
-        again: whether this is a second attempt, whose lines follow the first one's in the log.
+        again: whether it was tried before: the lines follow those in the log.
     """
     log = around.log(task.name)
     if around.lease.lost():  # it waited in a cluster; the log may be another fleet's by now
         return Outcome(task.name, str(log), 0.0, "the fleet has ended")
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
-    with open(log, "ab" if again else "wb", buffering=0) as file:
+    with open(log, "ab", buffering=0) as file:  # others append to it, too
         if again:
-            file.write(b"--- second attempt ---\n")
-        begins_at = file.tell()
+            file.write(b"--- another attempt ---\n")
+        else:
+            file.truncate(0)
+        begins_at = file.seek(0, os.SEEK_END)
         nursery = _nursery(around, file)
     code = nursery.run(task, log, around.lease)
     seconds = time.perf_counter() - begun

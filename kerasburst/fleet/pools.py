@@ -7,17 +7,20 @@ import functools
 import importlib
 import logging
 import os
+import resource
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 
 from kerasburst.fleet.attempt import SAFE_PATH
 from kerasburst.validation import InputError
 
 _ANSWER_S = 10  # how long a cluster may take to answer
+_FILES_OF_PROCESS, _FILES_BESIDE = 8, 512  # open in the fleet's process, for each of loky's and for the rest
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class Pool:
     """Workers of one kind; they do nothing in this process, however few they are.
 
     Args:
-        submit: hands a function and its arguments to a free worker; gives the future of what it returns. A future
-            that is cancelled says that the workers are gone, all of them.
+        submit: hands a function and its arguments to a free worker; gives the future of what it returns. A
+            CancelledError of either says that the workers are gone, all of them.
         jobs: how many of them work at once.
         cores: how many cores they have together.
         lost: the errors of a future which say that its worker is gone; the next call of `submit` finds another.
@@ -40,14 +43,14 @@ class Pool:
 
 @contextlib.contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Hold Ctrl-C back while the body runs; processes and threads started in it never see one.
+    """Hold Ctrl-C back while the body runs: what is half started could not be ended.
 
-    A terminal sends Ctrl-C to all processes. It is for the fleet's alone, which ends the others: theirs would only add
-    tracebacks. And what is half started could not be ended.
+    Processes and threads that start in it have it blocked. A terminal sends Ctrl-C to all processes; it is for the
+    fleet's alone, which ends the others: theirs would only add tracebacks.
     """
     held, handler = [], signal.getsignal(signal.SIGINT)
     # Blocking is for this thread: the kernel finds another, for which Python lets the main one answer.
-    answers = threading.current_thread() is threading.main_thread() and handler is not None
+    answers = threading.current_thread() is threading.main_thread() and handler not in (None, signal.SIG_IGN)
     if answers:
         signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -62,6 +65,25 @@ def interrupts_wait() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """Let processes that start in the body see no Ctrl-C, and import nothing from the working directory.
+
+    There may be a random.py in it, which has nothing to do with Python's.
+    """
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        resource_tracker.ensure_running()  # multiprocessing's; it unblocks Ctrl-C where it has to start one
+        with interrupts_wait():
+            yield
+    finally:
+        if before is None:
+            os.environ.pop(SAFE_PATH, None)
+        else:
+            os.environ[SAFE_PATH] = before
+
+
+@contextlib.contextmanager
 def open_loky(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool]:
     """Give processes of this machine."""
     import joblib
@@ -69,9 +91,11 @@ def open_loky(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
     if address is not None:
         raise InputError(f"address must be left out with backend loky, received {address!r}")
     cores = joblib.cpu_count()
+    jobs = min(jobs or cores, tasks)
+    _allow_files(_FILES_OF_PROCESS * jobs + _FILES_BESIDE)
     processes = _Loky()
     try:
-        yield Pool(processes.submit, min(jobs or cores, tasks), cores, (BrokenExecutor,))
+        yield Pool(processes.submit, jobs, cores, (BrokenExecutor,))
     finally:
         processes.end()
 
@@ -80,46 +104,34 @@ class _Loky:
     """loky's processes, each a pool of its own: in a pool of several, one that dies takes the others with it."""
 
     def __init__(self):
-        self._executors = []
-        self._idle = []
+        self._last: dict[Executor, Future] = {}
 
     def submit(self, function, *arguments) -> Future:
-        while self._idle:
-            executor = self._idle.pop()
-            try:
-                return self._hand(executor, function, *arguments)
-            except BrokenExecutor:
-                self._executors.remove(executor)
-        with interrupts_wait(), _safe_path():
+        for executor, last in list(self._last.items()):
+            if last.done():
+                try:
+                    self._last[executor] = executor.submit(function, *arguments)
+                    return self._last[executor]
+                except BrokenExecutor:
+                    del self._last[executor]
+        with _starting():
             from joblib.externals.loky import ProcessPoolExecutor
 
             executor = ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),))
-            self._executors.append(executor)
-            return self._hand(executor, function, *arguments)
-
-    def _hand(self, executor, function, *arguments) -> Future:
-        future = executor.submit(function, *arguments)
-        future.add_done_callback(lambda _: self._idle.append(executor))
-        return future
+            self._last[executor] = executor.submit(function, *arguments)
+            return self._last[executor]
 
     def end(self) -> None:
         with interrupts_wait():
-            for executor in self._executors:
+            for executor in self._last:
                 executor.shutdown(wait=True, kill_workers=True)
 
 
-@contextlib.contextmanager
-def _safe_path() -> Iterator[None]:
-    """Let processes that start in the body import nothing from the working directory; it may hold a random.py."""
-    before = os.environ.get(SAFE_PATH)
-    os.environ[SAFE_PATH] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(SAFE_PATH, None)
-        else:
-            os.environ[SAFE_PATH] = before
+def _allow_files(most: int) -> None:
+    """Raise this process's limit of open files where it is lower, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft not in (resource.RLIM_INFINITY, hard) and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _end_with(parent: int) -> None:
@@ -156,7 +168,7 @@ def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
             jobs = min(jobs or cores, tasks)
             # One worker lost is one attempt lost, not the first of four that Dask makes of it.
             settings = dask.config.set({"distributed.scheduler.allowed-failures": 0})
-            with interrupts_wait(), _safe_path(), settings:
+            with _starting(), settings:
                 cluster = distributed.LocalCluster(
                     n_workers=jobs,
                     threads_per_worker=1,
@@ -168,6 +180,8 @@ def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
                 client = stack.enter_context(distributed.Client(cluster))
 
         def submit(function, *arguments) -> Future:
+            if client.status not in ("running", "connecting"):
+                raise CancelledError(f"its client is {client.status}")
             ours = Future()
             client.submit(function, *arguments, pure=False).add_done_callback(lambda future: _hand_over(future, ours))
             return ours
@@ -189,6 +203,9 @@ def _quiet(name: str) -> Iterator[None]:
 
 def _hand_over(future, ours: Future) -> None:
     """Let what a Dask future has come to be known, if only that it will never be known."""
+    if future.cancelled():  # asking it for more could wait for ever, when the client is about to close
+        ours.set_exception(CancelledError("Dask gave up what ran there, its scheduler does not answer"))
+        return
     try:
         ours.set_result(future.result())
     except BaseException as error:
@@ -217,7 +234,7 @@ def open_ray(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool
         return remote(function).remote(*arguments).future()
 
     lost = (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError)
-    lost += (exceptions.RaySystemError,)  # among others: a worker cannot start
+    lost += (exceptions.LocalRayletDiedError, exceptions.RaySystemError)  # the latter: a worker cannot start
     address = address or os.environ.get("RAY_ADDRESS")
     mine = not ray.is_initialized()
     local = min(jobs or joblib.cpu_count(), tasks)

@@ -20,7 +20,7 @@ from kerasburst.fleet.pools import BACKENDS, Pool, import_backend
 from kerasburst.fleet.task import Task
 from kerasburst.validation import InputError, check_choice, check_int, fail, user_path
 
-_MOST_LOSSES = 3  # of a task with its worker: past these the task is to blame
+_MOST_LOSSES = 3  # of a task with its worker: past these the task is to blame; of each worker, one after another
 _THREADS = (
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
@@ -76,6 +76,7 @@ def run_fleet(
     Raises:
         InputError: for bad arguments, and the first one that a task raised, unless that does not end the others.
         FleetFailed: where tasks failed twice, lost their worker three times, or were refused; all others are done.
+            Where nothing but workers was lost, three for each job, not all is tried.
         ClusterLost: where a Dask cluster is there no more; what is done stays done.
 
     Example:
@@ -121,37 +122,45 @@ class _Fleet:
         self._is_done, self._observer, self._refusal_ends_all = is_done, observer, refusal_ends_all
         self._failed_once: set[str] = set()
         self._losses: Counter[str] = Counter()
+        self._in_vain = 0  # workers lost since one last came back
 
     def run(self, tasks: list[Task], pool: Pool, around: Surroundings) -> None:
         """Run tasks in their order, as many at once as can run; then what has to run again, and so on."""
         waiting, again = deque(tasks), []
         running: dict[Future, tuple[Task, float]] = {}  # the task, and when it began
-        while waiting or running:
-            while waiting and len(running) < pool.jobs:
-                task = waiting.popleft()
-                self._observer.task_started(task.name)
-                future = pool.submit(attempt, task, around, task.name in self._failed_once)
-                running[future] = task, time.perf_counter()
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                task, begun = running.pop(future)
-                if self._settle(task, self._outcome(future, task, begun, pool, around)):
-                    again.append(task)
-            if not waiting and not running:
-                waiting.extend(again)
-                again.clear()
+        try:
+            while waiting or running:
+                while waiting and len(running) < pool.jobs:
+                    task = waiting.popleft()
+                    self._observer.task_started(task.name)
+                    tried = task.name in self._failed_once or task.name in self._losses
+                    running[pool.submit(attempt, task, around, tried)] = task, time.perf_counter()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    task, begun = running.pop(future)
+                    if self._settle(task, self._outcome(future, task, begun, pool, around)):
+                        again.append(task)
+                if not waiting and not running:
+                    waiting.extend(again)
+                    again.clear()
+        except CancelledError as error:
+            raise ClusterLost(" ".join(str(error).split()).rstrip(".") or type(error).__name__) from None
 
     def _outcome(self, future: Future, task: Task, begun: float, pool: Pool, around: Surroundings) -> Outcome:
         try:
-            return future.result()
-        except CancelledError as error:
-            raise ClusterLost(" ".join(str(error).split()).rstrip(".") or type(error).__name__) from None
+            outcome = future.result()
         except pool.lost as error:
             name = task.name
             self._losses[name] += 1
+            self._in_vain += 1
             times = f" {self._losses[name]} times" if self._losses[name] > 1 else ""
             reason = f"its worker was lost{times}: {type(error).__name__}"
             log = around.log(name)
-            return Outcome(name, str(log), time.perf_counter() - begun, reason, read_tail(log), lost=True)
+            outcome = Outcome(name, str(log), time.perf_counter() - begun, reason, read_tail(log), lost=True)
+            if self._in_vain >= _MOST_LOSSES * pool.jobs:
+                raise FleetFailed([*self.failures, outcome]) from error
+        else:
+            self._in_vain = 0
+        return outcome
 
     def _settle(self, task: Task, outcome: Outcome) -> bool:
         """Note how an attempt ended; tell whether the task has to run again."""

@@ -54,6 +54,7 @@ def run_works(
     Raises:
         InputError: for bad arguments.
         FleetFailed: where tasks failed or were refused; no work is finished then, and all that was done stays done.
+        ClusterLost: likewise, where a Dask cluster is there no more.
 
     Example:
         >>> run_works({"a": Work((), lambda task: True, lambda: 1)}, log_dir="logs")

@@ -45,7 +45,10 @@ def main() -> None:
             line = file.readline()
             if not line.endswith(b"\n"):
                 break
-            _do(json.loads(line), lifeline, answers)
+            try:
+                _do(json.loads(line), lifeline, answers)
+            except BrokenPipeError:  # nobody waits for the answer any more
+                break
 
 
 def _do(task: dict, lifeline: int, answers: int) -> None:

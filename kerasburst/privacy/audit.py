@@ -62,6 +62,7 @@ def audit(
         InputError: for bad input, an audit in `out` without `resume` or `force`, `tf_privacy` without its extra, a run
             that leaves too few examples untouched or is no longer the one that the audit was begun with.
         FleetFailed: where a model could not be trained.
+        ClusterLost: where a Dask cluster is there no more.
     """
     out = user_path("out", out)
     check_fleet(jobs, backend)

@@ -59,6 +59,7 @@ def run_transfer(
         InputError: for bad input, data sets whose shapes cannot be made to agree, an experiment in `out` without
             `resume` or `force`.
         FleetFailed: where a network could not be trained.
+        ClusterLost: where a Dask cluster is there no more.
 
     Example:
         >>> from kerasburst.config import TrainConfig

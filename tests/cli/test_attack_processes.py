@@ -200,7 +200,7 @@ def test_kill_9_of_single_models_is_mended_by_itself(attack, tmp_path, undisturb
     retried = re.findall(r"poisson_burst/(\S+) failed, to be retried: killed by SIGKILL", out)
     assert sorted(retried) == sorted(killed)
     for role in killed:
-        assert "--- second attempt ---" in (run.audit / "logs" / "poisson_burst" / f"{role}.log").read_text()
+        assert "--- another attempt ---" in (run.audit / "logs" / "poisson_burst" / f"{role}.log").read_text()
     assert_same(run.audit, undisturbed)
 
 

@@ -34,9 +34,15 @@ if __name__ == "__main__":
 @pytest.fixture(params=["dask", "ray"])
 def backend(request, monkeypatch):
     pytest.importorskip("distributed" if request.param == "dask" else "ray")
-    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def no_cluster_but_the_tests_own(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    if "dask" in sys.modules:
+        sys.modules["dask"].config.refresh()
 
 
 @pytest.mark.parametrize("backend, module", [("dask", "distributed"), ("ray", "ray")])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,22 @@ def test_ctrl_c_ends_all_at_once_without_their_tracebacks(driver, to_all):
     code, err = run.end()
     assert code == -signal.SIGINT and err.count("Traceback") == 1 and err.rstrip().endswith("KeyboardInterrupt")
     wait_for(lambda: not any(map(alive, pids)), 3)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_ctrl_c_is_nothing_to_a_worker(driver, ignored):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    try:
+        run = driver(jobs=1, seconds=60)
+        run.wait_until_running(1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    worker = run.fleet.read("t0")["worker"]
+    status = dict(
+        line.split(":\t") for line in Path(f"/proc/{worker}/status").read_text().splitlines() if "Sig" in line
+    )
+    assert int(status["SigBlk"], 16) >> signal.SIGINT - 1 & 1
+    assert int(status["SigIgn"], 16) >> signal.SIGINT - 1 & 1 == ignored
 
 
 def test_a_task_ends_with_the_worker_that_started_it(driver):

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pickle
+import resource
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from kerasburst.fleet import lease as leases
 from kerasburst.fleet.attempt import Surroundings, attempt, read_tail
 from kerasburst.fleet.failure import Outcome
 from kerasburst.fleet.lease import hold_lease
-from kerasburst.fleet.pools import interrupts_wait
+from kerasburst.fleet.pools import interrupts_wait, open_loky
 from kerasburst.validation import InputError
 from tests.fleet.conftest import ROOT, Recorder, alive, wait_for
 
@@ -104,6 +105,19 @@ def test_ctrl_c_waits_for_what_starts_also_where_another_thread_gets_it():
         end.set()
         signal.signal(signal.SIGINT, before)
     assert reached == [True]
+
+
+def test_more_files_may_be_open_where_many_processes_need_them():
+    before = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        with open_loky(20, 20, None):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(8 * 20 + 512, hard), hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (600, hard))
+        with open_loky(1, 1, None):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (600, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_an_attempt_that_waited_until_the_fleet_had_ended_touches_no_log(tmp_path):
@@ -199,9 +213,14 @@ def test_a_fork_ends_with_its_worker(tmp_path, lease, end):
     with worker.process:
         fork = worker.begin("t", "announce", seconds=60)
         assert alive(fork)
-        worker.process.stdin.close() if end == "lifeline" else worker.process.kill()
+        if end == "lifeline":  # as when the process at the other end is gone
+            worker.process.stdout.close()
+            worker.process.stdin.close()
+        else:
+            worker.process.kill()
         wait_for(lambda: not alive(fork), 2)
         assert worker.process.wait(2) == (0 if end == "lifeline" else -signal.SIGKILL)
+        assert worker.process.stderr.read() == ""
 
 
 def test_a_worker_without_a_task_ends_with_the_fleet(tmp_path):

@@ -77,7 +77,7 @@ def test_retried_once(fleet, how, reason):
     ]
     assert fleet.recorder.of("retried")[0][2] == reason
     log = (fleet.logs / "bad.log").read_text()
-    assert log.startswith("about to fail") and "second attempt" in log
+    assert log.startswith("about to fail") and "another attempt" in log
     assert ("RuntimeError: only once" in log) == (how == "raise")
 
 
@@ -148,6 +148,22 @@ def test_a_task_that_always_ends_its_worker_is_given_up_and_the_one_beside_it_go
         ("retried", "bad", "its worker was lost 2 times: TerminatedWorkerError"),
         ("failed", "bad", told),
     ]
+
+
+def test_nothing_but_lost_workers_ends_the_fleet_before_all_is_tried(fleet):
+    tasks = [fleet.task(f"bad{i}", "fail_always", how="kill-worker") for i in range(8)]
+    with pytest.raises(
+        FleetFailed, match="^bad[56] was given up: its worker was lost: TerminatedWorkerError; its log "
+    ):
+        fleet.run(tasks, jobs=2)
+    assert sum(len(fleet.runs(task.name)) for task in tasks) <= 7
+    assert fleet.recorder.events[-1] == ("close",)
+
+
+def test_the_log_of_a_lost_attempt_stays(fleet):
+    fleet.run([fleet.task("bad", "fail_first", how="kill-worker")], jobs=1)
+    log = (fleet.logs / "bad.log").read_text()
+    assert log.startswith("about to fail") and "another attempt" in log
 
 
 def test_a_result_is_asked_for_only_where_there_may_be_one(fleet):
