@@ -16,7 +16,8 @@ from tests.fleet.conftest import alive, descendants, wait_for
 
 ARGUMENTS = (
     "--dataset digits --train-limit 400 --encoding poisson_burst --members 40 --population 20 --shadows 2 --queries 1 "
-    "--queries 2 --epochs 4 --num-steps 3 --set model.hidden_units=64 --set model.filters=4,8 --jobs 2 --out audit"
+    "--queries 2 --epochs 4 --num-steps 3 --set model.hidden_units=64 --set model.filters=4,8 "
+    "--set neuron.threshold=0.3 --jobs 2 --out audit"
 ).split()
 ROLES = ["target-0", "shadow-0", "shadow-1", "untrained", "planted"]
 

@@ -160,6 +160,13 @@ def test_nothing_but_lost_workers_ends_the_fleet_before_all_is_tried(fleet):
     assert fleet.recorder.events[-1] == ("close",)
 
 
+def test_lost_workers_among_others_that_come_back_end_nothing(fleet):
+    tasks = [fleet.task(f"bad{i}", "fail_first", how="kill-worker") for i in range(4)]
+    fleet.run([one for i in range(4) for one in (tasks[i], fleet.task(f"t{i}"))], jobs=1)
+    assert all(fleet.read(f"bad{i}")["value"] == 0 for i in range(4))
+    assert len(fleet.recorder.of("retried")) == 4
+
+
 def test_the_log_of_a_lost_attempt_stays(fleet):
     fleet.run([fleet.task("bad", "fail_first", how="kill-worker")], jobs=1)
     log = (fleet.logs / "bad.log").read_text()
