@@ -22,7 +22,7 @@ from kerasburst.fleet.failure import REFUSAL, Outcome
 from kerasburst.fleet.lease import Lease
 from kerasburst.fleet.task import Task
 
-SAFE_PATH = "PYTHONSAFEPATH"  # set for workers, which import nothing from the working directory
+SAFE_PATH = "PYTHONSAFEPATH"  # set while workers of this machine start: no module of the working directory is theirs
 _LOOK_S = 0.2  # how often to ask whether the fleet still runs
 _TAIL_LINES, _TAIL_BYTES = 12, 8000
 

@@ -41,7 +41,7 @@ class Outcome:
 class FleetFailed(RuntimeError):
     """Tasks failed twice, lost their worker three times, or were refused where that does not end the others.
 
-    All others are done.
+    All others are done, unless nothing but workers was lost for so long that the rest was not tried.
 
     Args:
         failures: the last failure of each.

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from kerasburst.cli.cmd_sweep import summary
+from kerasburst.fleet import ClusterLost
 from tests.cli.test_bad_input import assert_refused
 from tests.experiments.common import RUN_FLEET, PretendAll
 from tests.fleet.conftest import wait_for
@@ -101,6 +102,19 @@ def test_interrupted_it_says_how_to_go_on(sweep, kerasburst, monkeypatch):
     assert_refused(kerasburst("sweep", "--resume", "--out", "s", "--num-steps", "5"), "train differs")
     monkeypatch.setattr(RUN_FLEET, fleet := PretendAll())
     assert kerasburst("sweep", "--resume", "--out", "s", "--seeds", "3").code == 0 and len(fleet.ran) == 2
+
+
+def test_a_cluster_that_is_lost_is_one_line_and_no_defect(kerasburst, monkeypatch):
+    def lose(tasks, **around):
+        raise ClusterLost("its scheduler does not answer")
+
+    monkeypatch.setattr(RUN_FLEET, lose)
+    outcome = kerasburst("sweep", *SMALL, *LAMBDA, "--out", "s", "--quiet")
+    assert (outcome.code, outcome.out) == (1, "")
+    told = "the cluster was lost: its scheduler does not answer; what was done before stays done, --resume goes on"
+    assert outcome.err.startswith(f"kerasburst: {told}") and len(outcome.err.splitlines()) == 1
+    monkeypatch.setattr(RUN_FLEET, PretendAll())
+    assert kerasburst("sweep", "--resume", "--out", "s").code == 0
 
 
 def test_a_run_that_fails_is_told_after_the_rest(sweep, tmp_path):

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
 
 from kerasburst.fleet import ClusterLost, FleetFailed
+from kerasburst.fleet.pools import open_dask
 from kerasburst.validation import InputError
 from tests.fleet.conftest import alive, descendants, wait_for
 
@@ -170,6 +172,16 @@ def test_a_dask_cluster_that_goes_away(fleet, tmp_path):
             scheduler.kill()
     timer.join()
     wait_for(lambda: not any(map(alive, fleet.runs("slow"))), 10)
+
+
+def test_a_dask_client_that_has_closed_takes_nothing_more():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=None) as cluster:
+        with open_dask(1, 1, cluster.scheduler_address) as pool:
+            assert pool.submit(abs, -3).result(60) == 3
+            distributed.default_client().close()
+            with pytest.raises(CancelledError, match="^its client is closed$"):
+                pool.submit(abs, -3)
 
 
 def test_a_ray_cluster_that_is_there(fleet):

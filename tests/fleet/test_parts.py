@@ -95,7 +95,7 @@ def test_ctrl_c_waits_for_what_starts_also_where_another_thread_gets_it():
     before, end, reached = signal.signal(signal.SIGINT, signal.default_int_handler), threading.Event(), []
     threading.Thread(target=end.wait).start()  # as rich's, which draws the progress
     try:
-        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        with pytest.raises(KeyboardInterrupt):
             with interrupts_wait():
                 os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(0.2)

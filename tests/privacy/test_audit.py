@@ -34,7 +34,8 @@ def planted(tmp_path_factory):
     return folder / "audit", config, result
 
 
-def check_planted(result, margin):
+def check_planted(result):
+    """Check that each attack finds the leak; give what LiRA finds more of it than the loss."""
     found = result.encodings["rate"]
     assert found.train_accuracy > 0.95 and found.test_accuracy < 0.5  # it has learnt by heart what has no rule
     aucs = {a.name: a.auc for a in found.attacks}
@@ -42,20 +43,23 @@ def check_planted(result, margin):
     assert min(aucs.values()) > 0.7, aucs
     assert aucs["lira_online"] > 0.9 and aucs["loss"] > 0.9, aucs
     loss, lira = (found.attack(name, 1).tpr_at_fpr["0.1"] for name in ("loss", "lira_online"))
-    assert lira > loss + margin and aucs["lira_online"] > aucs["loss"], (lira, loss, aucs)
+    assert aucs["lira_online"] > aucs["loss"], aucs
+    return lira - loss
     assert found.attack("loss", 1).threshold_advantage > 0.5
     assert result.valid, [c for c in result.controls if not c.ok]
 
 
 def test_every_attack_finds_a_planted_leak(planted):
-    check_planted(planted[2], margin=0.1)
+    assert check_planted(planted[2]) > 0.1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_every_attack_finds_a_planted_leak_with_other_seeds(tmp_path, seed):
-    config = leaky(write_data(tmp_path / "data.npz", seed=seed), shadows=8, seed=seed)
-    check_planted(audit(config, tmp_path / "audit", jobs=2), margin=0)  # loss alone finds up to 0.93 with some
+def test_every_attack_finds_a_planted_leak_with_other_seeds(tmp_path):
+    gains = []
+    for seed in (1, 2, 3):
+        config = leaky(write_data(tmp_path / f"{seed}.npz", seed=seed), shadows=8, seed=seed)
+        gains.append(check_planted(audit(config, tmp_path / f"audit-{seed}", jobs=2)))
+    assert min(gains) > 0 and np.mean(gains) > 0.1, gains  # the loss alone finds 0.6 to 0.89
 
 
 def test_controls_of_the_planted_leak(planted):
