@@ -16,12 +16,12 @@ from pathlib import Path
 
 import click
 import report
+from kerasburst_cli.options import data_dir_option, parse_assignment
 from plan import GROUPS, PEERS, QUICK
 from sweep import lines, measure_point, point_json, points
 from table import Settings, group_json, measure_group, measure_memory
 
-from kerasburst import files
-from kerasburst.cli.options import data_dir_option, parse_assignment
+from kerasburst import files, records
 from kerasburst.data.datasets import availability
 from kerasburst.profiling.bench import limit_options
 from kerasburst.profiling.limit_rates import LimitMeter
@@ -152,7 +152,7 @@ class Run:
                 **{name: getattr(s, name) for name in ("threads", "repeats", "quick", "block_s", "settle_s", "seed")},
                 **{"beta": s.beta, "num_steps": size["num_steps"], "peers": list(s.commands)},
             },
-            "limits": self._limits.to_json(),
+            "limits": records.to_json(self._limits),
             "run_s": round(time.perf_counter() - self._begun, 1),
             "stopped": self.stopped,
         }
@@ -189,8 +189,7 @@ def _variant(text: str) -> tuple[str, dict]:
 
 def _check(commands: dict[str, tuple[str, ...]], threads: int) -> int:
     from check import check
-
-    from kerasburst.cli.quiet import load_tensorflow
+    from kerasburst_cli.quiet import load_tensorflow
 
     load_tensorflow()
     rows = check(commands, threads)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from plan import GROUPS, QUICK, QUICK_BATCHES, QUICK_STEPS, SWEEP_BATCHES, SWEEP_STEPS, participants
 from table import Settings, one_alone
 
+from kerasburst import records
 from kerasburst.profiling.inputs import make_inputs
 from kerasburst.profiling.limit_rates import LimitRates
 from kerasburst.profiling.machine import available_memory_mb
@@ -53,7 +54,7 @@ def measure_point(batch_size: int, num_steps: int, settings: Settings, tell: Cal
 def point_json(point: dict, limits: LimitRates) -> dict:
     """Give a point as JSON values, with the limits as they are known by now."""
     limit_ms = limits.limit_ms(_WORK, point["batch_size"], point["num_steps"])
-    return {**point, "measurements": [m.against(limit_ms).to_json() for m in point["measurements"]]}
+    return {**point, "measurements": [records.to_json(m.against(limit_ms)) for m in point["measurements"]]}
 
 
 def lines(measured: list[dict]) -> list[dict]:

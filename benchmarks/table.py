@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from plan import GROUPS, MEMORY_PEERS, MEMORY_STEPS, MEMORY_TARGET, MOST_WAITING_PERCENT, QUICK, Group, participants
 
+from kerasburst import records
 from kerasburst.profiling.inputs import make_inputs
 from kerasburst.profiling.limit_rates import LimitRates
 from kerasburst.profiling.measurement import Measurement
@@ -110,7 +111,7 @@ def group_json(name: str, measurements: list[Measurement], origin: str, limits: 
         "group": name,
         "title": group.title,
         "inputs": origin,
-        "measurements": [m.to_json() for m in measurements],
+        "measurements": [records.to_json(m) for m in measurements],
         "comparisons": compare(group, measurements),
         "more": [],
     }

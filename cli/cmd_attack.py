@@ -8,9 +8,7 @@ import sys
 
 import click
 from click.core import ParameterSource
-
-from kerasburst import config as configs
-from kerasburst.cli.options import (
+from kerasburst_cli.options import (
     INVALID,
     backend_option,
     check_going_on,
@@ -23,8 +21,12 @@ from kerasburst.cli.options import (
     parse_assignment,
     set_option,
 )
-from kerasburst.cli.quiet import load_tensorflow
+from kerasburst_cli.quiet import load_tensorflow
+
+from kerasburst import config as configs
+from kerasburst import records
 from kerasburst.config import TrainConfig
+from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.validation import InputError, user_path
 
 _DEFAULT = TrainConfig()
@@ -44,9 +46,9 @@ _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "popul
 @click.option(
     "--encoding",
     "encodings",
-    type=click.Choice(list(configs.ENCODERS)),
+    type=click.Choice(list(ENCODERS)),
     multiple=True,
-    default=list(configs.ENCODERS),
+    default=list(ENCODERS),
     help="Repeatable; several are compared on the same members and seeds. Default: all.",
 )
 @click.option(
@@ -85,7 +87,7 @@ _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "popul
     help="Examples that train nothing, for RMIA. Default: a fifth of the pool, at most 1000; none by the paper's.",
 )
 @click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
-@click.option("--model", type=click.Choice(list(configs.NETWORKS)), help="Default: by the kind of data.")
+@click.option("--model", type=click.Choice(list(NETWORKS)), help="Default: by the kind of data.")
 @click.option("--epochs", type=int, help="Default: as many updates as train makes on the whole pool.")
 @click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
 @click.option("--learning-rate", type=float, default=_DEFAULT.learning_rate, show_default=True)
@@ -135,13 +137,14 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
     out = user_path("--out", out)
 
     load_tensorflow()
-    from kerasburst.cli.fleet_progress import make_fleet_observer
+    from kerasburst_cli.fleet_progress import make_fleet_observer
+
     from kerasburst.privacy.audit import audit
     from kerasburst.privacy.plan import AuditConfig
     from kerasburst.reports.audit import write_report
 
     # A resumed audit is the one that was begun, but for what is said anew: which audit() then refuses if it differs.
-    begun = AuditConfig.load(out / "config.json") if resume and (out / "config.json").exists() else None
+    begun = records.load(AuditConfig, out / "config.json") if resume and (out / "config.json").exists() else None
     values = {**options, "encodings": encodings, "queries": queries}
     if run is not None or (begun is not None and begun.run is not None):
         _check_open(given, assignments, run)
@@ -165,7 +168,7 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
         for warning in encoding.warnings:
             click.echo(f"warning: {name}: {warning}", err=True)
     if as_json:
-        click.echo(json.dumps({"out": str(out), **result.to_json()}, indent=2))
+        click.echo(json.dumps({"out": str(out), **records.to_json(result)}, indent=2))
     elif not quiet:
         click.echo(summary(result, out))
     if not result.valid:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import click
+from kerasburst_cli.options import data_dir_option, json_option
 
-from kerasburst.cli.options import data_dir_option, json_option
+from kerasburst import records
 from kerasburst.profiling.bench import CHOICES, BenchResult, bench
 from kerasburst.profiling.works import DEFAULT_WORKS, WORKS
 
@@ -51,7 +52,7 @@ def command(works, repeats, threads, num_steps, batch_size, seed, data_dir, out,
         out=out,
         tell=tell,
     )
-    click.echo(json.dumps(result.to_json(), indent=2) if as_json else summary(result))
+    click.echo(json.dumps(records.to_json(result), indent=2) if as_json else summary(result))
     if out and not as_json:
         click.echo(f"written to {out}")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import click
+from kerasburst_cli.options import data_dir_option, json_option
 
-from kerasburst.cli.options import data_dir_option, json_option
 from kerasburst.data.datasets import list_datasets
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import click
+from kerasburst_cli.options import data_dir_option, json_option, numbered, parse_assignment, set_option
+from kerasburst_cli.quiet import load_tensorflow
 
-from kerasburst.cli.options import data_dir_option, json_option, numbered, parse_assignment, set_option
-from kerasburst.cli.quiet import load_tensorflow
-from kerasburst.config import ENCODERS, TrainConfig
+from kerasburst.config import TrainConfig
+from kerasburst.registry import ENCODERS
 from kerasburst.validation import InputError, check_int, user_path
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import click
+from kerasburst_cli.options import data_dir_option, json_option
+from kerasburst_cli.quiet import load_tensorflow
 
-from kerasburst.cli.options import data_dir_option, json_option
-from kerasburst.cli.quiet import load_tensorflow
+from kerasburst import records
 
 
 @click.command("evaluate")
@@ -28,7 +29,7 @@ def command(run, queries, batch_size, dataset, data_dir, as_json):
 
     result = evaluate(run, queries=queries, data_dir=data_dir, dataset=dataset, batch_size=batch_size)
     if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2))
+        click.echo(json.dumps(records.to_json(result), indent=2))
         return
     low, high = result.accuracy_interval
     click.echo(f"test examples             {result.examples:,}")

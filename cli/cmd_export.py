@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import click
+from kerasburst_cli.options import json_option
+from kerasburst_cli.quiet import load_tensorflow
 
-from kerasburst.cli.options import json_option
-from kerasburst.cli.quiet import load_tensorflow
 from kerasburst.export.formats import FORMATS
 
 

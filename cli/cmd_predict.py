@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import click
+from kerasburst_cli.options import json_option
+from kerasburst_cli.quiet import load_tensorflow
 
-from kerasburst import files
-from kerasburst.cli.options import json_option
-from kerasburst.cli.quiet import load_tensorflow
+from kerasburst import files, records
 from kerasburst.validation import InputError, user_path
 
 
@@ -41,9 +41,9 @@ def command(model, source, queries, seed, out, as_json):
 
     result = predict(model, source, queries=queries, seed=seed)
     if out is not None:
-        files.write_json(out, result.to_json())
+        files.write_json(out, records.to_json(result))
     if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2))
+        click.echo(json.dumps(records.to_json(result), indent=2))
         return
     width = max(5, *(len(label) for label in result.labels))
     click.echo(f"{'':>6}  {'class':<{width}}  probability  spread over K = {result.queries}, seed {result.seed}")

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import click
 from click.core import ParameterSource
-
-from kerasburst import config as configs
-from kerasburst.cli.options import (
+from kerasburst_cli.options import (
     check_going_on,
     data_dir_option,
     json_option,
@@ -19,7 +17,10 @@ from kerasburst.cli.options import (
     parse_assignment,
     set_option,
 )
-from kerasburst.cli.quiet import load_tensorflow
+from kerasburst_cli.quiet import load_tensorflow
+
+from kerasburst import config as configs
+from kerasburst import records
 from kerasburst.config import TrainConfig
 from kerasburst.profiling.plan import BASELINES, DEFAULT_EPOCHS, ENCODINGS, MODES, ProfileConfig
 from kerasburst.validation import InputError, user_path
@@ -80,7 +81,8 @@ def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet
     out = user_path("--out", out)
 
     load_tensorflow()
-    from kerasburst.cli.fleet_progress import make_fleet_observer
+    from kerasburst_cli.fleet_progress import make_fleet_observer
+
     from kerasburst.profiling.profile import profile
     from kerasburst.reports.profile import write_report
 
@@ -97,7 +99,7 @@ def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet
         observer.close()
     write_report(out)
     if as_json:
-        click.echo(json.dumps({"out": str(out), **result.to_json()}, indent=2))
+        click.echo(json.dumps({"out": str(out), **records.to_json(result)}, indent=2))
     elif not quiet:
         click.echo(summary(result, out))
 
@@ -105,7 +107,7 @@ def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet
 def _config(run, given, assignments, begun) -> ProfileConfig:
     """Give the config of a new profile, or of the one in the directory `begun` with what is said anew."""
     going_on = begun is not None and (begun / "config.json").exists()
-    base = ProfileConfig.load(begun / "config.json") if going_on else ProfileConfig(train=_DEFAULT)
+    base = records.load(ProfileConfig, begun / "config.json") if going_on else ProfileConfig(train=_DEFAULT)
     if run is not None or base.run is not None:
         flags = {option.name: option.opts[0] for option in command.params}
         closed = [flags[name] for name in given if name not in _OPEN] + (["--set"] if assignments else [])

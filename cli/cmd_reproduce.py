@@ -10,9 +10,7 @@ import sys
 
 import click
 from click.core import ParameterSource
-
-from kerasburst import files
-from kerasburst.cli.options import (
+from kerasburst_cli.options import (
     INVALID,
     backend_option,
     check_going_on,
@@ -21,9 +19,11 @@ from kerasburst.cli.options import (
     json_option,
     numbered,
 )
-from kerasburst.cli.quiet import load_tensorflow
-from kerasburst.experiments.claims import CLAIMS
-from kerasburst.experiments.scales import SCALES
+from kerasburst_cli.quiet import load_tensorflow
+
+from kerasburst import files, records
+from kerasburst.paper.claims import CLAIMS
+from kerasburst.paper.scales import SCALES
 from kerasburst.validation import InputError, user_path
 
 _DATASETS = list(dict.fromkeys(name for scale in SCALES.values() for name in scale.datasets))
@@ -73,12 +73,13 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
     out = user_path("--out", out)
 
     load_tensorflow()
-    from kerasburst.cli.fleet_progress import interruptible, make_fleet_observer
-    from kerasburst.experiments.reproduce import run_reproduction
-    from kerasburst.experiments.reproduce_plan import ReproduceConfig
+    from kerasburst_cli.fleet_progress import interruptible, make_fleet_observer
+
+    from kerasburst.paper.config import ReproduceConfig
+    from kerasburst.paper.run import reproduce
     from kerasburst.reports.reproduction import write_markdown
 
-    begun = ReproduceConfig.load(out / "config.json") if resume and (out / "config.json").exists() else None
+    begun = records.load(ReproduceConfig, out / "config.json") if resume and (out / "config.json").exists() else None
     if begun is not None:
         for name in ("claims", "datasets"):
             if name in given:  # more of them; None is all there are
@@ -92,7 +93,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
 
     with interruptible(observer, "reproduce", out):
         try:
-            result, error = run_reproduction(
+            result, error = reproduce(
                 config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer, planned=show
             )
         except KeyboardInterrupt:
@@ -100,7 +101,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
                 if (out / "reproduction.json").exists():  # the page of what is there
                     write_markdown(files.read_json(out / "reproduction.json"), out / "reproduction.md")
             raise
-    value = json.loads(json.dumps(result.to_json()))
+    value = json.loads(json.dumps(records.to_json(result)))
     write_markdown(value, out / "reproduction.md")
     if as_json:
         click.echo(json.dumps({"out": str(out), **value}, indent=2))
@@ -122,7 +123,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
 
 def plan_text(plan, config, out, jobs) -> str:
     """Give what is going to be run, and about how long it takes."""
-    from kerasburst.cli.fleet_progress import duration
+    from kerasburst_cli.fleet_progress import duration
 
     jobs = jobs or os.cpu_count() or 1
     groups: dict[tuple[str, str], list] = {}

@@ -8,9 +8,7 @@ import sys
 
 import click
 from click.core import ParameterSource
-
-from kerasburst import config as configs
-from kerasburst.cli.options import (
+from kerasburst_cli.options import (
     INVALID,
     backend_option,
     check_going_on,
@@ -23,8 +21,12 @@ from kerasburst.cli.options import (
     parse_assignment,
     set_option,
 )
-from kerasburst.cli.quiet import load_tensorflow
+from kerasburst_cli.quiet import load_tensorflow
+
+from kerasburst import config as configs
+from kerasburst import records
 from kerasburst.config import TrainConfig
+from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.validation import user_path
 
 _DEFAULT = TrainConfig()
@@ -53,7 +55,7 @@ _PLAN = ("seeds", "search", "samples", "shadows", "members", "queries")
     help="Out of test_accuracy, train_accuracy, input_firing_rate and audit_auc, which audits every point.",
 )
 @click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name, or an .npz file.")
-@click.option("--encoding", type=click.Choice(list(configs.ENCODERS)), default=_DEFAULT.encoding, show_default=True)
+@click.option("--encoding", type=click.Choice(list(ENCODERS)), default=_DEFAULT.encoding, show_default=True)
 @click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds, for intervals.")
 @click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="The first of them.")
 @click.option(
@@ -75,7 +77,7 @@ _PLAN = ("seeds", "search", "samples", "shadows", "members", "queries")
 )
 @click.option("--members", type=int, help="Training examples of an audit's target. Default: a third, at most 1000.")
 @click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
-@click.option("--model", type=click.Choice(list(configs.NETWORKS)), help="Default: by the kind of data.")
+@click.option("--model", type=click.Choice(list(NETWORKS)), help="Default: by the kind of data.")
 @click.option("--epochs", type=int, help="Default: the data set's own; in audits as many updates as that.")
 @click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
 @click.option("--learning-rate", type=float, default=_DEFAULT.learning_rate, show_default=True)
@@ -111,14 +113,15 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
     out = user_path("--out", out)
 
     load_tensorflow()
-    from kerasburst.cli.fleet_progress import interruptible, make_fleet_observer
-    from kerasburst.experiments.space import parse_parameter
-    from kerasburst.experiments.sweep import run_sweep
-    from kerasburst.experiments.sweep_plan import SweepConfig
-    from kerasburst.reports.sweep_figures import save_sweep_figures
+    from kerasburst_cli.fleet_progress import interruptible, make_fleet_observer
 
-    # What is resumed is what was begun, but for what is said anew; run_sweep() refuses what may not differ.
-    begun = SweepConfig.load(out / "config.json") if resume and (out / "config.json").exists() else None
+    from kerasburst.reports.sweep_figures import save_sweep_figures
+    from kerasburst.studies.sweep.config import SweepConfig
+    from kerasburst.studies.sweep.run import sweep
+    from kerasburst.studies.sweep.space import parse_parameter
+
+    # What is resumed is what was begun, but for what is said anew; sweep() refuses what may not differ.
+    begun = records.load(SweepConfig, out / "config.json") if resume and (out / "config.json").exists() else None
     train = dataclasses.replace(
         _DEFAULT if begun is None else begun.train, **{n: v for n, v in given.items() if n in _TRAIN}
     )
@@ -129,10 +132,8 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
     config = SweepConfig(train=train, **fields) if begun is None else dataclasses.replace(begun, train=train, **fields)
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
     with interruptible(observer, "sweep", out):
-        result, error = run_sweep(
-            config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer
-        )
-    value = result.to_json()
+        result, error = sweep(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
+    value = records.to_json(result)
     pictures = save_sweep_figures(value, out)
     if as_json:
         click.echo(json.dumps({"out": str(out), **value}, indent=2))

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import click
 from click.core import ParameterSource
-
-from kerasburst import config as configs
-from kerasburst import files
-from kerasburst.cli.options import (
+from kerasburst_cli.options import (
     all_parameters,
     check_going_on,
     data_dir_option,
@@ -22,9 +19,13 @@ from kerasburst.cli.options import (
     parse_assignment,
     set_option,
 )
-from kerasburst.cli.progress import make_observer
-from kerasburst.cli.quiet import load_tensorflow
+from kerasburst_cli.progress import make_observer
+from kerasburst_cli.quiet import load_tensorflow
+
+from kerasburst import config as configs
+from kerasburst import files, records
 from kerasburst.config import TrainConfig
+from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.validation import InputError, user_path
 
 _DEFAULT = TrainConfig()
@@ -41,11 +42,9 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 
 @click.command("train")
 @click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name, or an .npz file.")
-@click.option(
-    "--encoding", type=click.Choice(list(configs.ENCODERS)), multiple=True, help=f"Default: {_DEFAULT.encoding}."
-)
+@click.option("--encoding", type=click.Choice(list(ENCODERS)), multiple=True, help=f"Default: {_DEFAULT.encoding}.")
 @click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
-@click.option("--model", type=click.Choice(list(configs.NETWORKS)), help="Default: by the kind of data.")
+@click.option("--model", type=click.Choice(list(NETWORKS)), help="Default: by the kind of data.")
 @click.option("--epochs", type=int, help="Default: the data set's own.")
 @click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
 @click.option("--learning-rate", type=float, default=_DEFAULT.learning_rate, show_default=True)
@@ -125,10 +124,10 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
         (given["encoding"],) = given["encoding"]
     base = _DEFAULT
     if config_file is not None:
-        base = TrainConfig.from_json(files.read_json(config_file), config_file)
+        base = records.from_json(TrainConfig, files.read_json(config_file), config_file)
     elif resume and (user_path("--out", out) / "config.json").exists():
         path = user_path("--out", out) / "config.json"
-        base = TrainConfig.from_json(files.read_json(path), str(path))
+        base = records.from_json(TrainConfig, files.read_json(path), str(path))
     make_absolute(given)
     config = dataclasses.replace(base, **given)
     if config_file is not None and given.get("dataset", base.dataset) != base.dataset:
@@ -167,7 +166,7 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
     for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
     if as_json:
-        click.echo(json.dumps({"out": str(out), **result.to_json()}, indent=2))
+        click.echo(json.dumps({"out": str(out), **records.to_json(result)}, indent=2))
     elif not quiet:
         click.echo(summary(result, out))
 

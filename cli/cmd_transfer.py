@@ -7,9 +7,7 @@ import json
 
 import click
 from click.core import ParameterSource
-
-from kerasburst import config as configs
-from kerasburst.cli.options import (
+from kerasburst_cli.options import (
     backend_option,
     check_going_on,
     data_dir_option,
@@ -21,9 +19,13 @@ from kerasburst.cli.options import (
     parse_assignment,
     set_option,
 )
-from kerasburst.cli.quiet import load_tensorflow
+from kerasburst_cli.quiet import load_tensorflow
+
+from kerasburst import config as configs
+from kerasburst import records
 from kerasburst.config import TrainConfig
-from kerasburst.transfer.plan import FREEZES, SOURCE, TARGET
+from kerasburst.registry import ENCODERS, NETWORKS
+from kerasburst.studies.transfer.plan import FREEZES, SOURCE, TARGET
 from kerasburst.validation import InputError, user_path
 
 _DEFAULT = TrainConfig()
@@ -53,9 +55,9 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
 @click.option(
     "--encoding",
     "encodings",
-    type=click.Choice(list(configs.ENCODERS)),
+    type=click.Choice(list(ENCODERS)),
     multiple=True,
-    default=list(configs.ENCODERS),
+    default=list(ENCODERS),
     help="Repeatable. Default: all.",
 )
 @click.option(
@@ -70,7 +72,7 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
 @click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="The first of them.")
 @click.option("--train-limit", type=int, help="Train source and target on stratified subsets of this many examples.")
 @click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
-@click.option("--model", type=click.Choice(list(configs.NETWORKS)), help="Default: by the kind of data.")
+@click.option("--model", type=click.Choice(list(NETWORKS)), help="Default: by the kind of data.")
 @click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
 @click.option("--learning-rate", type=float, default=_DEFAULT.learning_rate, show_default=True)
 @click.option(
@@ -108,13 +110,14 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     out = user_path("--out", out)
 
     load_tensorflow()
-    from kerasburst.cli.fleet_progress import make_fleet_observer
-    from kerasburst.reports.transfer import save_transfer_plot
-    from kerasburst.transfer.plan import TransferConfig
-    from kerasburst.transfer.run import config_of_run, run_transfer
+    from kerasburst_cli.fleet_progress import make_fleet_observer
 
-    # What is resumed is what was begun, but for what is said anew; run_transfer() refuses what may not differ.
-    begun = TransferConfig.load(out / "config.json") if resume and (out / "config.json").exists() else None
+    from kerasburst.reports.transfer import save_transfer_plot
+    from kerasburst.studies.transfer.plan import TransferConfig
+    from kerasburst.studies.transfer.run import config_of_run, transfer
+
+    # What is resumed is what was begun, but for what is said anew; transfer() refuses what may not differ.
+    begun = records.load(TransferConfig, out / "config.json") if resume and (out / "config.json").exists() else None
     if run is not None:
         config = _of_run(run, given, assignments, config_of_run)
     else:
@@ -124,7 +127,7 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
         config = dataclasses.replace(base, train=train, **{n: v for n, v in given.items() if n in _PLAN})
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
     try:
-        result = run_transfer(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
+        result = transfer(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
     except KeyboardInterrupt:
         observer.close()
         if (out / "config.json").exists():
@@ -132,9 +135,9 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
         raise
     finally:
         observer.close()
-    save_transfer_plot(result.to_json(), out / "transfer.png")
+    save_transfer_plot(records.to_json(result), out / "transfer.png")
     if as_json:
-        click.echo(json.dumps({"out": str(out), **result.to_json()}, indent=2))
+        click.echo(json.dumps({"out": str(out), **records.to_json(result)}, indent=2))
     elif not quiet:
         click.echo(summary(result, out))
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from kerasburst.fleet import FleetObserver
+from kerasburst.study import FleetObserver
 
 
 class Tally(FleetObserver):

@@ -12,26 +12,26 @@ import sys
 import traceback
 
 import click
+from kerasburst_cli.interrupts import noted_interrupts
 
-from kerasburst.cli.interrupts import noted_interrupts
 from kerasburst.validation import InputError, suggestion
 from kerasburst.version import __version__
 
 # name: (module, the line that `kerasburst --help` shows)
 COMMANDS = {
-    "train": ("kerasburst.cli.cmd_train", "Train a spiking network on encoded data."),
-    "evaluate": ("kerasburst.cli.cmd_evaluate", "Measure a trained run's accuracy over many encodings."),
-    "predict": ("kerasburst.cli.cmd_predict", "Classify examples from a file, over many encodings."),
-    "export": ("kerasburst.cli.cmd_export", "Write a trained network for others to serve, stream and convert."),
-    "attack": ("kerasburst.cli.cmd_attack", "Audit encodings for membership inference."),
-    "profile": ("kerasburst.cli.cmd_profile", "Measure what encodings cost: time, memory, power, operations."),
-    "transfer": ("kerasburst.cli.cmd_transfer", "Measure what carries over from one data set to another."),
-    "sweep": ("kerasburst.cli.cmd_sweep", "Vary parameters: accuracy, firing, what an attacker learns."),
-    "reproduce": ("kerasburst.cli.cmd_reproduce", "Test the paper's claims, each with a verdict."),
-    "report": ("kerasburst.cli.cmd_report", "Write one page of all results in some folders."),
-    "encode": ("kerasburst.cli.cmd_encode", "Draw what an encoder does to an example."),
-    "bench": ("kerasburst.cli.cmd_bench", "Measure what the works cost on this machine."),
-    "datasets": ("kerasburst.cli.cmd_datasets", "List the data sets, and whether each is available here."),
+    "train": ("kerasburst_cli.cmd_train", "Train a spiking network on encoded data."),
+    "evaluate": ("kerasburst_cli.cmd_evaluate", "Measure a trained run's accuracy over many encodings."),
+    "predict": ("kerasburst_cli.cmd_predict", "Classify examples from a file, over many encodings."),
+    "export": ("kerasburst_cli.cmd_export", "Write a trained network for others to serve, stream and convert."),
+    "attack": ("kerasburst_cli.cmd_attack", "Audit encodings for membership inference."),
+    "profile": ("kerasburst_cli.cmd_profile", "Measure what encodings cost: time, memory, power, operations."),
+    "transfer": ("kerasburst_cli.cmd_transfer", "Measure what carries over from one data set to another."),
+    "sweep": ("kerasburst_cli.cmd_sweep", "Vary parameters: accuracy, firing, what an attacker learns."),
+    "reproduce": ("kerasburst_cli.cmd_reproduce", "Test the paper's claims, each with a verdict."),
+    "report": ("kerasburst_cli.cmd_report", "Write one page of all results in some folders."),
+    "encode": ("kerasburst_cli.cmd_encode", "Draw what an encoder does to an example."),
+    "bench": ("kerasburst_cli.cmd_bench", "Measure what the works cost on this machine."),
+    "datasets": ("kerasburst_cli.cmd_datasets", "List the data sets, and whether each is available here."),
 }
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from kerasburst.config import parameters
 from kerasburst.data.classes import split_classes
+from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.validation import InputError, user_path
 
 INVALID = 3  # exit code where a control of an audit failed
@@ -119,12 +121,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 def all_parameters() -> list[tuple[str, str, Any]]:
     """Give every parameter `--set` takes: (owner, "scope.name", default)."""
-    from kerasburst import config
-
     rows = []
-    for owner, path in config.ENCODERS.items():
-        rows += [(owner, f"encoder.{n}", v) for n, v in config.parameters("encoder", path).items()]
-    rows += [("every network", f"neuron.{n}", v) for n, v in config.parameters("neuron", config.NEURON).items()]
-    for owner, path in config.NETWORKS.items():
-        rows += [(owner, f"model.{n}", v) for n, v in config.parameters("model", path).items()]
-    return rows
+    for scope, registry in (("encoder", ENCODERS), ("model", NETWORKS)):
+        for owner in registry:
+            rows += [(owner, f"{scope}.{n}", value) for n, value in parameters(scope, owner).items()]
+    return rows + [("every network", f"neuron.{n}", value) for n, value in parameters("neuron").items()]

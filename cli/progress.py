@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import click
+from kerasburst_cli.interrupts import raise_lost
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kerasburst.cli.interrupts import raise_lost
 from kerasburst.training.observer import TrainingObserver
 
 

@@ -1,7 +1,7 @@
 """Audit a Keras classifier of your own: ask it and shadow models, then run LiRA and RMIA on what they answer.
 
 `kerasburst attack` does this for our networks, with controls, every attack and a page. Here the pieces stand alone, for
-a model that it does not know. A serious audit trains each shadow in a process of its own (`kerasburst.fleet`).
+a model that it does not know. A serious audit trains each shadow in a process of its own (`kerasburst.study`).
 
 Run: python examples/audit_your_own_model.py
 """

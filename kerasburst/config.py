@@ -1,7 +1,4 @@
-"""What a run is: frozen, comparable, to and from JSON.
-
-The registries live here as import paths, so that naming the known encoders costs no TensorFlow.
-"""
+"""`TrainConfig`: what a training run is, and the parameters that its encoder, network and neuron take."""
 
 from __future__ import annotations
 
@@ -10,8 +7,9 @@ import importlib
 import inspect
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
+from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.validation import (
     LARGEST,
     InputError,
@@ -20,23 +18,9 @@ from kerasburst.validation import (
     check_float,
     check_int,
     fail,
-    shown,
     suggestion,
 )
-from kerasburst.version import __version__
 
-FORMAT = 1
-
-# A new encoder or network is one file and one line here.
-ENCODERS = {
-    "rate": "kerasburst.encoders.rate:RateEncoder",
-    "poisson_burst": "kerasburst.encoders.poisson_burst:PoissonBurstEncoder",
-    "delayed_burst": "kerasburst.encoders.delayed_burst:DelayedBurstEncoder",
-}
-NETWORKS = {
-    "SNNConvNet": "kerasburst.models.snn_conv_net:SNNConvNet",
-    "SNNFCNet": "kerasburst.models.snn_fc_net:SNNFCNet",
-}
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("mirrored", "multi_worker")  # of tf.distribute
 NEURON = "kerasburst.neurons.base:LIFBase"
@@ -74,6 +58,8 @@ class TrainConfig:
         >>> TrainConfig(encoding="delayed_burst", epochs=3).num_steps
         10
     """
+
+    FORMAT: ClassVar[int] = 1
 
     dataset: str = "digits"
     encoding: str = "rate"
@@ -138,58 +124,42 @@ class TrainConfig:
             self,
             model=model,
             epochs=self.epochs or default_epochs,
-            encoder=_filled("encoder", ENCODERS[self.encoding], self.encoder),
-            network=_filled("model", NETWORKS[model], self.network),
-            neuron=_filled("neuron", NEURON, self.neuron),
+            encoder=_filled("encoder", self.encoding, self.encoder),
+            network=_filled("model", model, self.network),
+            neuron=_filled("neuron", None, self.neuron),
         )
 
     def make_encoder(self):
         """Build the encoder layer."""
-        encoder = _load(ENCODERS[self.encoding])
-        _check_names("encoder", parameters("encoder", ENCODERS[self.encoding]), self.encoder)
-        return encoder(num_steps=self.num_steps, seed=self.seed, **self.encoder)
+        _check_names("encoder", parameters("encoder", self.encoding), self.encoder)
+        return ENCODERS[self.encoding](num_steps=self.num_steps, seed=self.seed, **self.encoder)
 
     def make_network(self, num_classes: int):
         """Build the network, on spikes, without its weights."""
-        network = _load(NETWORKS[self.model])
-        return network(num_classes, seed=self.seed, dtype=self.precision, **self.network, **self.neuron)
-
-    def to_json(self) -> dict:
-        """Give the config as JSON values."""
-        return {"format": FORMAT, "kerasburst": __version__, **dataclasses.asdict(self)}
-
-    @classmethod
-    def from_json(cls, value: object, source: str = "config") -> TrainConfig:
-        """Build from `to_json`.
-
-        Raises:
-            InputError: for another format, or a name that is not a field.
-        """
-        if not isinstance(value, Mapping):
-            raise fail(source, "a JSON object", value)
-        if value.get("format") != FORMAT:
-            raise InputError(
-                f"{source} must be of format {FORMAT}, which kerasburst {__version__} writes, received "
-                f"{shown(value.get('format'))} by kerasburst {value.get('kerasburst', 'unknown')}"
-            )
-        fields = {k: v for k, v in value.items() if k not in ("format", "kerasburst")}
-        _check_names(source, {field.name: None for field in dataclasses.fields(cls)}, fields)
-        return cls(**fields)
+        return NETWORKS[self.model](num_classes, seed=self.seed, dtype=self.precision, **self.network, **self.neuron)
 
 
-def parameters(scope: str, path: str) -> dict[str, Any]:
-    """Give the settable parameters of a registered class with their defaults, from its signature.
+def parameters(scope: str, name: str | None = None) -> dict[str, Any]:
+    """Return the parameters that `--set` takes for a class, with their defaults, from its signature.
 
     Args:
         scope: "encoder", "model" or "neuron".
-        path: "module:Class".
+        name: of the encoder or network.
+
+    Example:
+        >>> parameters("encoder", "rate")
+        {'mode': 'bernoulli', 'gain': 1.0}
     """
     given_elsewhere = {"self", "num_steps", "num_classes", "seed", "encoder", "kwargs"}
+    if scope == "neuron":
+        cls = _load(NEURON)
+    else:
+        cls = {"encoder": ENCODERS, "model": NETWORKS}[scope][name]
     if scope == "model":
-        given_elsewhere |= set(parameters("neuron", NEURON))
+        given_elsewhere |= set(parameters("neuron"))
     found = {}
-    for base in reversed(_load(path).__mro__):
-        if base.__module__.startswith("kerasburst.") and "__init__" in vars(base):
+    for base in reversed(cls.__mro__):
+        if base.__module__.split(".")[0] not in ("keras", "builtins", "abc") and "__init__" in vars(base):
             for parameter in inspect.signature(base.__init__).parameters.values():
                 if parameter.name not in given_elsewhere:
                     found[parameter.name] = parameter.default
@@ -228,7 +198,7 @@ def for_encodings(config: TrainConfig, encodings: Iterable[str]) -> dict[str, Tr
         >>> {name: dict(one.encoder) for name, one in for_encodings(config, ["rate", "poisson_burst"]).items()}
         {'rate': {}, 'poisson_burst': {'mean_burst_size': 3.0}}
     """
-    owned = {name: parameters("encoder", ENCODERS[name]) for name in encodings}
+    owned = {name: parameters("encoder", name) for name in encodings}
     known = {parameter for names in owned.values() for parameter in names}
     for name in config.encoder:
         if name not in known:
@@ -301,8 +271,8 @@ def _load(path: str):
     return getattr(importlib.import_module(module), name)
 
 
-def _filled(scope: str, path: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = parameters(scope, path)
+def _filled(scope: str, name: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = parameters(scope, name)
     _check_names(scope, defaults, given)
     values = {**defaults, **given}
     return {name: _as_json(f"{scope}.{name}", value) for name, value in values.items()}

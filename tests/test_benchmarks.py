@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerasburst import records
 from kerasburst.profiling.limit_rates import LimitRates
 from kerasburst.profiling.measurement import Measurement
 from kerasburst.profiling.works import WORKS
@@ -151,7 +152,7 @@ def test_reports(benchmarks, tmp_path):
     lif = [measured("kerasburst", 100.0, work="lif"), measured("snntorch", 740.0, work="lif")]
     common = {
         "machine": {"cpu": None, "cores": 2, "memory_mb": None, "cpu_flags": None, "platform": "Linux"},
-        **{"busy_machine": True, "load_average_before": 3.0, "limits": limits.to_json(), "run_s": 12.0},
+        **{"busy_machine": True, "load_average_before": 3.0, "limits": records.to_json(limits), "run_s": 12.0},
         "settings": {"quick": True, "threads": 2, "repeats": 2, "block_s": 1.0, "num_steps": 10},
         **{"versions": {"torch": "2.13.0"}, "stopped": "interrupted"},
     }

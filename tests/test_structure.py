@@ -7,8 +7,21 @@ import kerasburst
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    *("version", "validation", "intervals", "files", "seeding", "config", "encoders", "data", "neurons", "models"),
-    *("training", "fleet", "privacy", "profiling", "transfer", "export", "experiments", "reports", "cli"),
+    *("version", "validation", "intervals", "files", "seeding", "registry", "records", "config", "study"),
+    *(
+        "encoders",
+        "data",
+        "neurons",
+        "models",
+        "layers",
+        "training",
+        "privacy",
+        "profiling",
+        "studies",
+        "export",
+        "paper",
+    ),
+    *("reports", "cli"),
 ]
 
 
@@ -48,4 +61,4 @@ def test_files_are_packaged():
     parser.read(ROOT / "setup.cfg")
     listed = set(parser["options"]["packages"].split())
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("kerasburst/**/__init__.py")}
-    assert listed == found | {"kerasburst.cli"}
+    assert listed == found | {"kerasburst_cli"}

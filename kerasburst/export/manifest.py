@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasburst import files
+from kerasburst import files, records
 from kerasburst.data.scaling import Scaling
 from kerasburst.export.network import Network
 from kerasburst.models.weights import weights_hash
@@ -56,7 +56,7 @@ def make_manifest(
         "neurons": {name: _neuron(layer) for name, layer in network.neurons.items()},
         "preprocessing": {
             "inputs": "the model takes intensities: it scales nothing, and refuses values outside [0, 1]",
-            "scaling": None if scaling is None else scaling.to_json(),
+            "scaling": None if scaling is None else records.to_json(scaling),
             "rule": None if scaling is None else "(x - low) / (high - low)" + _clipped(scaling),
         },
         "layers_before_encoder": network.prepares,

@@ -24,7 +24,7 @@ import numpy as np
 
 from kerasburst.export.manifest import Written
 from kerasburst.export.network import Network, course_of
-from kerasburst.models.pooling import Pool
+from kerasburst.models.fast.pooling import Pool
 from kerasburst.neurons.lif import LIF
 from kerasburst.validation import InputError
 

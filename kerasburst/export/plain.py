@@ -51,7 +51,7 @@ def lif(layer: LIFBase, current: tf.Tensor, mem: tf.Tensor | None = None) -> tup
 
 
 def pool(x: tf.Tensor, relu: bool = False) -> tf.Tensor:
-    """Give `kerasburst.models.pooling.max_pool` of `(batch, height, width, channels)`."""
+    """Give `kerasburst.models.fast.pooling.max_pool` of `(batch, height, width, channels)`."""
     x = tf.nn.max_pool2d(x, 2, 2, "VALID")
     return tf.nn.relu(x) if relu else x
 

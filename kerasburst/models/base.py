@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.course import Fire, Part, Synapse, Ways, synapses_of, walk
-from kerasburst.models.maps import run_stages, split_stages
+from kerasburst.models.fast.stages import run_stages, split_stages
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.seeding import derive_seed

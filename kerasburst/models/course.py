@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from kerasburst.models.convolution import convolve
-from kerasburst.models.pooling import Pool, max_pool, merge
-from kerasburst.models.synapses import project
+from kerasburst.models.fast.convolution import convolve
+from kerasburst.models.fast.pooling import Pool, max_pool, merge
+from kerasburst.models.fast.synapses import project
 from kerasburst.neurons.lif import LIF
 
 Part = keras.layers.Layer | Pool
@@ -39,8 +39,8 @@ class Ways:
 
     Args:
         convolve: gives what a `Conv2D` gives for `(batch * num_steps, height, width, channels)`.
-        project: as `kerasburst.models.synapses.project`.
-        pool: as `kerasburst.models.pooling.max_pool`.
+        project: as `kerasburst.models.fast.synapses.project`.
+        pool: as `kerasburst.models.fast.pooling.max_pool`.
     """
 
     convolve: Callable[[keras.layers.Conv2D, tf.Tensor], tf.Tensor] = lambda layer, x: convolve(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import keras
-
-# Loading needs every class that a file can name to be registered, which importing it does.
-import kerasburst.encoders
-import kerasburst.models
-import kerasburst.neurons  # noqa: F401
 
 
 def load_model(path: str | Path) -> keras.Model:
@@ -30,4 +26,6 @@ def load_model(path: str | Path) -> keras.Model:
         ...     load_model(f"{folder}/model.keras").hidden_units
         4
     """
+    importlib.import_module("kerasburst.layers")
+
     return keras.saving.load_model(path)

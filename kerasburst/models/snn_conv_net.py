@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.pooling import Pool
+from kerasburst.models.fast.pooling import Pool
 from kerasburst.validation import LARGEST, check_choice, check_int, fail
 
 CONV_ACTIVATIONS = ("relu", "lif")

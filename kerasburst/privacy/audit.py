@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst import files
+from kerasburst import files, records
 from kerasburst.config import TrainConfig, resolve_each
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
-from kerasburst.fleet import FleetObserver, Work, check_fleet, run_fleet
-from kerasburst.fleet.directory import clear, goes_on
 from kerasburst.privacy import controls, tf_privacy, tf_privacy_tasks
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.audited_run import AuditedRun
@@ -22,13 +20,12 @@ from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.result import AuditResult, Control
 from kerasburst.privacy.run_splits import draw_run_splits
-from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, load_plan, roles, task
+from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, roles, task
 from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
+from kerasburst.study import FleetObserver, Stage, Study
 from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
 from kerasburst.training.result import versions
-from kerasburst.validation import InputError, user_path
-
-_FILES = ("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json")
+from kerasburst.validation import InputError
 
 
 def audit(
@@ -43,17 +40,17 @@ def audit(
 ) -> AuditResult:
     """Audit one or several encodings, or a run's network, into a directory.
 
-    Every model is trained in a process of its own, and saved when it is done: what was killed goes on from the
-    models that are there.
+    Each model is trained in a process of its own and saved when it is done: a killed audit resumes from the models that
+    are there.
 
     Args:
         config: what to audit.
         out: the audit's directory.
-        resume: go on with an unfinished audit in `out`; begins where there is none.
+        resume: go on with an unfinished audit in `out`; begin where there is none.
         force: replace an audit in `out`.
         jobs: models trained side by side; None for the number of cores.
         backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
-        observer: is told the progress; with `tf_privacy`, of its attacks as a second fleet.
+        observer: receives the progress; with `tf_privacy`, that of its attacks as a second fleet.
 
     Returns:
         The result, which stands in `out`/audit.json too. Look at `valid` first.
@@ -62,85 +59,83 @@ def audit(
         InputError: for bad input, an audit in `out` without `resume` or `force`, `tf_privacy` without its extra, a run
             that leaves too few examples untouched or is no longer the one that the audit was begun with.
         FleetFailed: where a model could not be trained.
-        ClusterLost: where a Dask cluster is there no more.
+        ClusterLost: where a Dask cluster is gone.
     """
-    out = user_path("out", out)
-    check_fleet(jobs, backend)
-    work = plan_audit(config, out, resume=resume, force=force)
-    around = {"jobs": jobs, "backend": backend, "observer": observer, "log_dir": out / "logs"}
-    run_fleet(work.tasks, is_done=work.is_done, **around)
-    if config.tf_privacy:
-        splits, (_, trainings) = AuditSplits.load(out / "splits.npz"), load_plan(out)
-        source = load_source(config.train.dataset, config.train.data_dir)
-        tasks = tf_privacy_tasks.tasks(out, trainings, source.y[splits.audited], splits)
-        run_fleet(tasks, is_done=tf_privacy_tasks.is_done, **around)
-    return work.finish()
+    study = AuditStudy(config, out)
+    return study.run(resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
 
 
-def plan_audit(
-    config: AuditConfig, out: str | Path, *, resume: bool = False, force: bool = False, beside: Path | None = None
-) -> Work:
-    """Begin an audit: check it, draw its splits, write its directory; its models wait for a fleet.
+class AuditStudy(Study):
+    """An audit as a study: its models are the tasks.
 
     Args:
         config: what to audit.
         out: the audit's directory.
-        resume: as for `audit`.
-        force: as for `audit`.
         beside: another audit's directory: models that learn there what they would here are trained once.
-
-    Raises:
-        InputError: as `audit`; nothing has been written then.
     """
-    out = user_path("out", out)
-    if config.tf_privacy:
-        tf_privacy.check_installed()
-    # tensorflow-privacy's attacks change no model and no answer.
-    may_differ = ("tf_privacy",)
-    going_on = goes_on(
-        out,
-        "an audit",
-        AuditConfig.load,
-        config,
-        (out / "audit.json").exists(),
-        resume=resume,
-        force=force,
-        may_differ=may_differ,
-    )
-    source = load_source(config.train.dataset, config.train.data_dir)
-    run = None if config.run is None else AuditedRun.load(config.run.path)
-    if run is not None:
-        run.check(config, source)
-    splits = AuditSplits.load(out / "splits.npz") if going_on and (out / "splits.npz").exists() else None
-    if going_on:
-        _check_same_data(out, source)
-    if splits is None:
-        splits = _draw(config, source, run)
-    elif splits.pool_size != len(source.y):
-        raise InputError(f"dataset must be the data that {out / 'splits.npz'} was drawn from, {source.name} is not")
-    if run is not None:
-        run.check_splits(splits)
-    trainings = _trainings(config, source, splits)
-    with files.new_directory("out", out):
-        if force and not going_on:
-            clear(out, _FILES, folders="models")
-        files.write_json(out / "config.json", config.to_json())
-        files.remove_leftovers(out)
-        splits.save(out / "splits.npz")
-        plan = {"data": source.fingerprint, "trainings": {name: t.to_json() for name, t in trainings.items()}}
-        files.write_json(out / "plan.json", plan)
-    tasks = tuple(task(out, encoding, role, beside) for role in roles(splits) for encoding in trainings)
 
-    def finish() -> AuditResult:  # of many audits in one fleet, none keeps its data till then
-        source = load_source(config.train.dataset, config.train.data_dir)
-        _check_same_data(out, source)
-        return judge(out, config, source, splits)
+    config_class = AuditConfig
+    result_name = "audit.json"
+    own_names = ("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json")
+    own_folders = "models"
+    may_differ = ("tf_privacy",)  # tensorflow-privacy's attacks change no model and no answer
 
-    return Work(tasks, is_done, finish)
+    def __init__(self, config: AuditConfig, out: str | Path, beside: Path | None = None):
+        super().__init__(config, out)
+        self.beside = beside
+        self.splits: AuditSplits | None = None
+
+    def load(self):
+        """Load the data set."""
+        return {"dataset": load_source(self.config.train.dataset, self.config.train.data_dir)}
+
+    def prepare(self, sources):
+        """Draw the splits, or read those that are there, and resolve each encoding's training."""
+        config, source = self.config, sources["dataset"]
+        if config.tf_privacy:
+            tf_privacy.check_installed()
+        run = None if config.run is None else AuditedRun.load(config.run.path)
+        if run is not None:
+            run.check(config, source)
+        path = self.out / "splits.npz"
+        if self.resumed and path.exists():
+            self.splits = AuditSplits.load(path)
+            if self.splits.pool_size != len(source.y):
+                raise InputError(f"dataset must be the data that {path} was drawn from, {source.name} is not")
+        else:
+            self.splits = _draw(config, source, run)
+        if run is not None:
+            run.check_splits(self.splits)
+        trainings = _trainings(config, source, self.splits)
+        return {"trainings": records.to_json(trainings)}
+
+    def write_inputs(self):
+        """Write the splits."""
+        self.splits.save(self.out / "splits.npz")
+
+    def tasks(self):
+        """Return a task for each model, targets first."""
+        names = [(role, encoding) for role in roles(self.splits) for encoding in self.config.encodings]
+        return tuple(task(self.out, encoding, role, self.beside) for role, encoding in names)
+
+    def stages(self):
+        """Yield the models, then, if they are wanted, tensorflow-privacy's attacks on them."""
+        yield from super().stages()
+        if self.config.tf_privacy:
+            labels = self.load()["dataset"].y[self.splits.audited]
+            yield Stage(tf_privacy_tasks.tasks(self.out, self.config.encodings, labels, self.splits))
+
+    def is_done(self, task):
+        """Return whether a model has answered, or an attack's findings are there."""
+        return (is_done if "role" in task.arguments else tf_privacy_tasks.is_done)(task)
+
+    def conclude(self, sources):
+        """Attack, judge the controls, and write scores.npz."""
+        return judge(self.out, self.config, sources["dataset"], self.splits)
 
 
 def judge(out: Path, config: AuditConfig, source: Source, splits: AuditSplits) -> AuditResult:
-    """Attack the models of an audit that is trained, and write scores.npz and audit.json."""
+    """Attack the models of an audit that is trained, and write scores.npz."""
     for folder in (path for name in ("models", "signals", "tf_privacy") for path in out.glob(f"*/{name}")):
         files.remove_leftovers(folder)
     found: list[Control] = [
@@ -162,7 +157,7 @@ def judge(out: Path, config: AuditConfig, source: Source, splits: AuditSplits) -
     with files.replacing(out / "scores.npz") as temporary:
         arrays = {f"{e}/{name}/{k}": rows for e, some in scores.items() for (name, k), rows in some.items()}
         np.savez_compressed(temporary, membership=splits.targets, audited=splits.audited, **arrays)
-    result = AuditResult(
+    return AuditResult(
         valid=all(control.ok for control in found),
         protocol=config.protocol,
         controls=tuple(found),
@@ -177,11 +172,9 @@ def judge(out: Path, config: AuditConfig, source: Source, splits: AuditSplits) -
             "sample_shape": list(source.x.shape[1:]),
             "num_classes": source.num_classes,
         },
-        config=config.to_json(),
+        config=records.to_json(config),
         versions=versions(),
     )
-    files.write_json(out / "audit.json", result.to_json())
-    return result
 
 
 def _controls(answered: Answered, scores: Scores, encoding: str, config: AuditConfig) -> list[Control]:
@@ -237,13 +230,3 @@ def _trainings(config: AuditConfig, source: Source, splits: AuditSplits) -> dict
     for training in trainings.values():
         check_fits(training, source.num_classes, source.x.shape[1:])
     return trainings
-
-
-def _check_same_data(out: Path, source: Source) -> None:
-    if not (out / "plan.json").exists():
-        return  # killed before any model was trained
-    plan = files.read_json(out / "plan.json")
-    if not isinstance(plan, dict) or "data" not in plan:
-        raise InputError(f"{out / 'plan.json'} must be an audit's plan, it is not: --force begins anew")
-    if plan["data"] != source.fingerprint:
-        raise InputError(f"dataset must be the data that the audit was begun with, {source.name} has changed")

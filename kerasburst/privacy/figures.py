@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst import files
+from kerasburst import files, records
 from kerasburst.intervals import seed_interval, wilson
 from kerasburst.privacy.attacks import ThresholdResult, apply_threshold, choose_threshold, per_class_auc
 from kerasburst.privacy.averaging import fit_averaging_attack
@@ -254,7 +254,7 @@ def _averaging(scores: Scores, splits: AuditSplits) -> dict[str, dict]:
         ks = sorted(k for attack, k in scores if attack == name)
         if len(ks) > 1:
             rows = [_of_targets(scores[name, k], splits)[0] for k in ks]
-            fits[name] = fit_averaging_attack(ks, rows).to_json()
+            fits[name] = records.to_json(fit_averaging_attack(ks, rows))
     return fits
 
 

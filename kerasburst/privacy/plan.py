@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from pathlib import Path
+from typing import ClassVar
 
 from kerasburst import config as configs
-from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.privacy.splits import PROTOCOLS
+from kerasburst.registry import ENCODERS
 from kerasburst.training.run_reference import RunReference
-from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail
-from kerasburst.version import __version__
-
-FORMAT = 1
+from kerasburst.validation import LARGEST, check_bool, check_choice, check_int, fail
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,8 +40,11 @@ class AuditConfig:
         (1, 4, 16)
     """
 
+    FORMAT: ClassVar[int] = 1
+    WHAT: ClassVar[str] = "an audit"
+
     train: TrainConfig
-    encodings: tuple[str, ...] = tuple(configs.ENCODERS)
+    encodings: tuple[str, ...] = tuple(ENCODERS)
     protocol: str = "audit"
     targets: int = 1
     shadows: int = 8
@@ -88,44 +87,3 @@ class AuditConfig:
         for name, value in of_the_run.items():
             if getattr(self, name) != value:
                 raise fail(name, f"{value!r} in the audit of a run", getattr(self, name))
-
-    def to_json(self) -> dict:
-        """Give the config as JSON values."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {
-            "format": FORMAT,
-            "kerasburst": __version__,
-            **fields,
-            "train": self.train.to_json(),
-            "run": None if self.run is None else self.run.to_json(),
-            "encodings": list(self.encodings),
-            "queries": list(self.queries),
-        }
-
-    @classmethod
-    def load(cls, path: str | Path) -> AuditConfig:
-        """Read what `to_json` gave from a file.
-
-        Raises:
-            InputError: where the file is damaged or of another format.
-        """
-        value = files.read_json(path)
-        names = {field.name for field in dataclasses.fields(cls)}
-        if (
-            not isinstance(value, Mapping)
-            or value.get("format") != FORMAT
-            or set(value) - names
-            != {
-                "format",
-                "kerasburst",
-            }
-        ):
-            raise InputError(f"{path} must be an audit's config of format {FORMAT}, it is not")
-        fields = {name: value[name] for name in names if name in value}
-        fields["train"] = TrainConfig.from_json(fields.get("train"), f"{path}: train")
-        if fields.get("run") is not None:
-            fields["run"] = RunReference.from_json(fields["run"], f"{path}: run")
-        try:
-            return cls(**fields)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None

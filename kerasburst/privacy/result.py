@@ -229,7 +229,3 @@ class AuditResult:
     config: dict
     versions: dict[str, str]
     format: int = 1
-
-    def to_json(self) -> dict:
-        """Give the result as JSON values."""
-        return dataclasses.asdict(self)

@@ -19,13 +19,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasburst import files
+from kerasburst import files, records
 from kerasburst.config import TrainConfig, same_config
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
-from kerasburst.fleet import Task
 from kerasburst.models.loading import load_model
 from kerasburst.models.weights import weights_hash
 from kerasburst.privacy.audited_run import AuditedRun
@@ -34,6 +33,7 @@ from kerasburst.privacy.signals import cached, collect_signals, fed_probabilitie
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
 from kerasburst.seeding import derive_seed
+from kerasburst.study import Task
 from kerasburst.training.evaluation import check_learnt, evaluate_network
 from kerasburst.training.fit import build, run_epochs
 from kerasburst.validation import InputError
@@ -122,8 +122,8 @@ def load_plan(folder: str | Path) -> tuple[AuditConfig, dict[str, TrainConfig]]:
     """Read an audit's config, and each encoding's training, which it holds resolved."""
     folder = Path(folder)
     plan = files.read_json(folder / "plan.json")
-    trainings = {name: TrainConfig.from_json(value, name) for name, value in plan["trainings"].items()}
-    return AuditConfig.load(folder / "config.json"), trainings
+    trainings = {name: records.from_json(TrainConfig, value, name) for name, value in plan["trainings"].items()}
+    return records.load(AuditConfig, folder / "config.json"), trainings
 
 
 def is_done(task: Task) -> bool:
@@ -213,7 +213,7 @@ def _alike(
     if role not in roles(splits):
         return None
     theirs = lesson(role, splits, what.y, data.num_classes, config.train.seed)
-    alike = encoding in trainings and same_config(trainings[encoding].to_json(), training.to_json())
+    alike = encoding in trainings and same_config(records.to_json(trainings[encoding]), records.to_json(training))
     same = alike and config.run is None and np.array_equal(theirs.train, what.train)
     found = _stored(*_paths(beside, encoding, role)[:2]) if same else None
     return found if found is not None and found[1]["data"] == data.fingerprint else None  # which is of labels, too

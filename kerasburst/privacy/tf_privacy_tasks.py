@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst import files
-from kerasburst.fleet import Task
 from kerasburst.privacy import tf_privacy
 from kerasburst.privacy.figures import Answered
 from kerasburst.privacy.plan import AuditConfig
@@ -24,6 +23,7 @@ from kerasburst.privacy.result import TFPrivacyAttack, TFPrivacyResult
 from kerasburst.privacy.shadow import load_plan
 from kerasburst.privacy.signals import stored_key
 from kerasburst.privacy.splits import AuditSplits
+from kerasburst.study import Task
 from kerasburst.validation import InputError
 
 

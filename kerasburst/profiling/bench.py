@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kerasburst import files
+from kerasburst import files, records
 from kerasburst.data.datasets import availability
 from kerasburst.profiling.inputs import make_inputs
 from kerasburst.profiling.limit_rates import LimitMeter, LimitRates
@@ -37,10 +37,6 @@ class BenchResult:
     limits: LimitRates
     measurements: tuple[Measurement, ...]
     inputs: dict[str, str]
-
-    def to_json(self) -> dict:
-        """Give the result as JSON values."""
-        return dataclasses.asdict(self)
 
 
 def bench(
@@ -129,7 +125,7 @@ def bench(
     )
     if out is not None:
         with files.new_directory("out", out):
-            files.write_json(out / "bench.json", result.to_json())
+            files.write_json(out / "bench.json", records.to_json(result))
     return result
 
 

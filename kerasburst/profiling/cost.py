@@ -18,7 +18,7 @@ from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.course import Synapse
-from kerasburst.models.pooling import max_pool
+from kerasburst.models.fast.pooling import max_pool
 from kerasburst.validation import InputError, check_int, fail
 
 PJ_PER_MAC = 4.6
@@ -84,10 +84,6 @@ class NetworkCost:
     weight_bytes: int
     activity_bytes_per_step: int
     energy_source: str = ENERGY_SOURCE
-
-    def to_json(self) -> dict:
-        """Give the cost as JSON values."""
-        return dataclasses.asdict(self)
 
 
 def network_cost(

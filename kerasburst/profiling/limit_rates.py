@@ -67,10 +67,6 @@ class LimitRates:
         }[info.limit]
         return None if rate is None else round(info.amount(batch_size, num_steps) / rate / 1e6, 4)
 
-    def to_json(self) -> dict:
-        """Give the rates as JSON values."""
-        return dataclasses.asdict(self)
-
 
 class LimitMeter:
     """A live process that measures the machine's rates now and then during a run.

@@ -106,7 +106,3 @@ class Measurement:
         return dataclasses.replace(
             self, limit_ms=limit_ms, share_of_limit_percent=round(100.0 * limit_ms / self.step_ms_median, 1)
         )
-
-    def to_json(self) -> dict:
-        """Give the figures as JSON values."""
-        return dataclasses.asdict(self)

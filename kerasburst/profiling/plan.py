@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from kerasburst import config as configs
-from kerasburst import files
 from kerasburst.config import TrainConfig
+from kerasburst.registry import ENCODERS
 from kerasburst.training.run_directory import RunDirectory
 from kerasburst.validation import LARGEST, InputError, check_choice, check_float, check_int, fail, user_path
-from kerasburst.version import __version__
 
-FORMAT = 1
 DEFAULT_EPOCHS = 5  # of a network that is trained to be profiled
 WINDOW_S = 2.0
 MODES = ("train", "infer")
@@ -24,7 +21,7 @@ BASELINES = ("rate", "rate_regular")  # what the others are compared with
 ENCODINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "rate": ("rate", {"mode": "bernoulli"}),
     "rate_regular": ("rate", {"mode": "regular"}),
-    **{name: (name, {}) for name in configs.ENCODERS if name != "rate"},
+    **{name: (name, {}) for name in ENCODERS if name != "rate"},
 }
 
 
@@ -50,6 +47,9 @@ class ProfileConfig:
         >>> [(training.encoding, training.epochs) for training in config.trainings("tabular").values()]
         [('rate', 5), ('delayed_burst', 5)]
     """
+
+    FORMAT: ClassVar[int] = 1
+    WHAT: ClassVar[str] = "a profile"
 
     train: TrainConfig
     encodings: tuple[str, ...] = tuple(ENCODINGS)
@@ -117,28 +117,3 @@ class ProfileConfig:
             encoder = {**training.encoder, **fixed}
             found[name] = dataclasses.replace(training, encoder=encoder).resolved(kind, DEFAULT_EPOCHS)
         return found
-
-    def to_json(self) -> dict:
-        """Give the config as JSON values."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        own = {"train": self.train.to_json(), "encodings": list(self.encodings)}
-        return {"format": FORMAT, "kerasburst": __version__, **fields, **own}
-
-    @classmethod
-    def load(cls, path: str | Path) -> ProfileConfig:
-        """Read what `to_json` gave from a file.
-
-        Raises:
-            InputError: where the file is damaged or of another format.
-        """
-        value = files.read_json(path)
-        names = {field.name for field in dataclasses.fields(cls)}
-        known = {"format", "kerasburst", *names}
-        if not isinstance(value, Mapping) or set(value) != known or value["format"] != FORMAT:
-            raise InputError(f"{path} must be a profile's config of format {FORMAT}, it is not")
-        fields = {name: value[name] for name in names}
-        fields["train"] = TrainConfig.from_json(fields["train"], f"{path}: train")
-        try:
-            return cls(**fields)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None

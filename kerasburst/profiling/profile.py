@@ -5,25 +5,23 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import shutil
 from pathlib import Path
 
-from kerasburst import files
-from kerasburst.config import TrainConfig
+from kerasburst import files, records
 from kerasburst.data.datasets import load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits, make_splits
-from kerasburst.fleet import FleetObserver, goes_on, run_fleet
 from kerasburst.profiling import tasks
 from kerasburst.profiling.cost import ENERGY_SOURCE
 from kerasburst.profiling.encoding_profile import EncodingProfile
 from kerasburst.profiling.machine import load_average, machine_facts
 from kerasburst.profiling.plan import BASELINES, ProfileConfig
+from kerasburst.study import FleetObserver, Stage, Study
 from kerasburst.training.fit import check_fits
 from kerasburst.training.result import versions
 from kerasburst.training.resume import check_same_data
 from kerasburst.training.run_directory import RunDirectory
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,7 @@ class ProfileResult:
     def to_json(self) -> dict:
         """Give the result as JSON values."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**fields, "encodings": {name: profile.to_json() for name, profile in self.encodings.items()}}
+        return {**fields, "encodings": {name: records.to_json(profile) for name, profile in self.encodings.items()}}
 
 
 def profile(
@@ -92,30 +90,64 @@ def profile(
         InputError: for bad input, or a profile in `out` without `resume` or `force`.
         FleetFailed: where a network could not be trained, or not be measured.
     """
-    out = user_path("out", out)
-    going_on = goes_on(
-        out, "a profile", ProfileConfig.load, config, (out / "profile.json").exists(), resume=resume, force=force
+    return ProfileStudy(config, out).run(resume=resume, force=force, observer=observer)
+
+
+class ProfileStudy(Study):
+    """A profile as a study: first the networks are trained side by side, then one process at a time measures.
+
+    Args:
+        config: what to profile.
+        out: the profile's directory.
+    """
+
+    config_class = ProfileConfig
+    result_name = "profile.json"
+    own_names = (
+        *("profile.json", "profile.png", "power.png", "power_trace.csv", "plan.json", "splits.npz", "config.json"),
+        *("networks", "measurements"),
     )
-    load = load_average()
-    source = load_source(config.train.dataset, config.train.data_dir)
-    trainings = config.trainings(source.kind)
-    for training in trainings.values():
-        check_fits(training, source.num_classes, source.x.shape[1:])
-    splits = _splits(config, source, out if going_on else None)
-    with files.new_directory("out", out):
-        if force:
-            _clear(out)
-        files.write_json(out / "config.json", config.to_json())
-        files.remove_leftovers(out)
-        splits.save(out / "splits.npz")
-        plan = {"data": source.fingerprint, "trainings": {name: t.to_json() for name, t in trainings.items()}}
-        files.write_json(out / "plan.json", plan)
-    around = {"is_done": tasks.is_done, "observer": observer, "log_dir": out / "logs"}
-    run_fleet([tasks.teaching(out, name) for name in trainings], **around)
-    run_fleet([tasks.measuring(out, name, r) for name, r in turns(config)], jobs=1, **around)
-    for folder in ("networks", "measurements"):
-        files.remove_leftovers(out / folder)
-    return _summarise(out, config, source, splits, trainings, load)
+    own_folders = ""
+
+    def __init__(self, config: ProfileConfig, out: str | Path):
+        super().__init__(config, out)
+        self.load_before = load_average()
+
+    def load(self):
+        """Load the data set."""
+        return {"dataset": load_source(self.config.train.dataset, self.config.train.data_dir)}
+
+    def prepare(self, sources):
+        """Resolve each encoding's training, and draw the splits or read those that are there."""
+        source = sources["dataset"]
+        self.trainings = self.config.trainings(source.kind)
+        for training in self.trainings.values():
+            check_fits(training, source.num_classes, source.x.shape[1:])
+        self.splits = _splits(self.config, source, self.out if self.resumed else None)
+        return {"trainings": records.to_json(self.trainings)}
+
+    def write_inputs(self):
+        """Write the splits."""
+        self.splits.save(self.out / "splits.npz")
+
+    def tasks(self):
+        """Return a task for each encoding's network."""
+        return [tasks.teaching(self.out, name) for name in self.trainings]
+
+    def stages(self):
+        """Yield the networks, then the measurements, one at a time."""
+        yield from super().stages()
+        yield Stage([tasks.measuring(self.out, name, repeat) for name, repeat in turns(self.config)], jobs=1)
+
+    def is_done(self, task):
+        """Return whether a task's result is there."""
+        return tasks.is_done(task)
+
+    def conclude(self, sources):
+        """Summarise the measurements, and write power_trace.csv where there is power."""
+        for folder in ("networks", "measurements"):
+            files.remove_leftovers(self.out / folder)
+        return _summarise(self, sources["dataset"])
 
 
 def turns(config: ProfileConfig) -> list[tuple[str, int]]:
@@ -131,11 +163,8 @@ def turns(config: ProfileConfig) -> list[tuple[str, int]]:
 
 
 def _splits(config: ProfileConfig, source: Source, begun: Path | None) -> Splits:
-    """Give the splits of a profile that goes on, of the run, or new ones."""
+    """Return the splits of a profile that is resumed, of the run, or new ones."""
     if begun is not None and (begun / "plan.json").exists():
-        plan = files.read_json(begun / "plan.json")
-        if not isinstance(plan, dict) or plan.get("data") != source.fingerprint:
-            raise InputError(f"dataset must be the data that the profile was begun with, {source.name} has changed")
         return Splits.load(begun / "splits.npz")
     if config.run is not None:
         directory = RunDirectory(config.run)
@@ -147,15 +176,8 @@ def _splits(config: ProfileConfig, source: Source, begun: Path | None) -> Splits
     return make_splits(source, config.train.seed, config.train.train_limit, config.train.validation_split)
 
 
-def _summarise(
-    out: Path,
-    config: ProfileConfig,
-    source: Source,
-    splits: Splits,
-    trainings: dict[str, TrainConfig],
-    load: float | None,
-) -> ProfileResult:
-    """Write power_trace.csv, where there is power, and profile.json."""
+def _summarise(study: ProfileStudy, source: Source) -> ProfileResult:
+    out, config, splits = study.out, study.config, study.splits
     measured = {
         name: [files.read_json(tasks.measurement_path(out, name, repeat)) for repeat in range(config.repeats)]
         for name in config.encodings
@@ -167,13 +189,14 @@ def _summarise(
     baselines = {name: found[name] for name in BASELINES if name in found}
     examples = next(iter(found.values())).examples
     unit = {"train": "one epoch of training on", "infer": "inference, once over"}
-    result = ProfileResult(
+    _write_traces(out / "power_trace.csv", measured)
+    return ProfileResult(
         mode=config.mode,
         pass_is=f"{unit[config.mode]} {examples} examples, encoding included",
         repeats=config.repeats,
         encodings={name: one.against(baselines) for name, one in found.items()},
         energy_source=ENERGY_SOURCE,
-        load_average_before=load,
+        load_average_before=study.load_before,
         data={
             "name": source.name,
             "note": source.note,
@@ -184,13 +207,10 @@ def _summarise(
         },
         machine=machine_facts(),
         versions=versions(),
-        config=config.to_json(),
-        trainings={name: training.to_json() for name, training in trainings.items()},
+        config=records.to_json(config),
+        trainings={name: records.to_json(training) for name, training in study.trainings.items()},
         seed=config.train.seed,
     )
-    _write_traces(out / "power_trace.csv", measured)
-    files.write_json(out / "profile.json", result.to_json())
-    return result
 
 
 def _write_traces(path: Path, measured: dict[str, list[dict]]) -> None:
@@ -207,15 +227,3 @@ def _write_traces(path: Path, measured: dict[str, list[dict]]) -> None:
         writer.writerow(("encoding", "repeat", "device", "seconds", "power_w"))
         writer.writerows(rows)
         files.write_text(path, text.getvalue())
-
-
-_FILES = ("profile.json", "profile.png", "power.png", "power_trace.csv", "plan.json", "splits.npz", "config.json")
-_FOLDERS = ("networks", "measurements", "logs")
-
-
-def _clear(out: Path) -> None:
-    for path in out.iterdir():
-        if path.name in _FOLDERS:
-            shutil.rmtree(path)
-        elif path.name in _FILES or files.is_leftover(path):
-            path.unlink()

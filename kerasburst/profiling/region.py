@@ -87,7 +87,3 @@ class RegionProfile:
             power_trace={name: trace for name, trace in traces.items() if trace},
             **known,
         )
-
-    def to_json(self) -> dict:
-        """Give the figures as JSON values."""
-        return dataclasses.asdict(self)

@@ -15,12 +15,11 @@ from pathlib import Path
 import psutil
 import tensorflow as tf
 
-from kerasburst import files
+from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.data.splits import Splits
-from kerasburst.fleet import Task
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.loading import load_model
 from kerasburst.profiling.callback import ProfilerCallback
@@ -28,6 +27,7 @@ from kerasburst.profiling.cost import network_cost
 from kerasburst.profiling.plan import ProfileConfig
 from kerasburst.profiling.profiler import Profiler
 from kerasburst.seeding import derive_seed
+from kerasburst.study import Task
 from kerasburst.training.evaluate import load_network
 from kerasburst.training.evaluation import evaluate_network
 from kerasburst.training.fit import build, prepare, run_epochs
@@ -85,7 +85,7 @@ def teach(folder: str, name: str) -> None:
     record.parent.mkdir(parents=True, exist_ok=True)
     with files.replacing(record.with_suffix(".keras")) as temporary:
         network.with_encoder(None).save(temporary)  # a copy without optimizer
-    files.write_json(record, {"evaluation": evaluation.to_json(), "cost": cost.to_json()})
+    files.write_json(record, {"evaluation": records.to_json(evaluation), "cost": records.to_json(cost)})
 
 
 def measure(folder: str, name: str, repeat: int) -> None:
@@ -110,7 +110,7 @@ def measure(folder: str, name: str, repeat: int) -> None:
         examples = min(TEST_EXAMPLES, len(data.x_test))
     path = measurement_path(Path(folder), name, repeat)
     path.parent.mkdir(parents=True, exist_ok=True)
-    measured = {"held_mb": held_mb, "passes": passes, "examples": examples, "region": profiler.result.to_json()}
+    measured = {"held_mb": held_mb, "passes": passes, "examples": examples, "region": records.to_json(profiler.result)}
     files.write_json(path, {"name": name, "repeat": repeat, **measured})
 
 
@@ -140,7 +140,7 @@ def _infer(network: SpikingNetwork, training: TrainConfig, data: Dataset, profil
 def _plan(folder: Path, name: str) -> tuple[ProfileConfig, TrainConfig, Dataset]:
     """Read what an encoding's works need; its validation part is left out, as nothing is chosen by it."""
     plan = files.read_json(folder / "plan.json")
-    training = TrainConfig.from_json(plan["trainings"][name], name)
+    training = records.from_json(TrainConfig, plan["trainings"][name], name)
     training, data = prepare(training, Splits.load(folder / "splits.npz"))
     without = {f"{axis}_validation": getattr(data, f"{axis}_validation")[:0] for axis in "xy"}
-    return ProfileConfig.load(folder / "config.json"), training, dataclasses.replace(data, **without)
+    return records.load(ProfileConfig, folder / "config.json"), training, dataclasses.replace(data, **without)

@@ -8,7 +8,7 @@ import itertools
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from kerasburst.experiments.audit_json import failed_controls
+from kerasburst.privacy.audit_json import failed_controls
 from kerasburst.reports.collection_tables import MAIN
 from kerasburst.reports.svg import GREY, GUESS, SIZE, STYLES, WIDE, Style, legend, panel, styles_of, svg
 from kerasburst.reports.sweep_figures import metric_title, sweep_figures

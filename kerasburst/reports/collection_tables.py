@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kerasburst.experiments.audit_json import failed_controls
 from kerasburst.intervals import wilson
+from kerasburst.privacy.audit_json import failed_controls
 from kerasburst.reports.reproduction import WARNED, figure, interval, over_seeds, said, warnings
 from kerasburst.reports.sweep_figures import EFFECTS, fewer_queries, metric_title, pairs_used, shown
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from kerasburst import files
+from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import load_dataset
 from kerasburst.encoders.base import Encoder
@@ -126,7 +126,7 @@ def draw_encoding(
         "title": title,
         "encoder": type(encoder).__name__,
         "features_drawn": [int(f) for f in chosen],
-        **statistics.to_json(),
+        **records.to_json(statistics),
     }
     out = Path(out)
     with files.new_directory("out", out):

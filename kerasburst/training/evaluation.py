@@ -42,10 +42,6 @@ class Evaluation:
     loss: float
     firing_rates: dict[str, float]
 
-    def to_json(self) -> dict:
-        """Give the evaluation as JSON values."""
-        return dataclasses.asdict(self)
-
 
 def evaluate_network(
     network: SpikingNetwork,

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from kerasburst import files
+from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import availability, known_dataset, load_source
@@ -135,7 +135,7 @@ def train(
         if not team.chief:
             return None
         observer.message(f"{directory.path} is finished; --epochs with a higher number trains on")
-        return TrainResult.from_json(directory.result())
+        return records.from_json(TrainResult, directory.result(), "result.json")
     if not team.chief:
         network, encoder = _build_for(team, config, data)
         watcher = Watcher(config, observer, count_batches(len(data.x_train), config.batch_size))
@@ -175,7 +175,7 @@ def _goes_on(directory: RunDirectory, resume: bool, force: bool) -> bool:
 
 def _must_be_same(config: TrainConfig, data: Dataset) -> dict[str, str]:
     """Give what must be the same on every worker; the data may lie elsewhere on each."""
-    values = {**config.to_json(), "dataset": data.name, "data_dir": None}
+    values = {**records.to_json(config), "dataset": data.name, "data_dir": None}
     splits = [data.splits.train.tolist(), data.splits.validation.tolist()]
     return {
         "the training's config": json.dumps(values, sort_keys=True),
@@ -297,7 +297,7 @@ def describe_data(data: Dataset, where: str) -> dict:
         "sample_shape": list(data.sample_shape),
         "num_classes": data.num_classes,
         "class_names": list(data.class_names),
-        "scaling": data.scaling.to_json(),
+        "scaling": records.to_json(data.scaling),
         "fingerprint": data.fingerprint,
         "note": data.note,
     }
@@ -349,5 +349,5 @@ def _finish(
     with files.replacing(directory.path / "model.keras") as temporary:
         network.with_encoder(encoder).save(temporary)
     save_curves(history, directory.path / "curves.png", title=f"{data.name}, {config.encoding}")
-    files.write_json(directory.path / "result.json", result.to_json())
+    files.write_json(directory.path / "result.json", records.to_json(result))
     return result

@@ -8,7 +8,6 @@ import platform
 
 import tensorflow as tf
 
-from kerasburst.validation import InputError
 from kerasburst.version import __version__
 
 
@@ -63,18 +62,6 @@ class TrainResult:
     seed: int
     replicas: int
     versions: dict[str, str]
-
-    def to_json(self) -> dict:
-        """Give the result as JSON values."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict) -> TrainResult:
-        """Build from `to_json`."""
-        names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(value, dict) or set(value) != names:
-            raise InputError("result.json is damaged or of another version of kerasburst")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
 
 
 def versions() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from kerasburst import records
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.sources import Source
@@ -19,7 +20,7 @@ def same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
     stored = directory.config()
     filled = dataclasses.replace(config, epochs=config.epochs or stored.epochs, model=config.model or stored.model)
     filled = filled.resolved("", filled.epochs)  # model and epochs are known: neither default is used
-    wanted, have = filled.to_json(), stored.to_json()
+    wanted, have = records.to_json(filled), records.to_json(stored)
     may_differ = ["epochs", "data_dir", "kerasburst"]
     if filled.dataset.lower().endswith(".npz") and stored.dataset.lower().endswith(".npz"):
         may_differ.append("dataset")

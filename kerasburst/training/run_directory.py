@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst import files
+from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.splits import Splits
 from kerasburst.validation import InputError, user_path
@@ -74,7 +74,7 @@ class RunDirectory:
         path = self.path / "config.json"
         if not path.exists():
             raise InputError(f"{self.path} must be a run directory, it has no config.json")
-        return TrainConfig.from_json(files.read_json(path), str(path))
+        return records.from_json(TrainConfig, files.read_json(path), str(path))
 
     def result(self) -> dict | None:
         """Read result.json, or None if the run never finished."""
@@ -129,7 +129,7 @@ class RunDirectory:
 
     def begin(self, config: TrainConfig) -> None:
         """Write the config."""
-        files.write_json(self.path / "config.json", config.to_json())
+        files.write_json(self.path / "config.json", records.to_json(config))
 
     def clear(self) -> None:
         """Delete the run's own files, the result first, and nothing else."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
 
 from kerasburst.validation import fail
 
@@ -38,18 +37,3 @@ class RunReference:
             raise fail("run", "the path of a run directory", self.path)
         if not isinstance(self.weights, str) or not _SHA256.fullmatch(self.weights):
             raise fail("weights of the run", "a SHA-256 of 64 hex digits", self.weights)
-
-    def to_json(self) -> dict:
-        """Give the reference as JSON values."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, value: object, source: str = "run") -> RunReference:
-        """Build from `to_json`.
-
-        Raises:
-            InputError: for anything else.
-        """
-        if not isinstance(value, Mapping) or set(value) != {"path", "weights"}:
-            raise fail(source, "an object with path and weights", value)
-        return cls(**value)

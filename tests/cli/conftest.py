@@ -2,8 +2,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from kerasburst_cli.main import main
 
-from kerasburst.cli.main import main
 from tests.privacy.common import RUN_FLEET, Pretend, write_data
 
 

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.fleet.conftest import alive, descendants, wait_for
+from tests.study.conftest import alive, descendants, wait_for
 
 ARGUMENTS = (
     "--dataset digits --train-limit 400 --encoding poisson_burst --members 40 --population 20 --shadows 2 --queries 1 "
@@ -26,7 +26,7 @@ class Attack:
     """The command in a process of its own, in a session of its own."""
 
     def __init__(self, folder, *more):
-        code = "import sys; from kerasburst.cli.main import main; main(sys.argv[1:])"
+        code = "import sys; from kerasburst_cli.main import main; main(sys.argv[1:])"
         # A shell's background job ignores Ctrl-C and hands that down; what is tested here must not.
         listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         self.audit = folder / "audit"

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from kerasburst import records
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.validation import InputError
 from tests.cli.conftest import TINY
@@ -39,7 +40,7 @@ def stopped_fleet(monkeypatch):
     def stop(*_, **__):
         raise InputError("the fleet would start")
 
-    monkeypatch.setattr("kerasburst.privacy.audit.run_fleet", stop)
+    monkeypatch.setattr("kerasburst.study.study.run_fleet", stop)
 
 
 @pytest.mark.thorough
@@ -47,7 +48,7 @@ def test_an_audit_has_a_name_of_its_own(kerasburst, run, stopped_fleet, tmp_path
     place = run("part")
     for name in ("attack-part", "attack-part-2"):
         assert_refused(kerasburst("attack", "--run", place, "--queries", "2"), "the fleet would start")
-        config = AuditConfig.load(tmp_path / "runs" / name / "config.json")
+        config = records.load(AuditConfig, tmp_path / "runs" / name / "config.json")
         assert config.run.path == str(place) and config.queries == (2,) and config.encodings == ("rate",)
         assert config.train.seed == 3 and config.train.network["hidden_units"] == 8
 
@@ -102,7 +103,7 @@ def test_going_on(kerasburst, run, stopped_fleet, tmp_path):
     run("part")
     begin = ("--run", "part", "--out", "audit", "--shadows", "4", "--seed", "9")
     assert_refused(kerasburst("attack", *begin), "the fleet would start")
-    begun = AuditConfig.load(tmp_path / "audit" / "config.json")
+    begun = records.load(AuditConfig, tmp_path / "audit" / "config.json")
     assert begun.train.seed == 9 and begun.shadows == 4 and begun.train.epochs == 2
     for more in ([], ["--run", "part"], ["--run", "part", "--shadows", "4"]):
         assert_refused(kerasburst("attack", "--resume", "--out", "audit", *more), "the fleet would start")
@@ -111,7 +112,7 @@ def test_going_on(kerasburst, run, stopped_fleet, tmp_path):
     (tmp_path / "part").rename(tmp_path / "moved")
     assert_refused(kerasburst("attack", "--resume", "--out", "audit"), "part has no config.json")
     assert_refused(kerasburst("attack", "--resume", "--out", "audit", "--run", "moved"), "the fleet would start")
-    assert AuditConfig.load(tmp_path / "audit" / "config.json").run.path == str(tmp_path / "moved")
+    assert records.load(AuditConfig, tmp_path / "audit" / "config.json").run.path == str(tmp_path / "moved")
     assert kerasburst("train", "--resume", "--epochs", "3", "--out", "moved", "--quiet").code == 0
     assert_refused(kerasburst("attack", "--resume", "--out", "audit"), "moved has changed")
     other = ("--dataset", "iris", "--encoding", "rate", "--out", "other")

@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from kerasburst_cli import cmd_bench
 
-from kerasburst.cli import cmd_bench
 from kerasburst.profiling.bench import BenchResult
 from kerasburst.profiling.limit_rates import LimitRates
 from kerasburst.profiling.measurement import Measurement

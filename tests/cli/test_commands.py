@@ -117,7 +117,7 @@ def test_list_parameters(kerasburst):
     ],
 )
 def test_values_of_assignments(text, expected):
-    from kerasburst.cli.options import parse_assignment
+    from kerasburst_cli.options import parse_assignment
 
     value = parse_assignment(text)[2]
     assert value == expected and type(value) is type(expected)
@@ -125,8 +125,8 @@ def test_values_of_assignments(text, expected):
 
 def test_an_interrupt_that_is_lost_is_raised_again():
     """A finaliser swallows the KeyboardInterrupt; the next epoch's end raises it."""
-    from kerasburst.cli.interrupts import noted_interrupts
-    from kerasburst.cli.progress import Silent
+    from kerasburst_cli.interrupts import noted_interrupts
+    from kerasburst_cli.progress import Silent
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

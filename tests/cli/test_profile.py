@@ -12,8 +12,8 @@ import pytest
 
 import kerasburst as kb
 from tests.cli.test_bad_input import assert_refused
-from tests.fleet.conftest import alive, descendants, wait_for
 from tests.profiling.pretend import RUN_FLEET, Pretend
+from tests.study.conftest import alive, descendants, wait_for
 
 SMALL = "--dataset iris --num-steps 3 --epochs 1 --set model.hidden_units=4".split()
 
@@ -124,7 +124,7 @@ def test_a_run(profile, tmp_path):
 @pytest.mark.slow
 def test_in_processes_killed_and_gone_on_with(tmp_path):
     """For real: Ctrl-C in the measurements ends all processes, and what was measured is kept."""
-    code = "import sys; from kerasburst.cli.main import main; main(sys.argv[1:])"
+    code = "import sys; from kerasburst_cli.main import main; main(sys.argv[1:])"
     arguments = [*SMALL, "--encoding", "rate", "--encoding", "delayed_burst", "--repeats", "2", "--out", "p"]
     first = tmp_path / "p" / "measurements" / "rate-0.json"
 

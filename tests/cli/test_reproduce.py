@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from kerasburst.experiments.scales import SCALES
+from kerasburst.paper.scales import SCALES
 from tests.cli.test_bad_input import assert_refused
-from tests.experiments.common import RUN_FLEET, TINY, PretendAll
-from tests.experiments.conftest import measure_nothing
+from tests.paper.common import RUN_FLEET, TINY, PretendAll
+from tests.paper.conftest import measure_nothing
 
 ACCURACY = ("--claims", "poisson_accuracy")
 
@@ -16,7 +16,7 @@ ACCURACY = ("--claims", "poisson_accuracy")
 @pytest.fixture
 def reproduce(kerasburst, monkeypatch):
     monkeypatch.setitem(SCALES, "smoke", TINY)
-    monkeypatch.setattr("kerasburst.experiments.reproduce.make_profile", measure_nothing)
+    monkeypatch.setattr("kerasburst.paper.run.make_profile", measure_nothing)
 
     def run(*arguments, **options):
         monkeypatch.setattr(RUN_FLEET, fleet := PretendAll(**options))

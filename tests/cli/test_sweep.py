@@ -7,13 +7,13 @@ import subprocess
 import sys
 
 import pytest
+from kerasburst_cli.cmd_sweep import summary
 
-from kerasburst.cli.cmd_sweep import summary
-from kerasburst.fleet import ClusterLost
+from kerasburst.study import ClusterLost
 from tests.cli.test_bad_input import assert_refused
-from tests.experiments.common import RUN_FLEET, PretendAll
-from tests.fleet.conftest import wait_for
+from tests.paper.common import RUN_FLEET, PretendAll
 from tests.reports.test_sweep_figures import both
+from tests.study.conftest import wait_for
 
 SMALL = (
     "--dataset iris --encoding poisson_burst --num-steps 4 --epochs 2 --seeds 2 --set model.hidden_units=4"
@@ -154,7 +154,7 @@ def test_sweep_refuses(sweep, tmp_path, arguments, parts):
 
 @pytest.mark.slow
 def test_killed_and_gone_on_with(tmp_path):
-    code = "import sys; from kerasburst.cli.main import main; main(sys.argv[1:])"
+    code = "import sys; from kerasburst_cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "sweep", *SMALL, *LAMBDA, "--seeds", "1", "--jobs", "1", "--out", "s"]
     first = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
     done = tmp_path / "s" / "point-0000" / "seed-0" / "result.json"

@@ -286,7 +286,7 @@ LONG = (*SMALL, "--encoding", "poisson_burst", "--epochs", "200")
 
 
 def start(*arguments, cwd):
-    code = "import sys; from kerasburst.cli.main import main; main(sys.argv[1:])"
+    code = "import sys; from kerasburst_cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "train", *LONG, *arguments]
     # A shell's background job ignores Ctrl-C and hands that down; what is tested here must not.
     listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
@@ -367,7 +367,7 @@ def test_interrupt_says_how_to_go_on(tmp_path):
 
 
 def test_help_is_light():
-    code = "import sys; from kerasburst.cli.main import cli; import kerasburst.cli.main as m\n"
+    code = "import sys; from kerasburst_cli.main import cli; import kerasburst_cli.main as m\n"
     code += "try: m.main(['--help'])\nexcept SystemExit: pass\n"
     code += "print(sorted(n for n in ('tensorflow', 'keras', 'numpy', 'sklearn', 'rich') if n in sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from tests.cli.test_bad_input import assert_refused
-from tests.fleet.conftest import wait_for
-from tests.transfer.common import RUN_FLEET, Pretend, write_images
+from tests.studies.transfer.common import RUN_FLEET, Pretend, write_images
+from tests.study.conftest import wait_for
 
 TINY = (
     "--encoding rate --train-limit 60 --source-epochs 1 --target-epochs 1 --num-steps 3 --seeds 2 --queries 1 "
@@ -132,7 +132,7 @@ def test_another_command_s_directory(kerasburst, tmp_path):
 @pytest.mark.slow
 def test_killed_and_gone_on_with(tmp_path):
     data = write_images(tmp_path / "mine.npz", n=60, side=6, classes=4)
-    code = "import sys; from kerasburst.cli.main import main; main(sys.argv[1:])"
+    code = "import sys; from kerasburst_cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "transfer", *TINY, "--train-limit", "20", "--seeds", "1", "--jobs", "2"]
     command += ["--source", f"{data}:0-1", "--target", f"{data}:2-3"]
     first = subprocess.Popen([*command, "--out", tmp_path / "a"], start_new_session=True, stderr=subprocess.DEVNULL)

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from kerasburst import records
 from kerasburst.data.scaling import Scaling
 from kerasburst.validation import InputError
 
@@ -69,11 +70,11 @@ def test_apply_leaves_its_input_alone():
 def test_json_keeps_every_bit():
     x = np.array([[0.1, 1e-38, -3.3e38], [1 / 3, 2e-38, 2.7e38]], np.float32)
     scaling = Scaling.fit(x, "tabular")
-    value = json.loads(json.dumps(scaling.to_json(), allow_nan=False))
+    value = json.loads(json.dumps(records.to_json(scaling), allow_nan=False))
     assert Scaling.from_json(value) == scaling
     assert value["low"] == [float(np.float32(0.1)), float(np.float32(1e-38)), float(np.float32(-3.3e38))]
     images = Scaling.fit(np.zeros((1, 2, 2, 1), np.uint8), "image", 16.0)
-    assert Scaling.from_json(json.loads(json.dumps(images.to_json()))) == images
+    assert Scaling.from_json(json.loads(json.dumps(records.to_json(images)))) == images
 
 
 @pytest.mark.parametrize("value", ["", [], {}, {"kind": "image"}, {"kind": "tabular", "colour": 1}, 3, None])

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kerasburst.export import plain
-from kerasburst.models.pooling import max_pool
+from kerasburst.models.fast.pooling import max_pool
 from kerasburst.neurons.functional import RESET_MECHANISMS
 from kerasburst.neurons.lif import LIF
 

@@ -8,14 +8,14 @@ import numpy as np
 from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import load_source
-from kerasburst.fleet import FleetObserver
 from kerasburst.privacy import shadow
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.signals import key_text
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.seeding import derive_seed
+from kerasburst.study import FleetObserver
 
-RUN_FLEET = "kerasburst.privacy.audit.run_fleet"
+RUN_FLEET = "kerasburst.study.study.run_fleet"
 
 
 def write_data(path, n=440, features=24, classes=3, noise=1.0, seed=0):
@@ -51,7 +51,7 @@ def audit_config(dataset, encodings=("rate",), epochs=2, hidden_units=8, num_ste
 class FleetHere:
     """Stands in for `run_fleet`: does the tasks one after the other in this process, and notes their names.
 
-    Starting a process for each takes most of a small audit's time; tests/fleet has tests of that.
+    Starting a process for each takes most of a small audit's time; tests/study has tests of that.
     """
 
     def __init__(self):

@@ -7,10 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from kerasburst import InputError
+from kerasburst import InputError, records
 from kerasburst.data.datasets import load_source
 from kerasburst.privacy import shadow
-from kerasburst.privacy.audit import audit, judge, plan_audit
+from kerasburst.privacy.audit import AuditStudy, audit, judge
 from kerasburst.privacy.result import Control
 from kerasburst.privacy.scoring import ATTACKS, THRESHOLD_ATTACKS
 from kerasburst.privacy.splits import AuditSplits
@@ -87,9 +87,10 @@ def test_a_target_s_accuracy_is_over_four_encodings_and_a_shadow_s_over_one(tmp_
 
 def test_a_network_that_diverges_is_refused_and_not_kept(tmp_path):
     config = audit_config(write_data(tmp_path / "data.npz"), members=40, population=20, shadows=2, learning_rate=1e38)
-    work = plan_audit(config, tmp_path / "audit")
+    study = AuditStudy(config, tmp_path / "audit")
+    study.begin()
     with pytest.raises(InputError, match="^learning_rate must be lower than 1e\\+38: the network's loss is no longer"):
-        FleetHere()([task for task in work.tasks if task.name == "rate/target-0"], is_done=work.is_done)
+        FleetHere()([task for task in study.tasks() if task.name == "rate/target-0"], is_done=study.is_done)
     assert not list((tmp_path / "audit").glob("*/*/target-0*"))
 
 
@@ -105,8 +106,9 @@ def test_what_another_audit_has_trained_alike_is_not_trained_again(tmp_path, mon
     def run(name, config, *roles, beside=first):
         """Run the tasks of these roles; give how many models were trained."""
         trained.clear()
-        work = plan_audit(config, tmp_path / name, beside=beside)
-        FleetHere()([task for task in work.tasks if task.name.partition("/")[2] in roles], is_done=work.is_done)
+        study = AuditStudy(config, tmp_path / name, beside=beside)
+        study.begin()
+        FleetHere()([task for task in study.tasks() if task.name.partition("/")[2] in roles], is_done=study.is_done)
         return len(trained)
 
     def answers(name):
@@ -133,7 +135,7 @@ def test_what_another_audit_has_trained_alike_is_not_trained_again(tmp_path, mon
 def test_figures_are_those_of_the_stored_scores(planted):
     folder, config, result = planted
     stored = json.loads((folder / "audit.json").read_text())
-    assert stored == json.loads(json.dumps(result.to_json()))
+    assert stored == json.loads(json.dumps(records.to_json(result)))
     with np.load(folder / "scores.npz") as arrays:
         scores = {name: arrays[name] for name in arrays.files}
     splits = AuditSplits.load(folder / "splits.npz")
@@ -146,7 +148,7 @@ def test_figures_are_those_of_the_stored_scores(planted):
         limits = [t for t in [*of, np.inf] if (of[~member] >= t).mean() <= 0.1]
         assert attack["tpr_at_fpr"]["0.1"] == max((of[member] >= t).mean() for t in limits)
         assert attack["tpr_at_fpr"]["0.01"] is None  # 120 non-members do not resolve it
-    assert stored["config"] == json.loads(json.dumps(config.to_json())) and stored["versions"]["tensorflow"]
+    assert stored["config"] == json.loads(json.dumps(records.to_json(config))) and stored["versions"]["tensorflow"]
     counts = stored["counts"]
     assert counts["members"] == counts["non_members"] == counts["shadow_train"] == 120
     sizes = [counts[part] for part in ("audited", "population", "shadow_pool", "test")]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kerasburst import records
 from kerasburst.privacy import averaging
 from kerasburst.privacy.averaging import AveragingFit, fit_averaging, fit_averaging_attack, fit_averaging_scores
 from kerasburst.privacy.metrics import MembershipScores
@@ -139,7 +140,7 @@ def test_separated_scores():
 
 def test_to_json():
     fit = fit_averaging_scores(*drawn(np.random.default_rng(5), 1.0, 1.0, 4.0, n=50), (1, 4), num_bootstrap=20)
-    report = json.loads(json.dumps(fit.to_json()))
+    report = json.loads(json.dumps(records.to_json(fit)))
     assert report["limit"] == fit.limit and report["fitted_aucs"] == [fit.auc(1), fit.auc(4)]
     assert tuple(report["limit_interval"]) == fit.limit_interval and report["reason"] is None
     assert json.loads(json.dumps(fit_averaging((1,), (0.6,)).to_json()))["limit"] is None

@@ -6,9 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
+from kerasburst_cli.main import main
 
-from kerasburst import InputError, Splits, TrainConfig, files, load_model, load_network, train
-from kerasburst.cli.main import main
+from kerasburst import InputError, Splits, TrainConfig, files, load_model, load_network, records, train
 from kerasburst.models.weights import weights_hash
 from kerasburst.privacy import shadow
 from kerasburst.privacy.audit import audit
@@ -166,8 +166,8 @@ def test_the_config_is_the_runs_but_for_what_is_the_audits(run, tmp_path):
     assert config.train.seed == 5 and config.train.batch_size == 24 and config.encodings == ("rate",)
     assert config.queries == (1, 2) and config.members == 10 and config.targets == 1
     assert mine.config(seed=9, data_dir="there").train == dataclasses.replace(config.train, seed=9, data_dir="there")
-    (tmp_path / "config.json").write_text(json.dumps(config.to_json()))
-    loaded = AuditConfig.load(tmp_path / "config.json")
+    (tmp_path / "config.json").write_text(json.dumps(records.to_json(config)))
+    loaded = records.load(AuditConfig, tmp_path / "config.json")
     assert loaded == config and loaded.run.path == str(run.resolve())
     other = dataclasses.replace(config, run=RunReference(config.run.path, "0" * 64))
     assert other != config
@@ -192,7 +192,7 @@ def test_configs_that_contradict_the_run(config, given, message):
 )
 def test_references_that_are_none(value):
     with pytest.raises(InputError, match="run"):
-        RunReference.from_json(value)
+        records.from_json(RunReference, value)
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_a_run_that_has_moved_is_the_same_and_the_command_tells_of_it(moved, aud
         main(["attack", "--resume", "--out", str(out), "--run", str(place)])
     assert end.value.code == 0 and fleet.done == []
     assert (out / "scores.npz").read_bytes() == before
-    assert json.loads((out / "audit.json").read_text())["config"]["run"] == config.run.to_json()
+    assert json.loads((out / "audit.json").read_text())["config"]["run"] == records.to_json(config.run)
     told = capfd.readouterr().out
     assert f"audit on noise: 36 members, 36 non-members of the run {place}" in told
     assert "on what it was trained on 100.0%" in told
@@ -272,7 +272,7 @@ def test_a_run_that_has_changed_is_refused(moved, fleet, change, message):
 
 def test_a_task_refuses_a_run_that_has_changed_meanwhile(moved, fleet):
     place, out, config = moved
-    files.write_json(out / "config.json", config.to_json())
+    files.write_json(out / "config.json", records.to_json(config))
     (out / "rate" / "models" / "target-0.json").unlink()
     change_weights(place)
     with pytest.raises(InputError, match="has changed"):

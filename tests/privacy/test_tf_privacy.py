@@ -8,16 +8,16 @@ import sys
 
 import numpy as np
 import pytest
+from kerasburst_cli.main import main
 
-from kerasburst import files
-from kerasburst.cli.main import main
+from kerasburst import files, records
 from kerasburst.config import TrainConfig
-from kerasburst.fleet import Task
 from kerasburst.privacy import tf_privacy, tf_privacy_tasks
 from kerasburst.privacy.attacks import loss_scores, modified_entropy_scores
 from kerasburst.privacy.audit import audit
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.plan import AuditConfig
+from kerasburst.study import Task
 from kerasburst.validation import InputError
 
 # Where it is installed it must work: no test is skipped since its import fails.
@@ -223,10 +223,10 @@ def test_functions_without_the_extra(absent, tmp_path):
 
 def test_config_of_an_audit_begun_before(tmp_path):
     config = AuditConfig(train=TrainConfig(dataset="iris"), encodings=("rate",))
-    value = config.to_json()
+    value = records.to_json(config)
     assert value.pop("tf_privacy") is False
     files.write_json(tmp_path / "config.json", value)
-    assert AuditConfig.load(tmp_path / "config.json") == config
+    assert records.load(AuditConfig, tmp_path / "config.json") == config
     with pytest.raises(InputError, match="tf_privacy must be true or false"):
         AuditConfig(train=TrainConfig(dataset="iris"), tf_privacy="yes")
 

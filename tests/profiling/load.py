@@ -7,6 +7,7 @@ import time
 
 import psutil
 
+from kerasburst import records
 from kerasburst.profiling.profiler import Profiler
 
 BYTES, SECONDS = 500_000_000, 2.0
@@ -34,7 +35,7 @@ def main(where):
         held = hold() if where == "here" else hold_in_a_child()
         lasted = time.monotonic() - begun
     held = len(held) if where == "here" else held
-    print(json.dumps({"before": before, "held": held, "lasted": lasted, **profiler.result.to_json()}))
+    print(json.dumps({"before": before, "held": held, "lasted": lasted, **records.to_json(profiler.result)}))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kerasburst.profiling.tasks import measurement_path, record_path
 
-RUN_FLEET = "kerasburst.profiling.profile.run_fleet"
+RUN_FLEET = "kerasburst.study.study.run_fleet"
 UNKNOWN = (
     *("gpu_power_w", "gpu_energy_j", "gpu_idle_power_w", "gpu_energy_above_idle_j", "gpu_peak_mb", "gpu_nvml_peak_mb"),
     *("gpu_utilisation_percent", "cpu_package_power_w", "cpu_package_energy_j", "cpu_package_idle_power_w"),
@@ -52,7 +52,7 @@ class Pretend:
         self.asked, self.did = [], []
         self.stop_after, self.figures = stop_after, figures
 
-    def __call__(self, tasks, *, is_done, log_dir, jobs=None, observer=None):
+    def __call__(self, tasks, *, is_done, log_dir, jobs=None, observer=None, **_):
         for task in tasks:
             self.asked.append(task.name)
             if is_done(task):

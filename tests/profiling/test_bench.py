@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from kerasburst import records
 from kerasburst.profiling import bench as module
 from kerasburst.profiling.bench import CHOICES, bench
 from kerasburst.profiling.limit_rates import LimitRates
@@ -45,7 +46,7 @@ def test_result(without_processes, tmp_path):
     assert fc.limit_ms == round(80 * 2 * 66_000 / 100e6, 4) and fc.share_of_limit_percent == 10.6  # 0.1056 of 1 ms
     assert lif.reason == "killed by signal 9" and lif.step_ms_median is None and lif.share_of_limit_percent is None
     written = json.loads((tmp_path / "new" / "place" / "bench.json").read_text())
-    assert written == json.loads(json.dumps(result.to_json()))
+    assert written == json.loads(json.dumps(records.to_json(result)))
     (first, how), (second, _), closed = without_processes
     assert first.options["threads"] == 3 and how["repeats"] == 5 and closed == "closed"
     assert second.work == "lif"

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasburst import records
 from kerasburst.export import plain
 from kerasburst.models import SNNConvNet, SNNFCNet
 from kerasburst.models.course import Ways
-from kerasburst.models.pooling import max_pool
+from kerasburst.models.fast.pooling import max_pool
 from kerasburst.profiling.cost import _by_position, fan_out, network_cost
 from kerasburst.validation import InputError
 from tests.models.common import ENCODERS, draw_spikes, enliven
@@ -140,7 +141,7 @@ def test_by_hand():
     assert cost.weight_bytes == 4 * (2 * 2 + 2 + 2 * 2 + 2)
     assert cost.activity_bytes_per_step == 4 * (2 + 2) + 4 * (2 + 2)  # membranes; inputs of both layers
     assert "Horowitz" in cost.energy_source and "estimate" in cost.energy_source
-    assert cost.to_json()["layers"][0]["effective_acs"] == 6
+    assert records.to_json(cost)["layers"][0]["effective_acs"] == 6
 
 
 def test_a_convolution_by_hand():

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from kerasburst import records
 from kerasburst.profiling.measurement import Measurement
 
 KNOWN = {"label": "kerasburst", "work": "lif", "num_steps": 10, "threads": 2}
@@ -30,7 +31,7 @@ def test_share_of_the_limit():
 
 def test_what_is_not_known_is_null_in_json():
     m = Measurement(**KNOWN, batch_size=1, reason="killed by signal 9").against(50.0)
-    value = json.loads(json.dumps(m.to_json()))
+    value = json.loads(json.dumps(records.to_json(m)))
     assert value["step_ms_median"] is None and value["peak_rss_mb"] is None
     assert value["share_of_limit_percent"] is None and value["reason"] == "killed by signal 9"
 
@@ -38,7 +39,7 @@ def test_what_is_not_known_is_null_in_json():
 def test_every_figure_has_its_unit_in_its_name():
     plain = {"label", "work", "num_steps", "batch_size", "threads", "steps_per_block", "more", "versions", "reason"}
     m = Measurement(**KNOWN, batch_size=1)
-    for name in set(m.to_json()) - plain:
+    for name in set(records.to_json(m)) - plain:
         assert any(unit in name for unit in ("_ms", "_mb", "_percent", "_per_s")), name
 
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from kerasburst import records
 from kerasburst.config import TrainConfig
 from kerasburst.profiling.plan import ENCODINGS, ProfileConfig
 from kerasburst.validation import InputError
@@ -20,16 +21,16 @@ def test_each_name_has_its_encoder_and_those_parameters_that_it_has():
 
 def test_json_and_back(tmp_path):
     config = ProfileConfig(train=TrainConfig(seed=3), encodings=["rate_regular"], mode="infer", repeats=2)
-    (tmp_path / "config.json").write_text(json.dumps(config.to_json()))
-    assert ProfileConfig.load(tmp_path / "config.json") == config and config.encodings == ("rate_regular",)
+    (tmp_path / "config.json").write_text(json.dumps(records.to_json(config)))
+    assert records.load(ProfileConfig, tmp_path / "config.json") == config and config.encodings == ("rate_regular",)
 
 
 @pytest.mark.parametrize("change", [{"format": 2}, {"more": 1}, {"mode": "sleep"}, {"train": 3}], ids=str)
 def test_another_file(tmp_path, change):
-    value = ProfileConfig(train=TrainConfig()).to_json() | change
+    value = records.to_json(ProfileConfig(train=TrainConfig())) | change
     (tmp_path / "config.json").write_text(json.dumps(value))
     with pytest.raises(InputError, match="config.json"):
-        ProfileConfig.load(tmp_path / "config.json")
+        records.load(ProfileConfig, tmp_path / "config.json")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 import kerasburst as kb
+from kerasburst import records
 from kerasburst.profiling.profile import turns
 from kerasburst.profiling.region import RegionProfile
 from kerasburst.validation import InputError
@@ -46,7 +47,7 @@ def test_directory_and_result(fleet, tmp_path):
     assert pretend.did[4:6] == ["rate/measurement-0", "rate_regular/measurement-0"] and pretend.jobs == 1
     assert pretend.did[8] == "rate_regular/measurement-1" and len(pretend.did) == 12
     stored = json.loads((tmp_path / "p" / "profile.json").read_text())
-    assert stored == json.loads(json.dumps(result.to_json()))
+    assert stored == json.loads(json.dumps(records.to_json(result)))
     one = stored["encodings"]["poisson_burst"]
     assert set(one["ratios"]) == {"rate", "rate_regular"} and one["ratios"]["rate"]["wall_s"] == [1.0, 1.0, 1.0]
     assert one["gpu_power_w"] == 60.0 and one["gpu_energy_j"] is None and one["reasons"]["gpu_energy_j"]
@@ -91,7 +92,7 @@ def test_another_config_does_not_go_on(fleet, tmp_path):
         kb.profile(config(mode="infer", repeats=3), tmp_path, resume=True)
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps({**json.loads(plan.read_text()), "data": "another"}))
-    with pytest.raises(InputError, match="dataset must be the data that the profile was begun with"):
+    with pytest.raises(InputError, match="dataset must be the data that the profile in .* was begun with"):
         kb.profile(config(), tmp_path, resume=True)
 
 

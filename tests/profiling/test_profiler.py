@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
+from kerasburst import records
 from kerasburst.profiling import Profiler, rapl
 from kerasburst.profiling.gpu import Gpu, find_gpu
 from kerasburst.profiling.metric import Unknown
@@ -94,7 +95,7 @@ def test_every_figure_is_there_or_has_a_reason(nvml):
     assert result.gpu_nvml_peak_mb == 2000.0 and result.gpu_utilisation_percent == 75.0
     assert result.gpu == {"name": "Stand-In 100", "uuid": "GPU-aaaa-1111", "driver": "580.1"}
     assert result.power_trace["gpu"][0] == (0.0, 50.0) and len(result.power_trace["gpu"]) == result.samples >= 2
-    values = result.to_json()
+    values = records.to_json(result)
     for name in [name for name, value in values.items() if value is None]:
         assert result.reasons[name], name
     assert not set(result.reasons) & set(result.method)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import kerasburst as kb
+from kerasburst import records
 from kerasburst.profiling import tasks
 from kerasburst.profiling.cost import network_cost
 from kerasburst.seeding import derive_seed
@@ -51,7 +52,7 @@ def test_teach_counts_what_the_trained_network_does(planned):
     data = kb.load_dataset("iris", seed=0)
     encoder = kb.RateEncoder(3, mode="regular")
     cost = network_cost(network, data.x_test, encoder=encoder, seed=derive_seed(0, "test"))
-    assert record["cost"] == json.loads(json.dumps(cost.to_json())) and cost.examples == 30
+    assert record["cost"] == json.loads(json.dumps(records.to_json(cost))) and cost.examples == 30
     assert record["evaluation"]["queries"] == 1 and 0 <= record["evaluation"]["accuracy"] <= 1
 
 
@@ -61,7 +62,7 @@ def test_teach_trains_as_train_does(planned, tmp_path_factory):
     tasks.teach(str(folder), "poisson_burst")
     plan = read(folder / "plan.json")["trainings"]["poisson_burst"]
     run = tmp_path_factory.mktemp("run") / "same"
-    kb.train(kb.TrainConfig.from_json(plan), run)
+    kb.train(records.from_json(kb.TrainConfig, plan), run)
     ours = kb.load_model(tasks.record_path(folder, "poisson_burst").with_suffix(".keras"))
     theirs = kb.load_network(run).with_encoder(None)
     assert all((a == b).all() for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True))

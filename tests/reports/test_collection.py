@@ -6,7 +6,7 @@ import pytest
 from markupsafe import escape
 from matplotlib.axes import Axes
 
-from kerasburst.experiments.reproduction import RULES
+from kerasburst.paper.result import RULES
 from kerasburst.reports.collection import MARK, find, write_collection
 from kerasburst.validation import InputError
 from tests.reports.test_reproduction import reproduction

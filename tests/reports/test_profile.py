@@ -5,6 +5,7 @@ import json
 import pytest
 from matplotlib.image import imread
 
+from kerasburst import records
 from kerasburst.profiling.encoding_profile import EncodingProfile
 from kerasburst.reports.profile import write_report
 from kerasburst.validation import InputError
@@ -21,7 +22,7 @@ def write(folder, encodings, **known):
         "data": {"name": "digits"},
         "pass_is": "one epoch",
         "repeats": 2,
-        "encodings": {name: one.against(base).to_json() for name, one in found.items()},
+        "encodings": {name: records.to_json(one.against(base)) for name, one in found.items()},
     }
     (folder / "profile.json").write_text(json.dumps(profile))
 

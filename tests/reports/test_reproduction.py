@@ -1,17 +1,18 @@
 import dataclasses
 import json
 
-from kerasburst.experiments.claims import CLAIMS
-from kerasburst.experiments.reproduction import RULES, Reproduction, audited, judge_claim
+from kerasburst import records
+from kerasburst.paper.claims import CLAIMS
+from kerasburst.paper.result import RULES, Reproduction, audited, judge_claim
 from kerasburst.reports.reproduction import figure, interval, reproduction_markdown, said, write_markdown
-from tests.experiments.test_reproduction import audits, part
+from tests.paper.test_reproduction import audits, part
 
 
 def reproduction(complete=True):
     """Give a reproduction of two claims, one of which could not be measured."""
     found = audits(0.02, 0.03, 0.04, accuracies=(0.9, 0.87, 0.9))
-    plan = [p.to_json() | {"state": "finished", "reason": ""} for p, _ in found]
-    plan.append(part("profile").to_json() | {"state": "failed", "reason": "no GPU | here"})
+    plan = [records.to_json(p) | {"state": "finished", "reason": ""} for p, _ in found]
+    plan.append(records.to_json(part("profile")) | {"state": "failed", "reason": "no GPU | here"})
     claims = [
         judge_claim(CLAIMS["poisson_auc"], found),
         judge_claim(CLAIMS["poisson_power"], [], why_not=["profile: no GPU | here"]),
@@ -29,7 +30,7 @@ def reproduction(complete=True):
         config={},
         versions=({"kerasburst": "0.1.0"}, {"kerasburst": "0.2.0"}),
     )
-    return json.loads(json.dumps(result.to_json()))
+    return json.loads(json.dumps(records.to_json(result)))
 
 
 def test_verdicts_come_first_with_figure_interval_and_seeds(tmp_path):

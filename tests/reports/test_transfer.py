@@ -1,7 +1,7 @@
 import matplotlib.image
 
 from kerasburst.reports.transfer import save_transfer_plot
-from kerasburst.transfer.result import compare_arms
+from kerasburst.studies.transfer.result import compare_arms
 
 
 def result(encodings):

@@ -85,7 +85,7 @@ class Workers:
     def _start(self, folder, rank, arguments):
         task = {"cluster": {"worker": self.addresses}, "task": {"type": "worker", "index": rank}}
         (folder / str(rank)).mkdir(exist_ok=True)
-        code = "import sys; from kerasburst.cli.main import main; main(sys.argv[1:])"
+        code = "import sys; from kerasburst_cli.main import main; main(sys.argv[1:])"
         fixed = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items() if name != "network"]
         command = [sys.executable, "-c", code, "train", "--strategy=multi_worker", "--set=model.hidden_units=8"]
         return subprocess.Popen(

@@ -1,0 +1,1 @@
+"""What TensorFlow gains on a CPU: the same networks, computed in compiled stages."""

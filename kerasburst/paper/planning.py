@@ -1,0 +1,225 @@
+"""Plan a reproduction: which parts its claims need, on which data, and what they are expected to take."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from kerasburst.config import TrainConfig
+from kerasburst.data.datasets import availability, known_dataset, load_source
+from kerasburst.data.sources import Source
+from kerasburst.paper import costs
+from kerasburst.paper.claims import AUDIT, PAPER, PROFILE, TRAIN, TRANSFER
+from kerasburst.paper.config import ReproduceConfig
+from kerasburst.paper.parts import Part
+from kerasburst.paper.scales import Setting
+from kerasburst.privacy.plan import AuditConfig
+from kerasburst.profiling.plan import ProfileConfig
+from kerasburst.registry import ENCODERS
+from kerasburst.studies.transfer.plan import TransferConfig
+from kerasburst.validation import InputError
+
+_DISTINCT = 0.97  # of a pool, at least: an audit leaves duplicates out
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be done.
+
+    Args:
+        parts: in the order in which they are begun.
+        skipped: why there are none of a data set, or of a transfer, by its name.
+        notes: what must be known of the data, by its name.
+    """
+
+    parts: tuple[Part, ...]
+    skipped: dict[str, str]
+    notes: dict[str, str]
+
+    def seconds(self, jobs: int, out: Path | None = None) -> float:
+        """Give the expected seconds of what is not there: profiles alone, all else `jobs` at once."""
+        left = [part for part in self.parts if out is None or part.result(out) is None]
+        alone = sum(part.seconds for part in left if part.kind == PROFILE)
+        return alone + sum(part.seconds for part in left if part.kind != PROFILE) / jobs
+
+
+def plan_parts(config: ReproduceConfig) -> Plan:
+    """Plan a reproduction: which parts its claims need, on which data, seed by seed.
+
+    Args:
+        config: what is asked for.
+
+    Returns:
+        The plan. A data set that is not here, or not as it must be, is skipped with its reason.
+
+    Raises:
+        InputError: where `data_dir` is no folder.
+    """
+    size = config.size
+    wanted = size.datasets if config.datasets is None else config.datasets
+    loaded: dict[str, Source] = {}
+    skipped: dict[str, str] = {}
+
+    def load(name: str, wanted_by: str) -> bool:
+        if name not in loaded and wanted_by not in skipped:
+            try:
+                loaded[name] = _load(name, config.data_dir)
+            except InputError as error:
+                skipped[wanted_by] = str(error)
+        return name in loaded
+
+    availability("iris", config.data_dir)  # refuses a folder that is none
+    parts: list[Part] = []
+    for seed in config.seed_list:
+        for name in wanted:
+            kinds: list[tuple[str, dict, Callable]] = [
+                (AUDIT, size.audited, _audit),
+                (PAPER, size.audited, _audit),
+                (TRAIN, size.trained, _trainings),
+            ]
+            for kind, settings, make in kinds:
+                if kind in config.kinds and name in settings and load(name, name):
+                    parts += make(config, kind, loaded[name], name, settings[name], seed)
+    source, target, setting, source_epochs = size.transfer
+    if TRANSFER in config.kinds and target in wanted and load(target, target) and load(source, f"{source} to {target}"):
+        parts.append(_transfer(config, loaded[source], loaded[target], setting, source_epochs))
+    if PROFILE in config.kinds:
+        for seed in config.seed_list:
+            for name, setting in size.profiled.items():
+                if name in wanted and load(name, name):
+                    parts.append(_profile(config, loaded[name], name, setting, seed))
+    notes = {name: data.note for name, data in loaded.items() if data.note}
+    return Plan(parts=tuple(parts), skipped=skipped, notes=notes)
+
+
+def _load(name: str, data_dir: str | None) -> Source:
+    place = availability(name, data_dir)
+    if not place.available:
+        raise InputError(f"not on this machine: {place.where}")
+    return load_source(name, data_dir, download=False)
+
+
+def _training(config: ReproduceConfig, source: Source, name: str, setting: Setting, seed: int) -> TrainConfig:
+    """Give the training that a setting means on this data."""
+    fields = dict(setting.train)
+    if fields.get("train_limit", 0) and fields["train_limit"] >= _sizes(source)[0]:
+        del fields["train_limit"]
+    return TrainConfig(dataset=name, seed=seed, data_dir=config.data_dir, **fields)
+
+
+def _audit(config: ReproduceConfig, kind: str, source: Source, name: str, setting: Setting, seed: int) -> list[Part]:
+    train, test = _sizes(source)
+    pool, shadows, queries = int(_DISTINCT * train), config.size.shadows, config.size.queries
+    population = min(setting.population, pool // 5)
+    of_audit, of_paper = min(setting.members, (pool - population) // 2), min(setting.members, pool // 4)
+    members, population = (of_audit, population) if kind == AUDIT else (of_paper, 0)
+    audit = AuditConfig(
+        train=_training(config, source, name, setting, seed),
+        protocol=kind,
+        shadows=shadows,
+        queries=queries,
+        members=members,
+        population=population or None,
+    )
+    count = shadows if kind == AUDIT else 1
+    epochs = audit.train.epochs or -(-known_dataset(name).default_epochs * train // members)
+    known = kind == PAPER and of_audit == of_paper  # the audit's target is this one's
+    seconds = costs.audit_seconds(setting, members, population, epochs, test, count, max(queries), known)
+    return [
+        Part(
+            kind=kind,
+            dataset=name,
+            name=f"{kind}/{_label(name)}/seed-{seed}",
+            config=audit,
+            tasks=len(audit.encodings) * (1 + count + 2),
+            seconds=len(audit.encodings) * seconds,
+            data={name: source.fingerprint},
+            seed=seed,
+        )
+    ]
+
+
+def _trainings(
+    config: ReproduceConfig, kind: str, source: Source, name: str, setting: Setting, seed: int
+) -> list[Part]:
+    train, test = _sizes(source)
+    epochs = known_dataset(name).default_epochs
+    parts = []
+    needed = {e for claim in config.chosen if TRAIN in claim.kinds for e in (claim.a, claim.b)}
+    for encoding in [name for name in ENCODERS if name in needed]:
+        given = dataclasses.replace(_training(config, source, name, setting, seed), encoding=encoding)
+        training = given.resolved(source.kind, epochs)
+        examples = training.train_limit or train
+        seconds = costs.training_seconds(setting, examples, training.epochs, examples + training.queries * test)
+        parts.append(
+            Part(
+                kind=kind,
+                dataset=name,
+                name=f"{kind}/{_label(name)}/{encoding}-seed-{seed}",
+                config=training,
+                tasks=1,
+                seconds=seconds,
+                data={name: source.fingerprint},
+                encoding=encoding,
+                seed=seed,
+            )
+        )
+    return parts
+
+
+def _transfer(
+    config: ReproduceConfig, source: Source, target: Source, setting: Setting, source_epochs: int | None
+) -> Part:
+    size = config.size
+    source_name, name = size.transfer[:2]
+    training = _training(config, target, name, setting, 0)
+    if (training.train_limit or 0) >= _sizes(source)[0]:  # it is of source and target alike
+        training = dataclasses.replace(training, train_limit=None)
+    transfer = TransferConfig(
+        train=training, source=source_name, source_epochs=source_epochs, seeds=len(config.seed_list)
+    )
+    train, test = _sizes(target)
+    epochs = training.epochs or known_dataset(name).default_epochs
+    of_source = source_epochs or known_dataset(source_name).default_epochs
+    examples = training.train_limit or train
+    arm = costs.training_seconds(setting, examples, epochs, training.queries * test + min(2000, examples))
+    pretraining = costs.training_seconds(setting, training.train_limit or _sizes(source)[0], of_source, 4 * test)
+    count = len(transfer.encodings) * len(config.seed_list)
+    return Part(
+        kind=TRANSFER,
+        dataset=name,
+        name=f"{TRANSFER}/{_label(source_name)}/{_label(name)}",
+        config=transfer,
+        tasks=3 * count,
+        seconds=count * (3 * arm + pretraining - costs.START_S),
+        data={source_name: source.fingerprint, name: target.fingerprint},
+    )
+
+
+def _profile(config: ReproduceConfig, source: Source, name: str, setting: Setting, seed: int) -> Part:
+    encodings = ("rate_regular", *(encoding for encoding in ENCODERS if encoding != "rate"))
+    training = _training(config, source, name, setting, seed)
+    return Part(
+        kind=PROFILE,
+        dataset=name,
+        name=f"{PROFILE}/{_label(name)}/seed-{seed}",
+        config=ProfileConfig(train=training, encodings=encodings, repeats=1),  # seeds are its repeats
+        tasks=len(encodings),
+        seconds=len(encodings) * costs.PROFILE_S,
+        data={name: source.fingerprint},
+        seed=seed,
+    )
+
+
+def _sizes(source: Source) -> tuple[int, int]:
+    """Give the numbers of training and test examples, as they are split."""
+    n = len(source.y)
+    test = round(n * 0.2) if source.test_start is None else n - source.test_start
+    return n - test, test
+
+
+def _label(dataset: str) -> str:
+    """Give a data set's name as a folder's, and as a part of a task's name."""
+    return re.sub(r"[^\w.+-]", "_", dataset)

@@ -1,0 +1,333 @@
+"""What a reproduction found: each claim with the paper's figure, ours, and a verdict; becomes reproduction.json."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from kerasburst.intervals import seed_interval
+from kerasburst.paper.claims import AUDIT, MAIN, PAPER, Claim
+from kerasburst.paper.measures import Failed, Found, Series, measure
+from kerasburst.paper.rules import (
+    CONFOUNDED_POINTS,
+    CONTRADICTED,
+    MISSED,
+    OPEN,
+    SUPPORTED,
+    UNDECIDED,
+    Verdict,
+    judge,
+    not_measurable,
+)
+from kerasburst.privacy.audit_json import auc_at, failed_controls
+
+_NOT_RUN = "none of its parts has been run"
+# The order in which the ways of measuring a claim speak for it: the audit before the paper's weaker attack.
+_SPEAKERS = (AUDIT, PAPER)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClaimRow:
+    """A claim on one data set, measured one way.
+
+    Args:
+        dataset: its name.
+        kind: of the parts: "audit", "paper", "train", "transfer" or "profile".
+        measured: an attack, or what was measured.
+        queries: K; None where there are none.
+        values: figure by seed.
+        levels: what the figure is the difference of, mean over seeds: AUCs, accuracies, costs.
+        accuracies: test accuracy beside AUCs, mean over seeds, by encoding; else None.
+        left_out: seeds that do not count, and why.
+        warnings: networks that fell silent or saturated; they count.
+        doubts: what the verdict does not tell.
+        verdict: on this row alone.
+    """
+
+    dataset: str
+    kind: str
+    measured: str
+    queries: int | None
+    values: dict[str, float]
+    levels: dict[str, float]
+    accuracies: dict[str, float] | None
+    left_out: tuple[str, ...]
+    warnings: tuple[str, ...]
+    doubts: tuple[str, ...]
+    verdict: Verdict
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClaimResult:
+    """A claim and what became of it.
+
+    Args:
+        name: the claim's.
+        text: what is claimed.
+        paper: its size there.
+        figure: what the figures are.
+        rule: of the verdicts.
+        spoken_for: which rows speak for it, on which seeds, and which do not: by seed, the mean of their figures.
+        verdict: on it.
+        doubts: what the verdict does not tell: of the paper's size, of a data set on which it hinges or that is
+            against it, of seeds that could not be made.
+        rows: by data set, way of measuring and K.
+    """
+
+    name: str
+    text: str
+    paper: str
+    figure: str
+    rule: str
+    spoken_for: str
+    verdict: Verdict
+    doubts: tuple[str, ...]
+    rows: tuple[ClaimRow, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuditedEncoding:
+    """AUC and accuracy of one encoding over the seeds: never the one without the other.
+
+    Args:
+        dataset: its name.
+        kind: protocol, "audit" or "paper".
+        encoding: its name.
+        attack: the protocol's main one.
+        aucs: by K: by seed.
+        auc_intervals: by K: mean and 95 % interval over seeds; None for one seed.
+        test_accuracies: by seed.
+        train_accuracies: by seed.
+        failed: seeds whose figures do not count, with the controls that failed.
+    """
+
+    dataset: str
+    kind: str
+    encoding: str
+    attack: str
+    aucs: dict[str, dict[str, float]]
+    auc_intervals: dict[str, tuple[float, float, float] | None]
+    test_accuracies: dict[str, float]
+    train_accuracies: dict[str, float]
+    failed: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """All that reproduction.json holds.
+
+    Args:
+        scale: "smoke", "cpu" or "full".
+        note: what that is for.
+        complete: whether nothing of the plan is left to do.
+        claims: each with its verdict.
+        audits: AUC beside accuracy.
+        plan: the parts, each with its state ("finished", "failed" or "not run") and why.
+        skipped: why there are no parts of a data set, or of a transfer, by its name.
+        notes: what must be known of the data, by its name.
+        rules: what holds for every verdict.
+        config: all it takes to do it again.
+        versions: of what the parts were made with, each once; a part may come from another machine.
+        format: of this file.
+    """
+
+    scale: str
+    note: str
+    complete: bool
+    claims: tuple[ClaimResult, ...]
+    audits: tuple[AuditedEncoding, ...]
+    plan: tuple[dict, ...]
+    skipped: dict[str, str]
+    notes: dict[str, str]
+    rules: tuple[str, ...]
+    config: dict
+    versions: tuple[dict[str, str], ...]
+    format: int = 1
+
+
+RULES = (
+    "Every verdict follows a rule that stands in the program, on the 95 % Student's t-interval over seeds of a "
+    "difference that is paired by seed. The limits were fixed before anything was measured. After figures of first "
+    "seeds had been seen came: how data sets are joined; that two equal figures decide nothing; that accuracy on "
+    "members confounds, too; and the doubts, which change no verdict.",
+    "A claim as a whole is judged by the mean over data sets, seed by seed: of the data sets with figures, over those "
+    "that have every seed where these are more than half, else over all of them on the seeds that they share. What "
+    "speaks for it, and what does not, is said. AUCs by the protocol audit, online LiRA at the largest K.",
+    "Two seeds that give the same figure decide nothing: of coarse figures that is often chance.",
+    f"An AUC's difference is confounded where the encodings' mean accuracies differ by more than "
+    f"{CONFOUNDED_POINTS:g} points, on test examples or on members, on any of the data sets: it may be that of the "
+    "fit.",
+    "Beside a verdict stands what it hides: a data set without which it would be another, or that alone says the "
+    "contrary; where the verdict is of the direction alone, whether the paper's size is met; parts that failed; a "
+    "transfer that is not better than random features.",
+    "Figures of an encoding whose controls failed do not count.",
+    "Figures of a network that fell silent or saturated count, and it is named.",
+    "Many intervals stand beside each other: of twenty at 95 %, one misses on average.",
+    "Fix the number of seeds beforehand. Who looks after each seed and stops at the first verdict is wrong more often: "
+    "where there is no difference, in 13 % of cases by the fifth seed, in 20 % by the tenth, in 26 % by the twentieth.",
+)
+
+
+def judge_claim(claim: Claim, found: Found, failed: Failed = (), why_not: Sequence[str] = ()) -> ClaimResult:
+    """Judge a claim by all that was found.
+
+    Args:
+        claim: the claim.
+        found: finished parts with their results.
+        failed: parts that could not be made, and why.
+        why_not: further reasons why parts are missing, for a claim that nothing tells about.
+    """
+    failed = [(part, why) for part, why in failed if part.kind in claim.kinds]
+    series = measure(claim, found, failed)
+    rows = tuple(_row(claim, each) for each in series)
+    speaking, seeds = _speaking(series)
+    spoken_for = _spoken_for(series, speaking, seeds)
+    doubts: tuple[str, ...] = ()
+    if seeds:
+        verdict = _judge(claim, speaking, seeds)
+        doubts = _doubts(claim, verdict, speaking, seeds, failed)
+    elif speaking:
+        verdict = not_measurable("no seed counts on every data set")
+    else:
+        reasons = [reason for each in series for reason in each.left_out]
+        reasons = reasons or [*(why for _, why in failed), *why_not] or [_NOT_RUN]
+        verdict = not_measurable("; ".join(dict.fromkeys(reasons)))
+    return ClaimResult(
+        name=claim.name,
+        text=claim.text,
+        paper=claim.paper,
+        figure=claim.figure,
+        rule=claim.rule.text,
+        spoken_for=spoken_for,
+        verdict=verdict,
+        doubts=doubts,
+        rows=rows,
+    )
+
+
+def _judge(claim: Claim, speaking: Sequence[Series], seeds: Sequence[int]) -> Verdict:
+    """Judge by the mean over data sets, seed by seed."""
+    means = [float(np.mean([s.values[seed] for s in speaking])) for seed in seeds]
+
+    def widest(gaps: Sequence[dict[int, float] | None]) -> list[float] | None:
+        # Of any data set: gaps of both signs must not hide each other.
+        each = [[by_seed[seed] for seed in seeds] for by_seed in gaps if by_seed is not None]
+        return max(each, key=lambda values: abs(float(np.mean(values))), default=None)
+
+    return judge(means, claim.rule, widest([s.gaps for s in speaking]), widest([s.member_gaps for s in speaking]))
+
+
+def _doubts(
+    claim: Claim, verdict: Verdict, speaking: Sequence[Series], seeds: Sequence[int], failed: Failed
+) -> tuple[str, ...]:
+    """Say what a verdict hides."""
+    doubts = []
+    if verdict.size == MISSED or (verdict.size is not None and verdict.verdict == SUPPORTED):
+        state = "not decided" if verdict.size == OPEN else verdict.size
+        doubts.append(f"the paper's size of {claim.rule.size_text} is {state}")
+    for each in speaking if len(speaking) > 1 else ():
+        without = _judge(claim, [s for s in speaking if s is not each], seeds).verdict
+        if without != verdict.verdict:
+            doubts.append(f"without {each.dataset}: {without}")
+        alone = _judge(claim, [each], seeds).verdict
+        if alone in (SUPPORTED, CONTRADICTED) and alone != verdict.verdict and verdict.verdict != UNDECIDED:
+            doubts.append(f"on {each.dataset} alone: {alone}")
+    doubts += [text for each in speaking for text in each.doubts]
+    lost = dict.fromkeys(part.dataset for part, _ in failed)
+    doubts += [f"parts on {', '.join(lost)} could not be made"] if lost else []
+    return tuple(dict.fromkeys(doubts))
+
+
+def _row(claim: Claim, series: Series) -> ClaimRow:
+    seeds = sorted(series.values)
+    if seeds:
+        verdict = _judge(claim, [series], seeds)
+    else:
+        verdict = not_measurable("; ".join(series.left_out) or "no seed has both encodings")
+    return ClaimRow(
+        dataset=series.dataset,
+        kind=series.kind,
+        measured=series.measured,
+        queries=series.queries,
+        values={str(seed): series.values[seed] for seed in seeds},
+        levels=series.levels,
+        accuracies=series.accuracies,
+        left_out=series.left_out,
+        warnings=series.warnings,
+        doubts=series.doubts,
+        verdict=verdict,
+    )
+
+
+def _speaking(series: Sequence[Series]) -> tuple[list[Series], list[int]]:
+    """Choose what speaks for a claim: the first way of measuring that gave figures, at the largest K; on which seeds.
+
+    A data set that lacks seeds would take them from all: it stays out, unless half of the data sets would.
+    """
+    with_figures = [each for each in series if each.values]
+    if not with_figures:
+        return [], []
+    ways = dict.fromkeys((s.kind, s.measured) for s in with_figures)
+    order = {kind: place for place, kind in enumerate(_SPEAKERS)}
+    way = min(ways, key=lambda way: order.get(way[0], len(order)))  # the first of equals: in the claim's order
+    chosen = [s for s in with_figures if (s.kind, s.measured) == way]
+    largest = max((s.queries for s in chosen if s.queries is not None), default=None)
+    chosen = [s for s in chosen if s.queries == largest]
+    seeds = set().union(*(s.values for s in chosen))
+    whole = [s for s in chosen if set(s.values) == seeds]
+    if 2 * len(whole) > len(chosen):
+        return whole, sorted(seeds)
+    return chosen, sorted(set(chosen[0].values).intersection(*(s.values for s in chosen)))
+
+
+def _spoken_for(series: Sequence[Series], speaking: Sequence[Series], seeds: Sequence[int]) -> str:
+    if not speaking:
+        return ""
+    first = speaking[0]
+    alike = [s for s in series if (s.kind, s.measured, s.queries) == (first.kind, first.measured, first.queries)]
+    silent = [f"{s.dataset} (seeds that count: {_listed(s.values)})" for s in alike if s not in speaking]
+    at = "" if first.queries is None else f" at K = {first.queries}"
+    return f"{first.kind}: {first.measured}{at}; {', '.join(s.dataset for s in speaking)}; seeds {_listed(seeds)}" + (
+        f"; without {', '.join(silent)}" if silent else ""
+    )
+
+
+def _listed(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(seeds))) or "none"
+
+
+def audited(found: Found) -> tuple[AuditedEncoding, ...]:
+    """Put AUC beside accuracy, for each data set, protocol and encoding.
+
+    Args:
+        found: finished parts with their results.
+    """
+    rows = []
+    audits = [(part, result) for part, result in found if part.kind in MAIN]
+    for kind, dataset in dict.fromkeys((part.kind, part.dataset) for part, _ in audits):
+        mine = {p.seed: r for p, r in audits if (p.kind, p.dataset) == (kind, dataset)}
+        encodings = dict.fromkeys(e for result in mine.values() for e in result["encodings"])
+        ks = sorted({k for result in mine.values() for k in result["config"]["queries"]})
+        for encoding in encodings:
+            failed = {s: failed_controls(r, encoding) for s, r in mine.items()}
+            valid = [s for s in mine if not failed[s]]
+            aucs = {k: {s: auc_at(mine[s], encoding, MAIN[kind], k) for s in valid} for k in ks}
+            rows.append(
+                AuditedEncoding(
+                    dataset=dataset,
+                    kind=kind,
+                    encoding=encoding,
+                    attack=MAIN[kind],
+                    aucs={str(k): {str(s): auc for s, auc in each.items()} for k, each in aucs.items()},
+                    auc_intervals={
+                        str(k): seed_interval(list(each.values())) if len(each) > 1 else None
+                        for k, each in aucs.items()
+                    },
+                    test_accuracies={str(s): mine[s]["encodings"][encoding]["test_accuracy"] for s in valid},
+                    train_accuracies={str(s): mine[s]["encodings"][encoding]["train_accuracy"] for s in valid},
+                    failed={str(s): ", ".join(names) for s, names in failed.items() if names},
+                )
+            )
+    return tuple(rows)

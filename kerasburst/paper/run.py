@@ -1,0 +1,196 @@
+"""Test the paper's claims: plan, run, judge, in a directory that can be gone on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from kerasburst import files, records
+from kerasburst import study as studies
+from kerasburst.paper.claims import KINDS, PROFILE
+from kerasburst.paper.config import ReproduceConfig
+from kerasburst.paper.measures import Found
+from kerasburst.paper.parts import Part
+from kerasburst.paper.planning import Plan, plan_parts
+from kerasburst.paper.profiles import make_profile
+from kerasburst.paper.result import RULES, Reproduction, audited, judge_claim
+from kerasburst.study import FleetFailed, FleetObserver, Study, check_fleet, run_parts
+from kerasburst.validation import InputError
+
+
+def reproduce(
+    config: ReproduceConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    jobs: int | None = None,
+    backend: str = "loky",
+    observer: FleetObserver | None = None,
+    planned: Callable[[Plan], None] = lambda plan: None,
+) -> tuple[Reproduction, FleetFailed | None]:
+    """Test claims into a directory.
+
+    All models are trained as one fleet, each in a process of its own; profiles come after, alone. Each part is judged
+    and written down when it is done, and reproduction.json with it: what was killed goes on from there.
+
+    Args:
+        config: which claims, at which size.
+        out: the directory.
+        resume: go on with what stands in `out`, with more claims, data sets or seeds if wanted.
+        force: replace what stands in `out`.
+        jobs: models trained side by side; None for the number of cores.
+        backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
+        observer: is told the progress.
+        planned: is told the plan before anything is run.
+
+    Returns:
+        The result, which stands in `out`/reproduction.json too, and the fleet's error where models could not be
+        trained: their parts are left out.
+
+    Raises:
+        InputError: for bad input, or what stands in `out` without `resume` or `force`, or no data set that is here.
+        ClusterLost: where a Dask cluster is there no more.
+    """
+    check_fleet(jobs, backend)
+    study = ReproductionStudy(config, out)
+    return study.run(resume=resume, force=force, jobs=jobs, backend=backend, observer=observer, planned=planned)
+
+
+class ReproductionStudy(Study):
+    """A reproduction as a study: audits, trainings, a transfer share one fleet, and profiles follow, alone.
+
+    Args:
+        config: which claims, at which size.
+        out: the directory.
+    """
+
+    config_class = ReproduceConfig
+    result_name = "reproduction.json"
+    own_names = ("reproduction.json", "reproduction.md", "config.json", "plan.json")
+    may_differ = ("claims", "datasets", "seeds", "data_dir")  # what is there already is not changed by more
+
+    @property
+    def finished(self):
+        """Whether every part was made."""
+        try:
+            return bool(files.read_json(self.result_path)["complete"])
+        except (InputError, KeyError, TypeError):
+            return False
+
+    def load(self):
+        """Load nothing: each part has its own data."""
+        return {}
+
+    def prepare(self, sources):
+        """Plan the parts; with fewer seeds than before a reproduction is not resumed."""
+        config = self.config
+        if self.resumed:
+            _check_not_fewer(config, records.load(ReproduceConfig, self.out / "config.json"))
+        self.plan = plan_parts(config)
+        if not self.plan.parts:
+            missing = "; ".join(f"{name} is {why}" for name, why in self.plan.skipped.items())
+            raise InputError(
+                f"claims must be measurable on the data sets at scale {config.scale}, none is: "
+                + (missing or "they have no part on these")
+            )
+        return {}
+
+    def write_inputs(self):
+        """Delete the parts that a new reproduction replaces."""
+        if not self.resumed:
+            _clear(self.out)
+
+    def tasks(self):
+        """Return no tasks of its own; those are its parts'."""
+        return ()
+
+    def is_done(self, task):
+        """Return True; see `tasks`."""
+        return True
+
+    def run(self, *, resume=False, force=False, jobs=None, backend="loky", observer=None, planned=lambda plan: None):
+        """Run the parts, and return the result beside the fleet's error, if models could not be trained."""
+        self.begin(resume=resume, force=force)
+        planned(self.plan)
+        out, plan = self.out, self.plan
+        parts: dict[str, studies.Part] = {}
+        self.failed: dict[str, str] = {}
+        for part in plan.parts:
+            if part.kind != PROFILE:
+                try:
+                    parts[part.name] = part.begin(out)
+                except InputError as error:
+                    self.failed[part.name] = str(error)
+        around = {"log_dir": out / "logs", "jobs": jobs, "backend": backend, "observer": observer}
+        ended = run_parts(parts, finished=lambda name: self.finish(), **around)
+        self.failed |= ended.failed
+        for part in plan.parts:
+            if part.kind == PROFILE and part.result(out) is None:
+                try:
+                    make_profile(part.config, out / part.name)
+                except (FleetFailed, InputError) as error:
+                    self.failed[part.name] = " ".join(str(error).split())
+        return self.finish(), ended.error
+
+    def conclude(self, sources):
+        """Judge the claims by what stands in the parts' directories."""
+        return summarise(self.config, self.plan, self.out, self.failed)
+
+
+def summarise(config: ReproduceConfig, plan: Plan, out: Path, failed: dict[str, str]) -> Reproduction:
+    """Judge the claims by what stands in the parts' directories.
+
+    Args:
+        config: of the reproduction.
+        plan: its parts.
+        out: its directory.
+        failed: why parts have no result, by name.
+    """
+    results = [(part, part.result(out)) for part in plan.parts]
+    found: Found = [(part, result) for part, result in results if result is not None]
+    unmade = [(part, failed[part.name]) for part, result in results if result is None and part.name in failed]
+    skipped = [f"{name}: {why}" for name, why in plan.skipped.items()]
+    return Reproduction(
+        scale=config.scale,
+        note=config.size.note,
+        complete=all(result is not None for _, result in results),
+        claims=tuple(judge_claim(claim, found, unmade, skipped) for claim in config.chosen),
+        audits=audited(found),
+        plan=tuple(records.to_json(part) | _state(part, result, failed) for part, result in results),
+        skipped=plan.skipped,
+        notes=plan.notes,
+        rules=RULES,
+        config=records.to_json(config),
+        versions=tuple({json.dumps(made): made for _, result in found if (made := result["versions"])}.values()),
+    )
+
+
+def _check_not_fewer(config: ReproduceConfig, begun: ReproduceConfig) -> None:
+    """Refuse fewer seeds than there were: which verdict stands must not be a matter of choice."""
+    if len(config.seed_list) < len(begun.seed_list):
+        raise InputError(
+            f"seeds must be at least {len(begun.seed_list)}, with which the reproduction was begun, "
+            f"received {len(config.seed_list)}"
+        )
+
+
+def _state(part: Part, result: dict | None, failed: dict[str, str]) -> dict:
+    if result is not None:
+        return {"state": "finished", "reason": ""}
+    if part.name in failed:
+        return {"state": "failed", "reason": failed[part.name]}
+    return {"state": "not run", "reason": ""}
+
+
+def _clear(out: Path) -> None:
+    """Delete the parts' directories, and nothing else."""
+    for kind in KINDS:
+        for path in out.glob(f"{kind}/*/*"):
+            if (path / "config.json").exists() or (path / "profile.json").exists():
+                shutil.rmtree(path)
+        for path in (*out.glob(f"{kind}/*"), out / kind):
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()

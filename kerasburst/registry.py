@@ -1,0 +1,161 @@
+"""The names that a config, the command line or a file may use, and the classes and functions behind them.
+
+One `Registry` for each idea: encoders, networks, neurons, attacks, data readers, export formats, studies. The package's
+own entries are import paths, so that listing them costs nothing; a new one is one line here. Code outside the package
+adds its own with `register`, or as an entry point of the group `kerasburst.<kind>`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kerasburst.validation import InputError, check_choice, fail
+
+PLUGINS = "KERASBURST_PLUGINS"  # modules to import before names are looked up, separated by commas
+_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+
+
+class Registry(Mapping):
+    """Look up by name what one kind of thing is, and add to it.
+
+    Args:
+        kind: what it holds, in the singular, as messages name it: "encoder".
+        builtin: import path "module:attribute" by name.
+
+    Example:
+        >>> shapes = Registry("shape", {"path": "os.path:join"})
+        >>> list(shapes), shapes["path"]("a", "b")
+        (['path'], 'a/b')
+    """
+
+    def __init__(self, kind: str, builtin: Mapping[str, str]):
+        self.kind = kind
+        self._entries: dict[str, Any] = dict(builtin)
+        self._discovered = False
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the object behind a name, importing it on first use.
+
+        Raises:
+            InputError: for an unknown name; the message lists the known ones.
+        """
+        self._discover()
+        entry = self._entries[check_choice(self.kind, name, self._entries)]
+        if isinstance(entry, str):
+            module, _, attribute = entry.partition(":")
+            entry = self._entries[name] = getattr(importlib.import_module(module), attribute)
+        elif isinstance(entry, importlib.metadata.EntryPoint):
+            entry = self._entries[name] = entry.load()
+        return entry
+
+    def __iter__(self) -> Iterator[str]:
+        self._discover()
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        self._discover()
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        self._discover()
+        return name in self._entries
+
+    def register(self, name: str, target: Any) -> None:
+        """Add a name, for this process and those that it starts.
+
+        Args:
+            name: a word of letters, digits and underscores that is not taken.
+            target: what it stands for.
+
+        Raises:
+            InputError: for another name, or one that is taken by something else.
+        """
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise fail("name", "a word of letters, digits and underscores", name)
+        known = self._entries.get(name)
+        if known is not None and not _same(known, target):
+            raise InputError(f"name must be new among the {self.kind}s, {name} is taken")
+        self._entries[name] = target
+        module = getattr(target, "__module__", type(target).__module__)
+        if module != "__main__" and module.split(".")[0] != "kerasburst":
+            modules = [each for each in os.environ.get(PLUGINS, "").split(",") if each]
+            os.environ[PLUGINS] = ",".join(dict.fromkeys([*modules, module]))
+
+    def _discover(self) -> None:
+        """Add what other packages declare: entry points, and the modules that `KERASBURST_PLUGINS` names."""
+        if self._discovered:
+            return
+        self._discovered = True
+        for entry in importlib.metadata.entry_points(group=f"kerasburst.{self.kind}"):
+            self._entries.setdefault(entry.name, entry)
+        load_plugins()
+
+
+def load_plugins() -> None:
+    """Import the modules that `KERASBURST_PLUGINS` names; they register what they have.
+
+    Raises:
+        InputError: where one cannot be imported.
+    """
+    for module in filter(None, os.environ.get(PLUGINS, "").split(",")):
+        try:
+            importlib.import_module(module.strip())
+        except ImportError as error:
+            raise InputError(f"{PLUGINS} must name modules that can be imported, {module}: {error}") from None
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two entries are one class or function, whether or not it was imported anew."""
+    where = [(getattr(each, "__module__", None), getattr(each, "__qualname__", None)) for each in (one, other)]
+    return one is other or (where[0] == where[1] and None not in where[0])
+
+
+ENCODERS = Registry(
+    "encoder",
+    {
+        "rate": "kerasburst.encoders.rate:RateEncoder",
+        "poisson_burst": "kerasburst.encoders.poisson_burst:PoissonBurstEncoder",
+        "delayed_burst": "kerasburst.encoders.delayed_burst:DelayedBurstEncoder",
+    },
+)
+NETWORKS = Registry(
+    "network",
+    {
+        "SNNConvNet": "kerasburst.models.snn_conv_net:SNNConvNet",
+        "SNNFCNet": "kerasburst.models.snn_fc_net:SNNFCNet",
+    },
+)
+NEURONS = Registry("neuron", {"lif": "kerasburst.neurons.lif:LIF"})
+_REGISTRIES = {registry.kind: registry for registry in (ENCODERS, NETWORKS, NEURONS)}
+
+
+def register(kind: str, name: str, target: Any) -> None:
+    """Make something of your own known by a name, as those that kerasburst has.
+
+    Processes that this one starts import the module in which `target` is defined, so it must be importable there; a
+    class defined in `__main__` is known in this process alone. A package makes its own known without a call by an entry
+    point of the group `kerasburst.<kind>`; with `KERASBURST_PLUGINS=module` the command line imports a module first.
+
+    Args:
+        kind: "encoder", "network", "neuron", "attack", "reader", "format" or "study".
+        name: a word of letters, digits and underscores that is not taken.
+        target: the class or function; docs/extending.md says what each kind must have.
+
+    Raises:
+        InputError: for an unknown kind, or a name that is no word or taken.
+
+    Example:
+        >>> from kerasburst.encoders.rate import RateEncoder
+        >>> class HalfRate(RateEncoder):
+        ...     def probability(self, x):
+        ...         return super().probability(x) / 2
+        >>> register("encoder", "half_rate", HalfRate)
+        >>> "half_rate" in ENCODERS
+        True
+    """
+    _REGISTRIES[check_choice("kind", kind, _REGISTRIES)].register(name, target)

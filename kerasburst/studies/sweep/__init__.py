@@ -1,0 +1,1 @@
+"""Sweeps over parameters: what each does to accuracy, firing and privacy."""

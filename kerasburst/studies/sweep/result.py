@@ -1,0 +1,174 @@
+"""What a sweep found, as frozen dataclasses that become sweep.json."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasburst.intervals import seed_interval
+from kerasburst.studies.sweep.config import AUDIT_AUC, TEST_ACCURACY
+from kerasburst.studies.sweep.pareto import pareto_front
+
+Interval = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A figure over seeds.
+
+    Args:
+        mean: over those that have it.
+        interval: 95 %, Student's t; None for fewer than two.
+        seeds: how many have it.
+    """
+
+    mean: float
+    interval: Interval | None
+    seeds: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SeedFigures:
+    """A point's figures at one seed.
+
+    Args:
+        seed: the seed.
+        figures: by metric; a metric that this seed has not is absent.
+        auc_by_queries: AUC of online LiRA by K; None without an audit that is valid.
+        failed_controls: of its audit.
+        reason: why this seed does not count: the loss was not a number, a control failed; else empty.
+    """
+
+    seed: int
+    figures: dict[str, float]
+    auc_by_queries: dict[str, float] | None = None
+    failed_controls: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepPoint:
+    """One point.
+
+    Args:
+        values: of the parameters, by label.
+        reason: why it is no configuration, and was not run; else empty.
+        seeds: by seed.
+        estimates: by metric, those that any seed has that counts.
+        auc_by_queries: AUC over seeds, by K; None without audits.
+        on_front: whether no other point is as accurate and leaks as little; None without audits.
+    """
+
+    values: dict[str, Any]
+    reason: str = ""
+    seeds: tuple[SeedFigures, ...] = ()
+    estimates: dict[str, Estimate] = dataclasses.field(default_factory=dict)
+    auc_by_queries: dict[str, Estimate] | None = None
+    on_front: bool | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What one value of a parameter does, against the parameter's first that any figure stands for.
+
+    Args:
+        parameter: its label.
+        value: the value.
+        against: that first value.
+        pairs: of points with figures that are alike but for the parameter.
+        of: pairs that the grid has.
+        estimates: by metric: the difference, paired by seed and averaged over the pairs.
+    """
+
+    parameter: str
+    value: Any
+    against: Any
+    pairs: int
+    of: int
+    estimates: dict[str, Estimate]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """All figures of a sweep.
+
+    Args:
+        parameters: labels of what is varied, in order.
+        metrics: that were asked for.
+        points: each, in the order of the search.
+        front: indices of the points on the Pareto front, by their mean accuracy; empty without audits.
+        effects: of each parameter's values; empty for a random search.
+        attack: that the AUC is of, with K; None without audits.
+        seeds: the seeds.
+        data: name, note and fingerprint.
+        config: all it takes to do it again.
+        versions: of what the figures depend on.
+        format: of this file.
+    """
+
+    parameters: tuple[str, ...]
+    metrics: tuple[str, ...]
+    points: tuple[SweepPoint, ...]
+    front: tuple[int, ...]
+    effects: tuple[Effect, ...]
+    attack: dict | None
+    seeds: tuple[int, ...]
+    data: dict
+    config: dict
+    versions: dict[str, str]
+    format: int = 1
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Give the mean over seeds with its interval.
+
+    Args:
+        values: one for each seed, at least one.
+
+    Example:
+        >>> estimate([0.5]).interval, round(estimate([0.5, 0.6, 0.7]).mean, 3)
+        (None, 0.6)
+    """
+    interval = seed_interval(values)[1:] if len(values) > 1 else None
+    return Estimate(mean=float(np.mean(values)), interval=interval, seeds=len(values))
+
+
+def sum_up(values: Mapping[str, Any], seeds: Sequence[SeedFigures]) -> SweepPoint:
+    """Sum up one point over its seeds: accuracies and AUCs over the same ones.
+
+    Args:
+        values: of the parameters.
+        seeds: its figures.
+    """
+    counted = [each for each in seeds if not each.reason]
+    names = dict.fromkeys(name for each in counted for name in each.figures)
+    ks = dict.fromkeys(k for each in counted for k in each.auc_by_queries or {})
+    return SweepPoint(
+        values=dict(values),
+        seeds=tuple(seeds),
+        estimates={name: estimate([s.figures[name] for s in counted if name in s.figures]) for name in names},
+        auc_by_queries={k: estimate([s.auc_by_queries[k] for s in counted if s.auc_by_queries]) for k in ks} or None,
+    )
+
+
+def with_front(points: Sequence[SweepPoint]) -> tuple[tuple[SweepPoint, ...], tuple[int, ...]]:
+    """Mark the points on the Pareto front of mean accuracy against mean AUC.
+
+    Returns:
+        the points, and the indices of those on it, the most accurate first.
+    """
+    both = [
+        (point.estimates[TEST_ACCURACY].mean, point.estimates[AUDIT_AUC].mean)
+        if {TEST_ACCURACY, AUDIT_AUC} <= set(point.estimates)
+        else None
+        for point in points
+    ]
+    front = pareto_front(both)
+    marked = [
+        point if pair is None else dataclasses.replace(point, on_front=i in front)
+        for i, (point, pair) in enumerate(zip(points, both, strict=True))
+    ]
+    return tuple(marked), tuple(sorted(front, key=lambda i: -both[i][0]))

@@ -1,0 +1,73 @@
+"""`TransferConfig`: all that a transfer experiment is, before anything has been trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from kerasburst import config as configs
+from kerasburst.config import TrainConfig
+from kerasburst.registry import ENCODERS
+from kerasburst.training.run_reference import RunReference
+from kerasburst.validation import LARGEST, check_choice, check_int, fail
+
+FREEZES = ("conv", "hidden")
+SOURCE, TARGET = "digits:0-4", "digits:5-9"  # what ships with scikit-learn, two tasks on images of one kind
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransferConfig:
+    """All that `kerasburst transfer` needs to do it again.
+
+    Args:
+        train: how the target is learnt, by every arm alike: its dataset is the target, its epochs the fine-tuning's,
+            its seed the first one. Its encoding is not used; its encoder parameters go to the encodings that have them.
+        source: the data set that features are learnt on.
+        source_epochs: of pre-training, at least 1; None for the source's default.
+        encodings: names of encoders.
+        freeze: "conv" (the convolutions) or "hidden" (all but the output layer); None for the first where the
+            network has convolutions.
+        seeds: number of seeds, at least 1: the first is `train.seed`, the others follow it. With three there are
+            intervals to be had that say something.
+        run: a finished training run whose network is the source for every seed; None to pre-train.
+
+    Raises:
+        InputError: for a value outside its range.
+
+    Example:
+        >>> TransferConfig(train=TrainConfig(dataset="fashion_mnist"), source="mnist").freeze is None
+        True
+    """
+
+    FORMAT: ClassVar[int] = 1
+    WHAT: ClassVar[str] = "a transfer"
+
+    train: TrainConfig
+    source: str = SOURCE
+    source_epochs: int | None = None
+    encodings: tuple[str, ...] = tuple(ENCODERS)
+    freeze: str | None = None
+    seeds: int = 3
+    run: RunReference | None = None
+
+    def __post_init__(self):
+        """Check every value that needs no data."""
+        if not isinstance(self.train, TrainConfig):
+            raise fail("train", "a TrainConfig", self.train)
+        if self.train.validation_split:
+            raise fail("validation_split", "0 in a transfer", self.train.validation_split)
+        if not isinstance(self.source, str) or not self.source:
+            raise fail("source", "a name or a path", self.source)
+        if self.source_epochs is not None:
+            check_int("source_epochs", self.source_epochs, low=1, high=LARGEST)
+        if self.freeze is not None:
+            check_choice("freeze", self.freeze, FREEZES)
+        check_int("seeds", self.seeds, low=1, high=1000)
+        object.__setattr__(self, "encodings", configs.check_encodings(self.encodings))
+        if self.run is not None and self.encodings != (self.train.encoding,):
+            raise fail("encoding", f"the run's, {self.train.encoding}", ", ".join(self.encodings))
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds."""
+        return tuple(range(self.train.seed, self.train.seed + self.seeds))

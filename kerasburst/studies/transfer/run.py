@@ -1,0 +1,240 @@
+"""Do features carry over? Pre-train, freeze, learn another task, against scratch and against random features."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from kerasburst import files, records
+from kerasburst.config import resolve_each
+from kerasburst.data.datasets import known_dataset, load_source
+from kerasburst.data.shapes import with_sample_shape
+from kerasburst.data.sources import Source
+from kerasburst.data.splits import make_splits
+from kerasburst.models.weights import weights_hash
+from kerasburst.studies.transfer.arms import ARMS, SCRATCH, TRANSFER, frozen_layers, is_done, record_path, task
+from kerasburst.studies.transfer.plan import TransferConfig
+from kerasburst.studies.transfer.result import PAPER, TransferResult, compare_arms
+from kerasburst.study import FleetObserver, Study
+from kerasburst.training.evaluate import load_network
+from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
+from kerasburst.training.result import versions
+from kerasburst.training.run_directory import RunDirectory
+from kerasburst.training.run_reference import RunReference
+from kerasburst.validation import InputError, user_path
+
+
+def transfer(
+    config: TransferConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    jobs: int | None = None,
+    backend: str = "loky",
+    observer: FleetObserver | None = None,
+) -> TransferResult:
+    """Measure what carries over from one data set to another, by encoding, into a directory.
+
+    For each encoding and seed three networks learn the target with one budget, one order and one draw of spikes: one
+    from scratch, one on the source's frozen features, one on untrained frozen features. Each is trained in a process
+    of its own and written down when it is done: what was killed goes on from there.
+
+    Args:
+        config: what to do.
+        out: the experiment's directory.
+        resume: go on with an experiment in `out`, with more seeds if wanted; begins where there is none.
+        force: replace an experiment in `out`.
+        jobs: networks trained side by side; None for the number of cores.
+        backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
+        observer: is told the progress.
+
+    Returns:
+        The result, which stands in `out`/transfer.json too.
+
+    Raises:
+        InputError: for bad input, data sets whose shapes cannot be made to agree, an experiment in `out` without
+            `resume` or `force`.
+        FleetFailed: where a network could not be trained.
+        ClusterLost: where a Dask cluster is there no more.
+
+    Example:
+        >>> from kerasburst.config import TrainConfig
+        >>> small = TrainConfig(dataset="digits:5-9", epochs=1, network={"filters": [2, 2], "hidden_units": 8})
+        >>> transfer(TransferConfig(train=small), "runs/transfer")  # doctest: +SKIP
+    """
+    study = TransferStudy(config, out)
+    return study.run(resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
+
+
+class TransferStudy(Study):
+    """A transfer as a study: its networks are the tasks.
+
+    Args:
+        config: what to do.
+        out: the experiment's directory.
+    """
+
+    config_class = TransferConfig
+    result_name = "transfer.json"
+    own_names = ("transfer.json", "transfer.png", "plan.json", "config.json")
+    may_differ = ("seeds",)  # a seed more or less changes no other
+
+    def load(self):
+        """Load both data sets."""
+        config = self.config
+        return {
+            "source": load_source(config.source, config.train.data_dir),
+            "target": load_source(config.train.dataset, config.train.data_dir),
+        }
+
+    def prepare(self, sources):
+        """Bring the target into the source's shape, and resolve every training."""
+        source = sources["source"]
+        plan, self.frozen = _plan(self.config, source, with_sample_shape(sources["target"], source.sample_shape))
+        self.plan = plan
+        return plan
+
+    def tasks(self):
+        """Return a task for each arm, encoding and seed."""
+        config = self.config
+        return tuple(
+            task(self.out, e, seed, arm) for seed in config.seed_list for e in config.encodings for arm in ARMS
+        )
+
+    def is_done(self, task):
+        """Return whether an arm's record is there."""
+        return is_done(task)
+
+    def conclude(self, sources):
+        """Compare the arms."""
+        return _conclude(self.out, self.config, self.plan, self.frozen, sources)
+
+
+def config_of_run(run: str | Path, target: str, target_epochs: int | None = None, **options) -> TransferConfig:
+    """Give the config of a transfer whose source is a finished training run.
+
+    Args:
+        run: the run's directory.
+        target: the data set to learn.
+        target_epochs: of learning it; None for its default.
+        **options: freeze and seeds of `TransferConfig`; seed, train_limit, data_dir, batch_size, learning_rate and
+            queries of `TrainConfig`; the rest is the run's.
+
+    Raises:
+        InputError: where `run` is not a finished run.
+    """
+    path = user_path("run", run)
+    if not (path / "config.json").exists():
+        raise InputError(f"run must be the directory of a training run, {path} has no config.json")
+    directory = RunDirectory(path)
+    training = directory.config()
+    if not directory.finished:
+        raise InputError(f"run must be finished, {path} is not: kerasburst train --resume --out {path}")
+    reference = RunReference(str(path.resolve()), weights_hash(load_network(path).with_encoder(None)))
+    mine = {name: options.pop(name) for name in ("freeze", "seeds") if name in options}
+    train = dataclasses.replace(
+        training,
+        **{
+            **dict(dataset=target, epochs=target_epochs, train_limit=None, validation_split=0.0, early_stopping=None),
+            **dict(keep_best=False),
+            **options,
+        },
+    )
+    return TransferConfig(
+        train=train,
+        source=training.dataset,
+        source_epochs=directory.result()["epochs"],
+        encodings=(training.encoding,),
+        run=reference,
+        **mine,
+    )
+
+
+def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict, tuple[str, ...]]:
+    """Give plan.json and the names of the frozen layers; everything that can be refused is refused here."""
+    parts = {}
+    for part, data, training in (
+        ("targets", target, config.train),
+        (
+            "sources",
+            source,
+            dataclasses.replace(config.train, dataset=config.source, epochs=config.source_epochs),
+        ),
+    ):
+        info = known_dataset(training.dataset)
+        default = DEFAULT_EPOCHS if info is None else info.default_epochs
+        parts[part] = resolve_each(training, config.encodings, data.kind, default)
+        for each in parts[part].values():
+            check_fits(each, data.num_classes, data.sample_shape)
+        for seed in config.seed_list:
+            make_splits(data, seed, training.train_limit)
+    training = parts["targets"][config.encodings[0]]
+    network = training.make_network(target.num_classes)
+    freeze = config.freeze or ("conv" if training.model == "SNNConvNet" else "hidden")
+    frozen = tuple(layer.name for layer in frozen_layers(network, freeze))
+    plan = {
+        "freeze": freeze,
+        "sample_shape": list(source.sample_shape),
+        **{part: {name: records.to_json(each) for name, each in some.items()} for part, some in parts.items()},
+    }
+    return plan, frozen
+
+
+def _conclude(out: Path, config: TransferConfig, plan: dict, frozen, sources: dict[str, Source]) -> TransferResult:
+    for folder in out.glob("*/seed-*"):
+        files.remove_leftovers(folder)
+    arms = {
+        (e, seed, arm): files.read_json(record_path(out, e, seed, arm))
+        for e in config.encodings
+        for seed in config.seed_list
+        for arm in ARMS
+    }
+
+    def accuracies(encoding: str, arm: str) -> list[float]:
+        return [arms[encoding, seed, arm]["test_accuracy"] for seed in config.seed_list]
+
+    encodings = {}
+    for encoding in config.encodings:
+        begun = [arms[encoding, seed, TRANSFER]["source"] for seed in config.seed_list]
+        warnings = [
+            f"{arm}, seed {seed}: {text}"
+            for (e, seed, arm), record in arms.items()
+            if e == encoding
+            for text in record["warnings"]
+        ]
+        encodings[encoding] = compare_arms(
+            *(accuracies(encoding, arm) for arm in ARMS),
+            source=None if config.run is not None else [record["test_accuracy"] for record in begun],
+            rate=accuracies("rate", TRANSFER) if "rate" in config.encodings and encoding != "rate" else None,
+            warnings=warnings,
+        )
+    any_record = arms[config.encodings[0], config.seed_list[0], SCRATCH]
+    first = next(iter(plan["sources"].values()))
+    return TransferResult(
+        encodings=encodings,
+        freeze=plan["freeze"],
+        frozen_layers=frozen,
+        seeds=config.seed_list,
+        data={
+            part: {
+                "name": data.name,
+                "note": data.note,
+                "fingerprint": data.fingerprint,
+                "sample_shape": list(data.sample_shape),
+                "learnt_in": plan["sample_shape"],
+                "num_classes": data.num_classes,
+            }
+            for part, data in sources.items()
+        },
+        budget={
+            "source_epochs": first["epochs"],
+            "target_epochs": any_record["epochs"],
+            "target_train_examples": any_record["examples"]["train"],
+            "target_test_examples": any_record["examples"]["test"],
+            "test_queries": any_record["test_queries"],
+        },
+        paper=PAPER,
+        config=records.to_json(config),
+        versions=versions(),
+    )

@@ -1,0 +1,203 @@
+"""Run a fleet: what is missing, side by side; what fails, once more."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from pathlib import Path
+
+from kerasburst import files
+from kerasburst.study.attempt import SAFE_PATH, Surroundings, attempt, read_tail
+from kerasburst.study.lease import hold_lease
+from kerasburst.study.pools import BACKENDS, Pool, import_backend
+from kerasburst.study.task import ClusterLost, FleetFailed, FleetObserver, Outcome, Task
+from kerasburst.validation import InputError, check_choice, check_int, fail, user_path
+
+_MOST_LOSSES = 3  # of a task with its worker: past these the task is to blame; of each worker, one after another
+_THREADS = (
+    *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+    *("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"),
+)
+_HANDED_ON = ("CUDA_", "KERAS", "TF_", "XLA_", SAFE_PATH)  # settings of this process that a cluster's workers lack
+
+
+def check_fleet(jobs: int | None, backend: str) -> None:
+    """Check what `run_fleet` would refuse, for a caller that writes files before it runs.
+
+    Raises:
+        InputError: for `jobs` or `backend` outside their ranges, or a backend whose package is not installed.
+    """
+    check_choice("backend", backend, BACKENDS)
+    if jobs is not None:
+        check_int("jobs", jobs, low=1)
+    import_backend(backend)
+
+
+def run_fleet(
+    tasks: Iterable[Task],
+    *,
+    is_done: Callable[[Task], bool],
+    log_dir: str | Path,
+    jobs: int | None = None,
+    backend: str = "loky",
+    threads: int | None = None,
+    address: str | None = None,
+    observer: FleetObserver | None = None,
+    refusal_ends_all: bool = True,
+) -> None:
+    """Run the tasks that are not done, side by side, each in a fresh process of its own.
+
+    A task that fails is run once more after the others; one whose worker was lost, up to twice more (a Dask cluster
+    that is there tries by itself, as often as its own settings say, before that). When this process ends, however it
+    ends, its tasks end with it; to go on, call this again: what is done stays done. Results do not depend on `jobs`;
+    the last bits of sums can depend on `threads`, so fix it where they must be the same on another machine or with
+    other `jobs`.
+
+    Args:
+        tasks: what to run; names differ.
+        is_done: tells whether a task's result is there; asked in this process, before a task and after it.
+        log_dir: where each task's output goes, as NAME.log; one fleet at a time. On a cluster, its machines see it.
+        jobs: how many at once, at least 1. Default: as many as there are cores, or tasks.
+        backend: "loky" (processes of this machine), "dask" or "ray" (a cluster).
+        threads: how many threads TensorFlow and BLAS take in each task, at least 1. Default: cores // jobs.
+        address: of the Dask scheduler or Ray cluster. Default: DASK_SCHEDULER_ADDRESS or RAY_ADDRESS; without, a
+            `Client` or `ray.init` of this process; without, a cluster of this machine, for the while.
+        observer: is told of the progress.
+        refusal_ends_all: whether a task's InputError ends the others, too; otherwise that task has failed, at once.
+
+    Raises:
+        InputError: for bad arguments, and the first one that a task raised, unless that does not end the others.
+        FleetFailed: where tasks failed twice, lost their worker three times, or were refused; all others are done.
+            Where nothing but workers was lost, three for each job, not all is tried.
+        ClusterLost: where a Dask cluster is there no more; what is done stays done.
+
+    Example:
+        >>> task = Task("shadow-0", "time:sleep", {"secs": 60})
+        >>> run_fleet([task], is_done=lambda task: True, log_dir="logs")
+    """
+    tasks = _checked(tasks)
+    check_fleet(jobs, backend)
+    jobs = None if jobs is None else int(jobs)
+    threads = None if threads is None else check_int("threads", threads, low=1)
+    log_dir = user_path("log_dir", log_dir).absolute()
+    observer = FleetObserver() if observer is None else observer
+    left = [task for task in tasks if not is_done(task)]
+    try:
+        observer.start(total=len(tasks), done=len(tasks) - len(left))
+        if left:
+            with files.new_directory("log_dir", log_dir):
+                pass
+            fleet = _Fleet(is_done, observer, refusal_ends_all)
+            with BACKENDS[backend](jobs, len(left), address) as pool, hold_lease(log_dir) as lease:
+                # By all tasks, not by those left: a fleet that goes on computes as one that was never stopped.
+                each = threads or max(1, pool.cores // min(jobs or pool.cores, len(tasks)))
+                fleet.run(
+                    left, pool, Surroundings(lease, str(log_dir), os.getcwd(), tuple(sys.path), _environment(each))
+                )
+            if fleet.failures:
+                raise FleetFailed(fleet.failures)
+    finally:
+        observer.close()
+
+
+class _Fleet:
+    """How the tasks of a fleet have fared.
+
+    Args:
+        is_done: tells whether a task's result is there.
+        observer: is told of the progress.
+        refusal_ends_all: whether a task's InputError ends the others.
+    """
+
+    def __init__(self, is_done: Callable[[Task], bool], observer: FleetObserver, refusal_ends_all: bool):
+        self.failures: list[Outcome] = []
+        self._is_done, self._observer, self._refusal_ends_all = is_done, observer, refusal_ends_all
+        self._failed_once: set[str] = set()
+        self._losses: Counter[str] = Counter()
+        self._in_vain = 0  # workers lost since one last came back
+
+    def run(self, tasks: list[Task], pool: Pool, around: Surroundings) -> None:
+        """Run tasks in their order, as many at once as can run; then what has to run again, and so on."""
+        waiting, again = deque(tasks), []
+        running: dict[Future, tuple[Task, float]] = {}  # the task, and when it began
+        try:
+            while waiting or running:
+                while waiting and len(running) < pool.jobs:
+                    task = waiting.popleft()
+                    self._observer.task_started(task.name)
+                    tried = task.name in self._failed_once or task.name in self._losses
+                    running[pool.submit(attempt, task, around, tried)] = task, time.perf_counter()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    task, begun = running.pop(future)
+                    if self._settle(task, self._outcome(future, task, begun, pool, around)):
+                        again.append(task)
+                if not waiting and not running:
+                    waiting.extend(again)
+                    again.clear()
+        except CancelledError as error:
+            raise ClusterLost(" ".join(str(error).split()).rstrip(".") or type(error).__name__) from None
+
+    def _outcome(self, future: Future, task: Task, begun: float, pool: Pool, around: Surroundings) -> Outcome:
+        try:
+            outcome = future.result()
+        except pool.lost as error:
+            name = task.name
+            self._losses[name] += 1
+            self._in_vain += 1
+            times = f" {self._losses[name]} times" if self._losses[name] > 1 else ""
+            reason = f"its worker was lost{times}: {type(error).__name__}"
+            log = around.log(name)
+            outcome = Outcome(name, str(log), time.perf_counter() - begun, reason, read_tail(log), lost=True)
+            if self._in_vain >= _MOST_LOSSES * pool.jobs:
+                raise FleetFailed([*self.failures, outcome]) from error
+        else:
+            self._in_vain = 0
+        return outcome
+
+    def _settle(self, task: Task, outcome: Outcome) -> bool:
+        """Note how an attempt ended; tell whether the task has to run again."""
+        if outcome.refusal and self._refusal_ends_all:
+            raise InputError(outcome.refusal)
+        name = task.name
+        if (outcome.lost or not outcome.reason) and self._is_done(task):
+            self._observer.task_finished(name, outcome.seconds)
+            return False
+        if not outcome.reason:
+            outcome = dataclasses.replace(
+                outcome, reason="it ended, but its result is not there", tail=read_tail(outcome.log)
+            )
+        if outcome.lost:
+            again = self._losses[name] < _MOST_LOSSES
+        else:
+            again = not outcome.refusal and name not in self._failed_once
+            self._failed_once.add(name)
+        if again:
+            self._observer.task_retried(name, outcome.reason)
+        else:
+            self.failures.append(outcome)
+            self._observer.task_failed(name, outcome.told)
+        return again
+
+
+def _checked(tasks: Iterable[Task]) -> list[Task]:
+    tasks = list(tasks)
+    seen = set()
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise fail("tasks", "Task objects", task)
+        if task.name in seen:
+            raise InputError(f"tasks must have names that differ, received {task.name} twice")
+        seen.add(task.name)
+    return tasks
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Give what a task's process has in its environment beside its worker's."""
+    handed_on = {name: value for name, value in os.environ.items() if name.startswith(_HANDED_ON)}
+    return handed_on | dict.fromkeys(_THREADS, str(threads))

@@ -1,0 +1,176 @@
+"""The fast way through a network's first stages, against its parts one by one: values and every gradient."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasburst.models.course import Ways, walk
+from kerasburst.models.fast import stages as fast
+from kerasburst.models.fast.pooling import Pool, SpikePool
+from kerasburst.models.fast.stages import Stage, run_stages, split_stages
+from kerasburst.models.snn_conv_net import SNNConvNet
+from kerasburst.neurons.functional import run
+from kerasburst.neurons.lif import LIF
+from tests.models.common import draw_spikes, enliven
+from tests.neurons.reference import RESETS
+
+
+def plain_pool(x, relu=False):
+    x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+    return tf.nn.relu(x) if relu else x
+
+
+PLAIN = Ways(convolve=lambda layer, x: layer(x), project=lambda layer, x: layer(x), pool=plain_pool)
+
+
+def gradients(call, network, spikes):
+    weights = [v.value for v in network.trainable_variables]
+    with tf.GradientTape() as tape:
+        logits = call(spikes)
+        loss = tf.reduce_sum(logits * np.linspace(-1, 2, logits.shape[1]))
+    return [logits, *tape.gradient(loss, weights)]
+
+
+def one_by_one(network):
+    def call(spikes):
+        spk, mem = walk(network.course(), spikes, lambda lif, x: lif(x) if lif.return_mem else (lif(x), None), PLAIN)
+        return network.read_out(spk, mem)
+
+    return call
+
+
+@pytest.mark.sampled(7)
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "lif"])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("parts", [False, True], ids=["whole", "parts"])
+def test_the_network_s_gradients(monkeypatch, activation, channels, recompute, parts):
+    if parts:  # of two examples; the last is filled up
+        monkeypatch.setattr(fast, "_FIRING", 2 * 6 * 9 * 8 * 3 * 4)
+        monkeypatch.setattr(fast, "_PASSING", 2 * 6 * 9 * 8 * 3 * 4)
+    trained = {"trainable_beta": True, "trainable_threshold": True, "per_neuron": True}
+    network = SNNConvNet(
+        3,
+        filters=(3, 4),
+        hidden_units=7,
+        conv_activation=activation,
+        recompute=recompute,
+        readout="mean",
+        **trained,
+    )
+    spikes = tf.constant(draw_spikes(5, 6, 9, 8, channels), tf.float32)
+    network.build(spikes.shape)
+    enliven(network)
+    want = gradients(one_by_one(network), network, spikes)
+    assert all(float(tf.reduce_max(tf.abs(g))) > 1e-3 for g in want[1:])
+
+    def train(spikes):
+        return network(spikes, training=True)
+
+    unknown = tf.function(
+        lambda spikes: gradients(train, network, spikes),
+        input_signature=[tf.TensorSpec((None, *spikes.shape[1:]))],
+        autograph=False,
+    )
+    for got in (gradients(network, network, spikes), gradients(train, network, spikes), unknown(spikes)):
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("shape", [(2, 7, 4, 6, 3), (3, 2, 5, 7, 2)])
+def test_spikes_pooled_at_once(reset, shape):
+    """The same as firing and then pooling, of every reset; equal spikes give the gradient to the first."""
+    rng = np.random.default_rng(0)
+    current = tf.constant(rng.uniform(-0.8, 0.7, shape))
+    beta, threshold = tf.constant(0.9, tf.float64), tf.constant(0.8, tf.float64)
+    first = tf.constant(rng.uniform(-1, 1.1, (shape[0], *shape[2:])))
+    upstream = tf.constant(rng.normal(size=(*shape[:2], shape[2] // 2, shape[3] // 2, shape[4])))
+
+    def together(use):
+        spk, _, last = run(current, beta, threshold, reset, "atan", first, return_mem=False, use=use)
+        if use is None:
+            pooled = plain_pool(tf.reshape(spk, [-1, *shape[2:]]))
+            spk = tf.reshape(pooled, upstream.shape)
+        return spk, last
+
+    found = []
+    for use in (SpikePool("float64"), None):
+        with tf.GradientTape() as tape:
+            tape.watch([current, beta, threshold, first])
+            spk, last = together(use)
+            loss = tf.reduce_sum(spk * upstream) + tf.reduce_sum(last)
+        found.append((spk, last, *tape.gradient(loss, [current, beta, threshold, first])))
+    assert 0.1 < found[0][0].numpy().mean() < 0.9
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_pooled_spikes_have_the_dtype_asked_for(dtype):
+    spk, _, _ = run(
+        tf.cast(np.random.default_rng(0).uniform(0, 1, (2, 3, 4, 4, 1)), dtype),
+        0.9,
+        1.0,
+        "zero",
+        "atan",
+        None,
+        False,
+        use=SpikePool(dtype),
+    )
+    assert spk.dtype == dtype and set(np.unique(tf.cast(spk, tf.float32))) == {0.0, 1.0}
+
+
+def test_what_is_a_stage():
+    conv, lif, pool, dense = keras.layers.Conv2D(2, 3), LIF(), Pool(), keras.layers.Dense(2)
+    assert split_stages([conv, pool, conv, lif, pool, dense], True) == (
+        [Stage(conv, None, pool), Stage(conv, lif, pool)],
+        [dense],
+    )
+    for course, firing in [
+        ([conv, lif, pool, dense], False),
+        ([conv, dense], True),
+        ([conv, lif, Pool(relu=True), dense], True),
+        ([conv, lif, lif, pool], True),
+        ([conv, conv, pool], True),
+        ([conv], True),
+        ([conv, lif], True),
+        ([dense], True),
+    ]:
+        assert split_stages(course, firing) == ([], course)
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("activation", ["relu", "lif"])
+def test_a_long_sequence_in_parts_of_one(monkeypatch, activation):
+    monkeypatch.setattr(fast, "_FIRING", 1)
+    monkeypatch.setattr(fast, "_PASSING", 1)
+    network = SNNConvNet(3, filters=(2, 3), hidden_units=5, conv_activation=activation, seed=0)
+    spikes = tf.constant(draw_spikes(3, 25, 6, 6, 1), tf.float32)
+    network.build(spikes.shape)
+    stages, _ = split_stages(network.course(), True)
+    assert run_stages(stages, spikes, recompute=False).shape == (3, 25, 1, 1, 3)
+    for training in (False, True):
+        np.testing.assert_allclose(
+            network(spikes, training=training), one_by_one(network)(spikes), rtol=1e-5, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(("activation", "name"), [("relu", "convolve_and_pool"), ("lif", "convolve")])
+def test_only_a_training_may_round_otherwise(monkeypatch, activation, name):
+    told, function = [], getattr(fast, name)
+
+    def note(*arguments):
+        told.append(arguments[-1])
+        return function(*arguments)
+
+    monkeypatch.setattr(fast, name, note)
+    network = SNNConvNet(3, filters=(3, 4), hidden_units=7, conv_activation=activation)
+    spikes = tf.constant(draw_spikes(2, 3, 8, 8, 1))
+    for options in ({}, {"training": False}, {"training": True}):
+        network(spikes, **options)
+    assert told == [False, False, False, False, True, True]  # two convolutions
+    np.testing.assert_array_equal(network(spikes), network.membrane_trace(spikes)[:, -1])
+    assert not any(told[6:])
