@@ -14,7 +14,7 @@ import traceback
 import click
 from kerasburst_cli.interrupts import noted_interrupts
 
-from kerasburst.validation import InputError, suggestion
+from kerasburst.validation import InputError, one_line, suggestion
 from kerasburst.version import __version__
 
 # name: (module, the line that `kerasburst --help` shows)
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _refuse(message: str) -> int:
-    click.echo("kerasburst: " + " ".join(message.split()), err=True)
+    click.echo("kerasburst: " + one_line(message, None), err=True)
     return 2
 
 

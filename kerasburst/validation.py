@@ -27,9 +27,19 @@ def fail(argument: str, allowed: str, received: object) -> InputError:
 
 
 def shown(value: object) -> str:
-    """Give `value` as it appears in an error: its repr on one line, shortened past 80 characters."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."
+    """Return `value` as it appears in an error: its repr on one line, shortened past 80 characters."""
+    return one_line(repr(value), 80)
+
+
+def one_line(error: object, most: int | None = 160) -> str:
+    """Return the text of an error on one line, shortened past `most` characters; without text, the error's type.
+
+    Example:
+        >>> one_line(OSError("no  space")), one_line(EOFError()), one_line("abcdef", most=5)
+        ('no space', 'EOFError', 'ab...')
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if most is None or len(text) <= most else text[: most - 3] + "..."
 
 
 def check_int(argument: str, value: object, low: int | None = None, high: int | None = None) -> int:

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst.data.sources import array_keys
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, one_line
 
 Arrays = dict[str, np.ndarray]
 
@@ -82,7 +82,7 @@ def load_npz(path: Path, choose: Callable[[Sequence[str]], Sequence[str]]) -> Ar
             file = stack.enter_context(open(path, "rb"))  # numpy leaves it open where it finds damage
             archive = np.load(file, allow_pickle=False)
         except (*_DAMAGED, *_DAMAGED_NPZ, pickle.UnpicklingError) as error:
-            raise InputError(f"{path} is not a readable .npz file ({_reason(error)})") from error
+            raise InputError(f"{path} is not a readable .npz file ({one_line(error)})") from error
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise InputError(f"{path} is a single array, not an .npz file: save it with numpy.savez")
         stack.enter_context(archive)
@@ -116,7 +116,7 @@ def read_cifar_files(paths: Sequence[Path], labels: str) -> Arrays:
     try:
         return _cifar_arrays([(str(path), path.read_bytes()) for path in paths], labels)
     except OSError as error:
-        raise InputError(f"{paths[0].parent} cannot be read ({_reason(error)})") from error
+        raise InputError(f"{paths[0].parent} cannot be read ({one_line(error)})") from error
 
 
 def read_cifar_tar(paths: Sequence[Path], members: Sequence[str], labels: str) -> Arrays:
@@ -130,7 +130,7 @@ def read_cifar_tar(paths: Sequence[Path], members: Sequence[str], labels: str) -
                 if member.name.removeprefix("./") in members and member.isreg():
                     found[member.name.removeprefix("./")] = archive.extractfile(member).read()
     except _DAMAGED as error:
-        raise InputError(f"{path} is not a readable tar archive ({_reason(error)})") from error
+        raise InputError(f"{path} is not a readable tar archive ({one_line(error)})") from error
     if missing := [member for member in members if member not in found]:
         raise InputError(f"{path} must hold {', '.join(members)}; {missing[0]} is missing")
     return _cifar_arrays([(f"{path}: {member}", found[member]) for member in members], labels)
@@ -156,7 +156,7 @@ def read_keras(name: str) -> Arrays:
             loader = importlib.import_module(f"keras.datasets.{name}")
             (x_train, y_train), (x_test, y_test) = loader.load_data()
     except Exception as error:  # Keras raises bare Exception for a failed download
-        raise InputError(f"could not be downloaded ({_reason(error)})") from error
+        raise InputError(f"could not be downloaded ({one_line(error)})") from error
     finally:
         socket.setdefaulttimeout(timeout)
     return {"x_train": _channels_last(x_train), "y_train": y_train, "x_test": _channels_last(x_test), "y_test": y_test}
@@ -180,15 +180,10 @@ def _npz_member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarr
     except MemoryError as error:
         raise InputError(f"{path}: {key} is damaged, or too large for this machine's memory") from error
     except (*_DAMAGED, *_DAMAGED_NPZ) as error:
-        raise InputError(f"{path}: {key} cannot be read ({_reason(error)})") from error
+        raise InputError(f"{path}: {key} cannot be read ({one_line(error)})") from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path}: {key} is not an array")
     return array
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."
 
 
 def _read_idx_file(path: Path, rank: int) -> np.ndarray:
@@ -197,7 +192,7 @@ def _read_idx_file(path: Path, rank: int) -> np.ndarray:
         with gzip.open(path, "rb") as file:
             content = file.read()
     except _DAMAGED as error:
-        raise InputError(f"{path} is not a readable gzip file ({_reason(error)})") from error
+        raise InputError(f"{path} is not a readable gzip file ({one_line(error)})") from error
     start = 4 + 4 * rank
     if len(content) < start or content[:4] != bytes((0, 0, 8, rank)):
         raise InputError(f"{path} is not an idx file of bytes in {rank} dimension(s)")
@@ -225,7 +220,7 @@ def _cifar_batch(where: str, content: bytes, labels: str) -> tuple[np.ndarray, n
     except InputError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise InputError(f"{where} is not a readable CIFAR batch ({_reason(error)})") from error
+        raise InputError(f"{where} is not a readable CIFAR batch ({one_line(error)})") from error
     batch = batch if isinstance(batch, dict) else {}
     entries = {key.decode(errors="replace") if isinstance(key, bytes) else key: value for key, value in batch.items()}
     x, y = entries.get("data"), entries.get(labels)

@@ -10,7 +10,7 @@ from kerasburst.encoders.base import Encoder
 from kerasburst.export.network import Network
 from kerasburst.export.rewired import RunningMean, Spiking, Wires, is_spiking
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, one_line
 
 _TOLERANCE = 1e-4  # of logits
 _STEPS_TRIED = 5  # where any number of steps fits
@@ -69,7 +69,7 @@ class ComposedNetwork(Network):
             for t in range(spikes.shape[1]):
                 logits, now = self.step(spikes[:, t], now)
         except _NOT_OF_ONE_STEP as error:
-            return {}, f"a layer refuses a sequence of one step ({' '.join(str(error).split())[:160]})"
+            return {}, f"a layer refuses a sequence of one step ({one_line(error)})"
         apart = {name: _apart(value, logits if name == "logits" else now[name]) for name, value in whole.items()}
         if any(apart.values()):
             name = max(apart, key=apart.get)

@@ -8,7 +8,7 @@ import numpy as np
 
 from kerasburst.data.readers import load_npz
 from kerasburst.data.scaling import Scaling
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import InputError, one_line, user_path
 
 SUFFIXES = (".npy", ".npz", ".png")
 
@@ -42,7 +42,7 @@ def _read_npy(path: Path) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise InputError(f"{path} is not a readable .npy file without pickles ({reason})") from None
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} is not a .npy file")
@@ -61,7 +61,7 @@ def _read_png(path: Path) -> np.ndarray:
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} is not a readable PNG ({' '.join(str(error).split())[:160]})") from None
+        raise InputError(f"{path} is not a readable PNG ({one_line(error)})") from None
     values = values.reshape(*values.shape[:2], -1)[None]
     return values.astype("float32") / 255.0
 

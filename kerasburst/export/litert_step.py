@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasburst.export.manifest import Written, describe_tensors
 from kerasburst.export.network import Network
 from kerasburst.export.saved_model import make_functions
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, one_line
 
 
 def write_litert(network: Network, folder: Path) -> Written:
@@ -28,7 +28,7 @@ def write_litert(network: Network, folder: Path) -> Written:
         try:
             content = converter.convert()
         except Exception as error:  # the converter's own exception is not public
-            raise InputError(f"litert must be given built-in operations alone: {_reason(error)}") from None
+            raise InputError(f"litert must be given built-in operations alone: {one_line(error, 200)}") from None
     (folder / "model.tflite").write_bytes(content)
     return Written(
         {
@@ -44,7 +44,3 @@ def write_litert(network: Network, folder: Path) -> Written:
 
 
 _LEFT_OUT = ("serving_default", "seeded", "encoded", "trace")
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

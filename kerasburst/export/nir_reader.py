@@ -7,7 +7,7 @@ import numpy as np
 
 from kerasburst.export.formats import require
 from kerasburst.neurons.lif import LIF
-from kerasburst.validation import InputError, check_float, user_path
+from kerasburst.validation import InputError, check_float, one_line, user_path
 
 _DT = 1e-4  # seconds, where a graph does not say
 
@@ -50,7 +50,7 @@ def read_layers(graph, num_steps: int | None = None, dt: float | None = None):
         try:
             graph = nir.read(str(path))
         except (OSError, KeyError, ValueError, TypeError, AttributeError, AssertionError) as error:
-            raise InputError(f"{path} is not a readable NIR file ({' '.join(str(error).split())[:160]})") from None
+            raise InputError(f"{path} is not a readable NIR file ({one_line(error)})") from None
     if dt is None:
         dt = float(graph.metadata.get("dt", _DT))
     reader = _Reader(graph, check_float("dt", dt, above=0.0), num_steps)

@@ -20,7 +20,7 @@ from kerasburst.export.network import Network, take_apart
 from kerasburst.export.prediction import Prediction
 from kerasburst.export.queries import ask, draw_spikes
 from kerasburst.export.runtimes import open_spikes_to_logits
-from kerasburst.validation import LARGEST, InputError, check_int, user_path
+from kerasburst.validation import LARGEST, InputError, check_int, one_line, user_path
 
 _BATCH = 128
 
@@ -130,7 +130,7 @@ def _of_export(path: Path):
         try:
             loaded = tf.saved_model.load(str(path))
         except (OSError, ValueError, tf.errors.OpError) as error:
-            raise InputError(f"{path} cannot be loaded: {' '.join(str(error).split())[:160]}") from None
+            raise InputError(f"{path} cannot be loaded: {one_line(error)}") from None
         # A signature belongs to its model, and dies with it.
         asked = _through(loaded.signatures["seeded"])
         asked.loaded = loaded
@@ -140,9 +140,7 @@ def _of_export(path: Path):
         try:
             encoder = keras.saving.deserialize_keras_object(manifest["encoder"])
         except (TypeError, ValueError) as error:
-            raise InputError(
-                f"{path} has an encoder that is not known here: {' '.join(str(error).split())[:160]}"
-            ) from None
+            raise InputError(f"{path} has an encoder that is not known here: {one_line(error)}") from None
         asked = _by_spikes(encoder, open_spikes_to_logits(path, manifest))
     return asked, tuple(manifest["features"]), manifest["random"], scaling, labels
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kerasburst.export.formats import require
 from kerasburst.export.nir_reader import read_layers
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, one_line
 
 SpikesToLogits = Callable[[np.ndarray], np.ndarray]
 
@@ -38,7 +38,7 @@ def _onnx(file: Path, manifest: dict) -> SpikesToLogits:
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no other class
-        raise InputError(f"{file} cannot be loaded: {' '.join(str(error).split())[:160]}") from None
+        raise InputError(f"{file} cannot be loaded: {one_line(error)}") from None
     return lambda spikes: session.run(["logits"], {"spikes": spikes})[0]
 
 
@@ -50,7 +50,7 @@ def _litert(file: Path, manifest: dict) -> SpikesToLogits:
         interpreter = Interpreter(str(file))
         step = interpreter.get_signature_runner("step")
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"{file} cannot be loaded: {' '.join(str(error).split())[:160]}") from None
+        raise InputError(f"{file} cannot be loaded: {one_line(error)}") from None
     shapes = {name: tensor["shape"][1:] for name, tensor in manifest["signatures"]["step"]["inputs"].items()}
     del shapes["spikes"]
 

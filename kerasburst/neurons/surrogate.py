@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import keras
 import tensorflow as tf
 
-from kerasburst.validation import InputError, check_float, fail, shown, suggestion
+from kerasburst.validation import InputError, check_float, fail, one_line, shown, suggestion
 
 
 class Surrogate(ABC):
@@ -176,7 +176,7 @@ def get(surrogate: str | dict | Surrogate) -> Surrogate:
         except InputError:
             raise
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:120]
+            reason = one_line(error, 120)
             raise InputError(f"surrogate {shown(surrogate)} is no serialised surrogate ({reason})") from None
         if isinstance(restored, Surrogate):
             return restored

@@ -17,7 +17,7 @@ from kerasburst.paper.planning import Plan, plan_parts
 from kerasburst.paper.profiles import make_profile
 from kerasburst.paper.result import RULES, Reproduction, audited, judge_claim
 from kerasburst.study import FleetFailed, FleetObserver, Study, check_fleet, run_parts
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, one_line
 
 
 def reproduce(
@@ -132,7 +132,7 @@ class ReproductionStudy(Study):
                 try:
                     make_profile(part.config, out / part.name)
                 except (FleetFailed, InputError) as error:
-                    self.failed[part.name] = " ".join(str(error).split())
+                    self.failed[part.name] = one_line(error, None)
         return self.finish(), ended.error
 
     def conclude(self, sources):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from kerasburst.profiling.metric import Metric, Unknown
+from kerasburst.validation import one_line
 
 _DEVICE = "GPU:0"
 
@@ -51,4 +52,4 @@ class AllocatorPeak(Metric):
 
 
 def _without_statistics(error: Exception) -> Unknown:
-    return Unknown(f"TensorFlow's allocator tells nothing of {_DEVICE}: {' '.join(str(error).split())[:160]}")
+    return Unknown(f"TensorFlow's allocator tells nothing of {_DEVICE}: {one_line(error)}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kerasburst.validation import one_line
+
 
 @dataclass(frozen=True)
 class Unknown:
@@ -74,7 +76,7 @@ class Reader:
         try:
             value = self._read()
         except self._errors as error:
-            self.failure = " ".join(str(error).split()) or type(error).__name__
+            self.failure = one_line(error, None)
             if self._count:
                 self.failure += f" after {self._count} reading{'s' if self._count > 1 else ''}"
             return None

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from kerasburst.profiling.memory import peak_rss_mb
 from kerasburst.profiling.works import WORKS
+from kerasburst.validation import one_line
 from kerasburst.version import __version__
 
 
@@ -63,7 +64,7 @@ def main() -> None:
             answer = {"ok": True, **labourer.answer(json.loads(line))}
         except Exception as error:
             traceback.print_exc()
-            answer = {"ok": False, "reason": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
+            answer = {"ok": False, "reason": one_line(f"{type(error).__name__}: {error}", 300)}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     os._exit(0)  # a training may still rest in its thread

@@ -16,7 +16,7 @@ from kerasburst.study.attempt import SAFE_PATH, Surroundings, attempt, read_tail
 from kerasburst.study.lease import hold_lease
 from kerasburst.study.pools import BACKENDS, Pool, import_backend
 from kerasburst.study.task import ClusterLost, FleetFailed, FleetObserver, Outcome, Task
-from kerasburst.validation import InputError, check_choice, check_int, fail, user_path
+from kerasburst.validation import InputError, check_choice, check_int, fail, one_line, user_path
 
 _MOST_LOSSES = 3  # of a task with its worker: past these the task is to blame; of each worker, one after another
 _THREADS = (
@@ -141,7 +141,7 @@ class _Fleet:
                     waiting.extend(again)
                     again.clear()
         except CancelledError as error:
-            raise ClusterLost(" ".join(str(error).split()).rstrip(".") or type(error).__name__) from None
+            raise ClusterLost(one_line(error, None).rstrip(".")) from None
 
     def _outcome(self, future: Future, task: Task, begun: float, pool: Pool, around: Surroundings) -> Outcome:
         try:

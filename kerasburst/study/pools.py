@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 
 from kerasburst.study.attempt import DEFER, SAFE_PATH
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, one_line
 
 try:
     import resource
@@ -284,7 +284,7 @@ def _answering(address: str, what: str, connect):
     try:
         return connect()
     except (OSError, ValueError) as error:
-        told = " ".join(str(error).split())
+        told = one_line(error, None)
         raise InputError(
             f"address must be that of a {what} cluster that answers, received {address!r}: {told}"
         ) from None

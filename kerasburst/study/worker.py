@@ -26,7 +26,7 @@ import traceback
 
 from kerasburst.study.lease import Lease
 from kerasburst.study.task import REFUSAL
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, one_line
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _LOOK_S = 2.0  # how often to ask, without a task, whether the fleet still runs
@@ -93,7 +93,7 @@ def _run(task: dict, lifeline: int, parent: int) -> int:
         code = 0
     except InputError as error:
         sys.stdout.flush()
-        print(REFUSAL + " ".join(str(error).split()), file=sys.stderr, flush=True)
+        print(REFUSAL + one_line(error, None), file=sys.stderr, flush=True)
         code = 2
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

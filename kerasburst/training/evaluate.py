@@ -14,7 +14,7 @@ from kerasburst.training.evaluation import Evaluation, evaluate_network
 from kerasburst.training.fit import prepare
 from kerasburst.training.resume import check_same_data
 from kerasburst.training.run_directory import RunDirectory
-from kerasburst.validation import InputError, check_int
+from kerasburst.validation import InputError, check_int, one_line
 
 
 def evaluate(
@@ -77,4 +77,4 @@ def load_network(run: str | Path) -> SpikingNetwork:
     try:
         return load_model(path)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} cannot be loaded: {' '.join(str(error).split())[:200]}") from None
+        raise InputError(f"{path} cannot be loaded: {one_line(error, 200)}") from None

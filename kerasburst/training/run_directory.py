@@ -31,7 +31,7 @@ import numpy as np
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.splits import Splits
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import InputError, one_line, user_path
 
 # In the order of deletion. config.json is not deleted but replaced: while it stands, the directory is a run's.
 _FILES = ("result.json", "model.keras", "curves.png", "checkpoint.npz", "history.csv", "splits.npz", "data.json")
@@ -185,7 +185,7 @@ class RunDirectory:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
                 yield stored
         except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error, None)
             raise InputError(f"{path} is damaged or of another network ({reason}); --force starts afresh") from None
 
     def write_history(self, history: list[dict]) -> None:
