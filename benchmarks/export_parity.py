@@ -18,7 +18,8 @@ import tensorflow as tf
 
 import kerasburst as kb
 from kerasburst.export import export, plain
-from kerasburst.export.runtimes import open_spikes_to_logits
+from kerasburst.export.formats import read_manifest
+from kerasburst.registry import FORMATS
 
 NETWORKS = {
     "SNNConvNet relu": {"model": "SNNConvNet", "network": {"conv_activation": "relu"}},
@@ -40,14 +41,6 @@ def nearest(network, x):
 
     network.run_course(tf.constant(x), fire, plain.WAYS)
     return tf.reduce_min(tf.stack(found), axis=0).numpy()
-
-
-def runtime(folder, manifest):
-    """Give a function from spikes to logits."""
-    if manifest["kind"] != "savedmodel":
-        return open_spikes_to_logits(folder, manifest)
-    loaded = tf.saved_model.load(str(folder))
-    return lambda x: (loaded, loaded.signatures["encoded"](spikes=tf.constant(x))["logits"].numpy())[1]
 
 
 def compare(name, reset, images):
@@ -72,8 +65,9 @@ def compare(name, reset, images):
         want = np.concatenate([bare(part) for part in parts])
         for format in ("savedmodel", "onnx", "litert"):
             folder = Path(place, format)
-            ask = runtime(folder, export(network, folder, format))
-            got = np.concatenate([ask(part) for part in parts])
+            export(network, folder, format)
+            run = FORMATS[format]().run(folder, read_manifest(folder))
+            got = np.concatenate([run(part) for part in parts])
             apart = np.abs(got - want).max(axis=1)
             moved = apart > 1e-4
             rows.append(

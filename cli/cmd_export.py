@@ -8,7 +8,7 @@ import click
 from kerasburst_cli.options import json_option
 from kerasburst_cli.quiet import load_tensorflow
 
-from kerasburst.export.formats import FORMATS
+from kerasburst.registry import FORMATS
 
 
 @click.command("export")

@@ -9,8 +9,8 @@ from .encoders.base import Encoder as Encoder
 from .encoders.delayed_burst import DelayedBurstEncoder as DelayedBurstEncoder
 from .encoders.poisson_burst import PoissonBurstEncoder as PoissonBurstEncoder
 from .encoders.rate import RateEncoder as RateEncoder
+from .export.predicting import Prediction as Prediction
 from .export.predicting import predict as predict
-from .export.prediction import Prediction as Prediction
 from .models.base import SpikingNetwork as SpikingNetwork
 from .models.loading import load_model as load_model
 from .models.snn_conv_net import SNNConvNet as SNNConvNet

@@ -131,7 +131,16 @@ NETWORKS = Registry(
     },
 )
 NEURONS = Registry("neuron", {"lif": "kerasburst.neurons.lif:LIF"})
-_REGISTRIES = {registry.kind: registry for registry in (ENCODERS, NETWORKS, NEURONS)}
+FORMATS = Registry(
+    "format",
+    {
+        "savedmodel": "kerasburst.export.saved_model:SavedModel",
+        "onnx": "kerasburst.export.onnx_graph:ONNX",
+        "litert": "kerasburst.export.litert_step:LiteRT",
+        "nir": "kerasburst.export.nir_graph:NIR",
+    },
+)
+_REGISTRIES = {registry.kind: registry for registry in (ENCODERS, NETWORKS, NEURONS, FORMATS)}
 
 
 def register(kind: str, name: str, target: Any) -> None:

@@ -1,4 +1,4 @@
-"""Export a model in one of the formats, with its manifest: wholly or not at all."""
+"""Export a model in one of the formats, with its manifest: the directory appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
-from kerasburst import files
+from kerasburst import files, records
 from kerasburst.data.scaling import Scaling
-from kerasburst.export.formats import writer
-from kerasburst.export.manifest import NAME, make_manifest, read_manifest
-from kerasburst.export.network import take_apart
+from kerasburst.export.formats import NAME, Format, Manifest, Preprocessing, Written, read_manifest, require
+from kerasburst.export.network import Network, take_apart
+from kerasburst.models.weights import weights_hash
+from kerasburst.registry import FORMATS
 from kerasburst.training.evaluate import load_network
+from kerasburst.training.result import versions
 from kerasburst.training.run_directory import RunDirectory
 from kerasburst.validation import InputError, user_path
+
+Labels = Sequence[str] | None
 
 
 def export(
@@ -23,7 +28,7 @@ def export(
     format: str = "savedmodel",
     *,
     scaling: Scaling | None = None,
-    labels: Sequence[str] | None = None,
+    labels: Labels = None,
     force: bool = False,
 ) -> dict:
     """Write a model, and a manifest beside it, into a new directory.
@@ -32,17 +37,17 @@ def export(
         model: one of our networks, or, as a SavedModel or for LiteRT, a functional or sequential Keras model with our
             layers inside.
         out: the directory; it appears whole or not at all.
-        format: "savedmodel", "onnx", "litert" or "nir".
+        format: "savedmodel", "onnx", "litert", "nir", or a name that was registered.
         scaling: how raw values become intensities, for the manifest and `predict`; the model itself scales nothing.
         labels: one name for each class.
         force: replace an export in `out`.
 
     Returns:
-        The manifest.
+        The manifest as JSON values.
 
     Raises:
-        InputError: for a model that the format cannot hold, with the reason, for an `out` that is taken, or where
-            the format's extra is not installed.
+        InputError: for a model that the format cannot hold, with the reason, for an `out` that is taken, or if the
+            format's extra is not installed.
 
     Example:
         >>> import tempfile
@@ -57,46 +62,63 @@ def export(
         >>> manifest["signatures"]["step"]["inputs"]["hidden_lif"]
         {'dtype': 'float32', 'shape': [None, 4]}
     """
-    write = writer(format)
+    writer = _writer(format)
     out = _check_out(out, force)
     network = take_apart(model)
     if labels is not None and len(labels) != network.num_classes:
         raise InputError(f"labels must be one for each of {network.num_classes} classes, received {len(labels)}")
     if scaling is not None and tuple(scaling.feature_shape) != network.features:
         raise InputError(f"scaling must be of features {network.features}, received {tuple(scaling.feature_shape)}")
-    if format != "savedmodel" and callable(getattr(network.encoder, "intensity_map", None)):
+    if not writer.holds_encoder and callable(getattr(network.encoder, "intensity_map", None)):
         raise InputError(
-            f"encoder must have an intensity_map with a name for {format}, received a callable: there the encoder "
-            "stands in the manifest, by its parameters; a SavedModel has its operations"
+            f"encoder must have an intensity_map with a name for {format}, received a callable: the manifest holds "
+            "the encoder's parameters, and a SavedModel its operations"
         )
     with files.replacing_directory("out", out) as folder:
-        manifest = make_manifest(format, network, write(network, folder), scaling, labels)
+        written = writer.write(network, folder)
+        manifest = records.to_json(_manifest(format, writer, network, written, scaling, labels)) | written.details
         files.write_json(folder / NAME, manifest)
     return manifest
 
 
-def savedmodel(model: keras.Model, out: str | Path, **kwargs) -> dict:
-    """Export as a SavedModel; see `export`.
+def savedmodel(
+    model: keras.Model, out: str | Path, *, scaling: Scaling | None = None, labels: Labels = None, force: bool = False
+) -> dict:
+    """Export as a SavedModel; see `export` for the arguments.
 
-    Signatures: `serving_default`, `seeded`, `encoded`, `step` and `trace`; the manifest says what each takes. It
-    loads where TensorFlow is and kerasburst is not, and no call writes a variable.
+    Signatures: `serving_default`, `seeded`, `encoded`, `step` and `trace`; the manifest says what each takes. It loads
+    with TensorFlow alone, without kerasburst, and no call writes a variable.
+
+    Example:
+        >>> import tempfile, kerasburst as kb
+        >>> network = kb.SNNFCNet(2, hidden_units=4)
+        >>> network.build((None, 3, 5))  # takes spikes of 3 steps: there is no encoder
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sorted(savedmodel(network, f"{folder}/served")["signatures"])
+        ['encoded', 'serving_default', 'step', 'trace']
     """
-    return export(model, out, "savedmodel", **kwargs)
+    return export(model, out, "savedmodel", scaling=scaling, labels=labels, force=force)
 
 
-def onnx(model: keras.Model, out: str | Path, **kwargs) -> dict:
-    """Export to ONNX, from spikes to logits and membrane trace; see `export`."""
-    return export(model, out, "onnx", **kwargs)
+def onnx(
+    model: keras.Model, out: str | Path, *, scaling: Scaling | None = None, labels: Labels = None, force: bool = False
+) -> dict:
+    """Export to ONNX, from spikes to logits and membrane trace; see `export` for the arguments."""
+    return export(model, out, "onnx", scaling=scaling, labels=labels, force=force)
 
 
-def litert(model: keras.Model, out: str | Path, **kwargs) -> dict:
-    """Export one time step to LiteRT, with its states in and out; see `export`."""
-    return export(model, out, "litert", **kwargs)
+def litert(
+    model: keras.Model, out: str | Path, *, scaling: Scaling | None = None, labels: Labels = None, force: bool = False
+) -> dict:
+    """Export one time step to LiteRT, with its states in and out; see `export` for the arguments."""
+    return export(model, out, "litert", scaling=scaling, labels=labels, force=force)
 
 
-def nir(model: keras.Model, out: str | Path, **kwargs) -> dict:
-    """Export as a graph of the Neuromorphic Intermediate Representation; see `export`."""
-    return export(model, out, "nir", **kwargs)
+def nir(
+    model: keras.Model, out: str | Path, *, scaling: Scaling | None = None, labels: Labels = None, force: bool = False
+) -> dict:
+    """Export as a graph of the Neuromorphic Intermediate Representation; see `export` for the arguments."""
+    return export(model, out, "nir", scaling=scaling, labels=labels, force=force)
 
 
 def export_run(run: str | Path, out: str | Path, format: str = "savedmodel", *, force: bool = False) -> dict:
@@ -109,19 +131,19 @@ def export_run(run: str | Path, out: str | Path, format: str = "savedmodel", *, 
         force: replace an export in `out`.
 
     Returns:
-        The manifest.
+        The manifest as JSON values.
     """
-    writer(format)
+    _writer(format)
     _check_out(out, force)
     network, scaling, labels = load_run(run)
     return export(network, out, format, scaling=scaling, labels=labels, force=force)
 
 
 def load_run(run: str | Path) -> tuple[keras.Model, Scaling, tuple[str, ...]]:
-    """Give a finished run's network, its encoder inside, the scaling of its data, and its labels.
+    """Return a finished run's network with its encoder inside, the scaling of its data, and its labels.
 
     Raises:
-        InputError: where `run` is not a finished run.
+        InputError: if `run` is not a finished run.
     """
     directory = RunDirectory(run)
     directory.config()
@@ -130,6 +152,13 @@ def load_run(run: str | Path) -> tuple[keras.Model, Scaling, tuple[str, ...]]:
     if data is None:
         raise InputError(f"run must be a finished run, {directory.path / 'data.json'} does not exist")
     return network, Scaling.from_json(data["scaling"]), tuple(data["class_names"])
+
+
+def _writer(format: str) -> Format:
+    writer = FORMATS[format]()
+    for module in writer.modules:
+        require(module, writer.extra)
+    return writer
 
 
 def _check_out(out: str | Path, force: bool) -> Path:
@@ -143,3 +172,41 @@ def _check_out(out: str | Path, force: bool) -> Path:
         if not force:
             raise InputError(f"out must be a new directory, {path} holds an export: --force replaces it")
     return path.absolute()
+
+
+def _manifest(
+    format: str, writer: Format, network: Network, written: Written, scaling: Scaling | None, labels
+) -> Manifest:
+    encoder, rule = network.encoder, None
+    if scaling is not None:
+        rule = "(x - low) / (high - low)" + (", clipped to [0, 1]" if scaling.kind == "tabular" else "")
+    return Manifest(
+        kind=format,
+        versions=versions(),
+        model=type(network.model).__name__,
+        num_steps=network.num_steps,
+        readout=network.readout,
+        signatures=written.signatures,
+        left_out=written.left_out,
+        file=writer.file,
+        encoder=None if encoder is None else keras.saving.serialize_keras_object(encoder),
+        random=encoder is not None and encoder.random,
+        neurons={name: _neuron(layer) for name, layer in network.neurons.items()},
+        preprocessing=Preprocessing(
+            "the model takes intensities: it scales nothing, and refuses values outside [0, 1]", scaling, rule
+        ),
+        layers_before_encoder=network.prepares,
+        features=tuple(network.features),
+        labels=None if labels is None else tuple(labels),
+        weights_sha256=weights_hash(network.model),
+        call=written.call,
+    )
+
+
+def _neuron(layer) -> dict:
+    config = layer.get_config()
+    shown = {name: config[name] for name in ("reset_mechanism", "surrogate")}
+    for name in ("beta", "threshold"):
+        value = np.asarray(layer.neuron_parameters()[name], "float64")
+        shown[name] = float(value) if value.ndim == 0 else {"min": value.min(), "max": value.max(), "per_neuron": True}
+    return shown

@@ -1,40 +1,176 @@
-"""Which formats there are, and what each needs; a new one is a file with a writer and a line here."""
+"""`Format`, the base class of the export formats, and `Manifest`, which describes a written export.
+
+The formats themselves stand in `kerasburst.registry.FORMATS`; a new one is one file with a subclass of `Format` and one
+line there, or a call of `kerasburst.register("format", name, cls)` from outside the package.
+"""
 
 from __future__ import annotations
 
-import importlib
+import dataclasses
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
 
-from kerasburst.validation import InputError, check_choice
+import keras
+import numpy as np
+import tensorflow as tf
 
-# name: (writer, modules that it needs beside kerasburst's own requirements, the extra that brings them)
-FORMATS = {
-    "savedmodel": ("kerasburst.export.saved_model:write_savedmodel", (), None),
-    "onnx": ("kerasburst.export.onnx_graph:write_onnx", ("onnx",), "onnx"),
-    "litert": ("kerasburst.export.litert_step:write_litert", (), None),
-    "nir": ("kerasburst.export.nir_graph:write_nir", ("nir",), "nir"),
-}
+from kerasburst import files, records
+from kerasburst.data.scaling import Scaling
+from kerasburst.encoders.functional import check_intensity
+from kerasburst.export.network import Network
+from kerasburst.export.queries import draw_spikes
+from kerasburst.validation import InputError, one_line
+
+NAME = "manifest.json"
+
+# (images, seed, queries) -> logits, probabilities, spread
+Ask = Callable[[np.ndarray, int, int], dict[str, np.ndarray]]
 
 
-def writer(format: str) -> Callable:
-    """Give the function that writes a format.
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How raw values become the intensities that a model takes: in words, as a scaling, and as a formula."""
+
+    inputs: str
+    scaling: Scaling | None
+    rule: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What manifest.json says about an export."""
+
+    FORMAT: ClassVar[int] = 1
+
+    kind: str  # the name of the format
+    versions: dict[str, str]
+    model: str  # class of the Keras model
+    num_steps: int | None  # None: any number
+    readout: str
+    signatures: dict[str, dict]  # what can be called: what it does, its inputs and outputs
+    left_out: dict[str, str]  # signatures that are missing, and why
+    file: str | None = None  # None: several files
+    encoder: dict | None  # as Keras serialises it
+    random: bool  # whether the encoder draws random numbers
+    neurons: dict[str, dict]  # their parameters by layer
+    preprocessing: Preprocessing
+    layers_before_encoder: bool
+    features: tuple[int, ...]  # shape of one example
+    labels: tuple[str, ...] | None
+    weights_sha256: str
+    call: dict  # lines of code that call the export
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of an export.
 
     Raises:
-        InputError: for an unknown format, or one whose extra is not installed.
+        InputError: if there is none of ours, or one of another version.
     """
-    path, modules, extra = FORMATS[check_choice("format", format, FORMATS)]
-    for module in modules:
-        require(module, extra)
-    module, name = path.split(":")
-    return getattr(importlib.import_module(module), name)
+    path = folder / NAME
+    if not path.exists():
+        raise InputError(f"{folder} must be an export, it has no {NAME}")
+    value = files.read_json(path)
+    if not isinstance(value, dict) or not {"format", "kind", "kerasburst", "signatures"} <= set(value):
+        raise InputError(f"{path} is not a manifest of kerasburst export")
+    # Each format adds facts of its own, such as the version of the library that wrote the file.
+    known = {"format", "kerasburst", *(field.name for field in dataclasses.fields(Manifest))}
+    return records.from_json(Manifest, {name: value[name] for name in value if name in known}, str(path))
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What a format has written, for the manifest: three of its fields, and further facts by name."""
+
+    signatures: dict[str, dict]
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    call: dict = dataclasses.field(default_factory=dict)
+    details: dict[str, object] = dataclasses.field(default_factory=dict)
+
+
+class Format(ABC):
+    """A format that networks are exported to. A subclass writes it and may run what it wrote.
+
+    Attributes:
+        file: name of the file that it writes, or None if it writes several.
+        modules: modules that writing needs besides the requirements of kerasburst.
+        extra: the extra of kerasburst that installs them.
+        holds_encoder: whether the encoder's operations are in the export. Otherwise the manifest has its parameters,
+            and `predict` encodes.
+    """
+
+    file: str | None = None
+    modules: tuple[str, ...] = ()
+    extra: str = ""
+    holds_encoder = False
+
+    @abstractmethod
+    def write(self, network: Network, folder: Path) -> Written:
+        """Write `network` into `folder`.
+
+        Raises:
+            InputError: for a network that the format cannot hold, with the reason.
+        """
+
+    def run(self, folder: Path, manifest: Manifest) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from float32 spikes `(n, num_steps, *features)` to logits `(n, C)`.
+
+        Raises:
+            InputError: for a damaged file, or if the runtime is not installed.
+        """
+        raise InputError(f"{folder} is an export of kind {manifest.kind!r}, which kerasburst writes but does not run")
+
+    def ask(self, folder: Path, manifest: Manifest) -> Ask:
+        """Return a function that answers from images, as `kerasburst.export.queries.ask`.
+
+        Raises:
+            InputError: for an export that cannot be loaded, or that has layers before its encoder.
+        """
+        if manifest.layers_before_encoder:
+            raise InputError(f"{folder} lacks the layers before the encoder; the SavedModel of this model has them")
+        try:
+            encoder = keras.saving.deserialize_keras_object(manifest.encoder)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{folder} has an encoder that is not known here: {one_line(error)}") from None
+        logits_of = self.run(folder, manifest)
+
+        def asked(images, seed, queries):
+            x = check_intensity(images, "input")
+            spikes = (draw_spikes(encoder, x, tf.constant(seed, tf.int64), tf.constant(k)) for k in range(queries))
+            logits = np.stack([logits_of(spk.numpy().astype("float32")) for spk in spikes])
+            mean = logits.mean(axis=0)
+            spread = tf.nn.softmax(logits).numpy().std(axis=0)
+            return {"logits": mean, "probabilities": tf.nn.softmax(mean).numpy(), "spread": spread}
+
+        return asked
+
+    def path(self, folder: Path) -> Path:
+        """Return the path of the written file.
+
+        Raises:
+            InputError: if it is not there.
+        """
+        if not (folder / self.file).is_file():
+            raise InputError(f"{folder} is damaged, it has no {self.file}")
+        return folder / self.file
 
 
 def require(module: str, extra: str) -> None:
-    """Check that an optional module is there.
+    """Check that an optional module is installed.
 
     Raises:
         InputError: with the line that installs it.
     """
     if importlib.util.find_spec(module) is None:
         raise InputError(f"{module} is not installed: pip install 'kerasburst[{extra}]'")
+
+
+def describe_tensors(specs: dict) -> dict:
+    """Return dtype and shape of tensors by name; None stands for any size."""
+    return {
+        name: {"dtype": spec.dtype.name, "shape": [None if n is None else int(n) for n in spec.shape]}
+        for name, spec in specs.items()
+    }

@@ -17,13 +17,13 @@ Images go channels-first there. Max-pooling of spikes is their sum over the wind
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import keras
 import numpy as np
+import tensorflow as tf
 
-from kerasburst.export.manifest import Written
+from kerasburst.export.formats import Format, Written
 from kerasburst.export.network import Network, course_of
+from kerasburst.export.nir_reader import read_layers
 from kerasburst.models.fast.pooling import Pool
 from kerasburst.neurons.lif import LIF
 from kerasburst.validation import InputError
@@ -31,28 +31,47 @@ from kerasburst.validation import InputError
 DT = 1e-4  # seconds; what snnTorch assumes
 
 
-def write_nir(network: Network, folder: Path) -> Written:
-    """Write model.nir into `folder`; see `kerasburst.export.nir`."""
-    import nir
+class NIR(Format):
+    """Writes model.nir and runs it by our own layers; see `kerasburst.export.nir`."""
 
-    graph = make_graph(network)
-    nir.write(str(folder / "model.nir"), graph)
-    left_out = {
-        "serving_default": "NIR has no encoder: encode outside",
-        "encoded": "NIR gives the output neurons' spikes; the readout of their membrane is the simulator's",
-    }
-    spec = {"dtype": "float32"}
-    return Written(
-        {
-            "graph": {
-                "does": "spikes of one time step to the output neurons' spikes, channels first",
-                "inputs": {"input": {**spec, "shape": graph.input_type["input"].tolist()}},
-                "outputs": {"output": {**spec, "shape": graph.output_type["output"].tolist()}},
-            }
-        },
-        left_out,
-        {"file": "model.nir", "dt_s": DT, "nir": nir.__version__},
-    )
+    file = "model.nir"
+    modules = ("nir",)
+    extra = "nir"
+
+    def write(self, network, folder):
+        """Write model.nir; see `Format.write`."""
+        import nir
+
+        graph = make_graph(network)
+        nir.write(str(folder / self.file), graph)
+        inputs, outputs = (
+            {name: {"dtype": "float32", "shape": types[name].tolist()}}
+            for name, types in (("input", graph.input_type), ("output", graph.output_type))
+        )
+        does = "spikes of one time step to the output neurons' spikes, channels first"
+        return Written(
+            {"graph": {"does": does, "inputs": inputs, "outputs": outputs}},
+            {
+                "serving_default": "NIR has no encoder: encode outside",
+                "encoded": "NIR gives the output neurons' spikes; the simulator must read the logits from the membrane",
+            },
+            {"python": ["import nir", "graph = nir.read('model.nir')"]},
+            {"dt_s": DT, "nir": nir.__version__},
+        )
+
+    def run(self, folder, manifest):
+        """Return a function that runs the graph as a Keras model of our layers; see `Format.run`."""
+        inputs, spk, mem = read_layers(self.path(folder), manifest.num_steps)
+        model = keras.Model(inputs, [spk, mem])
+
+        @tf.function(reduce_retracing=True, autograph=False)
+        def logits_of(spikes):
+            spk, mem = model(spikes)
+            if manifest.readout == "last":
+                return mem[:, -1]
+            return tf.reduce_mean(mem, axis=1) if manifest.readout == "mean" else tf.reduce_sum(spk, axis=1)
+
+        return lambda spikes: logits_of(tf.constant(spikes)).numpy()
 
 
 def make_graph(network: Network):

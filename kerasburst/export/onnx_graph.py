@@ -2,73 +2,90 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import keras
 import numpy as np
 
-from kerasburst.export.manifest import Written
-from kerasburst.export.network import Network, course_of
+from kerasburst.export.formats import Format, Written, require
+from kerasburst.export.network import course_of
 from kerasburst.models.fast.pooling import Pool
 from kerasburst.neurons.lif import LIF
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, one_line
 from kerasburst.version import __version__
 
 # What onnxruntime has taken since 1.12.
 _OPSET, _IR = 17, 8
+_CALL = {
+    "python": [
+        "import onnxruntime",
+        "session = onnxruntime.InferenceSession('model.onnx')",
+        "logits, trace = session.run(None, {'spikes': spikes})  # float32 (n, T, *features)",
+    ]
+}
 
 
-def write_onnx(network: Network, folder: Path) -> Written:
-    """Write model.onnx into `folder`; see `kerasburst.export.onnx`."""
-    import onnx  # an extra
-    from onnx import helper
+class ONNX(Format):
+    """Writes model.onnx and runs it by onnxruntime; see `kerasburst.export.onnx`."""
 
-    graph = _Graph()
-    time = "time" if network.num_steps is None else network.num_steps
-    shape = ["batch", time, *network.spike_features]
-    graph.lead = graph.add("Shape", ["spikes"], start=0, end=2)
-    graph.now = "spikes"
-    graph.features = network.spike_features
-    for part in course_of(network, "onnx"):
-        graph.append(part)
-    logits = graph.read_out(network.readout)
-    graph.add("Identity", [logits], name="logits")
-    graph.add("Identity", [graph.mem], name="trace")
-    classes = network.num_classes
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "kerasburst",
-            [helper.make_tensor_value_info("spikes", graph.float, shape)],
-            [
-                helper.make_tensor_value_info("logits", graph.float, ["batch", classes]),
-                helper.make_tensor_value_info("trace", graph.float, ["batch", time, classes]),
-            ],
-            graph.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", _OPSET)],
-        ir_version=_IR,
-        producer_name="kerasburst",
-        producer_version=__version__,
-    )
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, folder / "model.onnx")
-    spec = {"dtype": "float32"}
-    return Written(
-        {
-            "encoded": {
-                "does": "class scores and the output neurons' membrane of spikes",
-                "inputs": {"spikes": {**spec, "shape": [None, network.num_steps, *network.spike_features]}},
-                "outputs": {
-                    "logits": {**spec, "shape": [None, classes]},
-                    "trace": {**spec, "shape": [None, network.num_steps, classes]},
-                },
-            }
-        },
-        {name: "ONNX has no counter-based random numbers: encode outside" for name in ("serving_default", "seeded")}
-        | {"step": "the SavedModel and LiteRT have it"},
-        {"file": "model.onnx", "opset": _OPSET, "onnx": onnx.__version__},
-    )
+    file = "model.onnx"
+    modules = ("onnx",)
+    extra = "onnx"
+
+    def write(self, network, folder):
+        """Write model.onnx; see `Format.write`."""
+        import onnx
+        from onnx import helper
+
+        graph = _Graph()
+        graph.lead = graph.add("Shape", ["spikes"], start=0, end=2)
+        graph.now, graph.features = "spikes", network.spike_features
+        for part in course_of(network, "onnx"):
+            graph.append(part)
+        graph.add("Identity", [graph.read_out(network.readout)], name="logits")
+        graph.add("Identity", [graph.mem], name="trace")
+        time, classes = network.num_steps or "time", network.num_classes
+        shapes = {
+            "spikes": ["batch", time, *network.spike_features],
+            "logits": ["batch", classes],
+            "trace": ["batch", time, classes],
+        }
+        spikes, *outputs = (helper.make_tensor_value_info(name, graph.float, shape) for name, shape in shapes.items())
+        model = helper.make_model(
+            helper.make_graph(graph.nodes, "kerasburst", [spikes], outputs, graph.constants),
+            opset_imports=[helper.make_opsetid("", _OPSET)],
+            ir_version=_IR,
+            producer_name="kerasburst",
+            producer_version=__version__,
+        )
+        onnx.checker.check_model(model, full_check=True)
+        onnx.save(model, folder / self.file)
+        described = {
+            name: {"dtype": "float32", "shape": [n if isinstance(n, int) else None for n in shape]}
+            for name, shape in shapes.items()
+        }
+        spikes, does = described.pop("spikes"), "class scores and the output neurons' membrane of spikes"
+        no_encoder = "ONNX has no counter-based random numbers: encode outside"
+        return Written(
+            {"encoded": {"does": does, "inputs": {"spikes": spikes}, "outputs": described}},
+            {
+                "serving_default": no_encoder,
+                "seeded": no_encoder,
+                "step": "the SavedModel and LiteRT have it",
+            },
+            _CALL,
+            {"opset": _OPSET, "onnx": onnx.__version__},
+        )
+
+    def run(self, folder, manifest):
+        """Return a function that runs the model in onnxruntime; see `Format.run`."""
+        path = self.path(folder)
+        require("onnxruntime", "onnx")
+        import onnxruntime
+
+        try:
+            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions share no other base class
+            raise InputError(f"{path} cannot be loaded: {one_line(error)}") from None
+        return lambda spikes: session.run(["logits"], {"spikes": spikes})[0]
 
 
 class _Graph:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -92,3 +94,16 @@ def ask(network: Network, images: tf.Tensor, seed: tf.Tensor, queries: tf.Tensor
         "probabilities": tf.nn.softmax(logits),
         "spread": tf.sqrt(squares / tf.cast(queries, tf.float32)),
     }
+
+
+def asked_by(function: Callable) -> Callable[[np.ndarray, int, int], dict[str, tf.Tensor]]:
+    """Return `function` of the tensors images, seed and queries as a function of an array and two ints."""
+
+    def asked(images, seed, queries):
+        return function(
+            images=tf.constant(images, tf.float32),
+            seed=tf.constant(seed, tf.int64),
+            queries=tf.constant(queries, tf.int32),
+        )
+
+    return asked

@@ -7,51 +7,96 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from kerasburst.export.manifest import Written, describe_tensors
+from kerasburst.export.formats import Format, Written, describe_tensors
 from kerasburst.export.network import Network
-from kerasburst.export.queries import ask, checked, fresh_spikes
-from kerasburst.validation import InputError
+from kerasburst.export.queries import ask, asked_by, checked, fresh_spikes
+from kerasburst.validation import InputError, one_line
 
-_SAYS = {
+DOES = {
     "serving_default": "class scores of images, encoded afresh in each call",
-    "seeded": "the mean over K = queries encodings; an answer hangs on the image and the seed alone",
+    "seeded": "the mean over K = queries encodings; an answer depends on the image and the seed alone",
     "encoded": "class scores of spikes",
     "step": "one time step: give zeros for the states at first, then what came out",
     "trace": "the output neurons' membrane at every step",
 }
 
 
-def write_savedmodel(network: Network, folder: Path) -> Written:
-    """Write the SavedModel into `folder`; see `kerasburst.export.savedmodel`."""
-    module = tf.Module()
-    # What a fine-tuning client finds on the loaded object.
-    module.trainable_weights = [v.value for v in network.model.trainable_weights]
-    module.non_trainable_weights = [v.value for v in network.model.non_trainable_weights]
-    functions = make_functions(network)
-    signatures = {
-        name: tf.function(run, autograph=False).get_concrete_function(**specs)
-        for name, (run, specs) in functions.items()
-    }
-    for name, signature in signatures.items():
-        written = {node.op for node in _nodes(signature.graph.as_graph_def()) if node.op.startswith("Assign")}
-        if written:
-            raise InputError(f"model must not write variables where it serves, its {name} does: {', '.join(written)}")
-    tf.saved_model.save(module, str(folder), signatures=signatures)
-    described = {
-        name: {
-            "does": _SAYS[name] if network.encoder is not None or name != "serving_default" else _SAYS["encoded"],
-            "inputs": describe_tensors(functions[name][1]),
-            "outputs": describe_tensors(signature.structured_outputs),
+class SavedModel(Format):
+    """Writes and runs a SavedModel with everything in it, the encoder included; see `kerasburst.export.savedmodel`."""
+
+    holds_encoder = True
+
+    def write(self, network, folder):
+        """Write the SavedModel; see `Format.write`."""
+        module = tf.Module()
+        # A client that fine-tunes finds these on the loaded object.
+        module.trainable_weights = [v.value for v in network.model.trainable_weights]
+        module.non_trainable_weights = [v.value for v in network.model.non_trainable_weights]
+        functions = make_functions(network)
+        signatures = {
+            name: tf.function(run, autograph=False).get_concrete_function(**specs)
+            for name, (run, specs) in functions.items()
         }
-        for name, signature in signatures.items()
-    }
-    return Written(described, {} if network.no_step is None else {"step": network.no_step})
+        for name, signature in signatures.items():
+            assigns = {node.op for node in _nodes(signature.graph.as_graph_def()) if node.op.startswith("Assign")}
+            if assigns:
+                raise InputError(
+                    f"model must not write variables when it is called, its {name} does: {', '.join(assigns)}"
+                )
+        tf.saved_model.save(module, str(folder), signatures=signatures)
+        does = DOES if network.encoder is not None else DOES | {"serving_default": DOES["encoded"]}
+        described = {
+            name: {
+                "does": does[name],
+                "inputs": describe_tensors(functions[name][1]),
+                "outputs": describe_tensors(signature.structured_outputs),
+            }
+            for name, signature in signatures.items()
+        }
+        return Written(described, {} if network.no_step is None else {"step": network.no_step}, _calls(network))
+
+    def run(self, folder, manifest):
+        """Return a function that calls the signature `encoded`; see `Format.run`."""
+        loaded = _load(folder)
+        return lambda spikes: loaded.signatures["encoded"](spikes=tf.constant(spikes))["logits"].numpy()
+
+    def ask(self, folder, manifest):
+        """Return a function that calls the signature `seeded`; see `Format.ask`."""
+        loaded = _load(folder)  # a signature does not keep its model alive
+        return asked_by(lambda **given: loaded.signatures["seeded"](**given))
+
+
+def _calls(network: Network) -> dict:
+    """Return lines of Python that call the export, a request to TensorFlow Serving, and the line that starts it."""
+    if network.encoder is None:
+        takes, shape, body = "spikes", ("n", "T", *network.spike_features), '{"inputs": {"spikes": [...]}}'
+        more = []
+    else:
+        takes, shape = "images", ("n", *network.features)
+        body = '{"signature_name": "seeded", "inputs": {"images": [...], "seed": 7, "queries": 16}}'
+        more = ["served.signatures['seeded'](images=images, seed=tf.constant(7, tf.int64), queries=tf.constant(16))"]
+    lines = [
+        "import tensorflow as tf",
+        "served = tf.saved_model.load(FOLDER)",
+        f"served.signatures['serving_default']({takes}={takes})  # float32 ({', '.join(map(str, shape))})",
+        *more,
+    ]
+    curl = f"curl -d '{body}' http://HOST:8501/v1/models/NAME:predict"
+    serving = "tensorflow_model_server --rest_api_port=8501 --model_name=NAME --model_base_path=BASE, "
+    return {"python": lines, "curl": curl, "serving": serving + "with this folder as BASE/1"}
+
+
+def _load(folder: Path):
+    try:
+        return tf.saved_model.load(str(folder))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise InputError(f"{folder} cannot be loaded: {one_line(error)}") from None
 
 
 def make_functions(network: Network) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
-    """Give the functions that are served, by the name of the signature, with what goes in.
+    """Return the functions that are served and the specifications of their inputs, by the name of the signature.
 
-    Those of images are absent where it has no encoder, and `step` where it cannot run step by step.
+    A network without an encoder has none that takes images, one that cannot run step by step has no `step`.
     """
 
     def scores(spikes):

@@ -1,13 +1,13 @@
 """LiteRT's interpreter, step by step, against Keras on the same spikes."""
 
-import json
 import os
 
 import numpy as np
 import pytest
 
 from kerasburst.export import litert
-from kerasburst.export.runtimes import open_spikes_to_logits
+from kerasburst.export.formats import read_manifest
+from kerasburst.export.litert_step import LiteRT
 from kerasburst.validation import InputError
 
 from .common import KINDS, RESETS, composed, logits_of_keras, make, spikes
@@ -17,7 +17,7 @@ pytest.importorskip("ai_edge_litert")
 
 
 def run(folder, x):
-    return open_spikes_to_logits(folder, json.loads((folder / "manifest.json").read_text()))(x)
+    return LiteRT().run(folder, read_manifest(folder))(x)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,7 +10,7 @@ from kerasburst.data.scaling import Scaling
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.export import export, predict
 from kerasburst.export.examples import read_examples, to_intensities
-from kerasburst.export.formats import FORMATS
+from kerasburst.registry import FORMATS
 from kerasburst.validation import InputError
 
 from .common import images, make
