@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst.profiling.inputs import make_inputs
-from kerasburst.profiling.process import Worker, WorkerFailed
+from kerasburst.process import WorkerFailed
+from kerasburst.profiling.measurement import start_worker
+from kerasburst.profiling.works import make_inputs
 
 _CONV = ("conv1", "conv2", "hidden", "output")
 _FC = ("hidden", "output")
@@ -87,7 +88,7 @@ def _row(library: str, what: str, difference: float | None, allowed: float, reas
 
 
 def _ask(command: tuple[str, ...], threads: int, out: Path, **options) -> dict[str, np.ndarray]:
-    with Worker(command, threads) as worker:
+    with start_worker(command, threads) as worker:
         worker.ask("check", options={"threads": threads, "out": str(out), **options})
     with np.load(out) as file:
         return dict(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kerasburst.profiling.together import Participant
+from kerasburst.profiling.measurement import Participant
 from kerasburst.profiling.works import WORKS
 
 PEERS = ("snntorch", "spikingjelly", "norse")

@@ -23,9 +23,8 @@ from table import Settings, group_json, measure_group, measure_memory
 
 from kerasburst import files, records
 from kerasburst.data.datasets import availability
-from kerasburst.profiling.bench import limit_options
-from kerasburst.profiling.limit_rates import LimitMeter
-from kerasburst.profiling.machine import available_cores, load_average, machine_facts
+from kerasburst.profiling.bench import LimitMeter, limit_options
+from kerasburst.profiling.host import available_cores, load_average, machine_facts
 from kerasburst.validation import InputError, check_int, user_path
 
 WORKS = (*GROUPS, "memory")

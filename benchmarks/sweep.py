@@ -6,14 +6,14 @@ import tempfile
 from collections.abc import Callable
 
 from plan import GROUPS, QUICK, QUICK_BATCHES, QUICK_STEPS, SWEEP_BATCHES, SWEEP_STEPS, participants
+from scipy import stats
 from table import Settings, one_alone
 
 from kerasburst import records
-from kerasburst.profiling.inputs import make_inputs
-from kerasburst.profiling.limit_rates import LimitRates
-from kerasburst.profiling.machine import available_memory_mb
-from kerasburst.profiling.statistics import straight_line
-from kerasburst.profiling.together import measure_together
+from kerasburst.profiling.bench import LimitRates
+from kerasburst.profiling.host import available_memory_mb
+from kerasburst.profiling.measurement import measure_together
+from kerasburst.profiling.works import make_inputs
 
 _WORK = "conv_train"
 # What a process needs by rough estimate, to decide whether all may live at once.
@@ -76,14 +76,14 @@ def lines(measured: list[dict]) -> list[dict]:
         if len(found) < 2:
             continue
         steps, times = [m["num_steps"] for m in found], [m["step_ms_median"] for m in found]
-        _, slope, r_squared = straight_line(steps, times)
-        row = {"label": label, "batch_size": batch_size, "step_ms_per_time_step": round(slope, 3)}
+        line = stats.linregress(steps, times)
+        row = {"label": label, "batch_size": batch_size, "step_ms_per_time_step": round(float(line.slope), 3)}
         row |= {
-            "r_squared": round(r_squared, 5),
+            "r_squared": round(float(line.rvalue**2), 5),
             "last_to_first": round(times[-1] / steps[-1] / times[0] * steps[0], 3),
         }
         peaks = [m["peak_rss_mb"] for m in found]
         known = None not in peaks
-        row["peak_rss_mb_per_time_step"] = round(straight_line(steps, peaks)[1], 2) if known else None
+        row["peak_rss_mb_per_time_step"] = round(float(stats.linregress(steps, peaks).slope), 2) if known else None
         rows.append(row)
     return rows

@@ -9,11 +9,16 @@ from collections.abc import Callable
 from plan import GROUPS, MEMORY_PEERS, MEMORY_STEPS, MEMORY_TARGET, MOST_WAITING_PERCENT, QUICK, Group, participants
 
 from kerasburst import records
-from kerasburst.profiling.inputs import make_inputs
-from kerasburst.profiling.limit_rates import LimitRates
-from kerasburst.profiling.measurement import Measurement
-from kerasburst.profiling.statistics import paired_ratios
-from kerasburst.profiling.together import BLOCK_S, SETTLE_S, Participant, measure_together
+from kerasburst.profiling.bench import LimitRates
+from kerasburst.profiling.measurement import (
+    BLOCK_S,
+    SETTLE_S,
+    Measurement,
+    Participant,
+    measure_together,
+    paired_ratios,
+)
+from kerasburst.profiling.works import make_inputs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from kerasburst_cli.quiet import load_tensorflow
 from kerasburst import config as configs
 from kerasburst import records
 from kerasburst.config import TrainConfig
-from kerasburst.profiling.plan import BASELINES, DEFAULT_EPOCHS, ENCODINGS, MODES, ProfileConfig
+from kerasburst.profiling.config import BASELINES, DEFAULT_EPOCHS, ENCODINGS, MODES, ProfileConfig
 from kerasburst.validation import InputError, user_path
 
 _DEFAULT = TrainConfig()
@@ -83,7 +83,7 @@ def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet
     load_tensorflow()
     from kerasburst_cli.fleet_progress import make_fleet_observer
 
-    from kerasburst.profiling.profile import profile
+    from kerasburst.profiling.study import profile
     from kerasburst.reports.profile import write_report
 
     config = _config(run, given, assignments, out if resume else None)

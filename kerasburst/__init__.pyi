@@ -37,12 +37,12 @@ from .privacy.signals import collect_signals as collect_signals
 from .privacy.statistics import phi as phi
 from .profiling.bench import BenchResult as BenchResult
 from .profiling.bench import bench as bench
-from .profiling.callback import ProfilerCallback as ProfilerCallback
+from .profiling.config import ProfileConfig as ProfileConfig
 from .profiling.cost import network_cost as network_cost
-from .profiling.plan import ProfileConfig as ProfileConfig
-from .profiling.profile import ProfileResult as ProfileResult
-from .profiling.profile import profile as profile
 from .profiling.profiler import Profiler as Profiler
+from .profiling.profiler import ProfilerCallback as ProfilerCallback
+from .profiling.result import ProfileResult as ProfileResult
+from .profiling.study import profile as profile
 from .registry import register as register
 from .reports.encoding import draw_encoding as draw_encoding
 from .reports.encoding import encode as encode

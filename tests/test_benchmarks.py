@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kerasburst import records
-from kerasburst.profiling.limit_rates import LimitRates
+from kerasburst.profiling.bench import LimitRates
 from kerasburst.profiling.measurement import Measurement
 from kerasburst.profiling.works import WORKS
 
@@ -42,7 +42,7 @@ def measured(label, *step_ms, work="conv_train", num_steps=10, batch_size=128, *
     )
 
 
-def lost(label, work="conv_train", reason="killed by signal 9"):
+def lost(label, work="conv_train", reason="killed by SIGKILL"):
     return Measurement(label=label, work=work, num_steps=10, batch_size=128, threads=2, reason=reason)
 
 
@@ -61,7 +61,7 @@ def test_comparisons_by_hand(benchmarks):
     assert jelly["ratio_median"] == 2.4 and jelly["target_ratio"] == 2.5 and jelly["met"] is False
     bfloat16 = rows["kerasburst mixed_bfloat16", "snntorch"]
     assert bfloat16["ratio_median"] is None and bfloat16["met"] is None
-    assert bfloat16["reason"] == "kerasburst mixed_bfloat16: killed by signal 9"
+    assert bfloat16["reason"] == "kerasburst mixed_bfloat16: killed by SIGKILL"
 
 
 def test_the_limit_does_instead_of_the_ratio(benchmarks):
@@ -157,7 +157,7 @@ def test_reports(benchmarks, tmp_path):
         **{"versions": {"torch": "2.13.0"}, "stopped": "interrupted"},
     }
     row = {"peak_rss_mb_at_10_steps": 900.0, "step_ms_at_10_steps": None, "growth_mb_per_step": None}
-    row |= {"share_of_snntorch": None, "target_share": 0.8, "met": None, "reason": "killed by signal 9"}
+    row |= {"share_of_snntorch": None, "target_share": 0.8, "met": None, "reason": "killed by SIGKILL"}
     groups = [table.group_json(name, m, "digits", limits) for name, m in (("conv_train", found), ("lif", lif))]
     results = {**common, "groups": groups, "memory": {"batch_size": 128, "rows": {"kerasburst": row}}}
     text = report.table_markdown(json.loads(json.dumps(results)))

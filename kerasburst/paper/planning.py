@@ -16,7 +16,7 @@ from kerasburst.paper.config import ReproduceConfig
 from kerasburst.paper.parts import Part
 from kerasburst.paper.scales import Setting
 from kerasburst.privacy.plan import AuditConfig
-from kerasburst.profiling.plan import ProfileConfig
+from kerasburst.profiling.config import ProfileConfig
 from kerasburst.registry import ENCODERS
 from kerasburst.studies.transfer.plan import TransferConfig
 from kerasburst.validation import InputError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kerasburst.profiling.plan import ProfileConfig
-from kerasburst.profiling.profile import profile
+from kerasburst.profiling.config import ProfileConfig
+from kerasburst.profiling.study import profile
 
 
 def make_profile(config: ProfileConfig, out: Path) -> None:

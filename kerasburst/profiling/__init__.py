@@ -3,19 +3,8 @@
 This package starts without TensorFlow: only what needs it loads it.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-
-_PUBLIC = {
-    "Profiler": "kerasburst.profiling.profiler",
-    "ProfilerCallback": "kerasburst.profiling.callback",
-    "network_cost": "kerasburst.profiling.cost",
-}
-__all__ = [*_PUBLIC]
-
-
-def __getattr__(name: str):
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'kerasburst.profiling' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"cost": ["network_cost"], "profiler": ["Profiler", "ProfilerCallback"]}
+)

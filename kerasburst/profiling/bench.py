@@ -1,4 +1,4 @@
-"""`kerasburst bench`: what the works cost on this machine, against its limits."""
+"""`kerasburst bench`: the cost of the works on this machine, against its limits."""
 
 from __future__ import annotations
 
@@ -9,27 +9,121 @@ from pathlib import Path
 
 from kerasburst import files, records
 from kerasburst.data.datasets import availability
-from kerasburst.profiling.inputs import make_inputs
-from kerasburst.profiling.limit_rates import LimitMeter, LimitRates
-from kerasburst.profiling.machine import available_cores, load_average, machine_facts
-from kerasburst.profiling.measurement import Measurement
-from kerasburst.profiling.together import BLOCK_S, SETTLE_S, Participant, measure_together
-from kerasburst.profiling.works import DEFAULT_WORKS, WORKS
+from kerasburst.process import WorkerFailed
+from kerasburst.profiling.host import available_cores, load_average, machine_facts
+from kerasburst.profiling.measurement import BLOCK_S, SETTLE_S, Measurement, Participant, measure_together
+from kerasburst.profiling.works import DEFAULT_WORKS, WORKS, make_inputs
 from kerasburst.validation import LARGEST, InputError, check_choice, check_int, user_path
 
 CHOICES = tuple(name for name in WORKS if name != "limits")
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchResult:
-    """What `bench` measured.
+class LimitRates:
+    """The machine's best rates in a run; None where a rate is unknown.
 
     Args:
-        machine: see `kerasburst.profiling.machine.machine_facts`.
-        load_average_before: processes that wanted to run in the minute before; above 0.5 the figures are doubtful.
+        matmul_float32_gflop_per_s: matrix multiplication, the best of several shapes.
+        matmul_bfloat16_gflop_per_s: the same in bfloat16, where the processor has instructions for it.
+        copy_gb_per_s: memory copy, bytes read and bytes written.
+        samples: measurements of each.
+        lowest_share_percent: the slowest measurement in percent of the best, of the float32 multiplication; below
+            about 90 the machine had other work, or changed its clock.
+        reason: why a rate is unknown.
+    """
+
+    matmul_float32_gflop_per_s: float | None = None
+    matmul_bfloat16_gflop_per_s: float | None = None
+    copy_gb_per_s: float | None = None
+    samples: int = 0
+    lowest_share_percent: float | None = None
+    reason: str | None = None
+
+    @classmethod
+    def best_of(cls, answers: Sequence[dict], reason: str | None = None) -> LimitRates:
+        """Return the best of the limits' worker's answers over a run.
+
+        Example:
+            >>> rates = LimitRates.best_of([{"copy_gb_per_s": 20.0}, {"copy_gb_per_s": 25.0}])
+            >>> rates.copy_gb_per_s, rates.matmul_float32_gflop_per_s
+            (25.0, None)
+        """
+
+        def all_of(name: str) -> list[float]:
+            return [answer[name] for answer in answers if name in answer]
+
+        names = ("matmul_float32_gflop_per_s", "matmul_bfloat16_gflop_per_s", "copy_gb_per_s")
+        best = {name: round(max(all_of(name)), 2) for name in names if all_of(name)}
+        products = all_of(names[0])
+        share = round(100.0 * min(products) / max(products), 1) if products else None
+        return cls(**best, samples=len(answers), lowest_share_percent=share, reason=reason)
+
+    def limit_ms(self, work: str, batch_size: int, num_steps: int) -> float | None:
+        """Return the least time of a step of a work at these rates, milliseconds; None where it is unknown.
+
+        Example:
+            >>> LimitRates(copy_gb_per_s=25.0).limit_ms("lif", 128, 10)  # 5 x 128,450,560 bytes
+            25.6901
+        """
+        info = WORKS[work]
+        if info.limit is None:
+            return None
+        rate = {
+            "matmul_float32": self.matmul_float32_gflop_per_s,
+            "matmul_bfloat16": self.matmul_bfloat16_gflop_per_s,
+            "copy": self.copy_gb_per_s,
+        }[info.limit]
+        return None if rate is None else round(info.amount(batch_size, num_steps) / rate / 1e6, 4)
+
+
+class LimitMeter:
+    """A live process that measures the machine's rates from time to time during a run.
+
+    Args:
+        options: "threads"; "bfloat16", whether to measure that too; "scale", a factor of the matrices' sides.
+    """
+
+    def __init__(self, options: dict):
+        self._answers: list[dict] = []
+        self._reason: str | None = None
+        self._worker = None
+        try:
+            self._worker = Participant("limits", "limits", options).start()
+            self._worker.ask("build", work="limits", options=options)
+            self._worker.ask("run", steps=1)
+        except WorkerFailed as error:
+            self._reason = str(error)
+
+    def measure(self) -> LimitRates:
+        """Measure once more; return the best so far."""
+        if self._reason is None:
+            try:
+                self._answers.append(self._worker.ask("run", steps=1))
+            except WorkerFailed as error:
+                self._reason = str(error)
+        return self.rates
+
+    @property
+    def rates(self) -> LimitRates:
+        """The best so far."""
+        return LimitRates.best_of(self._answers, self._reason)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._worker is not None:
+            self._worker.end()
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchResult:
+    """The result of `bench`.
+
+    Args:
+        machine: see `kerasburst.profiling.host.machine_facts`.
+        load_average_before: load of the machine in the minute before; above 0.5 the figures are doubtful.
         limits: the machine's best rates during the run.
-        measurements: one of each work, in the order asked for.
-        inputs: by work, where its inputs come from.
+        measurements: one per work, in the order requested.
+        inputs: by work, the source of its inputs.
     """
 
     machine: dict
@@ -54,27 +148,27 @@ def bench(
     limit_scale: float = 1.0,
     tell: Callable[[str], None] = lambda text: None,
 ) -> BenchResult:
-    """Measure works that need no other library, each in a process of its own.
+    """Measure works, each in a process of its own.
 
-    After warm-up a work runs `repeats` blocks of at least `block_s` seconds; its figure is the median over the
+    After a warm-up a work runs `repeats` blocks of at least `block_s` seconds; its figure is the median over the
     blocks, with the quartiles as spread. The machine's best matrix and copy rates are measured between the works.
 
     Args:
         works: names in `kerasburst.profiling.works.WORKS`.
-        repeats: blocks of each, at least 1.
+        repeats: blocks of each work, at least 1.
         threads: threads of each process; None for all cores.
         num_steps: T; None for each work's own.
         batch_size: examples of a step; None for each work's own.
         seed: of inputs and weights.
         data_dir: folder of data files; None for KERASBURST_DATA.
-        out: directory to write bench.json to, which must not hold one; None to write nothing.
-        block_s: seconds that a block lasts at least.
+        out: directory for bench.json, without one so far; None to write nothing.
+        block_s: least length of a block, seconds.
         settle_s: seconds of rest before a block.
-        limit_scale: the sides of the matrices that the limits are measured with, against the usual ones.
-        tell: is given lines of progress.
+        limit_scale: factor of the sides of the matrices that the limits are measured with.
+        tell: receives lines of progress.
 
     Returns:
-        The result; a work that failed has None for figures, and the reason.
+        The result; the figures of a work that failed are None, with the reason.
 
     Raises:
         InputError: for an unknown work, a number outside its range, or an `out` that holds a bench.json.
@@ -91,7 +185,7 @@ def bench(
         if value is not None:
             check_int(name, value, low=1, high=LARGEST)
     check_int("seed", seed, low=0, high=LARGEST)
-    availability("mnist", data_dir)  # a folder that is none is found now
+    availability("mnist", data_dir)  # refuse a missing folder now
     if out is not None:
         out = user_path("out", out)
         if (out.exists() and not out.is_dir()) or (out / "bench.json").exists():
@@ -130,6 +224,6 @@ def bench(
 
 
 def limit_options(machine: dict, threads: int, scale: float) -> dict:
-    """Give the options of the limits' worker: bfloat16 is measured where the processor has instructions for it."""
+    """Return the options of the limits' worker: bfloat16 is measured where the processor has instructions for it."""
     bfloat16 = machine["bfloat16_instructions"] is not False
     return {"threads": threads, "num_steps": 1, "batch_size": 1, "scale": scale, "bfloat16": bfloat16}

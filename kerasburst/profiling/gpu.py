@@ -1,19 +1,24 @@
-"""The GPU that TensorFlow uses, as NVML knows it."""
+"""The GPU that TensorFlow uses: power, energy, memory and utilisation by NVML, and TensorFlow's own memory count."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import sys
 from collections.abc import Mapping
 from types import ModuleType
 
-from kerasburst.profiling.metric import Unknown
+from kerasburst.profiling.metrics import Metric, Reader, Unknown, energy_of_samples, too_short
+from kerasburst.validation import one_line
 
 _HIDDEN = ("", "-1", "NoDevFiles")
+_WHOSE = "of the whole board, whoever uses it"
+_DEVICE = "GPU:0"
 
 
 class Gpu:
-    """One device. Each reading raises an error of `errors` where the device does not give it.
+    """One device. Each reading raises an error of `errors` where the device lacks it.
 
     Args:
         library: `pynvml`, initialised.
@@ -26,23 +31,23 @@ class Gpu:
         self._open = True
 
     def power_w(self) -> float:
-        """Give the power of the whole board, watts."""
+        """Return the power of the whole board, watts."""
         return _above_zero(self._library.nvmlDeviceGetPowerUsage(self._handle) / 1e3, "its power")
 
     def energy_j(self) -> float:
-        """Give the energy since the driver was loaded, joules."""
+        """Return the energy since the driver was loaded, joules."""
         return _above_zero(self._library.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1e3, "its energy counter")
 
     def memory_mb(self) -> float:
-        """Give the memory in use, whoever uses it, MB (10^6 bytes)."""
+        """Return the memory in use, whoever uses it, MB (10^6 bytes)."""
         return _above_zero(self._library.nvmlDeviceGetMemoryInfo(self._handle).used / 1e6, "its memory in use")
 
     def utilisation_percent(self) -> float:
-        """Give the share of the last sampling period in which a kernel ran; 0 is a measurement."""
+        """Return the share of the last sampling period in which a kernel ran; 0 is a measurement."""
         return float(self._library.nvmlDeviceGetUtilizationRates(self._handle).gpu)
 
     def facts(self) -> dict[str, str | None]:
-        """Give what identifies the device; None for what it does not tell."""
+        """Return what identifies the device; None for what it does not tell."""
         read = {
             "name": lambda: self._library.nvmlDeviceGetName(self._handle),
             "uuid": lambda: self._library.nvmlDeviceGetUUID(self._handle),
@@ -51,28 +56,28 @@ class Gpu:
         return {name: _text(call, self._library.NVMLError) for name, call in read.items()}
 
     def close(self) -> None:
-        """Give NVML back."""
+        """Release NVML."""
         if self._open:
             self._open = False
             _shut_down(self._library)
 
 
 class GpuReadsZero(RuntimeError):
-    """The device gives 0 for what cannot be 0: it does not measure it."""
+    """The device reports 0 for what cannot be 0: it does not measure it."""
 
 
 def find_gpu(environment: Mapping[str, str] | None = None) -> Gpu | Unknown:
     """Find the first GPU that CUDA shows to this process, which is TensorFlow's GPU:0.
 
     CUDA_VISIBLE_DEVICES may name it by index, by UUID or the beginning of one, or as a MIG slice. CUDA counts the
-    fastest GPU first, NVML by the bus: an index among GPUs of several kinds says nothing unless
-    CUDA_DEVICE_ORDER=PCI_BUS_ID makes CUDA count by the bus, too.
+    fastest GPU first, NVML by the bus: among GPUs of several kinds an index is
+    ambiguous unless CUDA_DEVICE_ORDER=PCI_BUS_ID makes CUDA count by the bus too.
 
     Args:
-        environment: where the two variables are; None for this process's.
+        environment: has the two variables; None for this process's.
 
     Returns:
-        The device, to be closed after use, or why there is none.
+        The device, which the caller closes, or why there is none.
 
     Example:
         >>> find_gpu({"CUDA_VISIBLE_DEVICES": "-1"})
@@ -102,7 +107,7 @@ def find_gpu(environment: Mapping[str, str] | None = None) -> Gpu | Unknown:
 
 
 def load_nvml() -> ModuleType | Unknown:
-    """Import NVML's bindings, or say what is missing."""
+    """Return NVML's bindings, or what is missing."""
     try:
         return importlib.import_module("pynvml")
     except ImportError:
@@ -145,7 +150,169 @@ def _decoded(value: str | bytes) -> str:
 
 
 def _shut_down(library: ModuleType) -> None:
-    try:
+    with contextlib.suppress(library.NVMLError):  # it is gone already
         library.nvmlShutdown()
-    except library.NVMLError:
-        pass  # it is gone already
+
+
+class GpuPower(Metric):
+    """Energy by the device's counter where it advances, else by the integral of sampled power.
+
+    Power is energy over wall time. Power at rest is the mean of the samples before the region.
+
+    Args:
+        gpu: the device.
+        minimum_window_s: seconds that a region must last to have an energy.
+    """
+
+    FIELDS = ("gpu_power_w", "gpu_energy_j", "gpu_idle_power_w", "gpu_energy_above_idle_j")
+
+    def __init__(self, gpu: Gpu, minimum_window_s: float):
+        self._minimum_window_s = minimum_window_s
+        self._power, self._counter = Reader(gpu.power_w, gpu.errors), Reader(gpu.energy_j, gpu.errors)
+        self._idle: list[float] = []
+        self._trace: list[tuple[float, float]] = []
+        self._begun = self._ended = None
+        self._by = ""
+
+    def rest(self, seconds: float) -> None:
+        """Sample the power at rest."""
+        power = self._power()
+        if power is not None:
+            self._idle.append(power)
+
+    def start(self) -> None:
+        """Read the counter."""
+        self._begun = self._counter()
+
+    def sample(self, seconds: float) -> None:
+        """Sample the power."""
+        power = self._power()
+        if power is not None:
+            self._trace.append((seconds, power))
+
+    def stop(self) -> None:
+        """Read the counter."""
+        self._ended = self._counter()
+
+    def figures(self, wall_s: float) -> dict[str, float | Unknown]:
+        """Return power, energy, power at rest, and energy less that of the same time at rest."""
+        idle = self._idle_power()
+        energy = too_short(wall_s, self._minimum_window_s) or self._energy(wall_s)
+        if isinstance(energy, Unknown):
+            return {**dict.fromkeys(self.FIELDS, energy), "gpu_idle_power_w": idle}
+        above = idle if isinstance(idle, Unknown) else energy - idle * wall_s
+        return dict(zip(self.FIELDS, (energy / wall_s, energy, idle, above), strict=True))
+
+    def _idle_power(self) -> float | Unknown:
+        if self._idle:
+            return sum(self._idle) / len(self._idle)
+        return Unknown(self._power.failure or "no power was sampled before the region")
+
+    def _energy(self, wall_s: float) -> float | Unknown:
+        no_counter = self._counter.failure
+        if no_counter is None:
+            energy = self._ended - self._begun
+            if energy > 0:
+                self._by = "difference of the GPU's energy counter"
+                return energy
+            no_counter = "the GPU's energy counter did not advance"
+        if self._power.failure is not None:
+            return Unknown(f"no energy counter: {no_counter}; no power: {self._power.failure}")
+        self._by = f"integral of {len(self._trace)} samples of power; no energy counter: {no_counter}"
+        return energy_of_samples(self._trace, wall_s)
+
+    def methods(self) -> dict[str, str]:
+        """Return where the energy is from."""
+        return {
+            "gpu_energy_j": f"{self._by}, {_WHOSE}",
+            "gpu_power_w": "gpu_energy_j over wall time",
+            "gpu_idle_power_w": f"mean of {len(self._idle)} samples before the region, {_WHOSE}",
+            "gpu_energy_above_idle_j": "gpu_energy_j less gpu_idle_power_w times wall time",
+        }
+
+    def power_trace(self) -> tuple[tuple[float, float], ...]:
+        """Return the samples, unless a reading failed."""
+        return () if self._power.failure is not None else tuple(self._trace)
+
+
+class GpuUse(Metric):
+    """Peak of the memory in use on the device, and mean utilisation.
+
+    Args:
+        gpu: the device.
+    """
+
+    FIELDS = ("gpu_nvml_peak_mb", "gpu_utilisation_percent")
+
+    def __init__(self, gpu: Gpu):
+        self._memory, self._busy = Reader(gpu.memory_mb, gpu.errors), Reader(gpu.utilisation_percent, gpu.errors)
+        self._memory_mb: list[float] = []
+        self._percent: list[float] = []
+
+    def sample(self, seconds: float) -> None:
+        """Read both."""
+        for reader, values in ((self._memory, self._memory_mb), (self._busy, self._percent)):
+            value = reader()
+            if value is not None:
+                values.append(value)
+
+    def figures(self, wall_s: float) -> dict[str, float | Unknown]:
+        """Return the largest memory and the mean utilisation; unknown where any reading failed."""
+        memory, busy = self._memory.failure, self._busy.failure
+        return {
+            "gpu_nvml_peak_mb": max(self._memory_mb) if memory is None else Unknown(memory),
+            "gpu_utilisation_percent": sum(self._percent) / len(self._percent) if busy is None else Unknown(busy),
+        }
+
+    def methods(self) -> dict[str, str]:
+        """Return what is counted."""
+        return {
+            "gpu_nvml_peak_mb": f"largest of {len(self._memory_mb)} samples of NVML's memory in use, of all processes; "
+            "TensorFlow's pool counts whole",
+            "gpu_utilisation_percent": f"mean of {len(self._percent)} samples of NVML's utilisation",
+        }
+
+
+class AllocatorPeak(Metric):
+    """The peak of TensorFlow's allocator on its first GPU, by its own count.
+
+    This does not load TensorFlow: unless it was loaded before the region, the peak is unknown.
+    """
+
+    def __init__(self):
+        self._peak: float | Unknown = Unknown("the region has not ended")
+        self._experimental = None
+
+    def start(self) -> None:
+        """Reset the allocator's peak to what is allocated now."""
+        tf = sys.modules.get("tensorflow")
+        if tf is None:
+            self._peak = Unknown("TensorFlow is not loaded")
+        elif not tf.config.list_logical_devices("GPU"):
+            self._peak = Unknown("TensorFlow uses no GPU")
+        else:
+            try:
+                tf.config.experimental.reset_memory_stats(_DEVICE)
+                self._experimental = tf.config.experimental
+            except ValueError as error:
+                self._peak = _without_statistics(error)
+
+    def stop(self) -> None:
+        """Read the peak."""
+        if self._experimental is not None:
+            try:
+                self._peak = self._experimental.get_memory_info(_DEVICE)["peak"] / 1e6
+            except ValueError as error:
+                self._peak = _without_statistics(error)
+
+    def figures(self, wall_s: float) -> dict[str, float | Unknown]:
+        """Return the peak in MB (10^6 bytes)."""
+        return {"gpu_peak_mb": self._peak}
+
+    def methods(self) -> dict[str, str]:
+        """Return whose count it is."""
+        return {"gpu_peak_mb": f"peak of TensorFlow's allocator on {_DEVICE}, reset at the region's start"}
+
+
+def _without_statistics(error: Exception) -> Unknown:
+    return Unknown(f"TensorFlow's allocator tells nothing of {_DEVICE}: {one_line(error)}")

@@ -1,36 +1,29 @@
-"""`Profiler`: time, memory, power and energy of a region of a program."""
+"""`Profiler`: time, memory, power and energy of a region of a program, or of a training's epochs."""
 
 from __future__ import annotations
 
 import threading
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-from kerasburst.profiling.allocator import AllocatorPeak
-from kerasburst.profiling.gpu import Gpu, find_gpu
-from kerasburst.profiling.gpu_power import GpuPower
-from kerasburst.profiling.gpu_use import GpuUse
+import keras
+
+from kerasburst.profiling.gpu import AllocatorPeak, Gpu, GpuPower, GpuUse, find_gpu
 from kerasburst.profiling.host import HostMemory, HostTime
-from kerasburst.profiling.metric import Metric, Unknown
+from kerasburst.profiling.metrics import Metric, RegionProfile, Unknown
 from kerasburst.profiling.rapl import PackageEnergy
-from kerasburst.profiling.region import RegionProfile
 from kerasburst.validation import InputError, check_float, check_int
-
-if TYPE_CHECKING:
-    from kerasburst.profiling.callback import ProfilerCallback
 
 
 class Profiler:
-    """Watches a region from a thread of its own: wall and processor time, memory, power and energy.
+    """Measure a region from a thread of its own: wall and processor time, memory, power and energy.
 
-    Host figures are of this process and those that it started. GPU figures are of the first GPU that CUDA shows to
-    this process. What cannot be measured is None, with the reason. Run once before the region what compiles or
-    allocates for good, and let work on a GPU end before the region does. Starting sets the peaks that Linux and
-    TensorFlow keep of this process' memory back to what it has then.
+    Host figures are of this process and those that it started; GPU figures of the first GPU that CUDA shows to this
+    process. What cannot be measured is None, with the reason. Compile and allocate before the region, and wait for
+    work on a GPU before it ends. Starting resets the memory peaks that Linux and TensorFlow keep of this process.
 
     Entering first samples power at rest for `idle_s` seconds, where power can be read. Energy and power of a region
-    shorter than `minimum_window_s` are None: repeat the work to fill it.
+    shorter than `minimum_window_s` are None; repeat the work to fill it.
 
     Args:
         interval_s: seconds between two samples, above 0.
@@ -57,18 +50,18 @@ class Profiler:
 
     @property
     def result(self) -> RegionProfile:
-        """What was measured over the last region."""
+        """The figures of the last region."""
         if self._result is None:
             raise InputError("result must be asked for after a region has ended, received none")
         return self._result
 
     @property
     def running(self) -> bool:
-        """Whether a region is being watched."""
+        """Whether a region is running."""
         return self._thread is not None
 
     def callback(self, warm_up_epochs: int = 1) -> ProfilerCallback:
-        """Give a Keras callback whose region is a training's epochs after the first `warm_up_epochs`.
+        """Return a Keras callback whose region is a training's epochs after the first `warm_up_epochs`.
 
         Example:
             >>> import keras, numpy as np
@@ -80,12 +73,10 @@ class Profiler:
             >>> watch.epochs, profiler.result.wall_s > 0
             (2, True)
         """
-        from kerasburst.profiling.callback import ProfilerCallback  # it needs Keras, this file does not
-
         return ProfilerCallback(self, warm_up_epochs=check_int("warm_up_epochs", warm_up_epochs, low=0))
 
     def rest(self) -> None:
-        """Sample power at rest, where there is a counter or sensor of it; nothing else should run meanwhile.
+        """Sample power at rest, where it can be read; nothing else should run meanwhile.
 
         Raises:
             InputError: where a region is running.
@@ -123,7 +114,7 @@ class Profiler:
         self._thread.start()
 
     def stop(self) -> RegionProfile:
-        """End the region and give what was measured.
+        """End the region and return its figures.
 
         Raises:
             InputError: where none is running.
@@ -153,7 +144,7 @@ class Profiler:
         return self._result
 
     def seconds(self) -> float:
-        """Give how long the running region has lasted."""
+        """Return how long the running region has lasted."""
         return time.perf_counter() - self._begun
 
     def __enter__(self) -> Profiler:
@@ -168,7 +159,7 @@ class Profiler:
             self._result = None  # of half a region
 
     def _open(self) -> None:
-        """Find out what can be measured here, once a region."""
+        """Find what can be measured here, once per region."""
         if self._metrics is not None:
             return
         found = find_gpu()
@@ -192,7 +183,7 @@ class Profiler:
         try:
             while not self._end.wait(self._interval_s):
                 self._sample(self.seconds())
-        except Exception as error:  # told by `stop`, where somebody hears it
+        except Exception as error:  # `stop` raises it in the caller's thread
             self._failure = error
         self._sampler_s = time.thread_time()
 
@@ -200,3 +191,52 @@ class Profiler:
         self._samples += 1
         for metric in self._metrics.values():
             metric.sample(seconds)
+
+
+class ProfilerCallback(keras.callbacks.Callback):
+    """Profile a training from the end of its warm-up epochs to its end.
+
+    Power at rest is sampled before the first epoch, which compiles and allocates. At the end `profiler.result` has the
+    figures of `epochs` epochs.
+
+    Args:
+        profiler: measures the region.
+        warm_up_epochs: epochs before the region, at least 0.
+        window_s: end the training after the epoch in which the region reaches this length; None for never.
+
+    Raises:
+        InputError: for a number outside its range.
+
+    Example:
+        See `Profiler.callback`.
+    """
+
+    def __init__(self, profiler: Profiler, *, warm_up_epochs: int = 1, window_s: float | None = None):
+        super().__init__()
+        self.profiler = profiler
+        self.epochs = 0
+        self._warm_up_epochs = check_int("warm_up_epochs", warm_up_epochs, low=0)
+        self._window_s = None if window_s is None else check_float("window_s", window_s, low=0.0)
+        self._seen = 0
+
+    def on_train_begin(self, logs=None):
+        """Sample power at rest; without warm-up, begin the region."""
+        self._seen = self.epochs = 0
+        self.profiler.rest()
+        if self._warm_up_epochs == 0:
+            self.profiler.start()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Count an epoch; after the last of the warm-up, begin the region."""
+        self._seen += 1
+        if self._seen == self._warm_up_epochs:
+            self.profiler.start()
+        elif self._seen > self._warm_up_epochs:
+            self.epochs += 1
+            if self._window_s is not None and self.profiler.seconds() >= self._window_s:
+                self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        """End the region."""
+        if self.profiler.running:
+            self.profiler.stop()

@@ -1,20 +1,21 @@
-"""Energy of the processor packages by RAPL, where the kernel lets this process read it."""
+"""Energy of the processor packages by RAPL, where this process may read it."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
-from kerasburst.profiling.metric import Metric, Reader, Unknown, too_short
+from kerasburst.profiling.metrics import Metric, Reader, Unknown, too_short
 
 FOLDER = Path("/sys/class/powercap")
 
 
 class PackageEnergy(Metric):
-    """The energy counters of all packages, read often enough that none wraps around twice between two readings.
+    """The energy counters of all packages, read so often that none wraps around twice between readings.
 
     Args:
         minimum_window_s: seconds that a region must last to have an energy.
-        folder: where the kernel shows the counters.
+        folder: of the counters.
     """
 
     FIELDS = ("cpu_package_power_w", "cpu_package_energy_j", "cpu_package_idle_power_w")
@@ -23,8 +24,9 @@ class PackageEnergy(Metric):
         self._minimum_window_s = minimum_window_s
         found = _packages(FOLDER if folder is None else folder)
         self._missing = found if isinstance(found, Unknown) else None
-        self._count = 0 if isinstance(found, Unknown) else len(found)
-        self._read = Reader(_Sum([] if isinstance(found, Unknown) else found), (OSError, ValueError))
+        packages = [] if isinstance(found, Unknown) else found
+        self._count = len(packages)
+        self._read = Reader(lambda: sum(each.microjoules() for each in packages) / 1e6, (OSError, ValueError))
         self._idle: list[tuple[float, float]] = []  # seconds, joules
         self._region: list[tuple[float, float]] = []
 
@@ -47,22 +49,22 @@ class PackageEnergy(Metric):
             readings.append((seconds, energy))
 
     def figures(self, wall_s: float) -> dict[str, float | Unknown]:
-        """Give power and energy of the region, and power at rest."""
+        """Return power and energy of the region, and power at rest."""
         missing = self._missing or (Unknown(self._read.failure) if self._read.failure is not None else None)
         power = missing or too_short(wall_s, self._minimum_window_s) or _power(self._region)
         energy = power if isinstance(power, Unknown) else power * wall_s
         return dict(zip(self.FIELDS, (power, energy, missing or _power(self._idle)), strict=True))
 
     def methods(self) -> dict[str, str]:
-        """Say what is counted."""
+        """Return what is counted."""
         how = f"RAPL counters of {self._count} processor package(s), with all that runs on them; no memory modules"
         return {"cpu_package_energy_j": how, "cpu_package_idle_power_w": f"{how}; before the region"}
 
     def power_trace(self) -> tuple[tuple[float, float], ...]:
-        """Give the mean power between readings, at the later one's time."""
+        """Return the mean power between readings, at the later one's time."""
         if self._missing or self._read.failure is not None:
             return ()
-        pairs = zip(self._region, self._region[1:], strict=False)
+        pairs = itertools.pairwise(self._region)
         return tuple((t1, (e1 - e0) / (t1 - t0)) for (t0, e0), (t1, e1) in pairs if t1 > t0)
 
 
@@ -74,7 +76,7 @@ def _power(readings: list[tuple[float, float]]) -> float | Unknown:
 
 
 class _Package:
-    """One package's counter without its wraps.
+    """One package's counter, corrected where it wraps around.
 
     Args:
         folder: of the package.
@@ -87,25 +89,15 @@ class _Package:
         self._total = 0
 
     def microjoules(self) -> int:
-        """Give the energy since the first reading."""
+        """Return the energy since the first reading."""
         now = int(self._path.read_text())
         self._total += now - self._last if now >= self._last else now + self._range - self._last
         self._last = now
         return self._total
 
 
-class _Sum:
-    """Gives the energy of several packages since the first reading, joules."""
-
-    def __init__(self, packages: list[_Package]):
-        self._packages = packages
-
-    def __call__(self) -> float:
-        return sum(package.microjoules() for package in self._packages) / 1e6
-
-
 def _packages(folder: Path) -> list[_Package] | Unknown:
-    """Open the packages' counters; their parts, and what else the kernel counts, are left out."""
+    """Open the packages' counters, without their parts and other domains."""
     try:
         domains = [path for path in sorted(folder.glob("*-rapl:*")) if path.name.count(":") == 1]
         packages = [path for path in domains if (path / "name").read_text().startswith("package")]

@@ -1,12 +1,11 @@
-"""The process that does a work: told over a pipe to build it, to run a block of steps, to tell its peak memory.
+"""The process that does a work: asked over a pipe to build it, to run a block of steps, to report its peak memory.
 
-One line of JSON in, one out. While nobody asks, the process is blocked on the pipe and costs nothing, so that
-processes which are all warm can take turns. What libraries print goes to stderr.
+One line of JSON in, one out (`kerasburst.process`). Between requests the process waits on the pipe and costs nothing,
+so warm processes can take turns. What libraries print goes to stderr. TensorFlow is loaded with the first work.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import json
 import os
@@ -14,8 +13,8 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from kerasburst.profiling.memory import peak_rss_mb
-from kerasburst.profiling.works import WORKS
+from kerasburst.profiling.host import peak_rss_mb
+from kerasburst.profiling.works import builder
 from kerasburst.validation import one_line
 from kerasburst.version import __version__
 
@@ -27,7 +26,7 @@ class Labourer:
         self._run: Callable[[int], dict] | None = None
 
     def answer(self, request: dict) -> dict:
-        """Do what is asked and give the answer."""
+        """Do what is requested and return the answer."""
         if request["do"] == "build":
             self._run = _build(request["work"], request["options"])
             return {"versions": _versions()}
@@ -43,8 +42,7 @@ def _build(work: str, options: dict) -> Callable[[int], dict]:
 
     tf.config.threading.set_intra_op_parallelism_threads(options["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(options["threads"])
-    module, function = WORKS[work].builder.split(":")
-    return getattr(importlib.import_module(f"kerasburst.profiling.works.{module}"), function)(options)
+    return builder(work)(options)
 
 
 def _versions() -> dict[str, str]:
@@ -67,7 +65,7 @@ def main() -> None:
             answer = {"ok": False, "reason": one_line(f"{type(error).__name__}: {error}", 300)}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-    os._exit(0)  # a training may still rest in its thread
+    os._exit(0)  # a training may still wait in its thread
 
 
 if __name__ == "__main__":

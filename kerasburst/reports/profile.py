@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kerasburst import files
-from kerasburst.profiling.plan import BASELINES
+from kerasburst.profiling.config import BASELINES
 from kerasburst.validation import InputError
 
 # field: (title with unit, factor)

@@ -1,23 +1,21 @@
-"""One attempt at a task; a pool's workers run this, each task in a fork of its own (`kerasburst.study.worker`).
+"""One attempt at a task, which a pool's workers run in a fork of its own (`kerasburst.study.worker`).
 
-A process for each: models that are fitted one after the other in one process leak memory, and a training that the
-kernel kills takes nothing else with it.
+Each task has its own process: models that are fitted one after the other in one process leak memory, and a training
+that the kernel kills takes nothing else with it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import os
-import select
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
+from kerasburst.process import Worker, describe_exit, kill_group
 from kerasburst.study.lease import Lease
 from kerasburst.study.task import REFUSAL, Outcome, Task
 
@@ -29,11 +27,11 @@ _TAIL_LINES, _TAIL_BYTES = 12, 8000
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What every attempt of a fleet shares.
+    """What all attempts of a fleet share.
 
     Args:
-        lease: tells whether the fleet still runs.
-        log_dir: where the logs go, absolute.
+        lease: shows whether the fleet still runs.
+        log_dir: the folder of the logs, absolute.
         directory: the working directory of the fleet's process.
         path: where that process imports from.
         environment: variables to set.
@@ -46,24 +44,24 @@ class Surroundings:
     environment: dict[str, str]
 
     def log(self, name: str) -> Path:
-        """Give the path of a task's log."""
+        """Return the path of a task's log."""
         return Path(self.log_dir, name + ".log")
 
 
 def attempt(task: Task, around: Surroundings, again: bool) -> Outcome:
-    """Run a task in a fork of its own and wait for it, or end it when the fleet ends.
+    """Run a task in a fork of its own and wait for it; end it when the fleet ends.
 
     Args:
-        task: what to run.
-        around: what it shares with the others.
-        again: whether it was tried before: the lines follow those in the log.
+        task: the task.
+        around: what all attempts of the fleet share.
+        again: whether it was tried before; then the log is continued.
     """
     log = around.log(task.name)
     if around.lease.lost():  # it waited in a cluster; the log may be another fleet's by now
         return Outcome(task.name, str(log), 0.0, "the fleet has ended")
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
-    with open(log, "ab", buffering=0) as file:  # others append to it, too
+    with open(log, "ab", buffering=0) as file:  # others append to it
         if again:
             file.write(b"--- another attempt ---\n")
         else:
@@ -77,82 +75,64 @@ def attempt(task: Task, around: Surroundings, again: bool) -> Outcome:
     tail = read_tail(log, begins_at)
     last = tail.rpartition("\n")[2]
     refusal = last.removeprefix(REFUSAL) if code == 2 and last.startswith(REFUSAL) else ""
-    return Outcome(task.name, str(log), seconds, _reason(code), tail, refusal)
+    return Outcome(task.name, str(log), seconds, describe_exit(code), tail, refusal)
 
 
 class _Nursery:
     """A process that forks for each task; see `kerasburst.study.worker`."""
 
-    def __init__(self, around: Surroundings, log):
+    def __init__(self, around: Surroundings, log: IO[bytes]):
         self.around = around
         inherited = {name: value for name, value in os.environ.items() if name != SAFE_PATH}
-        self._process = subprocess.Popen(
+        self.worker = Worker(
             # -P: the working directory is no place to import from, unless it is one for the fleet's process
-            [sys.executable, "-P", "-m", "kerasburst.study.worker", *dataclasses.astuple(around.lease)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            bufsize=0,
-            cwd=around.directory,
-            env={"TF_FORCE_GPU_ALLOW_GROWTH": "true", DEFER: "1"}
+            (sys.executable, "-P", "-m", "kerasburst.study.worker", *dataclasses.astuple(around.lease)),
+            environment={"TF_FORCE_GPU_ALLOW_GROWTH": "true", DEFER: "1"}
             | inherited
             | around.environment
             | _import_path(around),
-            start_new_session=True,  # Ctrl-C goes to the fleet's process, which ends this one
+            directory=around.directory,
+            errors=log,
         )
 
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
     def run(self, task: Task, log: Path, lease: Lease) -> int:
-        """Do a task; give its exit code, as `subprocess.Popen.returncode` does. Afterwards others may use this."""
-        what = {"name": task.name, "function": task.function, "arguments": task.arguments, "log": str(log)}
+        """Run a task and return its exit code, as `subprocess.Popen.returncode`; then others may use this."""
+        self.worker.send({"name": task.name, "function": task.function, "arguments": task.arguments, "log": str(log)})
         fork, done = None, False
         try:
-            with contextlib.suppress(BrokenPipeError):  # it died at its start: the exit status tells
-                self._process.stdin.write(json.dumps(what).encode() + b"\n")
             while True:
-                if select.select([self._process.stdout], [], [], _LOOK_S)[0]:
-                    answer = self._process.stdout.readline()
-                    if not answer:
-                        return self._process.wait() or 1
+                answer = self.worker.receive(_LOOK_S)
+                if answer:
                     if fork is not None:
                         done = True
                         return int(answer)
                     fork = int(answer)
+                elif answer is not None:
+                    return self.worker.wait() or 1
                 elif lease.lost():
                     return -signal.SIGKILL
         finally:
             if done:
                 _idle.append(self)
             else:
-                self.end(fork)
-
-    def end(self, fork: int | None = None) -> None:
-        """End the process, and its fork at once."""
-        for pid in (fork, self._process.pid):
-            if pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
-        self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+                if fork is not None:
+                    kill_group(fork)
+                self.worker.end()
 
 
 _idle: list[_Nursery] = []  # of this process; a cluster's worker may have several threads, each with its own attempt
 
 
 def _nursery(around: Surroundings, log) -> _Nursery:
-    """Give a process for a fleet's task: one that did another of its tasks, or a new one."""
+    """Return a process for a fleet's task: one that has done another of its tasks, or a new one."""
     while _idle:
         try:
             nursery = _idle.pop()
         except IndexError:
             break
-        if nursery.alive and nursery.around == around:
+        if nursery.worker.alive and nursery.around == around:
             return nursery
-        nursery.end()
+        nursery.worker.end()
     return _Nursery(around, log)
 
 
@@ -162,19 +142,10 @@ def _import_path(around: Surroundings) -> dict[str, str]:
 
 
 def read_tail(log: str | Path, begins_at: int = 0) -> str:
-    """Give the last lines of a log, or of its part from `begins_at` on; nothing where there is no log."""
+    """Return the last lines of a log from `begins_at` on; nothing where there is no log."""
     if not os.path.exists(log):
         return ""
     with open(log, "rb") as file:
         file.seek(max(begins_at, os.path.getsize(log) - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").rstrip().splitlines()
     return "\n".join(lines[-_TAIL_LINES:])
-
-
-def _reason(code: int) -> str:
-    if code >= 0:
-        return f"exit status {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"

@@ -1,4 +1,4 @@
-"""Run a fleet: what is missing, side by side; what fails, once more."""
+"""Run a fleet: the missing tasks side by side, and once more those that fail."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from pathlib import Path
 
 from kerasburst import files
+from kerasburst.process import thread_counts
 from kerasburst.study.attempt import SAFE_PATH, Surroundings, attempt, read_tail
 from kerasburst.study.lease import hold_lease
 from kerasburst.study.pools import BACKENDS, Pool, import_backend
 from kerasburst.study.task import ClusterLost, FleetFailed, FleetObserver, Outcome, Task
 from kerasburst.validation import InputError, check_choice, check_int, fail, one_line, user_path
 
-_MOST_LOSSES = 3  # of a task with its worker: past these the task is to blame; of each worker, one after another
-_THREADS = (
-    *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
-    *("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"),
-)
+_MOST_LOSSES = 3  # after as many losses of its worker a task is given up; after as many per job, the fleet
 _HANDED_ON = ("CUDA_", "KERAS", "TF_", "XLA_", SAFE_PATH)  # settings of this process that a cluster's workers lack
 
 
@@ -31,8 +27,11 @@ def check_fleet(jobs: int | None, backend: str) -> None:
     """Check what `run_fleet` would refuse, for a caller that writes files before it runs.
 
     Raises:
-        InputError: for `jobs` or `backend` outside their ranges, or a backend whose package is not installed.
+        InputError: for `jobs` or `backend` out of range, a backend whose package is not installed, or a system that
+            cannot fork.
     """
+    if not hasattr(os, "fork"):
+        raise InputError("a fleet needs a system that can fork processes, such as Linux or macOS; this one cannot")
     check_choice("backend", backend, BACKENDS)
     if jobs is not None:
         check_int("jobs", jobs, low=1)
@@ -55,27 +54,26 @@ def run_fleet(
 
     A task that fails is run once more after the others; one whose worker was lost, up to twice more (a Dask cluster
     that is there tries by itself, as often as its own settings say, before that). When this process ends, however it
-    ends, its tasks end with it; to go on, call this again: what is done stays done. Results do not depend on `jobs`;
-    the last bits of sums can depend on `threads`, so fix it where they must be the same on another machine or with
-    other `jobs`.
+    ends, its tasks end with it; call this again to continue: what is done stays done. Results do not depend on `jobs`.
+    The last bits of sums can depend on `threads`: fix it for equal bits on another machine or with other `jobs`.
 
     Args:
-        tasks: what to run; names differ.
-        is_done: tells whether a task's result is there; asked in this process, before a task and after it.
-        log_dir: where each task's output goes, as NAME.log; one fleet at a time. On a cluster, its machines see it.
-        jobs: how many at once, at least 1. Default: as many as there are cores, or tasks.
+        tasks: with names that differ.
+        is_done: returns whether a task's result is there; called in this process, before a task and after it.
+        log_dir: folder of the tasks' output, NAME.log; one fleet at a time. Machines of a cluster must see it.
+        jobs: tasks at once, at least 1. Default: the number of cores, or of tasks if that is less.
         backend: "loky" (processes of this machine), "dask" or "ray" (a cluster).
-        threads: how many threads TensorFlow and BLAS take in each task, at least 1. Default: cores // jobs.
-        address: of the Dask scheduler or Ray cluster. Default: DASK_SCHEDULER_ADDRESS or RAY_ADDRESS; without, a
-            `Client` or `ray.init` of this process; without, a cluster of this machine, for the while.
-        observer: is told of the progress.
-        refusal_ends_all: whether a task's InputError ends the others, too; otherwise that task has failed, at once.
+        threads: of TensorFlow and BLAS in each task, at least 1. Default: cores // jobs.
+        address: of the Dask scheduler or Ray cluster. Default: DASK_SCHEDULER_ADDRESS or RAY_ADDRESS, else a `Client`
+            or `ray.init` of this process, else a temporary cluster of this machine.
+        observer: receives the progress.
+        refusal_ends_all: whether a task's InputError ends the others; otherwise that task alone has failed.
 
     Raises:
-        InputError: for bad arguments, and the first one that a task raised, unless that does not end the others.
+        InputError: for bad arguments, and the first one that a task raised, if that ends the others.
         FleetFailed: where tasks failed twice, lost their worker three times, or were refused; all others are done.
             Where nothing but workers was lost, three for each job, not all is tried.
-        ClusterLost: where a Dask cluster is there no more; what is done stays done.
+        ClusterLost: where a Dask cluster is gone; what is done stays done.
 
     Example:
         >>> task = Task("shadow-0", "time:sleep", {"secs": 60})
@@ -95,7 +93,7 @@ def run_fleet(
                 pass
             fleet = _Fleet(is_done, observer, refusal_ends_all)
             with BACKENDS[backend](jobs, len(left), address) as pool, hold_lease(log_dir) as lease:
-                # By all tasks, not by those left: a fleet that goes on computes as one that was never stopped.
+                # By all tasks, not by those left: a resumed fleet computes as one that was never stopped.
                 each = threads or max(1, pool.cores // min(jobs or pool.cores, len(tasks)))
                 fleet.run(
                     left, pool, Surroundings(lease, str(log_dir), os.getcwd(), tuple(sys.path), _environment(each))
@@ -107,11 +105,11 @@ def run_fleet(
 
 
 class _Fleet:
-    """How the tasks of a fleet have fared.
+    """The state of a fleet's tasks.
 
     Args:
-        is_done: tells whether a task's result is there.
-        observer: is told of the progress.
+        is_done: returns whether a task's result is there.
+        observer: receives the progress.
         refusal_ends_all: whether a task's InputError ends the others.
     """
 
@@ -120,10 +118,10 @@ class _Fleet:
         self._is_done, self._observer, self._refusal_ends_all = is_done, observer, refusal_ends_all
         self._failed_once: set[str] = set()
         self._losses: Counter[str] = Counter()
-        self._in_vain = 0  # workers lost since one last came back
+        self._in_vain = 0  # workers lost since a task last returned
 
     def run(self, tasks: list[Task], pool: Pool, around: Surroundings) -> None:
-        """Run tasks in their order, as many at once as can run; then what has to run again, and so on."""
+        """Run tasks in their order, as many at once as the pool allows; then those to retry, and so on."""
         waiting, again = deque(tasks), []
         running: dict[Future, tuple[Task, float]] = {}  # the task, and when it began
         try:
@@ -161,7 +159,7 @@ class _Fleet:
         return outcome
 
     def _settle(self, task: Task, outcome: Outcome) -> bool:
-        """Note how an attempt ended; tell whether the task has to run again."""
+        """Record how an attempt ended; return whether to run the task again."""
         if outcome.refusal and self._refusal_ends_all:
             raise InputError(outcome.refusal)
         name = task.name
@@ -198,6 +196,6 @@ def _checked(tasks: Iterable[Task]) -> list[Task]:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Give what a task's process has in its environment beside its worker's."""
+    """Return the variables that a task's process has beside its worker's."""
     handed_on = {name: value for name, value in os.environ.items() if name.startswith(_HANDED_ON)}
-    return handed_on | dict.fromkeys(_THREADS, str(threads))
+    return handed_on | thread_counts(threads)

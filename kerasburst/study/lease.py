@@ -1,15 +1,14 @@
-"""How a fleet's workers, on this machine or another, know whether their work is still wanted.
+"""How a fleet's workers, on this machine or another, learn that the fleet has ended.
 
-The process that runs the fleet holds a lock on a file, which the kernel takes back however the process ends, `kill -9`
-included. Other machines may not see the lock; they see the token in the file, which is gone after an orderly end and
-another one when the fleet was begun anew.
+The process that runs the fleet holds a lock on a file, which the kernel releases however the process ends, `kill -9`
+included. Other machines may not see the lock; they see the token in the file, which is removed at an orderly end and
+replaced when the fleet starts again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import time
@@ -17,20 +16,26 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from kerasburst.validation import InputError
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: the token alone counts
+    fcntl = None
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True)
 class Lease:
-    """What a worker is given to ask whether it should go on.
+    """What a worker needs to see whether its fleet still runs.
 
     Args:
-        path: the file.
-        token: what it holds while the fleet runs.
-        host: the machine on which it is locked; empty where the file system knows no locks.
+        path: of the file.
+        token: its content while the fleet runs.
+        host: the machine on which it is locked; empty where there are no locks.
     """
 
     path: str
@@ -38,12 +43,12 @@ class Lease:
     host: str
 
     def lost(self) -> bool:
-        """Tell whether the fleet has ended or died."""
+        """Return whether the fleet has ended or died."""
         try:
             with open(self.path, "rb", buffering=0) as file:
                 if file.read() != self.token.encode():
                     return True
-                if self.host != socket.gethostname():
+                if fcntl is None or self.host != socket.gethostname():
                     return False
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return True
@@ -59,7 +64,7 @@ def hold_lease(folder: Path, patience_s: float = 2.0) -> Iterator[Lease]:
 
     Args:
         folder: an existing directory.
-        patience_s: how long another process may keep the lock: a worker that asks has it for an instant.
+        patience_s: how long to wait for the lock, seconds: a worker that looks holds it for an instant.
 
     Raises:
         InputError: where another process holds one there.
@@ -76,7 +81,10 @@ def hold_lease(folder: Path, patience_s: float = 2.0) -> Iterator[Lease]:
             file.truncate(0)
 
 
-def _lock(file, deadline: float, folder: Path) -> bool:
+def _lock(file: IO[bytes], deadline: float, folder: Path) -> bool:
+    """Lock the file and return True; return False where there are no locks."""
+    if fcntl is None:
+        return False
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

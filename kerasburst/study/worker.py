@@ -1,13 +1,13 @@
-"""The process that does tasks, each in a fork of its own: `python -m kerasburst.study.worker PATH TOKEN HOST`.
+"""The process that runs tasks, each in a fork of its own: `python -m kerasburst.study.worker PATH TOKEN HOST`.
 
 Importing TensorFlow takes seconds, as long as a small training. So this process imports what a task's function needs,
-and nothing more; for each task it forks, and the fork does the task and ends. A fork is as good as a fresh process:
-no device is in use here, and no thread runs but those of BLAS, which it takes down and up again at a fork.
+and nothing else; for each task it forks, and the fork does the task and ends. A fork is as good as a fresh process: no
+device is in use here, and the only threads are those of BLAS, which restarts them after a fork.
 
-Standard input brings a line of JSON for each task (function, arguments, name, log), standard output answers with two:
-the fork's process id, and how it ended as in `subprocess.Popen.returncode`: 0 done, 2 an InputError, whose line is the
-last one in the log. Standard input stays open as a lifeline: when the other end closes it, that process is gone, and so
-are this one and its fork. The arguments are the fleet's lease: when that is lost, and no task runs, this process ends.
+Standard input brings one line of JSON per task (function, arguments, name, log). Standard output answers with two: the
+fork's process id, and its exit code as in `subprocess.Popen.returncode`: 0 for done, 2 for an InputError, whose line is
+the last one in the log. Standard input is also a lifeline: when the other end closes it, this process and its fork end.
+The arguments are the fleet's lease: when that is lost and no task runs, this process ends.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ import sys
 import threading
 import traceback
 
+from kerasburst.registry import load_plugins
 from kerasburst.study.lease import Lease
 from kerasburst.study.task import REFUSAL
 from kerasburst.validation import InputError, one_line
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
-_LOOK_S = 2.0  # how often to ask, without a task, whether the fleet still runs
+_LOOK_S = 2.0  # how often to look, without a task, whether the fleet still runs
 
 
 def main() -> None:
-    """Do the tasks that standard input names, one after the other."""
+    """Run the tasks that standard input names, one after the other."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # those who start workers have it blocked
     lifeline, answers = os.dup(0), os.dup(1)
     _redirect(os.open(os.devnull, os.O_RDWR), 0, 1)
@@ -47,17 +48,18 @@ def main() -> None:
                 break
             try:
                 _do(json.loads(line), lifeline, answers)
-            except BrokenPipeError:  # nobody waits for the answer any more
+            except BrokenPipeError:  # nobody waits for the answer
                 break
 
 
 def _do(task: dict, lifeline: int, answers: int) -> None:
     kept = os.dup(2)
     _redirect(os.open(task["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666), 1, 2)
-    with contextlib.suppress(Exception):  # the fork fails alike, and says so
+    with contextlib.suppress(Exception):  # the fork fails alike, and reports it
         importlib.import_module(task["function"].partition(":")[0])
         if "keras" in sys.modules:  # a task may load our files
             importlib.import_module("kerasburst.layers")
+        load_plugins()
     gc.freeze()  # what is shared with the forks stays shared
     pid = os.fork()
     if pid == 0:
@@ -76,9 +78,9 @@ def _redirect(source: int, *targets: int) -> None:
 
 
 def _run(task: dict, lifeline: int, parent: int) -> int:
-    """Do a task in the fork; give its exit code, with which it ends at once: an orderly end would take a second."""
+    """Run a task in the fork; return its exit code, with which it ends at once: an orderly end takes a second."""
     os.setsid()
-    if sys.platform == "linux":  # at once, even while some library keeps Python's threads from running
+    if sys.platform == "linux":  # works even while a library keeps Python's threads from running
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         libc.prctl(_PR_SET_NAME, task["name"].rpartition("/")[2].encode()[:15], 0, 0, 0)
@@ -86,8 +88,9 @@ def _run(task: dict, lifeline: int, parent: int) -> int:
         return 1
     threading.Thread(target=_end_with, args=(lifeline,), name="lifeline", daemon=True).start()
     if (numpy := sys.modules.get("numpy")) is not None:
-        numpy.random.seed()  # all forks have inherited the same; Python mends its own
+        numpy.random.seed()  # all forks inherited the same state; Python reseeds its own
     try:
+        load_plugins()
         module, _, name = task["function"].partition(":")
         getattr(importlib.import_module(module), name)(**task["arguments"])
         code = 0
@@ -111,7 +114,7 @@ def _run(task: dict, lifeline: int, parent: int) -> int:
 
 
 def _end_with(lifeline: int) -> None:
-    os.read(lifeline, 1)  # nothing is sent while a task runs: this returns when the other end is closed
+    os.read(lifeline, 1)  # nothing is sent while a task runs: this returns when the other end closes
     os._exit(1)
 
 

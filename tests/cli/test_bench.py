@@ -5,8 +5,7 @@ import json
 import pytest
 from kerasburst_cli import cmd_bench
 
-from kerasburst.profiling.bench import BenchResult
-from kerasburst.profiling.limit_rates import LimitRates
+from kerasburst.profiling.bench import BenchResult, LimitRates
 from kerasburst.profiling.measurement import Measurement
 from tests.cli.test_bad_input import assert_refused
 
@@ -54,12 +53,12 @@ def test_refuses_a_directory_with_figures(kerasburst, tmp_path):
 def test_summary_says_what_is_unknown():
     known = {"label": "kerasburst", "num_steps": 10, "batch_size": 128, "threads": 2}
     slow = Measurement.of_blocks([{"seconds": 0.4, "wait_percent": 1.5}], steps_per_block=1, work="train_wait", **known)
-    lost = Measurement(work="lif", reason="killed by signal 9", **known)
+    lost = Measurement(work="lif", reason="killed by SIGKILL", **known)
     machine = {"cpu": None, "cores": 2}
     text = cmd_bench.summary(BenchResult(machine, 7.0, LimitRates(copy_gb_per_s=25.0), (slow, lost), {}))
     lines = text.splitlines()
     assert "unknown processor" in lines[0]
     assert "float32 matmul unknown GFLOP/s" in lines[1] and "copy 25 GB/s" in lines[1]
     assert "400.00" in text and "320" in text and "wait_percent 1.5" in text
-    assert any(line.startswith("lif") and "unknown: killed by signal 9" in line for line in lines)
+    assert any(line.startswith("lif") and "unknown: killed by SIGKILL" in line for line in lines)
     assert "7 cores busy" in text

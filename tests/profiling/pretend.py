@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from kerasburst.profiling.tasks import measurement_path, record_path
+from kerasburst.profiling.study import measurement_path, record_path
 
 RUN_FLEET = "kerasburst.study.study.run_fleet"
 UNKNOWN = (

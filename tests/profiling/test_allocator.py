@@ -3,8 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from kerasburst.profiling.allocator import AllocatorPeak
-from kerasburst.profiling.metric import Unknown
+from kerasburst.profiling.gpu import AllocatorPeak
+from kerasburst.profiling.metrics import Unknown
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ import pytest
 
 from kerasburst import records
 from kerasburst.profiling import bench as module
-from kerasburst.profiling.bench import CHOICES, bench
-from kerasburst.profiling.limit_rates import LimitRates
+from kerasburst.profiling.bench import CHOICES, LimitRates, bench
 from kerasburst.profiling.measurement import Measurement
 from kerasburst.validation import InputError
 
@@ -30,7 +29,7 @@ def without_processes(monkeypatch):
         asked.append((p, how))
         known = {"label": p.label, "work": p.work, "num_steps": p.options["num_steps"], "threads": 1}
         if p.work == "lif":
-            return [Measurement(**known, batch_size=p.options["batch_size"], reason="killed by signal 9")]
+            return [Measurement(**known, batch_size=p.options["batch_size"], reason="killed by SIGKILL")]
         batch_size = p.options["batch_size"]
         return [Measurement.of_blocks([{"seconds": 0.001}], steps_per_block=1, batch_size=batch_size, **known)]
 
@@ -44,7 +43,7 @@ def test_result(without_processes, tmp_path):
     fc, lif = result.measurements
     assert fc.batch_size == 8 and fc.num_steps == 10
     assert fc.limit_ms == round(80 * 2 * 66_000 / 100e6, 4) and fc.share_of_limit_percent == 10.6  # 0.1056 of 1 ms
-    assert lif.reason == "killed by signal 9" and lif.step_ms_median is None and lif.share_of_limit_percent is None
+    assert lif.reason == "killed by SIGKILL" and lif.step_ms_median is None and lif.share_of_limit_percent is None
     written = json.loads((tmp_path / "new" / "place" / "bench.json").read_text())
     assert written == json.loads(json.dumps(records.to_json(result)))
     (first, how), (second, _), closed = without_processes

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kerasburst.profiling.encoding_profile import EncodingProfile
+from kerasburst.profiling.result import EncodingProfile
 
 from .pretend import measurement, record
 

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from kerasburst.profiling.gpu import Gpu, GpuReadsZero, find_gpu, load_nvml
-from kerasburst.profiling.metric import Unknown
+from kerasburst.profiling.metrics import Unknown
 
 from .nvml import NOT_SUPPORTED, Device, Library, NVMLError
 

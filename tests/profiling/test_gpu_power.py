@@ -2,10 +2,8 @@
 
 import pytest
 
-from kerasburst.profiling.gpu import Gpu
-from kerasburst.profiling.gpu_power import GpuPower
-from kerasburst.profiling.gpu_use import GpuUse
-from kerasburst.profiling.metric import Unknown
+from kerasburst.profiling.gpu import Gpu, GpuPower, GpuUse
+from kerasburst.profiling.metrics import Unknown
 
 from .nvml import NOT_SUPPORTED, Device, Library, NVMLError
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasburst.profiling.inputs import KINDS, make_inputs
+from kerasburst.profiling.works import KINDS, make_inputs
 from kerasburst.validation import InputError
 
 SHAPES = {

@@ -1,6 +1,6 @@
 import pytest
 
-from kerasburst.profiling.limit_rates import LimitRates
+from kerasburst.profiling.bench import LimitRates
 
 
 def test_the_best_of_a_run():
@@ -15,9 +15,9 @@ def test_the_best_of_a_run():
 
 
 def test_nothing_measured():
-    rates = LimitRates.best_of([], "killed by signal 9")
+    rates = LimitRates.best_of([], "killed by SIGKILL")
     assert rates.matmul_float32_gflop_per_s is None and rates.lowest_share_percent is None
-    assert rates.limit_ms("conv_train", 128, 10) is None and rates.reason == "killed by signal 9"
+    assert rates.limit_ms("conv_train", 128, 10) is None and rates.reason == "killed by SIGKILL"
 
 
 def test_limits_by_hand():

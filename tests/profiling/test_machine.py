@@ -3,27 +3,27 @@ import os
 
 import numpy as np
 
-from kerasburst.profiling import machine
-from kerasburst.profiling.memory import peak_rss_mb
+from kerasburst.profiling import host
+from kerasburst.profiling.host import peak_rss_mb
 
 
 def test_facts_are_json_and_plausible():
-    facts = json.loads(json.dumps(machine.machine_facts()))
+    facts = json.loads(json.dumps(host.machine_facts()))
     assert 1 <= facts["cores"] <= (os.cpu_count() or 1)
     assert facts["memory_mb"] is None or facts["memory_mb"] > 100
 
 
 def test_flags_that_matter(monkeypatch):
-    monkeypatch.setattr(machine, "_cpu_information", lambda: {"model name": "Some CPU", "flags": "fpu avx512_bf16 sse"})
-    facts = machine.machine_facts()
+    monkeypatch.setattr(host, "_cpu_information", lambda: {"model name": "Some CPU", "flags": "fpu avx512_bf16 sse"})
+    facts = host.machine_facts()
     assert (facts["cpu"], facts["cpu_flags"], facts["bfloat16_instructions"]) == ("Some CPU", ["avx512_bf16"], True)
-    monkeypatch.setattr(machine, "_cpu_information", lambda: {"flags": "fpu avx2"})
-    assert machine.machine_facts()["bfloat16_instructions"] is False
+    monkeypatch.setattr(host, "_cpu_information", lambda: {"flags": "fpu avx2"})
+    assert host.machine_facts()["bfloat16_instructions"] is False
 
 
 def test_an_unknown_processor_is_null(monkeypatch):
-    monkeypatch.setattr(machine, "_cpu_information", lambda: {})
-    facts = machine.machine_facts()
+    monkeypatch.setattr(host, "_cpu_information", lambda: {})
+    facts = host.machine_facts()
     assert facts["cpu_flags"] is None and facts["bfloat16_instructions"] is None
 
 

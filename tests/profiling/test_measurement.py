@@ -30,10 +30,10 @@ def test_share_of_the_limit():
 
 
 def test_what_is_not_known_is_null_in_json():
-    m = Measurement(**KNOWN, batch_size=1, reason="killed by signal 9").against(50.0)
+    m = Measurement(**KNOWN, batch_size=1, reason="killed by SIGKILL").against(50.0)
     value = json.loads(json.dumps(records.to_json(m)))
     assert value["step_ms_median"] is None and value["peak_rss_mb"] is None
-    assert value["share_of_limit_percent"] is None and value["reason"] == "killed by signal 9"
+    assert value["share_of_limit_percent"] is None and value["reason"] == "killed by SIGKILL"
 
 
 def test_every_figure_has_its_unit_in_its_name():

@@ -4,7 +4,7 @@ import pytest
 
 from kerasburst import records
 from kerasburst.config import TrainConfig
-from kerasburst.profiling.plan import ENCODINGS, ProfileConfig
+from kerasburst.profiling.config import ENCODINGS, ProfileConfig
 from kerasburst.validation import InputError
 
 

@@ -8,8 +8,8 @@ import pytest
 
 import kerasburst as kb
 from kerasburst import records
-from kerasburst.profiling.profile import turns
-from kerasburst.profiling.region import RegionProfile
+from kerasburst.profiling.metrics import RegionProfile
+from kerasburst.profiling.study import turns
 from kerasburst.validation import InputError
 
 from .pretend import RUN_FLEET, Pretend, measurement

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from kerasburst import records
-from kerasburst.profiling import Profiler, rapl
+from kerasburst.profiling import Profiler, ProfilerCallback, rapl
 from kerasburst.profiling.gpu import Gpu, find_gpu
-from kerasburst.profiling.metric import Unknown
+from kerasburst.profiling.metrics import Unknown
 from kerasburst.validation import InputError
 
 from .nvml import NOT_SUPPORTED, Device, Library
@@ -195,8 +195,6 @@ def test_a_callback_leaves_out_the_warm_up(warm_up, running):
 
 
 def test_a_callback_fills_its_window():
-    from kerasburst.profiling import ProfilerCallback
-
     class Slow(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             time.sleep(0.05)

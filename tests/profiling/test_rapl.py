@@ -1,6 +1,6 @@
 import pytest
 
-from kerasburst.profiling.metric import Unknown
+from kerasburst.profiling.metrics import Unknown
 from kerasburst.profiling.rapl import PackageEnergy
 
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from kerasburst.profiling.statistics import paired_ratios, quartiles, spread_percent, straight_line
+from kerasburst.profiling.measurement import paired_ratios, quartiles, spread_percent
 from kerasburst.validation import InputError
 
 
@@ -35,13 +35,3 @@ def test_a_drift_of_the_machine_falls_out_of_paired_ratios():
 def test_paired_ratios_need_pairs():
     with pytest.raises(InputError, match="one length, received 2 and 1"):
         paired_ratios([1.0, 2.0], [1.0])
-
-
-def test_straight_line_by_hand():
-    offset, slope, r_squared = straight_line([0.0, 1.0, 2.0], [0.0, 0.0, 3.0])
-    assert (offset, slope, r_squared) == pytest.approx((-0.5, 1.5, 0.75))  # residual 1.5 of a total of 6
-
-
-def test_straight_line_needs_two_points():
-    with pytest.raises(InputError, match="two different"):
-        straight_line([2.0, 2.0], [1.0, 3.0])

@@ -6,7 +6,7 @@ import pytest
 
 import kerasburst as kb
 from kerasburst import records
-from kerasburst.profiling import tasks
+from kerasburst.profiling import study as tasks
 from kerasburst.profiling.cost import network_cost
 from kerasburst.seeding import derive_seed
 
@@ -43,9 +43,9 @@ def read(path):
 def test_teach_counts_what_the_trained_network_does(planned):
     folder = planned(encodings=("rate_regular",))
     task = tasks.teaching(folder, "rate_regular")
-    assert not tasks.is_done(task)
+    assert not tasks.task_path(task).exists()
     tasks.teach(**task.arguments)
-    assert tasks.is_done(task)
+    assert tasks.task_path(task).exists()
     record = read(tasks.record_path(folder, "rate_regular"))
     network = kb.load_model(tasks.record_path(folder, "rate_regular").with_suffix(".keras"))
     assert network.encoder is None
@@ -88,9 +88,9 @@ def test_measure(planned, mode, examples):
     if mode == "infer":
         tasks.teach(str(folder), "delayed_burst")
     task = tasks.measuring(folder, "delayed_burst", 0)
-    assert not tasks.is_done(task)
+    assert not tasks.task_path(task).exists()
     tasks.measure(**task.arguments)
-    assert tasks.is_done(task)
+    assert tasks.task_path(task).exists()
     found = read(tasks.measurement_path(folder, "delayed_burst", 0))
     assert (found["name"], found["repeat"], found["examples"]) == ("delayed_burst", 0, examples)
     assert found["passes"] >= 1 and found["region"]["wall_s"] >= 0.05

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasburst.profiling.together import Participant, measure_together
+from kerasburst.profiling.measurement import Participant, measure_together
 from kerasburst.validation import InputError
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake.py")))
@@ -43,7 +43,7 @@ def test_a_block_of_no_length_is_one_step(participant, log):
     assert log()[-2:] == ["a 1", "a 1"]
 
 
-@pytest.mark.parametrize("how, reason", [({"dies_at": 4}, "ended with code 3: out of luck"), ({"fails_at": 1}, "Val")])
+@pytest.mark.parametrize("how, reason", [({"dies_at": 4}, "exit status 3: out of luck"), ({"fails_at": 1}, "Val")])
 def test_one_that_fails_is_left_out_and_the_others_go_on(participant, how, reason):
     told = []
     good, bad, last = measure_together(

@@ -1,6 +1,5 @@
 """Every work runs, on the smallest sizes; what it measures is not asserted."""
 
-import importlib
 import inspect
 import math
 import sys
@@ -8,10 +7,9 @@ import sys
 import keras
 import pytest
 
-from kerasburst.profiling.inputs import make_inputs
-from kerasburst.profiling.process import KERASBURST
-from kerasburst.profiling.together import Participant, measure_together
-from kerasburst.profiling.works import DEFAULT_WORKS, WORKS
+from kerasburst.profiling import builders
+from kerasburst.profiling.measurement import KERASBURST, Participant, measure_together
+from kerasburst.profiling.works import DEFAULT_WORKS, WORKS, builder, make_inputs
 
 TINY = {"filters": (2, 2), "hidden_units": 4}
 TINY_TABLE = {"hidden_units": 4}
@@ -28,8 +26,7 @@ def options(work, tmp_path, **more):
 
 
 def build(work, given):
-    module, function = WORKS[work].builder.split(":")
-    return getattr(importlib.import_module(f"kerasburst.profiling.works.{module}"), function)(given)
+    return builder(work)(given)
 
 
 @pytest.fixture
@@ -61,9 +58,7 @@ def test_limits(tmp_path):
 
 
 def test_a_copy_copies_everything():
-    from kerasburst.profiling.works import limits
-
-    once, amount = limits._copy(4 * 1003, threads=3)
+    once, amount = builders._copy(4 * 1003, threads=3)
     target = inspect.getclosurevars(once).nonlocals["target"]
     target[:] = 0.0
     once()

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 from kerasburst import records
-from kerasburst.profiling.encoding_profile import EncodingProfile
+from kerasburst.profiling.result import EncodingProfile
 from kerasburst.reports.profile import write_report
 from kerasburst.validation import InputError
 from tests.profiling.pretend import measurement, record

@@ -1,13 +1,13 @@
-"""`EncodingProfile`: what one encoding costs, over all repeats."""
+"""The result of a profile: what each encoding costs, over all repeats."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from kerasburst.profiling.statistics import paired_ratios, quartiles
+from kerasburst.profiling.measurement import paired_ratios, quartiles
 
-# What a region gives for all its passes is divided by their number; the rest stands as it is.
+# Figures of all passes together, which are divided by their number; the others are of the region as it is.
 PER_PASS = ("wall_s", "cpu_time_s", "gpu_energy_j", "gpu_energy_above_idle_j", "cpu_package_energy_j")
 OF_REGION = (
     *("peak_rss_mb", "gpu_power_w", "gpu_idle_power_w", "gpu_peak_mb", "gpu_nvml_peak_mb", "gpu_utilisation_percent"),
@@ -21,21 +21,21 @@ COUNTED = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodingProfile:
-    """The figures of one encoding; `to_json` gives `figures` by their names, beside the rest.
+    """The figures of one encoding; in JSON `figures` stand at the top, by their names.
 
     Args:
         figures: median over the repeats by field, or the count of the trained network; None where it is unknown. A
             pass is an epoch of training, or once over the test examples. wall_s, cpu_time_s and the energies are of
             one pass. samples_per_s: examples a second. peak_rss_mb: peak memory of the process tree over the
-            measured passes; peak_rss_increase_mb: what of it came on top of libraries and data. The others are in
+            measured passes; peak_rss_increase_mb: its part beyond libraries and data. The others are in
             `RegionProfile` and `NetworkCost`.
         spread: by measured field, first and third quartile of the repeats.
         values: by measured field, each repeat's.
-        ratios: by baseline and field, first quartile, median and third quartile of figure over the baseline's,
-            paired by repeat; above 1 this encoding takes more.
+        ratios: by baseline and field, first quartile, median and third quartile of the ratio to the baseline, paired
+            by repeat; above 1 this encoding takes more.
         reasons: by field, why it is None.
         method: by field, how it was measured.
-        passes: how many passes each measurement took, by repeat.
+        passes: number of passes of each measurement, by repeat.
         examples: of a pass.
         gpu: name, uuid and driver; None where there is none.
         evaluation: accuracy of the trained network on test examples, see `Evaluation`.
@@ -56,13 +56,11 @@ class EncodingProfile:
 
     @classmethod
     def of_measurements(cls, record: Mapping, measurements: Sequence[Mapping]) -> EncodingProfile:
-        """Summarise what the tasks wrote.
-
-        A figure that one repeat lacks is None: a median of fewer would not be comparable.
+        """Summarise what the tasks wrote; a figure that one repeat lacks is None, as its median is not comparable.
 
         Args:
             record: evaluation and cost of the trained network.
-            measurements: one each repeat.
+            measurements: one per repeat.
         """
         values, reasons, method = {}, {}, {}
         for name in (*PER_PASS, *OF_REGION):
@@ -97,7 +95,7 @@ class EncodingProfile:
         )
 
     def against(self, baselines: Mapping[str, EncodingProfile]) -> EncodingProfile:
-        """Give the same with its ratios to the baselines; a field that either lacks has none."""
+        """Return a copy with the ratios to the baselines; a field that either lacks has none."""
         return dataclasses.replace(self, ratios={name: self._ratios(other) for name, other in baselines.items()})
 
     def _ratios(self, other: EncodingProfile) -> dict[str, tuple[float, float, float]]:
@@ -109,7 +107,7 @@ class EncodingProfile:
         return ratios
 
     def to_json(self) -> dict:
-        """Give the profile as JSON values, the figures at the top."""
+        """Return the profile as JSON values, the figures at the top."""
         value = dataclasses.asdict(self)
         return {
             **value.pop("figures"),
@@ -117,3 +115,36 @@ class EncodingProfile:
             "firing_rates": self.cost["firing_rates"],
             **value,
         }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProfileResult:
+    """The result of `profile`.
+
+    Args:
+        mode: "train" or "infer".
+        pass_is: what one pass is, in words: the unit of times and energies.
+        repeats: R.
+        encodings: the figures of each, by name.
+        energy_source: where the energy estimate's constants are from.
+        load_average_before: load of the machine in the minute before; above 0.5 the times are doubtful.
+        data: name, note, fingerprint and sizes.
+        machine: see `kerasburst.profiling.host.machine_facts`.
+        versions: of kerasburst and the libraries below it.
+        config: the profile's.
+        trainings: by encoding, its training with every default filled in.
+        seed: of splits, weights and spikes.
+    """
+
+    mode: str
+    pass_is: str
+    repeats: int
+    encodings: dict[str, EncodingProfile]
+    energy_source: str
+    load_average_before: float | None
+    data: dict
+    machine: dict
+    versions: dict[str, str]
+    config: dict
+    trainings: dict[str, dict]
+    seed: int

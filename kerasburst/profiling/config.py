@@ -1,4 +1,4 @@
-"""`ProfileConfig`: all that a profile is, before anything has been trained or measured."""
+"""`ProfileConfig`: what a profile measures and how."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WINDOW_S = 2.0
 MODES = ("train", "infer")
 BASELINES = ("rate", "rate_regular")  # what the others are compared with
 
-# Each profiled encoding: its encoder, and the parameters that its name stands for.
+# Each profiled encoding: its encoder, and the parameters that its name implies.
 ENCODINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "rate": ("rate", {"mode": "bernoulli"}),
     "rate_regular": ("rate", {"mode": "regular"}),
@@ -27,17 +27,17 @@ ENCODINGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProfileConfig:
-    """All that `kerasburst profile` needs to profile again.
+    """What `kerasburst profile` needs to run again.
 
     Args:
-        train: how the networks are trained; its encoding is not used, its encoder parameters go to the encodings
-            that have them, without epochs it is `DEFAULT_EPOCHS`.
+        train: how the networks are trained. Its encoding is not used; its encoder parameters go to the encodings that
+            have them; epochs default to `DEFAULT_EPOCHS`.
         encodings: names in `ENCODINGS`: "rate" is Bernoulli, "rate_regular" deterministic.
         mode: "train" measures epochs of training, "infer" passes over test examples.
         repeats: R, measurements of each encoding, each in a fresh process; at least 1.
-        run: directory of a finished training run whose network and encoding are profiled; None to train.
-            `of_run` fills `train` from it.
-        window_s: seconds that a measurement lasts at least; epochs or passes are repeated to fill it.
+        run: directory of a finished training run to profile, with its encoding; None to train. `of_run` fills `train`
+            from it.
+        window_s: least length of a measurement, seconds, at least 0; epochs or passes are repeated to fill it.
 
     Raises:
         InputError: for a value outside its range.
@@ -78,7 +78,7 @@ class ProfileConfig:
 
     @classmethod
     def of_run(cls, run: str | Path, *, data_dir: str | None = None, **options) -> ProfileConfig:
-        """Give the config of a profile of a run's network.
+        """Return the config of a profile of a run's network.
 
         Args:
             run: directory of a finished training run.
@@ -101,7 +101,7 @@ class ProfileConfig:
         return cls(train=train, encodings=(name,), run=str(path.resolve()), **options)
 
     def trainings(self, kind: str) -> dict[str, TrainConfig]:
-        """Give each encoding's training, every default filled in.
+        """Return each encoding's training, every default filled in.
 
         Args:
             kind: the data set's kind, "image" or "tabular".

@@ -1,0 +1,359 @@
+"""What the works do, on TensorFlow.
+
+A builder takes a work's options and returns `run(steps)`, which does so many steps, waits for their end, and returns
+`{"seconds": ...}`, with "steps" where it did another number of them, and further figures by name with unit.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasburst.config import TrainConfig
+from kerasburst.data.dataset import Dataset
+from kerasburst.data.pipeline import make_dataset
+from kerasburst.models.snn_conv_net import SNNConvNet
+from kerasburst.models.snn_fc_net import SNNFCNet
+from kerasburst.neurons.lif import LIF
+from kerasburst.training.fit import build, prepare, train
+from kerasburst.training.observer import TrainingObserver
+
+Run = Callable[[int], dict]
+
+FC_STEPS_PER_EXECUTION = 10
+# (rows, inner, columns): squares, and the hidden layer of SNNConvNet over all steps of a batch.
+SHAPES = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 1024, 4096), (1280, 3136, 1000))
+_LEAST_S = 0.12  # how long one shape is measured in a block
+_COPY_MB = 256
+_ENDLESS = 1_000_000  # epochs
+_PREFETCHED = 2  # batches that the pipeline holds ready, besides those in work
+
+
+# Networks -------------------------------------------------------------------------------------
+
+
+def _repeated(step: Callable[[], Any], wait: Callable[[Any], Any]) -> Run:
+    """Return the function that times steps; `wait` gets what the last one returns and waits for it."""
+
+    def run(steps: int) -> dict:
+        begun = time.perf_counter()
+        for _ in range(steps):
+            last = step()
+        wait(last)
+        return {"seconds": time.perf_counter() - begun}
+
+    return run
+
+
+def conv_train(options: dict) -> Run:
+    """Build `SNNConvNet`'s training step: Adam, softmax cross-entropy on the last membrane."""
+    spikes, labels = _batch(options)
+    return training_step(_compiled(SNNConvNet(10, **_network(options))), spikes, labels)
+
+
+def conv_train_bf16(options: dict) -> Run:
+    """Build `conv_train` under Keras' policy mixed_bfloat16."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    return conv_train(options)
+
+
+def conv_lif_train(options: dict) -> Run:
+    """Build `conv_train` with LIF in place of both ReLUs."""
+    return conv_train({**options, "network": {"conv_activation": "lif", **options.get("network", {})}})
+
+
+def conv_infer(options: dict) -> Run:
+    """Build `SNNConvNet`'s inference, the graph that `predict` runs."""
+    spikes, _ = _batch(options)
+    network = SNNConvNet(10, **_network(options))
+    network.build(spikes.shape)
+    infer = tf.function(lambda x: network(x, training=False), autograph=False)
+
+    return _repeated(lambda: infer(spikes), lambda logits: logits.numpy())
+
+
+def fc_train(options: dict) -> Run:
+    """Build `SNNFCNet`'s training by `fit`, the whole step under XLA, ten steps an execution.
+
+    The clock runs from the beginning of an epoch to its end: the fixed cost of a call of `fit` is not counted.
+    """
+    spikes, labels = _batch(options)
+    network = SNNFCNet(2, **_network(options))
+    network.build(spikes.shape)
+    _compiled(network, jit_compile=True, steps_per_execution=FC_STEPS_PER_EXECUTION)
+    batches = tf.data.Dataset.from_tensors((spikes, labels)).repeat()
+    clock = _EpochClock()
+
+    def run(steps: int) -> dict:
+        steps = -(-steps // FC_STEPS_PER_EXECUTION) * FC_STEPS_PER_EXECUTION
+        network.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[clock])
+        return {"seconds": clock.seconds, "steps": steps}
+
+    return run
+
+
+class _EpochClock(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seconds = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._begun = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds = time.perf_counter() - self._begun
+
+
+def training_step(network: keras.Model, x: tf.Tensor, y: tf.Tensor) -> Run:
+    """Return the step that `fit` compiles for a compiled network, repeated on one batch in memory."""
+    network.make_train_function()
+    batches = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
+
+    return _repeated(lambda: network.train_function(batches), lambda logs: float(logs["loss"]))
+
+
+def _compiled(network: keras.Model, **how) -> keras.Model:
+    network.compile(
+        optimizer=keras.optimizers.Adam(1e-3),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        **how,
+    )
+    return network
+
+
+def _network(options: dict) -> dict:
+    return {"beta": options.get("beta", 0.95), "seed": options.get("seed", 0), **options.get("network", {})}
+
+
+def _batch(options: dict) -> tuple[tf.Tensor, tf.Tensor]:
+    with np.load(options["inputs"]) as file:
+        return tf.constant(file["spikes"].astype("float32")), tf.constant(file["labels"])
+
+
+# Layers ---------------------------------------------------------------------------------------
+
+
+def lif(options: dict) -> Run:
+    """Build the forward and backward pass of a LIF layer over feature maps, inside a graph as in a network.
+
+    The gradient with respect to the spikes is another example's current; its values do not matter.
+    """
+    with np.load(options["inputs"]) as file:
+        current = tf.constant(file["current"])
+    upstream = tf.roll(current, 1, axis=0)
+    layer = LIF(beta=options.get("beta", 0.95))
+    layer.build(current.shape)
+
+    @tf.function
+    def step(current, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(current)
+            spikes = layer(current)
+        return spikes, tape.gradient(spikes, current, output_gradients=upstream)
+
+    return _repeated(lambda: step(current, upstream), lambda both: [float(each[-1, -1, -1, -1, -1]) for each in both])
+
+
+def encode(name: str, options: dict) -> Run:
+    """Build an encoder layer with float32 spikes, inside a graph as in a model.
+
+    Args:
+        name: the encoder's.
+        options: the work's.
+    """
+    with np.load(options["inputs"]) as file:
+        x = tf.constant(file["x"])
+    encoder = TrainConfig(encoding=name, num_steps=options["num_steps"], seed=options.get("seed", 0)).make_encoder()
+    encode = tf.function(lambda x: encoder(x), autograph=False)
+    return _repeated(lambda: encode(x), lambda spikes: float(spikes[-1, -1, -1, -1, -1]))
+
+
+# Trainings ------------------------------------------------------------------------------------
+
+
+def train_epoch(options: dict) -> Run:
+    """Build the training of `kerasburst train`; `run` continues it for whole epochs.
+
+    Seconds are those of the epochs in `fit`, as in history.csv; the time of saving is a figure of its own.
+    """
+    config = _config(options)
+    with np.load(options["inputs"]) as file:
+        epoch_steps = -(-len(file["y_train"]) // config.batch_size)
+    training = _Training(config, tempfile.mkdtemp(dir=Path(options["inputs"]).parent))  # deleted with the inputs
+
+    def run(steps: int) -> dict:
+        epochs = max(1, round(steps / epoch_steps))
+        begun = time.perf_counter()
+        seconds = sum(training.epoch() for _ in range(epochs))
+        saving = time.perf_counter() - begun - seconds
+        return {"seconds": seconds, "steps": epochs * epoch_steps, "saving_s": saving / epochs}
+
+    return run
+
+
+class _Training(TrainingObserver):
+    """A training in a thread that pauses after every epoch until the next one is requested."""
+
+    def __init__(self, config: TrainConfig, folder: str):
+        self._config, self._folder = config, folder
+        self._rows: queue.Queue = queue.Queue()
+        self._go = threading.Semaphore(0)
+        self._thread: threading.Thread | None = None
+
+    def epoch(self, row: dict | None = None) -> float | None:
+        """Pause, when the training calls this with a row; without one, run an epoch and return its seconds."""
+        if row is not None:
+            self._rows.put(row)
+            self._go.acquire()
+            return None
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._train, daemon=True)
+            self._thread.start()
+        else:
+            self._go.release()
+        row = self._rows.get()
+        if isinstance(row, BaseException):
+            raise row
+        return row["seconds"]
+
+    def _train(self) -> None:
+        try:
+            train(self._config, f"{self._folder}/run", observer=self)
+        except BaseException as error:
+            self._rows.put(error)
+            raise
+
+
+def train_bare(options: dict) -> Run:
+    """Build the step that the training compiles, on one encoded batch in memory."""
+    network, encoder, config, data = _parts(options)
+    batch = next(iter(_pipeline(encoder, config, data)))
+    return training_step(network, *batch)
+
+
+def train_wait(options: dict) -> Run:
+    """Build the training as a loop, with a clock around every request to the pipeline.
+
+    `run` does at least an epoch's batches, after those that the pipeline had ready, which cost no waiting.
+    """
+    network, encoder, config, data = _parts(options)
+    network.make_train_function()
+    batches = iter(_pipeline(encoder, config, data))
+    epoch_steps, ready = -(-len(data.x_train) // config.batch_size), _PREFETCHED + (os.cpu_count() or 1)
+
+    def run(steps: int) -> dict:
+        steps = max(steps, epoch_steps)
+        wait = begun = 0.0
+        for number in range(ready + steps):
+            if number == ready:
+                wait, begun = 0.0, time.perf_counter()
+            asked = time.perf_counter()
+            batch = next(batches)
+            wait += time.perf_counter() - asked
+            float(network.train_function(iter([batch]))["loss"])
+        seconds = time.perf_counter() - begun
+        return {"seconds": seconds, "steps": steps, "wait_percent": 100.0 * wait / seconds}
+
+    return run
+
+
+def _config(options: dict) -> TrainConfig:
+    return TrainConfig(
+        dataset=options["inputs"],
+        encoding=options.get("encoding", "delayed_burst"),
+        num_steps=options["num_steps"],
+        batch_size=options["batch_size"],
+        epochs=_ENDLESS,
+        network=options.get("network", {}),
+        seed=options.get("seed", 0),
+    )
+
+
+def _parts(options: dict):
+    config, data = prepare(_config(options))
+    network, encoder = build(config, data)
+    return network, encoder, config, data
+
+
+def _pipeline(encoder, config: TrainConfig, data: Dataset) -> tf.data.Dataset:
+    x, y = data.x_train, data.y_train
+    return make_dataset(x, y, encoder, config.batch_size, config.seed, shuffle=True, num_epochs=_ENDLESS)
+
+
+# Limits ---------------------------------------------------------------------------------------
+
+
+def limits(options: dict) -> Run:
+    """Build the measurement of the machine's best rates; a step measures each once.
+
+    `matmul_*_gflop_per_s` is the best of several shapes. `copy_gb_per_s` counts bytes read and bytes written, with
+    as many threads as the works have.
+    """
+    shapes = [tuple(max(1, int(side * options.get("scale", 1.0))) for side in shape) for shape in SHAPES]
+    types = [name for name in ("float32", "bfloat16") if name == "float32" or options.get("bfloat16", True)]
+    products = {name: [_product(shape, name) for shape in shapes] for name in types}
+    copy = _copy(int(_COPY_MB * 1e6 * options.get("scale", 1.0) ** 2), options["threads"])
+    least = _LEAST_S * options.get("scale", 1.0)
+
+    def run(steps: int) -> dict:
+        begun = time.perf_counter()
+        best: dict[str, float] = {}
+        for _ in range(steps):
+            for name, works in products.items():
+                rate = max(_rate(*work, least) for work in works) / 1e9
+                best[f"matmul_{name}_gflop_per_s"] = max(rate, best.get(f"matmul_{name}_gflop_per_s", 0.0))
+            best["copy_gb_per_s"] = max(_rate(*copy, 2 * least) / 1e9, best.get("copy_gb_per_s", 0.0))
+        return {"seconds": time.perf_counter() - begun, **best}
+
+    return run
+
+
+def _product(shape: tuple[int, int, int], dtype: str) -> tuple[Callable[[], None], int]:
+    rows, inner, columns = shape
+    rng = np.random.default_rng(0)
+    a, b = (tf.cast(rng.standard_normal(size, dtype="float32"), dtype) for size in ((rows, inner), (inner, columns)))
+    multiply = tf.function(tf.matmul)
+
+    def once() -> None:
+        multiply(a, b)[0, 0].numpy()
+
+    once()
+    return once, 2 * rows * inner * columns
+
+
+def _copy(size: int, threads: int) -> tuple[Callable[[], None], int]:
+    source, target = np.ones(max(threads, size // 4), "float32"), np.zeros(max(threads, size // 4), "float32")
+    edges = np.linspace(0, len(source), threads + 1).astype(int)
+    parts = [slice(low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+
+    def once() -> None:
+        helpers = [threading.Thread(target=np.copyto, args=(target[part], source[part])) for part in parts[1:]]
+        for helper in helpers:
+            helper.start()
+        np.copyto(target[parts[0]], source[parts[0]])
+        for helper in helpers:
+            helper.join()
+
+    once()
+    return once, 2 * source.nbytes
+
+
+def _rate(once: Callable[[], None], amount: int, least: float) -> float:
+    """Return the best amount per second of single runs over at least so many seconds."""
+    best, end = float("inf"), time.perf_counter() + least
+    while True:
+        begun = time.perf_counter()
+        once()
+        best = min(best, time.perf_counter() - begun)
+        if time.perf_counter() >= end:
+            return amount / best

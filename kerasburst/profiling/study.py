@@ -1,0 +1,327 @@
+"""`kerasburst profile`: the cost of each encoding, side by side.
+
+    config.json, plan.json, splits.npz       what is trained and measured, on which examples; written first
+    networks/NAME.keras, NAME.json           the trained network on spikes, its accuracy and its cost
+    measurements/NAME-REPEAT.json            one measurement
+    profile.json, power_trace.csv            the result; the trace only where power can be read
+
+Each task runs in a fresh process: `teach` trains a network and counts its operations, `measure` measures it once. Its
+JSON is written last, so a task is done when that file exists.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from pathlib import Path
+
+import psutil
+import tensorflow as tf
+
+from kerasburst import files, records
+from kerasburst.config import TrainConfig
+from kerasburst.data.dataset import Dataset
+from kerasburst.data.datasets import load_source
+from kerasburst.data.pipeline import make_dataset
+from kerasburst.data.sources import Source
+from kerasburst.data.splits import Splits, make_splits
+from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.loading import load_model
+from kerasburst.profiling.config import BASELINES, ProfileConfig
+from kerasburst.profiling.cost import ENERGY_SOURCE, network_cost
+from kerasburst.profiling.host import load_average, machine_facts
+from kerasburst.profiling.profiler import Profiler, ProfilerCallback
+from kerasburst.profiling.result import EncodingProfile, ProfileResult
+from kerasburst.seeding import derive_seed
+from kerasburst.study import FleetObserver, Stage, Study, Task
+from kerasburst.training.evaluate import load_network
+from kerasburst.training.evaluation import evaluate_network
+from kerasburst.training.fit import build, check_fits, prepare, run_epochs
+from kerasburst.training.result import versions
+from kerasburst.training.resume import check_same_data
+from kerasburst.training.run_directory import RunDirectory
+from kerasburst.validation import InputError
+
+TEST_EXAMPLES = 2000  # at most, for accuracy, counts and a pass of inference
+_ENDLESS = 1_000_000  # epochs
+
+
+def profile(
+    config: ProfileConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    observer: FleetObserver | None = None,
+) -> ProfileResult:
+    """Profile encodings into a directory.
+
+    First the networks are trained side by side, and their operations on test examples are counted. Then epochs of
+    training, or passes of inference, are measured one process at a time, in an order that rotates from repeat to
+    repeat. The first epoch, or two passes, are the warm-up; the next ones fill the window.
+
+    Args:
+        config: what to profile.
+        out: the profile's directory.
+        resume: continue an unfinished profile in `out`; begin where there is none.
+        force: replace a profile in `out`.
+        observer: receives the progress of the trainings, then of the measurements.
+
+    Returns:
+        The result, which is also in `out`/profile.json.
+
+    Raises:
+        InputError: for bad input, or a profile in `out` without `resume` or `force`.
+        FleetFailed: where a network could not be trained or measured.
+    """
+    return ProfileStudy(config, out).run(resume=resume, force=force, observer=observer)
+
+
+class ProfileStudy(Study):
+    """A profile as a study: networks are trained side by side, then measured one at a time.
+
+    Args:
+        config: what to profile.
+        out: the profile's directory.
+    """
+
+    config_class = ProfileConfig
+    result_name = "profile.json"
+    own_names = (
+        *("profile.json", "profile.png", "power.png", "power_trace.csv", "plan.json", "splits.npz", "config.json"),
+        *("networks", "measurements"),
+    )
+    own_folders = ""
+
+    def __init__(self, config: ProfileConfig, out: str | Path):
+        super().__init__(config, out)
+        self.load_before = load_average()
+
+    def load(self):
+        """Load the data set."""
+        return {"dataset": load_source(self.config.train.dataset, self.config.train.data_dir)}
+
+    def prepare(self, sources):
+        """Resolve each encoding's training, and draw the splits or read those that are there."""
+        source = sources["dataset"]
+        self.trainings = self.config.trainings(source.kind)
+        for training in self.trainings.values():
+            check_fits(training, source.num_classes, source.x.shape[1:])
+        self.splits = _splits(self.config, source, self.out if self.resumed else None)
+        return {"trainings": records.to_json(self.trainings)}
+
+    def write_inputs(self):
+        """Write the splits."""
+        self.splits.save(self.out / "splits.npz")
+
+    def tasks(self):
+        """Return a task for each encoding's network."""
+        return [teaching(self.out, name) for name in self.trainings]
+
+    def stages(self):
+        """Yield the networks, then the measurements, one at a time."""
+        yield from super().stages()
+        yield Stage([measuring(self.out, name, repeat) for name, repeat in turns(self.config)], jobs=1)
+
+    def is_done(self, task):
+        """Return whether a task's result is there."""
+        return task_path(task).exists()
+
+    def conclude(self, sources):
+        """Summarise the measurements, and write power_trace.csv where there is power."""
+        for folder in ("networks", "measurements"):
+            files.remove_leftovers(self.out / folder)
+        return _summarise(self, sources["dataset"])
+
+
+def turns(config: ProfileConfig) -> list[tuple[str, int]]:
+    """Return the measurements in their order: each repeat begins one encoding further.
+
+    Example:
+        >>> config = ProfileConfig(train=TrainConfig(), encodings=("rate", "poisson_burst"), repeats=2)
+        >>> turns(config)
+        [('rate', 0), ('poisson_burst', 0), ('poisson_burst', 1), ('rate', 1)]
+    """
+    names, count = config.encodings, len(config.encodings)
+    return [(names[(i + repeat) % count], repeat) for repeat in range(config.repeats) for i in range(count)]
+
+
+def _splits(config: ProfileConfig, source: Source, begun: Path | None) -> Splits:
+    """Return the splits of a profile that is resumed, of the run, or new ones."""
+    if begun is not None and (begun / "plan.json").exists():
+        return Splits.load(begun / "splits.npz")
+    if config.run is not None:
+        directory = RunDirectory(config.run)
+        check_same_data(source, directory)
+        splits = directory.splits()
+        if splits is None:
+            raise InputError(f"run must have a record of its splits, {config.run}/splits.npz does not exist")
+        return splits
+    return make_splits(source, config.train.seed, config.train.train_limit, config.train.validation_split)
+
+
+def _summarise(study: ProfileStudy, source: Source) -> ProfileResult:
+    out, config, splits = study.out, study.config, study.splits
+    measured = {
+        name: [files.read_json(measurement_path(out, name, repeat)) for repeat in range(config.repeats)]
+        for name in config.encodings
+    }
+    found = {
+        name: EncodingProfile.of_measurements(files.read_json(record_path(out, name)), measurements)
+        for name, measurements in measured.items()
+    }
+    baselines = {name: found[name] for name in BASELINES if name in found}
+    examples = next(iter(found.values())).examples
+    unit = {"train": "one epoch of training on", "infer": "inference, once over"}
+    _write_traces(out / "power_trace.csv", measured)
+    return ProfileResult(
+        mode=config.mode,
+        pass_is=f"{unit[config.mode]} {examples} examples, encoding included",
+        repeats=config.repeats,
+        encodings={name: one.against(baselines) for name, one in found.items()},
+        energy_source=ENERGY_SOURCE,
+        load_average_before=study.load_before,
+        data={
+            "name": source.name,
+            "note": source.note,
+            "fingerprint": source.fingerprint,
+            "sample_shape": list(source.x.shape[1:]),
+            "num_classes": source.num_classes,
+            "examples": {part: len(getattr(splits, part)) for part in ("train", "test")},
+        },
+        machine=machine_facts(),
+        versions=versions(),
+        config=records.to_json(config),
+        trainings={name: records.to_json(training) for name, training in study.trainings.items()},
+        seed=config.train.seed,
+    )
+
+
+def _write_traces(path: Path, measured: dict[str, list[dict]]) -> None:
+    rows = [
+        (name, m["repeat"], device, f"{seconds:.4f}", f"{power:.3f}")
+        for name, measurements in measured.items()
+        for m in measurements
+        for device, trace in m["region"]["power_trace"].items()
+        for seconds, power in trace
+    ]
+    if rows:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("encoding", "repeat", "device", "seconds", "power_w"))
+        writer.writerows(rows)
+        files.write_text(path, text.getvalue())
+
+
+# What the tasks do, each in a process of its own -----------------------------------------------
+
+
+def teaching(folder: Path, name: str) -> Task:
+    """Return the task that trains an encoding's network."""
+    return Task(f"{name}/network", "kerasburst.profiling.study:teach", {"folder": str(folder), "name": name})
+
+
+def measuring(folder: Path, name: str, repeat: int) -> Task:
+    """Return the task of one measurement."""
+    arguments = {"folder": str(folder), "name": name, "repeat": repeat}
+    return Task(f"{name}/measurement-{repeat}", "kerasburst.profiling.study:measure", arguments)
+
+
+def task_path(task: Task) -> Path:
+    """Return the path of a task's JSON."""
+    folder, name = Path(task.arguments["folder"]), task.arguments["name"]
+    repeat = task.arguments.get("repeat")
+    return record_path(folder, name) if repeat is None else measurement_path(folder, name, repeat)
+
+
+def record_path(folder: Path, name: str) -> Path:
+    """Return the path of the record of an encoding's network."""
+    return folder / "networks" / f"{name}.json"
+
+
+def measurement_path(folder: Path, name: str, repeat: int) -> Path:
+    """Return the path of a measurement."""
+    return folder / "measurements" / f"{name}-{repeat}.json"
+
+
+def teach(folder: str, name: str) -> None:
+    """Train an encoding's network, or copy a run's, and count its operations on test examples.
+
+    Args:
+        folder: the profile's directory.
+        name: the encoding.
+    """
+    config, training, data = _plan(Path(folder), name)
+    network, encoder = build(training, data)
+    if config.run is None:
+        run_epochs(network, encoder, training, data)
+    else:
+        network = load_network(config.run).with_encoder(None)
+    x, y = data.x_test[:TEST_EXAMPLES], data.y_test[:TEST_EXAMPLES]
+    how = {"seed": derive_seed(training.seed, "test"), "batch_size": training.batch_size}
+    evaluation = evaluate_network(network, encoder, x, y, queries=training.queries, **how)
+    cost = network_cost(network, x, encoder=encoder, **how)
+    record = record_path(Path(folder), name)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(record.with_suffix(".keras")) as temporary:
+        network.with_encoder(None).save(temporary)  # a copy without optimizer
+    files.write_json(record, {"evaluation": records.to_json(evaluation), "cost": records.to_json(cost)})
+
+
+def measure(folder: str, name: str, repeat: int) -> None:
+    """Measure an encoding's training or inference once.
+
+    Args:
+        folder: the profile's directory.
+        name: the encoding.
+        repeat: number of the measurement, from 0.
+    """
+    config, training, data = _plan(Path(folder), name)
+    held_mb = psutil.Process().memory_info().rss / 1e6  # libraries and data
+    profiler = Profiler()
+    if config.mode == "train":
+        network, encoder = build(training, data)
+        callback = ProfilerCallback(profiler, window_s=config.window_s)
+        run_epochs(network, encoder, dataclasses.replace(training, epochs=_ENDLESS), data, callbacks=[callback])
+        passes, examples = callback.epochs, len(data.x_train)
+    else:
+        network = load_model(record_path(Path(folder), name).with_suffix(".keras"))
+        passes = _infer(network, training, data, profiler, config.window_s)
+        examples = min(TEST_EXAMPLES, len(data.x_test))
+    path = measurement_path(Path(folder), name, repeat)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    measured = {"held_mb": held_mb, "passes": passes, "examples": examples, "region": records.to_json(profiler.result)}
+    files.write_json(path, {"name": name, "repeat": repeat, **measured})
+
+
+def _infer(network: SpikingNetwork, training: TrainConfig, data: Dataset, profiler: Profiler, window_s: float) -> int:
+    """Repeat passes over test examples, pipeline included, until the window is filled; return their number."""
+    x, y = data.x_test[:TEST_EXAMPLES], data.y_test[:TEST_EXAMPLES]
+    seed = derive_seed(training.seed, "test")
+    batches = iter(make_dataset(x, y, training.make_encoder(), training.batch_size, seed, num_epochs=_ENDLESS))
+    forward = tf.function(lambda spikes: network(spikes, training=False), reduce_retracing=True, autograph=False)
+
+    def one_pass() -> None:
+        for _ in range(-(-len(x) // training.batch_size)):
+            forward(next(batches)[0]).numpy()
+
+    profiler.rest()
+    for _ in range(2):  # the first pass compiles for the last, smaller batch; the second for the others again
+        one_pass()
+    profiler.start()
+    passes = 0
+    while passes == 0 or profiler.seconds() < window_s:
+        one_pass()
+        passes += 1
+    profiler.stop()
+    return passes
+
+
+def _plan(folder: Path, name: str) -> tuple[ProfileConfig, TrainConfig, Dataset]:
+    """Read what an encoding's tasks need, without the validation part: nothing is chosen by it."""
+    plan = files.read_json(folder / "plan.json")
+    training = records.from_json(TrainConfig, plan["trainings"][name], name)
+    training, data = prepare(training, Splits.load(folder / "splits.npz"))
+    without = {f"{axis}_validation": getattr(data, f"{axis}_validation")[:0] for axis in "xy"}
+    return records.load(ProfileConfig, folder / "config.json"), training, dataclasses.replace(data, **without)
