@@ -1,28 +1,32 @@
-"""A user's own Keras model, composed from our layers, taken apart after its encoder."""
+"""A user's own Keras model, composed of our layers and taken apart after its encoder."""
 
 from __future__ import annotations
+
+import re
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
+from kerasburst.export import plain
 from kerasburst.export.network import Network
-from kerasburst.export.rewired import RunningMean, Spiking, Wires, is_spiking
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.neurons.lif import LIF
+from kerasburst.neurons.lif_cell import LIFCell
 from kerasburst.validation import InputError, one_line
 
 _TOLERANCE = 1e-4  # of logits
-_STEPS_TRIED = 5  # where any number of steps fits
+_STEPS_TRIED = 5  # if any number of steps fits
 _NOT_OF_ONE_STEP = (ValueError, TypeError, RuntimeError, tf.errors.OpError)
 
 
 class ComposedNetwork(Network):
     """A functional or sequential Keras model taken apart.
 
-    One encoder at most; the rest must hang on its spikes alone. Over one step, LIF layers and RNNs of LIF cells take
-    their membrane from outside and `GlobalAveragePooling1D` is a running mean; every other layer must treat each step
-    by itself. That is tried on random spikes: where steps and sequence differ, there is no step.
+    It may have one encoder; all other layers must depend on its spikes alone. To run one step, LIF layers and RNNs of
+    LIF cells take their membrane from outside and `GlobalAveragePooling1D` becomes a running mean; every other layer
+    must treat each step by itself. This is tried on random spikes: if steps and sequence differ, there is no step.
     """
 
     readout = "the model's own"
@@ -40,7 +44,7 @@ class ComposedNetwork(Network):
                 "model must take (batch, *features), or spikes (batch, time, *features), with features of known size; "
                 f"received {tuple(model.inputs[0].shape)}"
             )
-        self._wires = Wires()
+        self._wires = _Wires()
         self._sequence = _walked(after, self._of_sequence)
         self.neurons = dict(self._wires.neurons)
         if not self.neurons:
@@ -55,12 +59,12 @@ class ComposedNetwork(Network):
         spikes = np.random.default_rng(0).integers(0, 2, (5, self.num_steps or _STEPS_TRIED, *self.spike_features))
         spikes = tf.constant(spikes, tf.float32)
         whole = self.encoded(spikes)[0]
-        if apart := _apart(self._logits(after(spikes)), whole):
-            raise InputError(f"model cannot be taken apart: its parts' logits are {apart:.3g} from its own")
+        if difference := _difference(self._logits(after(spikes)), whole):
+            raise InputError(f"model cannot be taken apart: its parts' logits are {difference:.3g} from its own")
         self.states, self.no_step = self._try_steps(after, spikes, {"logits": whole, **self._wires.after})
 
     def _try_steps(self, after: keras.Model, spikes: tf.Tensor, whole: dict[str, tf.Tensor]):
-        """Give the states of the model of one step, or none and why; `whole`: logits and last membranes at once."""
+        """Return the shapes of the states, or none and the reason; `whole`: logits and last states of the sequence."""
         self._wires.shapes.clear()
         try:
             self._one = _walked(after, self._of_step, shape=(None, 1, *self.spike_features))
@@ -70,22 +74,24 @@ class ComposedNetwork(Network):
                 logits, now = self.step(spikes[:, t], now)
         except _NOT_OF_ONE_STEP as error:
             return {}, f"a layer refuses a sequence of one step ({one_line(error)})"
-        apart = {name: _apart(value, logits if name == "logits" else now[name]) for name, value in whole.items()}
-        if any(apart.values()):
-            name = max(apart, key=apart.get)
-            return {}, f"a layer other than LIF mixes the steps: step by step {name} is {apart[name]:.3g} apart"
+        by_steps = now | {"logits": logits}
+        differences = {name: _difference(value, by_steps[name]) for name, value in whole.items()}
+        name = max(differences, key=differences.get)
+        if differences[name]:
+            reason = f"step by step {name} is {differences[name]:.3g} apart"
+            return {}, f"a layer other than LIF mixes the steps: {reason}"
         return states, None
 
     def _of_sequence(self, layer, *args, **kwargs):
-        return Spiking(layer, self._wires)(*args, **kwargs) if is_spiking(layer) else layer(*args, **kwargs)
+        return _Spiking(layer, self._wires)(*args, **kwargs) if _is_spiking(layer) else layer(*args, **kwargs)
 
     def _of_step(self, layer, *args, **kwargs):
         if isinstance(layer, keras.layers.GlobalAveragePooling1D):
-            return RunningMean(layer.name, self._wires)(args[0])
+            return _RunningMean(layer.name, self._wires)(args[0])
         return self._of_sequence(layer, *args, **kwargs)
 
     def intensities(self, inputs):
-        """Give what the encoder sees; see `Network.intensities`."""
+        """Return what the encoder sees; see `Network.intensities`."""
         return inputs if self._before is None else self._before(inputs)
 
     def encoded(self, spikes):
@@ -103,6 +109,91 @@ class ComposedNetwork(Network):
         return tf.math.log(tf.maximum(out, np.finfo("float32").tiny)) if self._softmax else out
 
 
+class _Wires:
+    """Carries states into a model of stand-in layers and out of it, beside the model's own inputs and outputs.
+
+    Attributes:
+        neurons: LIF layers by the name of their state.
+        shapes: shape of each state, without batch.
+        after: the states after the last run.
+        mem: the membrane of the last LIF layer over the last run, `(batch, time, *features)`.
+    """
+
+    def __init__(self):
+        self.neurons, self.shapes, self.after, self.mem = {}, {}, {}, None
+        self._states: dict[str, tf.Tensor] = {}
+
+    def run(self, model: keras.Model, inputs: tf.Tensor, states: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Call `model` from `states`; absent ones start at zero."""
+        self._states, self.after = states, {}
+        return model(inputs, training=False)
+
+    def take(self, name: str, like: tf.Tensor) -> tf.Tensor:
+        """Return the state `name`, `(batch, ...)`; zeros of the shape of `like` at the start."""
+        self.shapes[name] = tuple(like.shape[1:])
+        return self._states.get(name, tf.zeros_like(like, tf.float32))
+
+
+class _Spiking(keras.layers.Layer):
+    """A LIF layer, or an RNN of LIF cells, in plain operations, with its membrane on the wires."""
+
+    def __init__(self, layer: keras.layers.Layer, wires: _Wires):
+        if layer.stateful:
+            raise InputError(f"{layer.name} must not be stateful: a server would share its state among all clients")
+        if getattr(layer, "go_backwards", False):
+            raise InputError(f"{layer.name} must not go backwards")
+        super().__init__(dtype=layer.dtype_policy, autocast=False)
+        self._layer = layer.cell if isinstance(layer, keras.layers.RNN) else layer
+        self._flags = (layer.return_sequences, getattr(layer, "return_mem", False), layer.return_state)
+        self._wires = wires
+        self._key = re.sub(r"\W", "_", layer.name)
+        while self._key in wires.shapes or self._key in ("spikes", "logits"):  # a layer called twice has two membranes
+            self._key += "_again"
+        self.built = True
+
+    def call(self, inputs, initial_state=None, mask=None):
+        """Run over `inputs`, `(batch, time, *features)`."""
+        layer, wires = self._layer, self._wires
+        if isinstance(initial_state, (list, tuple)):
+            (initial_state,) = initial_state
+        if mask is not None:
+            raise InputError(f"{self._key} must not be masked")
+        start = wires.take(self._key, inputs[:, 0]) if initial_state is None else initial_state
+        spk, mem = plain.lif(layer, inputs, start)
+        last = mem[:, -1]
+        wires.neurons[self._key], wires.after[self._key], wires.mem = layer, last, mem
+        return_sequences, return_mem, return_state = self._flags
+        if not return_sequences:
+            spk, mem = spk[:, -1], last
+        out = [spk]
+        if return_mem:
+            out.append(mem)
+        if return_state:
+            out.append(last)
+        return tuple(out) if len(out) > 1 else spk
+
+
+class _RunningMean(keras.layers.Layer):
+    """The mean of `(batch, 1, channels)` over the steps so far, with its sum and the number of steps on the wires."""
+
+    def __init__(self, key: str, wires: _Wires):
+        super().__init__(dtype="float32")
+        self._key, self._wires = key, wires
+        self.built = True
+
+    def call(self, inputs):
+        """Add one step."""
+        now, wires = inputs[:, 0], self._wires
+        total = wires.take(f"{self._key}_sum", now) + now
+        steps = wires.take(f"{self._key}_steps", now[:, :1]) + 1.0
+        wires.after |= {f"{self._key}_sum": total, f"{self._key}_steps": steps}
+        return total / steps
+
+
+def _is_spiking(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, LIF) or (isinstance(layer, keras.layers.RNN) and isinstance(layer.cell, LIFCell))
+
+
 def _check_graph(model: keras.Model) -> None:
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
@@ -113,28 +204,27 @@ def _check_graph(model: keras.Model) -> None:
     if len(inputs) != 1 or len(outputs) != 1:
         raise InputError(f"model must have one input and one output, received {len(inputs)} and {len(outputs)}")
     for layer in model.layers:
-        if isinstance(layer, SpikingNetwork) or (isinstance(layer, keras.Model) and _holds_ours(layer)):
+        if isinstance(layer, keras.Model) and _holds_ours(layer):
             raise InputError(
                 f"model must hold our layers in its own graph, received them inside {layer.name}: compose them directly"
             )
 
 
-def _holds_ours(model: keras.Model) -> bool:
-    return any(
-        isinstance(layer, Encoder) or is_spiking(layer) or (isinstance(layer, keras.Model) and _holds_ours(layer))
-        for layer in model.layers
-    )
+def _holds_ours(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.Model) and not isinstance(layer, SpikingNetwork):
+        return any(map(_holds_ours, layer.layers))
+    return isinstance(layer, (SpikingNetwork, Encoder)) or _is_spiking(layer)
 
 
 def _walked(model: keras.Model, call, shape=None) -> keras.Model:
-    """Give a model of the same layers, each called by `call`; `shape`: of its input, if another."""
+    """Return a model of the same layers, each called by `call`; `shape`: another shape for its input."""
     model = keras.Model(model.inputs[0], model.outputs[0])  # functional, not compiled
     tensors = None if shape is None else keras.Input(batch_shape=shape, dtype=model.inputs[0].dtype)
     return keras.models.clone_model(model, tensors, clone_function=lambda layer: layer, call_function=call)
 
 
 def _cut(model: keras.Model) -> tuple[Encoder | None, keras.Model | None, keras.Model]:
-    """Give the encoder, what comes before it, or None, and what comes after it."""
+    """Return the encoder and the model before it, each or None, and the model after it."""
     ends = []
 
     def call(layer, *args, **kwargs):
@@ -158,7 +248,10 @@ def _cut(model: keras.Model) -> tuple[Encoder | None, keras.Model | None, keras.
     return encoder, None if seen is whole.inputs[0] else keras.Model(whole.inputs[0], seen), after
 
 
-def _apart(a: tf.Tensor, b: tf.Tensor) -> float:
-    """Give by how much most examples differ, 0 within the tolerance: rounding may move a spike in one or two."""
+def _difference(a: tf.Tensor, b: tf.Tensor) -> float:
+    """Return the median over examples of the largest difference, 0 within the tolerance.
+
+    Rounding may move a spike in one or two examples.
+    """
     largest = float(np.median(np.abs(a - b).reshape(len(a), -1).max(axis=1)))
     return 0.0 if largest <= _TOLERANCE else largest

@@ -20,8 +20,7 @@ import tensorflow as tf
 from kerasburst import files, records
 from kerasburst.data.scaling import Scaling
 from kerasburst.encoders.functional import check_intensity
-from kerasburst.export.network import Network
-from kerasburst.export.queries import draw_spikes
+from kerasburst.export.network import Network, draw_spikes
 from kerasburst.validation import InputError, one_line
 
 NAME = "manifest.json"
@@ -124,7 +123,7 @@ class Format(ABC):
         raise InputError(f"{folder} is an export of kind {manifest.kind!r}, which kerasburst writes but does not run")
 
     def ask(self, folder: Path, manifest: Manifest) -> Ask:
-        """Return a function that answers from images, as `kerasburst.export.queries.ask`.
+        """Return a function that answers from images, as `Network.ask`.
 
         Raises:
             InputError: for an export that cannot be loaded, or that has layers before its encoder.

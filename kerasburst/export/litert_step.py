@@ -34,7 +34,7 @@ class LiteRT(Format):
         run, specs = make_functions(network)["step"]
         step = tf.function(run, autograph=False).get_concrete_function(**specs)
         module = tf.Module()
-        module.weights = [v.value for v in network.weights]
+        module.weights = [v.value for v in network.model.weights]
         with tempfile.TemporaryDirectory() as place:
             tf.saved_model.save(module, place, signatures={"step": step})
             converter = tf.lite.TFLiteConverter.from_saved_model(place, signature_keys=["step"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
+from kerasburst.encoders.functional import check_intensity
 from kerasburst.export import plain
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.neurons.base import LIFBase
@@ -57,10 +60,42 @@ class Network(ABC):
     def step(self, spikes: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
         """Advance one step: spikes `(batch, ...)` and states to logits `(batch, C)` as of now, and states."""
 
-    @property
-    def weights(self) -> list[keras.Variable]:
-        """The model's weights, without the state of random generators."""
-        return list(self.model.weights)
+    def checked(self, images: tf.Tensor) -> tf.Tensor:
+        """Return the intensities that the encoder sees; in a graph, others raise an InvalidArgumentError."""
+        return check_intensity(self.intensities(images), "images")
+
+    def ask(self, images: tf.Tensor, seed: tf.Tensor, queries: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the mean over K encodings, for a network with an encoder.
+
+        Args:
+            images: float32 `(batch, *features)`.
+            seed: int64 scalar.
+            queries: K, int32 scalar, at least 1.
+
+        Returns:
+            `logits`, their mean over the encodings; `probabilities`, its softmax; `spread`, the standard deviation of
+            the single encodings' probabilities; each `(batch, C)`.
+        """
+        x = self.checked(images)
+        check = tf.debugging.assert_positive(queries, "queries must be at least 1")
+        with tf.control_dependencies([] if check is None else [check]):
+            queries = tf.identity(queries)
+
+        def one(k):
+            logits, _ = self.encoded(tf.cast(draw_spikes(self.encoder, x, seed, k), tf.float32))
+            return logits, tf.nn.softmax(logits)
+
+        def more(k, logits, mean, squares):  # Welford's running mean and sum of squared deviations
+            new, p = one(k)
+            n = tf.cast(k + 1, tf.float32)
+            after = mean + (p - mean) / n
+            return k + 1, logits + (new - logits) / n, after, squares + (p - mean) * (p - after)
+
+        first, p = one(tf.constant(0))
+        start = (tf.constant(1), first, p, tf.zeros_like(p))
+        _, logits, _, squares = tf.while_loop(lambda k, *_: k < queries, more, start)
+        spread = tf.sqrt(squares / tf.cast(queries, tf.float32))
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits), "spread": spread}
 
 
 class ReadyNetwork(Network):
@@ -129,6 +164,58 @@ def course_of(network: Network, format: str) -> list:
     if network.model.compute_dtype != "float32":
         raise InputError(f"model must compute in float32 for {format}, received {network.model.compute_dtype}")
     return network.model.course()
+
+
+def draw_spikes(encoder: Encoder, x: tf.Tensor, seed: tf.Tensor, query: tf.Tensor) -> tf.Tensor:
+    """Encode checked intensities for one query.
+
+    An example's spikes depend on the seed, the number of the query and its own intensities, and not on its place in
+    the batch or on the other examples.
+
+    Args:
+        encoder: the encoder layer; its own seed is not used.
+        x: float32 `(batch, *features)` in [0, 1].
+        seed: int64 scalar.
+        query: integer scalar, 0 to K - 1.
+
+    Returns:
+        uint8 spikes `(batch, num_steps, *features)`.
+    """
+    if not encoder.random:
+        return encoder.encode(x, (0, 0))
+    # fold_in(key, n) is (hash of key, n). Twice, so that the query is hashed, too.
+    key = tf.random.fold_in(tf.stack([seed, 0]), tf.cast(query, tf.int64))
+    key = tf.random.fold_in(key, tf.zeros_like(seed))[0]
+    return encoder.encode(x, tf.stack([tf.fill(tf.shape(x)[:1], key), _fingerprint(x)], axis=1))
+
+
+def _fingerprint(x: tf.Tensor) -> tf.Tensor:
+    """Return an int64 for each example, a hash of its bits: their sum modulo 2**64, weighted by random odd numbers."""
+    bits = tf.reshape(tf.bitcast(x, tf.int32), [tf.shape(x)[0], int(np.prod(x.shape[1:]))])
+    weights = np.random.default_rng(0).integers(-(2**62), 2**62, bits.shape[1]) * 2 + 1
+    return tf.reduce_sum(tf.cast(bits, tf.int64) * tf.constant(weights, tf.int64), axis=1)
+
+
+def fresh_spikes(encoder: Encoder, x: tf.Tensor) -> tf.Tensor:
+    """Encode checked intensities with the runtime's own random numbers: a stateful operation, but no variable."""
+    if not encoder.random:
+        return encoder.encode(x, (0, 0))
+    # Both seeds are 0, which tf.random.set_seed does not change: each process and each call draws another number.
+    seed = tf.raw_ops.RandomUniformInt(shape=[2], minval=0, maxval=2**31 - 1, seed=0, seed2=0)
+    return encoder.encode(x, seed)
+
+
+def asked_by(function: Callable) -> Callable[[np.ndarray, int, int], dict[str, tf.Tensor]]:
+    """Return `function` of the tensors images, seed and queries as a function of an array and two ints."""
+
+    def asked(images, seed, queries):
+        return function(
+            images=tf.constant(images, tf.float32),
+            seed=tf.constant(seed, tf.int64),
+            queries=tf.constant(queries, tf.int32),
+        )
+
+    return asked
 
 
 def take_apart(model: keras.Model) -> Network:

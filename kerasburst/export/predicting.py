@@ -14,8 +14,7 @@ from kerasburst.data.scaling import Scaling
 from kerasburst.export.examples import read_examples, to_intensities
 from kerasburst.export.exporting import load_run
 from kerasburst.export.formats import NAME, Ask, read_manifest
-from kerasburst.export.network import Network, take_apart
-from kerasburst.export.queries import ask, asked_by
+from kerasburst.export.network import Network, asked_by, take_apart
 from kerasburst.registry import FORMATS
 from kerasburst.validation import LARGEST, InputError, check_int, user_path
 
@@ -143,10 +142,8 @@ def _open(model) -> _Opened:
 
 def _open_network(network: Network, scaling: Scaling | None = None, labels=None) -> _Opened:
     _check_encoder(network.encoder)
-    graph = tf.function(
-        lambda images, seed, queries: ask(network, images, seed, queries), reduce_retracing=True, autograph=False
-    )
-    return _Opened(asked_by(graph), network.features, network.encoder.random, scaling, labels)
+    ask = asked_by(tf.function(network.ask, reduce_retracing=True, autograph=False))
+    return _Opened(ask, network.features, network.encoder.random, scaling, labels)
 
 
 def _open_export(path: Path) -> _Opened:

@@ -8,8 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from kerasburst.export.formats import Format, Written, describe_tensors
-from kerasburst.export.network import Network
-from kerasburst.export.queries import ask, asked_by, checked, fresh_spikes
+from kerasburst.export.network import Network, asked_by, fresh_spikes
 from kerasburst.validation import InputError, one_line
 
 DOES = {
@@ -118,15 +117,12 @@ def make_functions(network: Network) -> dict[str, tuple[Callable, dict[str, tf.T
         images = tf.TensorSpec((None, *network.features), tf.float32, name="images")
 
         def serving_default(images):
-            spikes = fresh_spikes(network.encoder, checked(network, images))
+            spikes = fresh_spikes(network.encoder, network.checked(images))
             return scores(tf.cast(spikes, tf.float32))
-
-        def seeded(images, seed, queries):
-            return ask(network, images, seed, queries)
 
         seed, queries = tf.TensorSpec((), tf.int64, name="seed"), tf.TensorSpec((), tf.int32, name="queries")
         functions["serving_default"] = serving_default, {"images": images}
-        functions["seeded"] = seeded, {"images": images, "seed": seed, "queries": queries}
+        functions["seeded"] = network.ask, {"images": images, "seed": seed, "queries": queries}
     if network.no_step is None:
         specs = {"spikes": tf.TensorSpec((None, *network.spike_features), tf.float32, name="spikes")}
         for name, shape in network.states.items():
