@@ -25,7 +25,7 @@ def command(run, queries, batch_size, dataset, data_dir, as_json):
     logits, which is what asking the network K times gives.
     """
     load_tensorflow()
-    from kerasburst.training.evaluate import evaluate
+    from kerasburst.training.evaluation import evaluate
 
     result = evaluate(run, queries=queries, data_dir=data_dir, dataset=dataset, batch_size=batch_size)
     if as_json:

@@ -76,7 +76,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
     from kerasburst_cli.fleet_progress import interruptible, make_fleet_observer
 
     from kerasburst.paper.config import ReproduceConfig
-    from kerasburst.paper.run import reproduce
+    from kerasburst.paper.study import reproduce
     from kerasburst.reports.reproduction import write_markdown
 
     begun = records.load(ReproduceConfig, out / "config.json") if resume and (out / "config.json").exists() else None

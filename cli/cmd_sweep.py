@@ -117,8 +117,8 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
 
     from kerasburst.reports.sweep_figures import save_sweep_figures
     from kerasburst.studies.sweep.config import SweepConfig
-    from kerasburst.studies.sweep.run import sweep
     from kerasburst.studies.sweep.space import parse_parameter
+    from kerasburst.studies.sweep.study import sweep
 
     # What is resumed is what was begun, but for what is said anew; sweep() refuses what may not differ.
     begun = records.load(SweepConfig, out / "config.json") if resume and (out / "config.json").exists() else None

@@ -25,7 +25,7 @@ from kerasburst import config as configs
 from kerasburst import records
 from kerasburst.config import TrainConfig
 from kerasburst.registry import ENCODERS, NETWORKS
-from kerasburst.studies.transfer.plan import FREEZES, SOURCE, TARGET
+from kerasburst.studies.transfer.config import FREEZES, SOURCE, TARGET
 from kerasburst.validation import InputError, user_path
 
 _DEFAULT = TrainConfig()
@@ -113,8 +113,8 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     from kerasburst_cli.fleet_progress import make_fleet_observer
 
     from kerasburst.reports.transfer import save_transfer_plot
-    from kerasburst.studies.transfer.plan import TransferConfig
-    from kerasburst.studies.transfer.run import config_of_run, transfer
+    from kerasburst.studies.transfer.config import TransferConfig
+    from kerasburst.studies.transfer.study import config_of_run, transfer
 
     # What is resumed is what was begun, but for what is said anew; transfer() refuses what may not differ.
     begun = records.load(TransferConfig, out / "config.json") if resume and (out / "config.json").exists() else None

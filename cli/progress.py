@@ -9,7 +9,7 @@ from kerasburst_cli.interrupts import raise_lost
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kerasburst.training.observer import TrainingObserver
+from kerasburst.training.callbacks import TrainingObserver
 
 
 class Silent(TrainingObserver):

@@ -14,7 +14,7 @@ from kerasburst.export.formats import NAME, Format, Manifest, Preprocessing, Wri
 from kerasburst.export.network import Network, take_apart
 from kerasburst.models.weights import weights_hash
 from kerasburst.registry import FORMATS
-from kerasburst.training.evaluate import load_network
+from kerasburst.training.evaluation import load_network
 from kerasburst.training.result import versions
 from kerasburst.training.run_directory import RunDirectory
 from kerasburst.validation import InputError, user_path

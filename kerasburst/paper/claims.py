@@ -1,4 +1,4 @@
-"""What the paper claims (SPEC 7), each with the rule by which it is judged."""
+"""What the paper claims, each with the rule by which it is judged."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from typing import Any
 from kerasburst import study as studies
 from kerasburst.paper.claims import AUDIT, PAPER, PROFILE, TRAIN, TRANSFER
 from kerasburst.privacy.audit import AuditStudy
-from kerasburst.studies.transfer.run import TransferStudy
+from kerasburst.studies.transfer.study import TransferStudy
 from kerasburst.study import Done, stored_result
 from kerasburst.training.task import TrainingPart, stored_run
 

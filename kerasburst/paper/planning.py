@@ -10,7 +10,7 @@ from pathlib import Path
 from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import availability, known_dataset, load_source
 from kerasburst.data.sources import Source
-from kerasburst.paper import costs
+from kerasburst.paper import scales
 from kerasburst.paper.claims import AUDIT, PAPER, PROFILE, TRAIN, TRANSFER
 from kerasburst.paper.config import ReproduceConfig
 from kerasburst.paper.parts import Part
@@ -18,7 +18,7 @@ from kerasburst.paper.scales import Setting
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.profiling.config import ProfileConfig
 from kerasburst.registry import ENCODERS
-from kerasburst.studies.transfer.plan import TransferConfig
+from kerasburst.studies.transfer.config import TransferConfig
 from kerasburst.validation import InputError
 
 _DISTINCT = 0.97  # of a pool, at least: an audit leaves duplicates out
@@ -126,7 +126,7 @@ def _audit(config: ReproduceConfig, kind: str, source: Source, name: str, settin
     count = shadows if kind == AUDIT else 1
     epochs = audit.train.epochs or -(-known_dataset(name).default_epochs * train // members)
     known = kind == PAPER and of_audit == of_paper  # the audit's target is this one's
-    seconds = costs.audit_seconds(setting, members, population, epochs, test, count, max(queries), known)
+    seconds = scales.audit_seconds(setting, members, population, epochs, test, count, max(queries), known)
     return [
         Part(
             kind=kind,
@@ -152,7 +152,7 @@ def _trainings(
         given = dataclasses.replace(_training(config, source, name, setting, seed), encoding=encoding)
         training = given.resolved(source.kind, epochs)
         examples = training.train_limit or train
-        seconds = costs.training_seconds(setting, examples, training.epochs, examples + training.queries * test)
+        seconds = scales.training_seconds(setting, examples, training.epochs, examples + training.queries * test)
         parts.append(
             Part(
                 kind=kind,
@@ -184,8 +184,8 @@ def _transfer(
     epochs = training.epochs or known_dataset(name).default_epochs
     of_source = source_epochs or known_dataset(source_name).default_epochs
     examples = training.train_limit or train
-    arm = costs.training_seconds(setting, examples, epochs, training.queries * test + min(2000, examples))
-    pretraining = costs.training_seconds(setting, training.train_limit or _sizes(source)[0], of_source, 4 * test)
+    arm = scales.training_seconds(setting, examples, epochs, training.queries * test + min(2000, examples))
+    pretraining = scales.training_seconds(setting, training.train_limit or _sizes(source)[0], of_source, 4 * test)
     count = len(transfer.encodings) * len(config.seed_list)
     return Part(
         kind=TRANSFER,
@@ -193,7 +193,7 @@ def _transfer(
         name=f"{TRANSFER}/{_label(source_name)}/{_label(name)}",
         config=transfer,
         tasks=3 * count,
-        seconds=count * (3 * arm + pretraining - costs.START_S),
+        seconds=count * (3 * arm + pretraining - scales.START_S),
         data={source_name: source.fingerprint, name: target.fingerprint},
     )
 
@@ -207,7 +207,7 @@ def _profile(config: ReproduceConfig, source: Source, name: str, setting: Settin
         name=f"{PROFILE}/{_label(name)}/seed-{seed}",
         config=ProfileConfig(train=training, encodings=encodings, repeats=1),  # seeds are its repeats
         tasks=len(encodings),
-        seconds=len(encodings) * costs.PROFILE_S,
+        seconds=len(encodings) * scales.PROFILE_S,
         data={name: source.fingerprint},
         seed=seed,
     )

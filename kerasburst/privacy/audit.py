@@ -23,8 +23,8 @@ from kerasburst.privacy.run_splits import draw_run_splits
 from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, roles, task
 from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
 from kerasburst.study import FleetObserver, Stage, Study
-from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
 from kerasburst.training.result import versions
+from kerasburst.training.setup import DEFAULT_EPOCHS, check_fits
 from kerasburst.validation import InputError
 
 

@@ -14,10 +14,8 @@ from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.weights import weights_hash
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.splits import AuditSplits
-from kerasburst.training.evaluate import load_network
-from kerasburst.training.resume import check_same_data
-from kerasburst.training.run_directory import RunDirectory
-from kerasburst.training.run_reference import RunReference
+from kerasburst.training.evaluation import load_network
+from kerasburst.training.run_directory import RunDirectory, RunReference, check_same_data
 from kerasburst.validation import InputError, user_path
 
 

@@ -9,7 +9,7 @@ from kerasburst import config as configs
 from kerasburst.config import TrainConfig
 from kerasburst.privacy.splits import PROTOCOLS
 from kerasburst.registry import ENCODERS
-from kerasburst.training.run_reference import RunReference
+from kerasburst.training.run_directory import RunReference
 from kerasburst.validation import LARGEST, check_bool, check_choice, check_int, fail
 
 

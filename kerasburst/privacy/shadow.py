@@ -35,7 +35,8 @@ from kerasburst.privacy.statistics import phi
 from kerasburst.seeding import derive_seed
 from kerasburst.study import Task
 from kerasburst.training.evaluation import check_learnt, evaluate_network
-from kerasburst.training.fit import build, run_epochs
+from kerasburst.training.fit import run_epochs
+from kerasburst.training.setup import build
 from kerasburst.validation import InputError
 
 UNTRAINED, PLANTED = "untrained", "planted"

@@ -25,8 +25,9 @@ from kerasburst.data.pipeline import make_dataset
 from kerasburst.models.snn_conv_net import SNNConvNet
 from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.neurons.lif import LIF
-from kerasburst.training.fit import build, prepare, train
-from kerasburst.training.observer import TrainingObserver
+from kerasburst.training.callbacks import TrainingObserver
+from kerasburst.training.fit import train
+from kerasburst.training.setup import build, prepare
 
 Run = Callable[[int], dict]
 

@@ -35,12 +35,11 @@ from kerasburst.profiling.profiler import Profiler, ProfilerCallback
 from kerasburst.profiling.result import EncodingProfile, ProfileResult
 from kerasburst.seeding import derive_seed
 from kerasburst.study import FleetObserver, Stage, Study, Task
-from kerasburst.training.evaluate import load_network
-from kerasburst.training.evaluation import evaluate_network
-from kerasburst.training.fit import build, check_fits, prepare, run_epochs
+from kerasburst.training.evaluation import evaluate_network, load_network
+from kerasburst.training.fit import run_epochs
 from kerasburst.training.result import versions
-from kerasburst.training.resume import check_same_data
-from kerasburst.training.run_directory import RunDirectory
+from kerasburst.training.run_directory import RunDirectory, check_same_data
+from kerasburst.training.setup import build, check_fits, prepare
 from kerasburst.validation import InputError
 
 TEST_EXAMPLES = 2000  # at most, for accuracy, counts and a pass of inference

@@ -14,61 +14,21 @@ import tensorflow as tf
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
-from kerasburst.data.datasets import availability, known_dataset, load_source
+from kerasburst.data.datasets import availability
 from kerasburst.data.pipeline import count_batches, make_dataset
-from kerasburst.data.splits import Splits, make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.seeding import derive_seed
 from kerasburst.training import distributed
-from kerasburst.training.curves import save_curves
+from kerasburst.training.callbacks import BatchTeller, Recorder, TrainingObserver, Watcher
 from kerasburst.training.evaluation import Evaluation, activity_warnings, evaluate_network
-from kerasburst.training.observer import TrainingObserver
-from kerasburst.training.recorder import BatchTeller, Recorder, Watcher
-from kerasburst.training.result import TrainResult, versions
-from kerasburst.training.resume import check_same_data, same_run
-from kerasburst.training.run_directory import RunDirectory
+from kerasburst.training.result import TrainResult, save_curves, versions
+from kerasburst.training.run_directory import RunDirectory, check_same_data, same_run
+from kerasburst.training.setup import build, describe_data, prepare
 from kerasburst.training.team import Team, open_team
 from kerasburst.validation import InputError
 
-DEFAULT_EPOCHS = 20  # of a user's own data
 _AT_ONCE = 10  # steps that one call takes at most, where a step is over before the call is
-
-
-def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainConfig, Dataset]:
-    """Fill in a config's defaults, load its data, and check that the two fit.
-
-    Args:
-        config: what to train.
-        splits: the recorded splits of a run that goes on; None to draw them.
-
-    Raises:
-        InputError: for anything wrong with either; nothing has been written then.
-    """
-    info = known_dataset(config.dataset)
-    if info is not None:  # a misspelt parameter is found before the data is read
-        config = config.resolved(info.kind, info.default_epochs)
-        check_fits(config, info.num_classes, info.sample_shape)
-    source = load_source(config.dataset, config.data_dir)
-    if splits is None:
-        splits = make_splits(source, config.seed, config.train_limit, config.validation_split)
-    elif splits.pool_size != len(source.y):
-        raise InputError(f"dataset must be the data that the run was begun with, {source.name} has changed")
-    data = Dataset.from_source(source, splits)
-    if info is None:
-        config = config.resolved(data.kind, DEFAULT_EPOCHS)
-        check_fits(config, data.num_classes, data.sample_shape)
-    return config, data
-
-
-def check_fits(config: TrainConfig, num_classes: int, sample_shape: tuple[int, ...]) -> None:
-    """Check that a resolved config's encoder and network can be built for such examples.
-
-    Raises:
-        InputError: for what they refuse.
-    """
-    encoder = config.make_encoder()
-    config.make_network(num_classes).build(encoder.compute_output_shape((None, *sample_shape)))
 
 
 def train(
@@ -220,29 +180,6 @@ def _build_for(team: Team, config: TrainConfig, data: Dataset) -> tuple[SpikingN
         return build(config, data)
 
 
-def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
-    """Build a resolved config's network for the data, and its encoder.
-
-    The network takes spikes and is compiled with Adam, softmax cross-entropy on the logits, and accuracy.
-    """
-    encoder = config.make_encoder()
-    network = config.make_network(data.num_classes)
-    network.build(encoder.compute_output_shape((None, *data.sample_shape)))
-    compile_network(network, config)
-    return network, encoder
-
-
-def compile_network(network: SpikingNetwork, config: TrainConfig) -> None:
-    """Compile a network as `build` does; anew where it has been decided what of it is trained."""
-    network.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-    )
-    # All variables are there before the first step: a step that makes some is traced twice.
-    network.optimizer.build(network.trainable_variables)
-
-
 def run_epochs(
     network: SpikingNetwork,
     encoder: Encoder,
@@ -286,21 +223,6 @@ def _steps_at_once(config: TrainConfig, steps: int) -> int:
     if config.model != "SNNFCNet":  # others' steps take long enough, and what is shown of them should be new
         return 1
     return max(n for n in range(1, min(_AT_ONCE, steps) + 1) if steps % n == 0)
-
-
-def describe_data(data: Dataset, where: str) -> dict:
-    """Give what must be known of the data to use the trained network; `where` is the place it was read from."""
-    return {
-        "name": data.name,
-        "where": where,
-        "kind": data.kind,
-        "sample_shape": list(data.sample_shape),
-        "num_classes": data.num_classes,
-        "class_names": list(data.class_names),
-        "scaling": records.to_json(data.scaling),
-        "fingerprint": data.fingerprint,
-        "note": data.note,
-    }
 
 
 def _check_tensorboard() -> None:

@@ -1,13 +1,17 @@
-"""The figures of a finished run, and what they depend on."""
+"""The figures of a finished run, its curves, and what they depend on."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
 import platform
+from pathlib import Path
 
 import tensorflow as tf
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from kerasburst.files import replacing
 from kerasburst.version import __version__
 
 
@@ -74,3 +78,23 @@ def versions() -> dict[str, str]:
         "platform": platform.platform(),
         "devices": ", ".join(device.device_type for device in tf.config.list_physical_devices()),
     }
+
+
+def save_curves(history: list[dict], path: Path, title: str) -> None:
+    """Draw `history`, one row an epoch, to a PNG at `path`."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    epochs = [row["epoch"] for row in history]
+    panels = (("loss", "cross-entropy (nats)"), ("accuracy", "accuracy"))
+    for axes, (name, label) in zip(figure.subplots(1, 2), panels, strict=True):
+        for key, text, style in ((name, "training", "-"), (f"val_{name}", "validation", "--")):
+            if key in history[0]:
+                marker = "o" if len(epochs) < 3 else None
+                axes.plot(epochs, [row[key] for row in history], style, marker=marker, label=text)
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    figure.suptitle(title)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)

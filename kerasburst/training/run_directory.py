@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import fcntl
 import io
 import json
 import os
+import re
 import shutil
 import zipfile
 import zlib
@@ -30,8 +32,10 @@ import numpy as np
 
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
+from kerasburst.data.dataset import Dataset
+from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
-from kerasburst.validation import InputError, one_line, user_path
+from kerasburst.validation import InputError, check_int, fail, one_line, user_path
 
 # In the order of deletion. config.json is not deleted but replaced: while it stands, the directory is a run's.
 _FILES = ("result.json", "model.keras", "curves.png", "checkpoint.npz", "history.csv", "splits.npz", "data.json")
@@ -195,3 +199,69 @@ class RunDirectory:
         writer.writeheader()
         writer.writerows(history)
         files.write_text(self.path / "history.csv", text.getvalue())
+
+
+def same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
+    """Return the config to go on with: the directory's, with the epochs and the data's place asked for.
+
+    An .npz file may have moved; `check_same_data` tells whether it is still the same.
+    """
+    stored = directory.config()
+    filled = dataclasses.replace(config, epochs=config.epochs or stored.epochs, model=config.model or stored.model)
+    filled = filled.resolved("", filled.epochs)  # model and epochs are known: neither default is used
+    wanted, have = records.to_json(filled), records.to_json(stored)
+    may_differ = ["epochs", "data_dir", "kerasburst"]
+    if filled.dataset.lower().endswith(".npz") and stored.dataset.lower().endswith(".npz"):
+        may_differ.append("dataset")
+    differing = [name for name in wanted if wanted[name] != have[name] and name not in may_differ]
+    if differing:
+        name = differing[0]
+        raise InputError(
+            f"{name} must be what the run in {directory.path} was begun with, {have[name]!r}, to resume it; "
+            f"received {wanted[name]!r}"
+        )
+    check_int("epochs", filled.epochs, low=max(1, directory.finished_epochs()))
+    return filled
+
+
+def check_same_data(data: Dataset | Source, directory: RunDirectory) -> None:
+    """Check that the data is still what a run was begun with.
+
+    Raises:
+        InputError: where its fingerprint differs.
+    """
+    recorded = directory.data()
+    if recorded is not None and recorded["fingerprint"] != data.fingerprint:
+        raise InputError(f"dataset must be the data that {directory.path} was begun with, {data.name} has changed")
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunReference:
+    """A training run by its weights, and where it was last.
+
+    Two are equal where the weights are: a run that has moved is the same run.
+
+    Args:
+        path: the run's directory.
+        weights: SHA-256 (hex) of the trained network's weights.
+
+    Raises:
+        InputError: for a path or a hash that is none.
+
+    Example:
+        >>> RunReference("runs/digits-rate", "0" * 64) == RunReference("elsewhere", "0" * 64)
+        True
+    """
+
+    path: str = dataclasses.field(compare=False)
+    weights: str
+
+    def __post_init__(self):
+        """Check both."""
+        if not isinstance(self.path, str) or not self.path:
+            raise fail("run", "the path of a run directory", self.path)
+        if not isinstance(self.weights, str) or not _SHA256.fullmatch(self.weights):
+            raise fail("weights of the run", "a SHA-256 of 64 hex digits", self.weights)

@@ -7,8 +7,8 @@ from pathlib import Path
 from kerasburst import files, records
 from kerasburst.config import TrainConfig, same_config
 from kerasburst.study import Task
+from kerasburst.training.callbacks import TrainingFailed
 from kerasburst.training.fit import train
-from kerasburst.training.recorder import TrainingFailed
 from kerasburst.training.run_directory import RunDirectory
 from kerasburst.validation import InputError
 

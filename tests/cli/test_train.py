@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from kerasburst import files
-from kerasburst.training.evaluate import load_network
+from kerasburst.training.evaluation import load_network
 from kerasburst.training.run_directory import RunDirectory
 from tests.cli.conftest import SMALL, TINY
 

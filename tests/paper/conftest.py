@@ -22,5 +22,5 @@ def measure_nothing(config, out):
 @pytest.fixture(scope="session", autouse=True)
 def no_profiles():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kerasburst.paper.run.make_profile", measure_nothing)
+        patch.setattr("kerasburst.paper.study.make_profile", measure_nothing)
         yield

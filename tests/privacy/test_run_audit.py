@@ -15,7 +15,7 @@ from kerasburst.privacy.audit import audit
 from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.splits import AuditSplits
-from kerasburst.training.run_reference import RunReference
+from kerasburst.training.run_directory import RunReference
 from tests.privacy.common import RUN_FLEET, FleetHere, noise
 
 pytestmark = pytest.mark.thorough

@@ -31,11 +31,11 @@ from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.loading import load_model
 from kerasburst.models.weights import weights_hash
 from kerasburst.seeding import derive_seed
-from kerasburst.studies.transfer.plan import TransferConfig
+from kerasburst.studies.transfer.config import TransferConfig
 from kerasburst.study import Task
-from kerasburst.training.evaluate import load_network
-from kerasburst.training.evaluation import activity_warnings, check_learnt, evaluate_network
-from kerasburst.training.fit import build, compile_network, run_epochs
+from kerasburst.training.evaluation import activity_warnings, check_learnt, evaluate_network, load_network
+from kerasburst.training.fit import run_epochs
+from kerasburst.training.setup import build, compile_network
 from kerasburst.validation import InputError
 
 SCRATCH, TRANSFER, CONTROL = ARMS = ("scratch", "transfer", "control")

@@ -1,7 +1,6 @@
 import pytest
 
-from kerasburst.studies.sweep.effects import parameter_effects
-from kerasburst.studies.sweep.result import SeedFigures, SweepPoint
+from kerasburst.studies.sweep.result import SeedFigures, SweepPoint, parameter_effects
 
 A, B = "encoder.burst_interval", "model.filters"
 METRICS = ("test_accuracy", "audit_auc")

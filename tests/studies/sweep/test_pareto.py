@@ -1,4 +1,4 @@
-from kerasburst.studies.sweep.pareto import pareto_front
+from kerasburst.studies.sweep.result import pareto_front
 
 
 def test_no_other_is_as_accurate_and_leaks_as_little():

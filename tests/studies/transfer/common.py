@@ -7,7 +7,7 @@ import numpy as np
 from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.studies.transfer.arms import load_plan, record_path, train_arm
-from kerasburst.studies.transfer.plan import TransferConfig
+from kerasburst.studies.transfer.config import TransferConfig
 
 RUN_FLEET = "kerasburst.study.study.run_fleet"
 NETWORK = {"filters": [2, 3], "hidden_units": 8}

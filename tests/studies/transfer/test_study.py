@@ -9,9 +9,10 @@ from kerasburst.models import SNNConvNet, SNNFCNet
 from kerasburst.models.loading import load_model
 from kerasburst.models.weights import weights_hash
 from kerasburst.studies.transfer import arms
-from kerasburst.studies.transfer.run import config_of_run, transfer
-from kerasburst.training.evaluate import load_network
-from kerasburst.training.fit import build, train
+from kerasburst.studies.transfer.study import config_of_run, transfer
+from kerasburst.training.evaluation import load_network
+from kerasburst.training.fit import train
+from kerasburst.training.setup import build
 from kerasburst.validation import InputError
 from tests.studies.transfer.common import NETWORK, RUN_FLEET, InThisProcess, Pretend, small, write_images
 

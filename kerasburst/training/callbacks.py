@@ -1,4 +1,4 @@
-"""Keras callbacks of a training: record each epoch so that it can be gone on from, and tell the observer."""
+"""Keras callbacks of a training, and what they tell an observer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,26 @@ import time
 import keras
 import numpy as np
 
-from kerasburst.training.observer import TrainingObserver
+
+class TrainingObserver:
+    """Receives a training's progress; every method does nothing unless overridden."""
+
+    wants_batches = False  # whether `batch` is to be called
+
+    def start(self, *, epochs: int, first_epoch: int, steps: int, batch_size: int) -> None:
+        """Training begins with epoch number `first_epoch` of `epochs`, each of `steps` batches."""
+
+    def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
+        """A batch is done; loss and accuracy are the epoch's running means."""
+
+    def epoch(self, row: dict) -> None:
+        """An epoch is done and saved; `row` is its line of history.csv."""
+
+    def message(self, text: str) -> None:
+        """Something that a reader should know, one line."""
+
+    def close(self) -> None:
+        """The training has ended, or failed."""
 
 
 class TrainingFailed(RuntimeError):

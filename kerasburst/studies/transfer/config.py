@@ -8,7 +8,7 @@ from typing import ClassVar
 from kerasburst import config as configs
 from kerasburst.config import TrainConfig
 from kerasburst.registry import ENCODERS
-from kerasburst.training.run_reference import RunReference
+from kerasburst.training.run_directory import RunReference
 from kerasburst.validation import LARGEST, check_choice, check_int, fail
 
 FREEZES = ("conv", "hidden")

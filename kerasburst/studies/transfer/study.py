@@ -13,14 +13,13 @@ from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.models.weights import weights_hash
 from kerasburst.studies.transfer.arms import ARMS, SCRATCH, TRANSFER, frozen_layers, is_done, record_path, task
-from kerasburst.studies.transfer.plan import TransferConfig
+from kerasburst.studies.transfer.config import TransferConfig
 from kerasburst.studies.transfer.result import PAPER, TransferResult, compare_arms
 from kerasburst.study import FleetObserver, Study
-from kerasburst.training.evaluate import load_network
-from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
+from kerasburst.training.evaluation import load_network
 from kerasburst.training.result import versions
-from kerasburst.training.run_directory import RunDirectory
-from kerasburst.training.run_reference import RunReference
+from kerasburst.training.run_directory import RunDirectory, RunReference
+from kerasburst.training.setup import DEFAULT_EPOCHS, check_fits
 from kerasburst.validation import InputError, user_path
 
 

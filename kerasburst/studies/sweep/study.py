@@ -12,11 +12,10 @@ from kerasburst.privacy.audit import AuditStudy
 from kerasburst.privacy.audit_json import auc_at, failed_controls
 from kerasburst.privacy.splits import draw_audit_splits
 from kerasburst.studies.sweep.config import AUDIT_AUC, METRICS, SweepConfig
-from kerasburst.studies.sweep.effects import parameter_effects
-from kerasburst.studies.sweep.result import SeedFigures, SweepPoint, SweepResult, sum_up, with_front
+from kerasburst.studies.sweep.result import SeedFigures, SweepPoint, SweepResult, parameter_effects, sum_up, with_front
 from kerasburst.study import Done, Ended, FleetFailed, FleetObserver, Part, Study, check_fleet, run_parts, stored_result
-from kerasburst.training.fit import DEFAULT_EPOCHS, check_fits
 from kerasburst.training.result import versions
+from kerasburst.training.setup import DEFAULT_EPOCHS, check_fits
 from kerasburst.training.task import TrainingPart
 from kerasburst.validation import InputError
 

@@ -4,8 +4,8 @@ import pytest
 
 from kerasburst import records
 from kerasburst.config import TrainConfig
-from kerasburst.studies.transfer.plan import TransferConfig
-from kerasburst.training.run_reference import RunReference
+from kerasburst.studies.transfer.config import TransferConfig
+from kerasburst.training.run_directory import RunReference
 from kerasburst.validation import InputError
 from tests.studies.transfer.common import small
 

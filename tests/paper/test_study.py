@@ -4,13 +4,13 @@ import json
 import pytest
 
 from kerasburst import records
-from kerasburst.paper import costs
+from kerasburst.paper import scales
 from kerasburst.paper.claims import CLAIMS
 from kerasburst.paper.config import ReproduceConfig
 from kerasburst.paper.planning import plan_parts
 from kerasburst.paper.result import judge_claim
-from kerasburst.paper.run import reproduce
 from kerasburst.paper.scales import SCALES, Setting
+from kerasburst.paper.study import reproduce
 from kerasburst.study import FleetFailed
 from kerasburst.study.task import Outcome
 from kerasburst.validation import InputError
@@ -105,13 +105,13 @@ def test_sizes_are_those_that_the_data_has(monkeypatch):
 def test_expected_seconds_by_hand():
     setting = Setting(train={}, seconds_per_1000=2.0)
     # 6 s to start, 500 examples 30 times and 1,000 asked at 0.45 of the price: 6 + 2 (15 + 0.45)
-    assert costs.training_seconds(setting, 500, 30, 1000) == pytest.approx(36.9)
+    assert scales.training_seconds(setting, 500, 30, 1000) == pytest.approx(36.9)
     # asked: 2,000 + 500, a target 4 times, + 1,250 points 5 times: a target 16,250, that is 2 * 7.3125 = 14.625 s, the
     # other six 8,750, 7.875 s; 5 models of 30 s more, a control of nothing more, one of 300 * 32 passes: 19.2 s
-    audit = costs.audit_seconds(setting, 500, 250, 30, 10_000, 4, 4)
+    audit = scales.audit_seconds(setting, 500, 250, 30, 10_000, 4, 4)
     assert audit == pytest.approx(6 + 14.625 + 6 * (6 + 7.875) + 5 * 30 + 19.2)
     # with one shadow, 30 s, and nothing else to train: asked 7,500 encodings, a target 7,500 more
-    paper = costs.audit_seconds(setting, 500, 0, 30, 10_000, 1, 4, only_shadows=True)
+    paper = scales.audit_seconds(setting, 500, 0, 30, 10_000, 1, 4, only_shadows=True)
     assert paper == pytest.approx(4 * 6 + 30 + 0.9 * (4 * 7.5 + 7.5))
     plan = plan_parts(ReproduceConfig())
     alone = sum(part.seconds for part in plan.parts if part.kind == "profile")
@@ -298,7 +298,7 @@ def test_a_profile_that_could_not_be_made_is_left_to_do(fleet, tmp_path, monkeyp
     def refuse(*_):
         raise error
 
-    monkeypatch.setattr("kerasburst.paper.run.make_profile", refuse)
+    monkeypatch.setattr("kerasburst.paper.study.make_profile", refuse)
     fleet()
     result, _ = reproduce(ReproduceConfig(claims=("poisson_power",), seeds=1), tmp_path / "r")
     assert not result.complete and [(part["state"], part["reason"]) for part in result.plan] == [("failed", told)]

@@ -8,8 +8,8 @@ from kerasburst import records
 from kerasburst.config import TrainConfig
 from kerasburst.studies.sweep.config import SweepConfig
 from kerasburst.studies.sweep.result import SeedFigures, estimate, sum_up, with_front
-from kerasburst.studies.sweep.run import sweep
 from kerasburst.studies.sweep.space import parse_parameter
+from kerasburst.studies.sweep.study import sweep
 from kerasburst.validation import InputError
 from tests.paper.common import RUN_FLEET, FleetHere, PretendAll
 

@@ -1,0 +1,90 @@
+"""From a config to what is trained: its data, checked, and its network and encoder, built and compiled."""
+
+from __future__ import annotations
+
+import keras
+
+from kerasburst import records
+from kerasburst.config import TrainConfig
+from kerasburst.data.dataset import Dataset
+from kerasburst.data.datasets import known_dataset, load_source
+from kerasburst.data.splits import Splits, make_splits
+from kerasburst.encoders.base import Encoder
+from kerasburst.models.base import SpikingNetwork
+from kerasburst.validation import InputError
+
+DEFAULT_EPOCHS = 20  # of a user's own data
+
+
+def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainConfig, Dataset]:
+    """Fill in a config's defaults, load its data, and check that the two fit.
+
+    Args:
+        config: what to train.
+        splits: the recorded splits of a run that goes on; None to draw them.
+
+    Raises:
+        InputError: for anything wrong with either; nothing has been written then.
+    """
+    info = known_dataset(config.dataset)
+    if info is not None:  # a misspelt parameter is found before the data is read
+        config = config.resolved(info.kind, info.default_epochs)
+        check_fits(config, info.num_classes, info.sample_shape)
+    source = load_source(config.dataset, config.data_dir)
+    if splits is None:
+        splits = make_splits(source, config.seed, config.train_limit, config.validation_split)
+    elif splits.pool_size != len(source.y):
+        raise InputError(f"dataset must be the data that the run was begun with, {source.name} has changed")
+    data = Dataset.from_source(source, splits)
+    if info is None:
+        config = config.resolved(data.kind, DEFAULT_EPOCHS)
+        check_fits(config, data.num_classes, data.sample_shape)
+    return config, data
+
+
+def check_fits(config: TrainConfig, num_classes: int, sample_shape: tuple[int, ...]) -> None:
+    """Check that a resolved config's encoder and network can be built for such examples.
+
+    Raises:
+        InputError: for what they refuse.
+    """
+    encoder = config.make_encoder()
+    config.make_network(num_classes).build(encoder.compute_output_shape((None, *sample_shape)))
+
+
+def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
+    """Build a resolved config's network for the data, and its encoder.
+
+    The network takes spikes and is compiled with Adam, softmax cross-entropy on the logits, and accuracy.
+    """
+    encoder = config.make_encoder()
+    network = config.make_network(data.num_classes)
+    network.build(encoder.compute_output_shape((None, *data.sample_shape)))
+    compile_network(network, config)
+    return network, encoder
+
+
+def compile_network(network: SpikingNetwork, config: TrainConfig) -> None:
+    """Compile a network as `build` does; anew where it has been decided what of it is trained."""
+    network.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+    )
+    # All variables are there before the first step: a step that makes some is traced twice.
+    network.optimizer.build(network.trainable_variables)
+
+
+def describe_data(data: Dataset, where: str) -> dict:
+    """Give what must be known of the data to use the trained network; `where` is the place it was read from."""
+    return {
+        "name": data.name,
+        "where": where,
+        "kind": data.kind,
+        "sample_shape": list(data.sample_shape),
+        "num_classes": data.num_classes,
+        "class_names": list(data.class_names),
+        "scaling": records.to_json(data.scaling),
+        "fingerprint": data.fingerprint,
+        "note": data.note,
+    }
