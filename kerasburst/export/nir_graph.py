@@ -23,12 +23,10 @@ import tensorflow as tf
 
 from kerasburst.export.formats import Format, Written
 from kerasburst.export.network import Network, course_of
-from kerasburst.export.nir_reader import read_layers
+from kerasburst.export.nir_reader import DT, read_layers
 from kerasburst.models.fast.pooling import Pool
 from kerasburst.neurons.lif import LIF
 from kerasburst.validation import InputError
-
-DT = 1e-4  # seconds; what snnTorch assumes
 
 
 class NIR(Format):
@@ -75,33 +73,30 @@ class NIR(Format):
 
 
 def make_graph(network: Network):
-    """Give the `nir.NIRGraph` of one of our networks.
+    """Return the `nir.NIRGraph` of one of our networks.
 
     Raises:
         InputError: for what NIR cannot hold, with the reason.
     """
-    import nir
-
     chain = _Chain(network.spike_features)
     for part in course_of(network, "nir"):
         chain.append(part)
-    chain.add("output", nir.Output(output_type={"output": np.array(chain.shape)}))
+    chain.add("output", chain.nir.Output(output_type={"output": np.array(chain.shape)}))
     metadata = {"producer": "kerasburst", "dt": DT, "readout": network.readout}
-    return nir.NIRGraph(chain.nodes, chain.edges, metadata=metadata)
+    return chain.nir.NIRGraph(chain.nodes, chain.edges, metadata=metadata)
 
 
 class _Chain:
-    """Nodes in a row, and the shape of what the last one gives, channels first."""
+    """Nodes in a row, and the shape of the last one's output, channels first."""
 
     def __init__(self, features: tuple[int, ...]):
-        import nir  # an extra
+        import nir
 
         self.nir = nir
         self.shape = (features[-1], *features[:-1])
         self.nodes = {"input": nir.Input(input_type={"input": np.array(self.shape)})}
         self.edges: list[tuple[str, str]] = []
-        self.last = "input"
-        self.spiking = True
+        self.last, self.spiking = "input", True
 
     def add(self, name: str, node) -> None:
         """Append a node."""
@@ -111,26 +106,26 @@ class _Chain:
 
     def append(self, part) -> None:
         """Append a part of a network's course."""
-        if isinstance(part, LIF):
-            self._fire(part)
-        elif isinstance(part, Pool):
-            self._pool(part)
-        elif isinstance(part, keras.layers.Conv2D):
-            kernel = np.transpose(part.kernel, (3, 2, 0, 1))
-            node = self.nir.Conv2d(self.shape[1:], kernel, (1, 1), "same", (1, 1), 1, np.array(part.bias))
-            self.add(part.name, node)
-            self.shape, self.spiking = (part.filters, *self.shape[1:]), False
-        elif isinstance(part, keras.layers.Dense):
-            kernel = np.array(part.kernel)
-            if len(self.shape) > 1:
-                channels, *space = self.shape
-                kernel = np.moveaxis(kernel.reshape(*space, channels, -1), -2, 0).reshape(kernel.shape)
-                flat = self.nir.Flatten({"input": np.array(self.shape)}, start_dim=0)
-                self.add("flatten", flat)
-            self.add(part.name, self.nir.Affine(np.ascontiguousarray(kernel.T), np.array(part.bias)))
-            self.shape, self.spiking = (part.units,), False
-        else:
-            raise InputError(f"nir must not be given a {type(part).__name__}, which it does not know")
+        match part:
+            case LIF():
+                self._fire(part)
+            case Pool():
+                self._pool(part)
+            case keras.layers.Conv2D():
+                kernel = np.transpose(part.kernel, (3, 2, 0, 1))
+                node = self.nir.Conv2d(self.shape[1:], kernel, (1, 1), "same", (1, 1), 1, np.array(part.bias))
+                self.add(part.name, node)
+                self.shape, self.spiking = (part.filters, *self.shape[1:]), False
+            case keras.layers.Dense():
+                kernel = np.array(part.kernel)
+                if len(self.shape) > 1:
+                    channels, *space = self.shape
+                    kernel = np.moveaxis(kernel.reshape(*space, channels, -1), -2, 0).reshape(kernel.shape)
+                    self.add("flatten", self.nir.Flatten({"input": np.array(self.shape)}, start_dim=0))
+                self.add(part.name, self.nir.Affine(np.ascontiguousarray(kernel.T), np.array(part.bias)))
+                self.shape, self.spiking = (part.units,), False
+            case _:
+                raise InputError(f"model must be of layers that nir knows, received a {type(part).__name__}")
 
     def _pool(self, part: Pool) -> None:
         if part.relu or not self.spiking:
@@ -139,38 +134,31 @@ class _Chain:
                 "activations: train with --set model.conv_activation=lif"
             )
         channels, height, width = self.shape
-        number = len(self.nodes)
-        window = np.array([2, 2])
+        number, window = len(self.nodes), np.array([2, 2])
         self.add(f"sum_{number}", self.nir.SumPool2d(window, window, np.array([0, 0])))
         self.shape = (channels, height // 2, width // 2)
         self.add(f"any_{number}", self.nir.Threshold(np.full(self.shape, 0.5, "float32")))
 
     def _fire(self, layer: LIF) -> None:
+        nir, zero = self.nir, np.zeros(self.shape)
         parameters = layer.neuron_parameters()
-        beta, threshold = (
-            self._channels_first(np.asarray(parameters[name], "float64")) for name in ("beta", "threshold")
-        )
+        beta, threshold = (self._channels_first(parameters[name]) for name in ("beta", "threshold"))
         integrates = bool((beta == 1.0).all())
         if not integrates and (beta == 1.0).any():
             raise InputError(f"{layer.name} must have every beta below 1, or every one 1, for nir: tau is finite there")
         tau = None if integrates else DT / (1.0 - beta)
-        r = np.full(self.shape, 1.0 / DT) if integrates else tau / DT
-        zero = np.zeros(self.shape)
+        r = zero + 1.0 / DT if integrates else tau / DT
         if layer.reset_mechanism == "zero":
-            self.add(
-                layer.name,
-                self.nir.IF(r, threshold, zero) if integrates else self.nir.LIF(tau, r, zero, threshold, zero),
-            )
+            self.add(layer.name, nir.IF(r, threshold, zero) if integrates else nir.LIF(tau, r, zero, threshold, zero))
         else:
-            self.add(layer.name, self.nir.I(r) if integrates else self.nir.LI(tau, r, zero))
-            self.add(f"{layer.name}_spike", self.nir.Threshold(threshold))
+            self.add(layer.name, nir.I(r) if integrates else nir.LI(tau, r, zero))
+            self.add(f"{layer.name}_spike", nir.Threshold(threshold))
             if layer.reset_mechanism == "subtract":
                 reset = f"{layer.name}_reset"
-                self.nodes[reset] = self.nir.Scale(-threshold)
+                self.nodes[reset] = nir.Scale(-threshold)
                 self.edges += [(self.last, reset), (reset, layer.name)]
         self.spiking = True
 
-    def _channels_first(self, value: np.ndarray) -> np.ndarray:
-        if value.ndim > 1:
-            value = np.moveaxis(value, -1, 0)
-        return np.full(self.shape, 1.0) * value
+    def _channels_first(self, value) -> np.ndarray:
+        value = np.asarray(value, "float64")
+        return np.broadcast_to(np.moveaxis(value, -1, 0) if value.ndim > 1 else value, self.shape).copy()

@@ -1,4 +1,4 @@
-"""A NIR graph as a Keras model of our layers, where they can hold it."""
+"""Read a NIR graph as a Keras model of our layers, if they can hold it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kerasburst.export.formats import require
 from kerasburst.neurons.lif import LIF
 from kerasburst.validation import InputError, check_float, one_line, user_path
 
-_DT = 1e-4  # seconds, where a graph does not say
+DT = 1e-4  # seconds of a step where a graph does not say; what snnTorch assumes
 
 
 def from_nir(graph, *, num_steps: int | None = None, dt: float | None = None) -> keras.Model:
@@ -25,7 +25,7 @@ def from_nir(graph, *, num_steps: int | None = None, dt: float | None = None) ->
         spikes of the graph's output, `(batch, num_steps, *features)`.
 
     Raises:
-        InputError: for a node that our layers cannot hold, with the reason, or where the extra is not installed.
+        InputError: for a node that our layers cannot hold, with the reason, or if the extra is not installed.
 
     Example:
         >>> import nir
@@ -41,7 +41,7 @@ def from_nir(graph, *, num_steps: int | None = None, dt: float | None = None) ->
 
 
 def read_layers(graph, num_steps: int | None = None, dt: float | None = None):
-    """Give the input, the output's spikes, and the last neurons' membrane or None, as Keras tensors."""
+    """Return the input, the output's spikes, and the last neurons' membrane or None, as Keras tensors."""
     require("nir", "nir")
     import nir
 
@@ -52,7 +52,7 @@ def read_layers(graph, num_steps: int | None = None, dt: float | None = None):
         except (OSError, KeyError, ValueError, TypeError, AttributeError, AssertionError) as error:
             raise InputError(f"{path} is not a readable NIR file ({one_line(error)})") from None
     if dt is None:
-        dt = float(graph.metadata.get("dt", _DT))
+        dt = float(graph.metadata.get("dt", DT))
     reader = _Reader(graph, check_float("dt", dt, above=0.0), num_steps)
     while reader.advance():
         pass
@@ -60,7 +60,7 @@ def read_layers(graph, num_steps: int | None = None, dt: float | None = None):
 
 
 class _Reader:
-    """Follow a graph from its input to its output, a layer for each node or group of nodes."""
+    """Follows a graph from its input to its output; each node or group of nodes becomes a layer."""
 
     def __init__(self, graph, dt: float, num_steps: int | None):
         self.nodes, self.dt = graph.nodes, dt
@@ -76,16 +76,40 @@ class _Reader:
         self.mem = None
 
     def advance(self) -> bool:
-        """Take the next node; False at the output."""
+        """Take the next node; return False at the output."""
         self.name = self._next(self.name)
         node = self.nodes[self.name]
-        kind = type(node).__name__
-        if kind == "Output":
-            return False
-        take = getattr(self, f"_{kind.lower()}", None)
-        if take is None:
-            raise InputError(f"graph must be of layers that kerasburst has, {self.name} is a {kind}")
-        take(node)
+        match _kind(node):
+            case "Output":
+                return False
+            case "Conv2d":
+                self._convolve(node)
+            case "Linear":
+                self._project(node.weight)
+            case "Affine":
+                self._project(node.weight, node.bias)
+            case "Flatten":
+                self.flat_from = self.shape
+                self._apply(keras.layers.Flatten())
+            case "AvgPool2d":
+                self._pool(keras.layers.AveragePooling2D, node)
+            case "SumPool2d":
+                after = self._next(self.name)
+                if _kind(self.nodes[after]) != "Threshold" or not np.all(self.nodes[after].threshold == 0.5):
+                    raise InputError(
+                        f"{self.name} must be followed by a threshold of 1/2, which makes it a maximum of spikes"
+                    )
+                self._pool(keras.layers.MaxPooling2D, node)
+                self.name = after
+            case "LIF" | "IF":
+                if np.any(node.v_reset):
+                    received = np.ravel(node.v_reset)[0]
+                    raise InputError(f"{self.name} must be reset to 0, received a v_reset of {received:g}")
+                self._fire("zero", *self._leak(node), node.v_threshold)
+            case "LI" | "I":
+                self._integrate(*self._leak(node))
+            case kind:
+                raise InputError(f"graph must be of layers that kerasburst has, {self.name} is a {kind}")
         return True
 
     def _next(self, name: str, besides: tuple[str, ...] = ()) -> str:
@@ -94,39 +118,31 @@ class _Reader:
             raise InputError(f"graph must be a chain, {name} leads to {', '.join(after) or 'nothing'}")
         return after[0]
 
-    def _weights(self, layer: keras.layers.Layer, *values: np.ndarray, inner=None):
-        self.x = layer(self.x)
-        (inner or layer).set_weights([np.asarray(v, "float32") for v in values])
+    def _apply(self, layer: keras.layers.Layer, *weights: np.ndarray) -> None:
+        """Append a layer that treats each step by itself."""
+        dense = isinstance(layer, keras.layers.Dense)
+        self.x = (layer if dense else keras.layers.TimeDistributed(layer, name=self.name))(self.x)
+        layer.set_weights([np.asarray(value, "float32") for value in weights])
         self.shape = (self.x.shape[-1], *self.x.shape[2:-1])
 
-    # Synapses -------------------------------------------------------------------------------------
-
-    def _conv2d(self, node):
+    def _convolve(self, node):
         kernel = np.transpose(node.weight, (2, 3, 1, 0))
-        padding = node.padding if isinstance(node.padding, str) else tuple(np.ravel(node.padding) * np.ones(2, int))
-        stride, dilation = (tuple(int(v) for v in np.ravel(x) * np.ones(2, int)) for x in (node.stride, node.dilation))
-        if not isinstance(padding, str):
-            same = tuple((side - 1) * d // 2 for side, d in zip(kernel.shape, dilation, strict=False))
-            even = any((side - 1) * d % 2 for side, d in zip(kernel.shape, dilation, strict=False))
-            if padding == (0, 0):
-                padding = "valid"
-            elif padding == same and not even and stride == (1, 1):
-                padding = "same"
-            else:
+        stride, dilation = _pair(node.stride), _pair(node.dilation)
+        padding = node.padding if isinstance(node.padding, str) else _pair(node.padding)
+        if padding == (0, 0):
+            padding = "valid"
+        elif not isinstance(padding, str):
+            spread = [(side - 1) * d for side, d in zip(kernel.shape, dilation, strict=False)]
+            if [2 * n for n in padding] != spread or stride != (1, 1):
                 raise InputError(f"{self.name} must be padded to the same size or not at all, received {padding}")
-        conv = keras.layers.Conv2D(
+            padding = "same"
+        bias = np.zeros(kernel.shape[3]) if node.bias is None else node.bias
+        layer = keras.layers.Conv2D(
             kernel.shape[3], kernel.shape[:2], stride, padding, dilation_rate=dilation, groups=int(node.groups)
         )
-        layer = keras.layers.TimeDistributed(conv, name=self.name)
-        self._weights(layer, kernel, np.zeros(kernel.shape[3]) if node.bias is None else node.bias, inner=conv)
+        self._apply(layer, kernel, bias)
 
-    def _linear(self, node):
-        self._dense(node.weight)
-
-    def _affine(self, node):
-        self._dense(node.weight, node.bias)
-
-    def _dense(self, weight, bias=None):
+    def _project(self, weight, *bias):
         if weight.ndim != 2:
             raise InputError(f"{self.name} must be a matrix, received one of shape {weight.shape}")
         kernel = np.transpose(weight)
@@ -134,86 +150,59 @@ class _Reader:
             channels, *space = self.flat_from
             kernel = np.moveaxis(kernel.reshape(channels, *space, -1), 0, -2).reshape(kernel.shape)
             self.flat_from = None
-        layer = keras.layers.Dense(kernel.shape[1], use_bias=bias is not None, name=self.name)
-        self._weights(layer, kernel, *([] if bias is None else [bias]))
+        self._apply(keras.layers.Dense(kernel.shape[1], use_bias=bool(bias), name=self.name), kernel, *bias)
 
-    def _flatten(self, node):
-        self.flat_from = self.shape
-        self._weights(keras.layers.TimeDistributed(keras.layers.Flatten(), name=self.name))
-
-    def _avgpool2d(self, node):
-        self._pool(keras.layers.AveragePooling2D, node)
-
-    def _sumpool2d(self, node):
-        after = self._next(self.name)
-        if type(self.nodes[after]).__name__ != "Threshold" or not np.all(self.nodes[after].threshold == 0.5):
-            raise InputError(f"{self.name} must be followed by a threshold of 1/2, which makes it a maximum of spikes")
-        self._pool(keras.layers.MaxPooling2D, node)
-        self.name = after
-
-    def _pool(self, kind, node):
+    def _pool(self, layer: type[keras.layers.Layer], node):
         if np.any(node.padding):
             raise InputError(f"{self.name} must not be padded, received {node.padding}")
-        size, stride = (tuple(int(v) for v in np.ravel(x) * np.ones(2, int)) for x in (node.kernel_size, node.stride))
-        self._weights(keras.layers.TimeDistributed(kind(size, stride), name=self.name))
-
-    # Neurons --------------------------------------------------------------------------------------
-
-    def _lif(self, node):
-        self._reset_to_zero(node)
-        self._neurons("zero", *self._leak(node), node.v_threshold)
-
-    def _if(self, node):
-        self._reset_to_zero(node)
-        self._neurons("zero", 1.0, node.r * self.dt, node.v_threshold)
-
-    def _li(self, node):
-        self._integrator(*self._leak(node))
-
-    def _i(self, node):
-        self._integrator(1.0, node.r * self.dt)
-
-    def _reset_to_zero(self, node):
-        if np.any(node.v_reset):
-            raise InputError(f"{self.name} must be reset to 0, received a v_reset of {np.ravel(node.v_reset)[0]:g}")
+        self._apply(layer(_pair(node.kernel_size), _pair(node.stride)))
 
     def _leak(self, node):
+        """Return beta and the gain by which the current enters."""
+        if _kind(node) in ("I", "IF"):
+            return 1.0, node.r * self.dt
         if np.any(node.v_leak):
             raise InputError(f"{self.name} must leak to 0, received a v_leak of {np.ravel(node.v_leak)[0]:g}")
         if np.any(node.tau < self.dt * (1 - 1e-9)):
             raise InputError(f"{self.name} must have a tau of at least dt = {self.dt:g}, received {np.min(node.tau):g}")
         return 1.0 - self.dt / node.tau, node.r * self.dt / node.tau
 
-    def _integrator(self, beta, gain):
-        """Take the integrator, its threshold, and the scale that feeds a spike back, if there is one."""
+    def _integrate(self, beta, gain):
+        """Take an integrator, its threshold, and the scale that feeds a spike back, if there is one."""
         integrator, spike = self.name, self._next(self.name)
         node = self.nodes[spike]
-        if type(node).__name__ != "Threshold":
+        if _kind(node) != "Threshold":
             raise InputError(f"{integrator} must be followed by a threshold, received {spike}")
         loops = [end for end in self.after[spike] if self.after.get(end) == [integrator]]
         for loop in loops:
-            fed = getattr(self.nodes[loop], "scale", None)
-            if fed is None or not np.allclose(fed * gain, -node.threshold, rtol=1e-6, atol=0):
+            scale = self.nodes[loop]
+            if _kind(scale) != "Scale" or not np.allclose(scale.scale * gain, -node.threshold, rtol=1e-6, atol=0):
                 raise InputError(f"{loop} must feed minus the threshold back, times dt r / tau")
-        self._neurons("subtract" if loops else "none", beta, gain, node.threshold)
-        # On from the threshold, and not round the loop.
-        self.after[spike] = [self._next(spike, besides=tuple(loops))]
+        self._fire("subtract" if loops else "none", beta, gain, node.threshold)
+        self.after[spike] = [self._next(spike, besides=tuple(loops))]  # leave the loop
         self.name = spike
 
-    def _neurons(self, reset, beta, gain, threshold):
+    def _fire(self, reset, beta, gain, threshold):
         if np.any(np.asarray(gain) <= 0) or np.any(np.asarray(threshold) <= 0):
             raise InputError(f"{self.name} must have r and threshold above 0")
         # v = gain u, where u[t] = beta u[t-1] + I[t] is our membrane
-        values = {"beta": np.clip(beta, 0.0, 1.0), "threshold": np.asarray(threshold / gain, "float64")}
-        held, trained = {}, {}
-        for name, value in values.items():
+        settings, weights = {}, []
+        for name, value in (("beta", np.clip(beta, 0.0, 1.0)), ("threshold", threshold / gain)):
             value = np.asarray(value, "float64")
             if value.size and np.all(value == value.flat[0]):
-                held[name] = float(value.flat[0])
+                settings[name] = float(value.flat[0])
             else:
-                shape = np.broadcast_to(value, self.shape)
-                trained[name] = np.moveaxis(shape, 0, -1) if shape.ndim > 1 else shape
-        flags = {f"trainable_{name}": True for name in trained}
-        layer = LIF(**held, **flags, per_neuron=bool(trained), reset_mechanism=reset, return_mem=True, name=self.name)
+                value = np.broadcast_to(value, self.shape)
+                settings |= {f"trainable_{name}": True, "per_neuron": True}
+                weights.append(np.moveaxis(value, 0, -1).astype("float32"))
+        layer = LIF(**settings, reset_mechanism=reset, return_mem=True, name=self.name)
         self.x, self.mem = layer(self.x)
-        layer.set_weights([np.asarray(trained[name], "float32") for name in ("beta", "threshold") if name in trained])
+        layer.set_weights(weights)
+
+
+def _kind(node) -> str:
+    return type(node).__name__
+
+
+def _pair(value) -> tuple[int, int]:
+    return tuple(int(n) for n in np.broadcast_to(np.ravel(value), 2))

@@ -89,55 +89,55 @@ class ONNX(Format):
 
 
 class _Graph:
-    """Nodes and constants, and how far the course has come: `now` and its shape behind (batch, time)."""
+    """Nodes and constants; `now` is the name of the course's current tensor and `features` its shape after the lead."""
 
     def __init__(self, prefix: str = ""):
         from onnx import TensorProto, helper, numpy_helper
 
         self.helper, self.to_tensor, self.float = helper, numpy_helper.from_array, TensorProto.FLOAT
-        self.prefix = prefix  # names are of the whole file, not of a body alone
+        self.prefix = prefix  # names must be unique in the whole file, bodies of loops included
         self.nodes, self.constants = [], []
         self.lead = self.now = self.spk = self.mem = None
         self.features: tuple[int, ...] = ()
         self.folded = False  # into (batch * time, channels, height, width)
 
     def add(self, op: str, inputs: list[str], name: str | None = None, **attributes) -> str:
-        """Append a node of one output."""
+        """Append a node with one output; return the output's name."""
         name = name or f"{self.prefix}{op.lower()}_{len(self.nodes)}"
         self.nodes.append(self.helper.make_node(op, inputs, [name], name=name, **attributes))
         return name
 
     def constant(self, value, dtype="float32") -> str:
-        """Add a constant."""
+        """Add a constant; return its name."""
         name = f"{self.prefix}constant_{len(self.constants)}"
         self.constants.append(self.to_tensor(np.array(value, dtype, order="C"), name))
         return name
 
     def append(self, part) -> None:
         """Append a part of a network's course."""
-        if isinstance(part, keras.layers.Conv2D):
-            self._fold()
-            self._convolve(part)
-        elif isinstance(part, Pool):
-            self._fold()
-            height, width, channels = self.features
-            self.now = self.add("MaxPool", [self.now], kernel_shape=[2, 2], strides=[2, 2])
-            self.features = (height // 2, width // 2, channels)
-            if part.relu:
-                self.now = self.add("Relu", [self.now])
-        elif isinstance(part, keras.layers.Dense):
-            size = int(np.prod(self.features))
-            self._unfold()
-            if len(self.features) > 1:
-                self._reshape((size,))
-            product = self.add("MatMul", [self.now, self.constant(part.kernel)])
-            self.now = self.add("Add", [product, self.constant(part.bias)])
-            self.features = (part.units,)
-        elif isinstance(part, LIF):
-            self._unfold()
-            self._fire(part)
-        else:
-            raise InputError(f"onnx must not be given a {type(part).__name__}, which it does not know")
+        match part:
+            case keras.layers.Conv2D():
+                self._fold()
+                self._convolve(part)
+            case Pool():
+                self._fold()
+                height, width, channels = self.features
+                self.now = self.add("MaxPool", [self.now], kernel_shape=[2, 2], strides=[2, 2])
+                self.features = (height // 2, width // 2, channels)
+                if part.relu:
+                    self.now = self.add("Relu", [self.now])
+            case keras.layers.Dense():
+                self._unfold()
+                if len(self.features) > 1:
+                    self._reshape((int(np.prod(self.features)),))
+                product = self.add("MatMul", [self.now, self.constant(part.kernel)])
+                self.now = self.add("Add", [product, self.constant(part.bias)])
+                self.features = (part.units,)
+            case LIF():
+                self._unfold()
+                self._fire(part)
+            case _:
+                raise InputError(f"model must be of layers that onnx knows, received a {type(part).__name__}")
 
     def _reshape(self, features: tuple[int, ...]) -> None:
         shape = self.add("Concat", [self.lead, self.constant(features, "int64")], axis=0)
@@ -162,7 +162,7 @@ class _Graph:
         self.features = (*self.features[:2], layer.filters)
 
     def _fire(self, layer: LIF) -> None:
-        """Append a Scan over time, whose body is the LIF equation."""
+        """Append a Scan over time with the LIF equation as its body."""
         parameters = layer.neuron_parameters()
         beta, threshold = (self.constant(parameters[name]) for name in ("beta", "threshold"))
         body = _Graph(f"{layer.name}/")
@@ -180,38 +180,25 @@ class _Graph:
         body.add("Cast", [above], name="spk", to=self.float)
         for copy in ("new_mem", "mem_now"):
             body.add("Identity", [new], name=copy)
-
-        def value(name):
-            return self.helper.make_tensor_value_info(name, self.float, [None, *self.features])
-
-        scanned = self.helper.make_graph(
-            body.nodes,
-            f"{layer.name}_step",
-            [value("mem"), value("current")],
-            [value("new_mem"), value("spk"), value("mem_now")],
-            body.constants,
+        inputs, outputs = (
+            [self.helper.make_tensor_value_info(name, self.float, [None, *self.features]) for name in names]
+            for names in (("mem", "current"), ("new_mem", "spk", "mem_now"))
         )
+        step = self.helper.make_graph(body.nodes, f"{layer.name}_step", inputs, outputs, body.constants)
         batch = self.add("Slice", [self.lead, self.constant([0], "int64"), self.constant([1], "int64")])
         shape = self.add("Concat", [batch, self.constant(self.features, "int64")], axis=0)
         start = self.add("ConstantOfShape", [shape], value=self.to_tensor(np.zeros(1, "float32")))
-        outputs = [f"{layer.name}_{what}" for what in ("last", "spk", "mem")]
+        last, self.spk, self.mem = (f"{layer.name}_{what}" for what in ("last", "spk", "mem"))
+        axes = {"num_scan_inputs": 1, "scan_input_axes": [1], "scan_output_axes": [1, 1]}
         self.nodes.append(
             self.helper.make_node(
-                "Scan",
-                [start, self.now],
-                outputs,
-                name=layer.name,
-                body=scanned,
-                num_scan_inputs=1,
-                scan_input_axes=[1],
-                scan_output_axes=[1, 1],
+                "Scan", [start, self.now], [last, self.spk, self.mem], name=layer.name, body=step, **axes
             )
         )
-        _, self.spk, self.mem = outputs
         self.now = self.spk
 
     def read_out(self, readout: str) -> str:
-        """Append the readout; give the name of the logits."""
+        """Append the readout; return the name of the logits."""
         if readout == "last":
             return self.add("Gather", [self.mem, self.constant(-1, "int64")], axis=1)
         if readout == "mean":
