@@ -138,7 +138,7 @@ def _network(what, library, beta, num_steps, command, threads, folder) -> dict:
 
 
 def _kerasburst(what: str, beta: float, inputs: Path, weights: Path) -> dict[str, np.ndarray]:
-    """Give kerasburst's logits and weight gradients in torch's layout, and write the weights in it."""
+    """Return kerasburst's logits and weight gradients in torch's layout, and write the weights in it."""
     import keras
     import tensorflow as tf
 

@@ -30,7 +30,7 @@ BATCH = 100
 
 
 def nearest(network, x):
-    """Give each example's smallest distance of a membrane from its threshold, over all neurons and steps."""
+    """Return each example's smallest distance of a membrane from its threshold, over all neurons and steps."""
     found = []
 
     def fire(lif, current):

@@ -134,7 +134,7 @@ QUICK_STEPS, QUICK_BATCHES = (2, 4), (4,)
 def participants(
     group: Group, options: dict, commands: dict[str, tuple[str, ...]], variants: dict[str, dict]
 ) -> list[Participant]:
-    """Give who takes part in a group.
+    """Return the participants of a group.
 
     Args:
         group: the group.

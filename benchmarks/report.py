@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 
 def table_markdown(results: dict) -> str:
-    """Give the table's results as Markdown."""
+    """Return the table's results as Markdown."""
     lines = ["# kerasburst against its peers", "", *_preamble(results)]
     for group in results["groups"]:
         lines += ["", f"## {group['group']}: {group['title']}", "", *_measurements(group["measurements"])]
@@ -20,7 +20,7 @@ def table_markdown(results: dict) -> str:
 
 
 def sweep_markdown(results: dict) -> str:
-    """Give the sweep's results as Markdown."""
+    """Return the sweep's results as Markdown."""
     lines = ["# SNNConvNet training step against time steps and batch size", "", *_preamble(results)]
     for point in results["points"]:
         how = "together" if point["measured_together"] else "one after the other, for memory's sake"
@@ -36,7 +36,7 @@ def sweep_markdown(results: dict) -> str:
 
 
 def check_text(rows: list[dict]) -> str:
-    """Give the check's results as lines."""
+    """Return the check's results as lines."""
     lines = []
     for row in rows:
         found = row["reason"] or f"differ by {row['difference']:.1e} (allowed {row['allowed']:.0e})"

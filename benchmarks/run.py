@@ -166,7 +166,7 @@ class Run:
 
 
 def _without_verdicts(value):
-    """Give results without a word on targets: a smoke run meets and misses none."""
+    """Return results without targets: a smoke run neither meets nor misses any."""
     if isinstance(value, dict):
         return {name: None if name == "met" else _without_verdicts(part) for name, part in value.items()}
     return [_without_verdicts(part) for part in value] if isinstance(value, list) else value

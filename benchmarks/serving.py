@@ -17,7 +17,7 @@ import kerasburst as kb
 
 
 def rate(ask, x, steps):
-    """Give examples a second: the median over 5 blocks of `steps` calls, and the slowest and fastest block's."""
+    """Return examples a second: the median over 5 blocks of `steps` calls, and the slowest and fastest block's."""
     for _ in range(3):
         ask(x)
     rates = []

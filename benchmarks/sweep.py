@@ -21,7 +21,7 @@ _LIBRARY_MB, _STEP_MB = 700.0, 0.5  # and for each example and time step
 
 
 def points(quick: bool) -> list[tuple[int, int]]:
-    """Give the (batch size, T) of the sweep, T first; the work's own size is in it once."""
+    """Return the (batch size, T) of the sweep, T first; the work's own size is in it once."""
     if quick:
         batch_size, num_steps = QUICK["batch_size"], QUICK["num_steps"]
         return [(batch_size, t) for t in QUICK_STEPS] + [(n, num_steps) for n in QUICK_BATCHES]
@@ -52,7 +52,7 @@ def measure_point(batch_size: int, num_steps: int, settings: Settings, tell: Cal
 
 
 def point_json(point: dict, limits: LimitRates) -> dict:
-    """Give a point as JSON values, with the limits as they are known by now."""
+    """Return a point as JSON values, with the limits as they are known by now."""
     limit_ms = limits.limit_ms(_WORK, point["batch_size"], point["num_steps"])
     return {**point, "measurements": [records.to_json(m.against(limit_ms)) for m in point["measurements"]]}
 

@@ -48,7 +48,7 @@ class Settings:
     data_dir: str | None = None
 
     def options(self, **size) -> dict:
-        """Give the options of a worker."""
+        """Return the options of a worker."""
         return {"threads": self.threads, "seed": self.seed, "beta": self.beta, **size}
 
     @property
@@ -82,7 +82,7 @@ def measure_group(group: Group, settings: Settings, tell: Callable[[str], None])
 
 
 def compare(group: Group, measurements: list[Measurement]) -> list[dict]:
-    """Give a group's comparisons: how many times as fast, in pairs of blocks, and whether that meets the target.
+    """Return a group's comparisons: how many times as fast, in pairs of blocks, and whether that meets the target.
 
     Where one of two has no figures, the ratio is None, with the reason; where a peer was left out, there is no entry.
     """
@@ -108,7 +108,7 @@ def compare(group: Group, measurements: list[Measurement]) -> list[dict]:
 
 
 def group_json(name: str, measurements: list[Measurement], origin: str, limits: LimitRates) -> dict:
-    """Give a group's results as JSON values, with the limits as they are known by now."""
+    """Return a group's results as JSON values, with the limits as they are known by now."""
     group = GROUPS[name]
     measurements = [m.against(limits.limit_ms(m.work, m.batch_size, m.num_steps)) for m in measurements]
     by_label = {m.label: m for m in measurements}
@@ -169,7 +169,7 @@ def one_alone(p: Participant, *, repeats: int, settings: Settings, tell: Callabl
 
 
 def _growth(measurements: list[Measurement]) -> dict:
-    """Give the growth of the peak from the first to the last of two numbers of steps."""
+    """Return the growth of the peak from the first to the last of two numbers of steps."""
     first, last = measurements[0], measurements[-1]
     row = {f"peak_rss_mb_at_{m.num_steps}_steps": m.peak_rss_mb for m in measurements}
     row |= {f"step_ms_at_{m.num_steps}_steps": m.step_ms_median for m in measurements}

@@ -84,6 +84,11 @@ class Worker:
         self._lines.put(b"")
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether the process runs."""
         return self._process.poll() is None
@@ -143,7 +148,7 @@ class Worker:
     def end(self) -> None:
         """End the process and what it started, unless that has a session of its own; again, do nothing."""
         if self.alive:
-            kill_group(self._process.pid)
+            kill_group(self.pid)
         self._process.wait()
         self._listener.join(timeout=5)
         with contextlib.suppress(OSError):  # what it was never sent

@@ -55,7 +55,7 @@ def serve(package, builders, networks, neuron):
 
 
 def peak_rss_mb():
-    """Give the process's peak memory in MB; None where the system does not tell."""
+    """Return the process's peak memory in MB; None where the system does not tell."""
     try:
         with open("/proc/self/status") as status:
             return next(round(int(line.split()[1]) * 1024 / 1e6, 1) for line in status if line.startswith("VmHWM:"))
@@ -67,7 +67,7 @@ def peak_rss_mb():
 
 
 def time_major(array):
-    """Give `(batch, time, *features)` as a float32 tensor `(time, batch, *features)`, images channels-first."""
+    """Return `(batch, time, *features)` as a float32 tensor `(time, batch, *features)`, images channels-first."""
     axes = [1, 0, *([4, 2, 3] if array.ndim == 5 else range(2, array.ndim))]
     return torch.from_numpy(np.ascontiguousarray(array.transpose(axes), dtype="float32"))
 
@@ -82,7 +82,7 @@ def spikes_and_labels(options):
 
 
 def training(network, options):
-    """Give the training step: Adam, softmax cross-entropy on the logits."""
+    """Return the training step: Adam, softmax cross-entropy on the logits."""
     spikes, labels = spikes_and_labels(options)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     network.train()
@@ -101,7 +101,7 @@ def training(network, options):
 
 
 def inference(network, options):
-    """Give the forward pass alone, without a tape."""
+    """Return the forward pass alone, without a tape."""
     spikes, _ = spikes_and_labels(options)
     network.eval()
 
@@ -116,7 +116,7 @@ def inference(network, options):
 
 
 def neuron_alone(neuron, options):
-    """Give the forward and backward pass of a neuron over feature maps, with a given gradient of the spikes."""
+    """Return the forward and backward pass of a neuron over feature maps, with a given gradient of the spikes."""
     with np.load(options["inputs"]) as file:
         current = time_major(file["current"])
     upstream = torch.roll(current, 1, dims=1)

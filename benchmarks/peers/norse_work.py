@@ -18,7 +18,7 @@ from torch import nn
 
 
 def make_neuron(options, threshold=1.0):
-    """Give a LIF neuron of kerasburst's decay."""
+    """Return a LIF neuron of kerasburst's decay."""
     parameters = norse.LIFBoxParameters(
         tau_mem_inv=torch.as_tensor(1.0 - options["beta"]),
         v_th=torch.as_tensor(threshold),
@@ -43,7 +43,7 @@ class Network(nn.Module):
                 getattr(self, name).bias.mul_(scale)
 
     def logits(self, spikes, before_reset=False):
-        """Give the output neurons' membrane at the last step."""
+        """Return the output neurons' membrane at the last step."""
         state = None
         for now in spikes:
             fired, state = self.net(now, state)
@@ -78,7 +78,7 @@ class FCNet(Network):
 
 
 def neuron(options):
-    """Give the function from a current to the spikes of a neuron; its threshold is k, since it scales the current."""
+    """Return the function from a current to the spikes of a neuron; its threshold is k, since it scales the current."""
     cell = make_neuron(options, threshold=1.0 - options["beta"])
 
     def forward(current):

@@ -37,7 +37,7 @@ class ConvNet(nn.Module):
         )
 
     def logits(self, spikes, before_reset=False):
-        """Give the output neurons' membrane at the last step; the reset comes a step later in any case."""
+        """Return the output neurons' membrane at the last step; the reset comes a step later in any case."""
         utils.reset(self.net)
         for now in spikes:
             _, mem = self.net(now)
@@ -53,7 +53,7 @@ class FCNet(nn.Module):
         self.lif1, self.lif2 = snntorch.Leaky(beta=options["beta"]), snntorch.Leaky(beta=options["beta"])
 
     def logits(self, spikes, before_reset=False):
-        """Give the output neurons' membrane at the last step."""
+        """Return the output neurons' membrane at the last step."""
         mem1, mem2 = self.lif1.reset_mem(), self.lif2.reset_mem()
         for now in spikes:
             spk1, mem1 = self.lif1(self.hidden(now), mem1)
@@ -62,7 +62,7 @@ class FCNet(nn.Module):
 
 
 def neuron(options):
-    """Give the function from a current to the spikes of a neuron."""
+    """Return the function from a current to the spikes of a neuron."""
     lif = snntorch.Leaky(beta=options["beta"])
 
     def forward(current):

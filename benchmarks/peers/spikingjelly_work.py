@@ -17,7 +17,7 @@ from torch import nn
 
 
 def make_neuron(options):
-    """Give a LIF neuron of kerasburst's parameters."""
+    """Return a LIF neuron of kerasburst's parameters."""
     decay = 1.0 - options["beta"]
     return neurons.LIFNode(
         tau=1.0 / decay if decay > 0 else 1e9,
@@ -50,7 +50,7 @@ class ConvNet(nn.Module):
         self.net = nn.Sequential(*synapses, make_neuron(options), folded(self.output), self.last)
 
     def logits(self, spikes, before_reset=False):
-        """Give the output neurons' membrane at the last step."""
+        """Return the output neurons' membrane at the last step."""
         return _last_membrane(self.net, self.last, spikes, before_reset)
 
 
@@ -65,7 +65,7 @@ class FCNet(nn.Module):
         self.net = nn.Sequential(folded(self.hidden), make_neuron(options), folded(self.output), self.last)
 
     def logits(self, spikes, before_reset=False):
-        """Give the output neurons' membrane at the last step."""
+        """Return the output neurons' membrane at the last step."""
         return _last_membrane(self.net, self.last, spikes, before_reset)
 
 
@@ -77,7 +77,7 @@ def _last_membrane(net, last, spikes, before_reset):
 
 
 def neuron(options):
-    """Give the function from a current to the spikes of a neuron."""
+    """Return the function from a current to the spikes of a neuron."""
     lif = make_neuron(options)
 
     def forward(current):

@@ -134,7 +134,7 @@ def network_cost(
 
 
 def fan_out(layer: keras.layers.Layer, input_shape: tuple[int, ...]) -> np.ndarray:
-    """Give how many neurons each input of a layer reaches, int64 of `input_shape`.
+    """Return how many neurons each input of a layer reaches, int64 of `input_shape`.
 
     Inputs at the border of a "same" convolution reach fewer: each is counted as it is.
 
@@ -159,7 +159,7 @@ def fan_out(layer: keras.layers.Layer, input_shape: tuple[int, ...]) -> np.ndarr
 
 
 def _reached(size: int, kernel: int) -> np.ndarray:
-    """Give how many outputs along one axis read each input: output o reads o - before .. o - before + kernel - 1."""
+    """Return how many outputs along one axis read each input: output o reads o - before .. o - before + kernel - 1."""
     last = np.arange(size) + (kernel - 1) // 2
     return np.minimum(last, size - 1) - np.maximum(last - kernel + 1, 0) + 1
 
@@ -221,7 +221,7 @@ def _counted(network: SpikingNetwork, batches: Iterator[tf.Tensor]) -> _Counts:
 
 
 def _arriving(train: tf.Tensor, synapse: Synapse) -> tf.Tensor:
-    """Give the spikes `(batch, num_steps, *features)` as they reach the layer."""
+    """Return the spikes `(batch, num_steps, *features)` as they reach the layer."""
     if not synapse.pooled:
         return train
     lead = tf.shape(train)[:2]

@@ -59,7 +59,7 @@ class Lease:
 
 
 @contextlib.contextmanager
-def hold_lease(folder: Path, patience_s: float = 2.0) -> Iterator[Lease]:
+def hold_lease(folder: Path, patience_s: float = 1.0) -> Iterator[Lease]:
     """Hold a lease in `folder` while the body runs.
 
     Args:

@@ -13,7 +13,7 @@ from kerasburst.validation import InputError
 
 
 class Part(Protocol):
-    """What has begun and waits for a fleet: a `Study`, a training, or what is done already."""
+    """Something that has begun and waits for a fleet: a `Study`, a training, or a finished result."""
 
     def tasks(self) -> Sequence[Task]:
         """Return its tasks."""
@@ -50,12 +50,12 @@ class Done:
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """What became of parts.
+    """How parts ended.
 
     Args:
         results: what `finish` returned, by name.
         failed: why a part could not be finished, by name: a task failed for good, or its result was refused.
-        error: of the tasks that failed and were not refused; their logs say more.
+        error: of the tasks that failed without being refused, with the ends of their logs.
     """
 
     results: dict[str, Any]
@@ -74,8 +74,8 @@ def run_parts(
 ) -> Ended:
     """Run the tasks of all parts as one fleet; finish each part when its last task is done.
 
-    What is stopped later keeps the results of the parts that are finished. A task is called PART/TASK in the progress
-    and in its log's path.
+    Finished parts keep their results when the fleet is stopped later. A task is called PART/TASK in the progress and in
+    the path of its log.
 
     Args:
         parts: by name.
@@ -117,7 +117,7 @@ def run_parts(
 
 
 class _Ending(FleetObserver):
-    """Count each part's tasks, finish it after the last, and hand the progress on."""
+    """Count each part's tasks, finish the part after the last one, and pass the progress on."""
 
     def __init__(self, parts: Mapping[str, Part], observer: FleetObserver, finished: Callable[[str], None]):
         self.results: dict[str, Any] = {}
@@ -131,7 +131,7 @@ class _Ending(FleetObserver):
             self._left[name] += 1
 
     def is_done(self, task: Task) -> bool:
-        """Ask the part that owns a task, unless it is known to be done."""
+        """Return whether a task is done, asking the part that owns it."""
         name, own = self.owner[task.name]
         if task.name not in self._done and self._parts[name].is_done(own):
             self._done.add(task.name)
@@ -148,27 +148,27 @@ class _Ending(FleetObserver):
             self._finished(name)
 
     def start(self, total, done):
-        """Finish what was done before."""
+        """Pass on; finish the parts that were done before."""
         self._observer.start(total, done)
         self._finish_those_done()
 
     def task_finished(self, name, seconds):
-        """Finish a part whose last task it was."""
+        """Pass on; finish the part if that was its last task."""
         self._observer.task_finished(name, seconds)
         self._finish_those_done()
 
     def task_started(self, name):
-        """Hand on."""
+        """Pass on."""
         self._observer.task_started(name)
 
     def task_retried(self, name, reason):
-        """Hand on."""
+        """Pass on."""
         self._observer.task_retried(name, reason)
 
     def task_failed(self, name, reason):
-        """Hand on."""
+        """Pass on."""
         self._observer.task_failed(name, reason)
 
     def close(self):
-        """Hand on."""
+        """Pass on."""
         self._observer.close()

@@ -1,4 +1,4 @@
-"""Where a fleet's workers are: processes of this machine, or a Dask or Ray cluster."""
+"""Where a fleet's workers run: in processes of this machine, or on a Dask or Ray cluster."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ except ImportError:  # not POSIX
     resource = None
 
 _ANSWER_S = 10  # how long a cluster may take to answer
-_FILES_OF_PROCESS, _FILES_BESIDE = 8, 512  # open in the fleet's process, for each of loky's and for the rest
+_FILES_OF_PROCESS, _FILES_BESIDE = 8, 512  # open in the fleet's process: for each of loky's, and for the rest
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Workers of one kind; they do nothing in this process, however few they are.
+    """Workers of one kind; nothing runs in this process, even with one worker.
 
     Args:
-        submit: hands a function and its arguments to a free worker; gives the future of what it returns. A
-            CancelledError of either says that the workers are gone, all of them.
-        jobs: how many of them work at once.
-        cores: how many cores they have together.
-        lost: the errors of a future which say that its worker is gone; the next call of `submit` finds another.
+        submit: hands a function and its arguments to a free worker and returns the future of its result. A
+            CancelledError of either means that all workers are gone.
+        jobs: how many work at once.
+        cores: the number of cores of all workers.
+        lost: the errors of a future whose worker is gone; the next call of `submit` finds another.
     """
 
     submit: Callable[..., Future]
@@ -47,13 +47,13 @@ class Pool:
 
 @contextlib.contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Hold Ctrl-C back while the body runs: what is half started could not be ended.
+    """Delay Ctrl-C until the body ends: a half-started process could not be ended.
 
-    Processes and threads that start in it have it blocked. A terminal sends Ctrl-C to all processes; it is for the
-    fleet's alone, which ends the others: theirs would only add tracebacks.
+    Processes and threads that start in the body have it blocked. A terminal sends Ctrl-C to all processes, but only the
+    fleet's process should react: it ends the others, whose tracebacks would only disturb.
     """
     held, handler = [], signal.getsignal(signal.SIGINT)
-    # Blocking is for this thread: the kernel finds another, for which Python lets the main one answer.
+    # Blocking is per thread: the kernel picks another thread, and Python runs the handler in the main one.
     answers = threading.current_thread() is threading.main_thread() and handler not in (None, signal.SIG_IGN)
     if answers:
         signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
@@ -70,14 +70,14 @@ def interrupts_wait() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _starting() -> Iterator[None]:
-    """Let processes that start in the body see no Ctrl-C, and import neither layers nor from the working directory.
+    """Let processes that start in the body ignore Ctrl-C, and import neither layers nor from the working directory.
 
-    There may be a random.py in it, which has nothing to do with Python's.
+    That may contain a random.py which is not Python's.
     """
     before = {name: os.environ.get(name) for name in (SAFE_PATH, DEFER)}
     os.environ.update(dict.fromkeys(before, "1"))
     try:
-        resource_tracker.ensure_running()  # multiprocessing's; it unblocks Ctrl-C where it has to start one
+        resource_tracker.ensure_running()  # of multiprocessing, which unblocks Ctrl-C when it starts one
         with interrupts_wait():
             yield
     finally:
@@ -90,7 +90,7 @@ def _starting() -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_loky(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool]:
-    """Give processes of this machine."""
+    """Open processes of this machine."""
     import loky
 
     if address is not None:
@@ -106,7 +106,7 @@ def open_loky(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
 
 
 class _Loky:
-    """loky's processes, each a pool of its own: in a pool of several, one that dies takes the others with it."""
+    """loky's processes, each a pool of its own: in a larger pool, one that dies takes the others with it."""
 
     def __init__(self):
         self._last: dict[Executor, Future] = {}
@@ -133,7 +133,7 @@ class _Loky:
 
 
 def _allow_files(most: int) -> None:
-    """Raise this process's limit of open files where it is lower, as far as it may."""
+    """Raise this process's limit of open files to `most`, as far as allowed."""
     if resource is None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -142,7 +142,7 @@ def _allow_files(most: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after its parent; a loky worker without work would stay."""
+    """End this process soon after its parent; an idle loky worker would stay."""
 
     def look() -> None:
         while os.getppid() == parent:
@@ -154,7 +154,7 @@ def _end_with(parent: int) -> None:
 
 @contextlib.contextmanager
 def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool]:
-    """Give the workers of a Dask cluster: the one at `address`, the one in use, or a new one of this machine."""
+    """Open the workers of a Dask cluster: the one at `address`, the one in use, or a new one of this machine."""
     import dask
     import distributed
     import loky
@@ -168,12 +168,12 @@ def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
                 client = stack.enter_context(
                     _answering(address, "Dask", lambda: distributed.Client(address, timeout=_ANSWER_S))
                 )
-            cores = sum(client.ncores().values()) or jobs or tasks  # one that grows when asked may have none yet
+            cores = sum(client.ncores().values()) or jobs or tasks  # an adaptive cluster may have none yet
             jobs = min(jobs or cores, cores, tasks)
         else:
             cores = loky.cpu_count()
             jobs = min(jobs or cores, tasks)
-            # One worker lost is one attempt lost, not the first of four that Dask makes of it.
+            # A lost worker costs one attempt; Dask would make four.
             settings = dask.config.set({"distributed.scheduler.allowed-failures": 0})
             with _starting(), settings:
                 cluster = distributed.LocalCluster(
@@ -198,7 +198,7 @@ def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
 
 @contextlib.contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """Let a logger say nothing of what an exception tells in one line."""
+    """Silence a logger whose message an exception repeats in one line."""
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -209,8 +209,8 @@ def _quiet(name: str) -> Iterator[None]:
 
 
 def _hand_over(future, ours: Future) -> None:
-    """Let what a Dask future has come to be known, if only that it will never be known."""
-    if future.cancelled():  # asking it for more could wait for ever, when the client is about to close
+    """Copy the result or error of a Dask future, or that it was cancelled."""
+    if future.cancelled():  # its result could block for ever while the client closes
         ours.set_exception(CancelledError("Dask gave up what ran there, its scheduler does not answer"))
         return
     try:
@@ -228,8 +228,8 @@ def _dask_client(distributed):
 
 @contextlib.contextmanager
 def open_ray(jobs: int | None, tasks: int, address: str | None) -> Iterator[Pool]:
-    """Give the workers of a Ray cluster: the one in use, the one at `address`, or a new one of this machine."""
-    # Without this, Ray hides the GPUs from a task that asks for none of them.
+    """Open the workers of a Ray cluster: the one in use, the one at `address`, or a new one of this machine."""
+    # Without this, Ray hides the GPUs from a task that requests none.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import loky
     import ray
@@ -271,7 +271,7 @@ def import_backend(name: str) -> None:
     """Import a backend's package.
 
     Raises:
-        InputError: where it is not installed, with the pip line that mends it.
+        InputError: where it is not installed, with the pip line that installs it.
     """
     try:
         for module in _MODULES[name]:

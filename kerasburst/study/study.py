@@ -1,23 +1,23 @@
-"""`Study`: the one skeleton of whatever trains many models for one question.
+"""`Study`: the skeleton of anything that trains many models for one question.
 
     config -> tasks -> results -> page
 
-A study owns a directory. `config.json` says what is asked, `plan.json` what that means for the data at hand, the tasks
-write their results into folders, and the study's own JSON is written last. Whatever is killed can be resumed: what is
-done stays done.
+A study owns a directory. `config.json` holds the question, `plan.json` what it means for the data at hand; the tasks
+write their results into folders, and the study's own JSON is written last. A study that was killed can be resumed: what
+is done stays done.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from kerasburst import files, records
-from kerasburst.config import same_config
-from kerasburst.study.directory import clear, resumes
+from kerasburst.config import TrainConfig, same_config
 from kerasburst.study.fleet import check_fleet, run_fleet
 from kerasburst.study.task import FleetObserver, Task
 from kerasburst.validation import InputError, user_path
@@ -31,7 +31,7 @@ class Stage:
 
     Args:
         tasks: with names that differ.
-        jobs: how many at once, where that is the study's to say; None for the caller's choice.
+        jobs: how many at once; None for the caller's choice.
     """
 
     tasks: Sequence[Task]
@@ -39,7 +39,7 @@ class Stage:
 
 
 class Study(ABC):
-    """A question that takes many trainings, and the directory of its answer; a subclass says what is asked.
+    """A question that takes many trainings, and the directory of its answer; a subclass defines the question.
 
     Args:
         config: an instance of `config_class`.
@@ -63,7 +63,7 @@ class Study(ABC):
         self.config, self.out = config, user_path("out", out)
         self.resumed = False
 
-    # What a subclass says -------------------------------------------------------------------------
+    # What a subclass defines -----------------------------------------------------------------------
 
     @abstractmethod
     def load(self) -> Sources:
@@ -122,14 +122,14 @@ class Study(ABC):
         Raises:
             InputError: for whatever is wrong, or a study in `out` without `resume` or `force`; nothing is written then.
         """
-        self.resumed = resumes(self, resume=resume, force=force)
+        self.resumed = _resumes(self, resume=resume, force=force)
         sources = self.load()
         if self.resumed:
             self._check_same(sources)
         plan = {"data": {name: source.fingerprint for name, source in sources.items()}, **self.prepare(sources)}
         with files.new_directory("out", self.out):
             if force:
-                clear(self.out, self.own_names, self.own_folders)
+                _clear(self.out, self.own_names, self.own_folders)
             files.write_json(self.out / "config.json", records.to_json(self.config))
             files.remove_leftovers(self.out)
             self.write_inputs()
@@ -229,3 +229,51 @@ def stored_result(path: Path, config: Any, data: Sequence[str]) -> dict | None:
     except (InputError, KeyError, TypeError, AttributeError):
         return None
     return result if same else None
+
+
+def _resumes(study: Study, *, resume: bool, force: bool) -> bool:
+    """Return whether to resume the study in the directory; otherwise the directory is free or may be replaced.
+
+    Raises:
+        InputError: where the directory is a file, holds other files, holds a study but neither `resume` nor `force` is
+            set, or holds one that was begun with another config.
+    """
+    out, what = study.out, study.what
+    if not out.exists():
+        return False
+    if not out.is_dir():
+        raise InputError(f"out must be a directory, {out} is a file")
+    if not (out / "config.json").exists():
+        if any(not files.is_leftover(path) for path in out.iterdir()):
+            raise InputError(f"out must be new, empty or {what}'s directory; {out} holds other files")
+        return False
+    begun = records.load(study.config_class, out / "config.json")
+    if force:
+        return False
+    if not resume:
+        state = "a finished" if study.finished else "an unfinished"
+        raise InputError(
+            f"out must be a new directory, {out} holds {state} {what.split()[-1]}: --resume goes on with it, "
+            "--force replaces it"
+        )
+    names = [f.name for f in dataclasses.fields(study.config) if f.name not in study.may_differ]
+    differ = [name for name in names if not _same(getattr(begun, name), getattr(study.config, name))]
+    if differ:
+        raise InputError(f"{what} goes on with the config it was begun with, {', '.join(differ)} differs from {out}")
+    return True
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, TrainConfig) and isinstance(other, TrainConfig):
+        return same_config(records.to_json(one), records.to_json(other))
+    return one == other
+
+
+def _clear(out: Path, own_names: tuple[str, ...], own_folders: str) -> None:
+    """Delete what a study has written into `out`, and nothing else."""
+    for path in out.iterdir():
+        own = path.name in (*own_names, "logs") or files.is_leftover(path)
+        if path.is_dir() and (own or (own_folders and any(path.glob(own_folders)))):
+            shutil.rmtree(path)
+        elif own:
+            path.unlink()

@@ -1,4 +1,4 @@
-"""A fleet's task, how an attempt at it ended, and what an observer is told."""
+"""A fleet's task, the outcome of an attempt at it, and what an observer receives."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 @dataclass(frozen=True)
 class Task:
-    """A function to call in a process of its own, which saves its result itself and atomically.
+    """A function to call in a process of its own; it saves its result itself, atomically.
 
     Args:
-        name: what the task is called in progress, errors and its log's path: letters, digits, `_.+-`, and / between
-            folders.
+        name: of the task in progress, errors and the path of its log: letters, digits, `_.+-`, and / between folders.
         function: "package.module:function", importable where this process can import it.
         arguments: its keyword arguments, as JSON values.
 
     Raises:
-        InputError: for a name that is no path of a log, a function not so named, or arguments that JSON changes.
+        InputError: for another name or function, or arguments that JSON changes.
 
     Example:
         >>> Task("rate/shadow-2", "time:sleep", {"secs": 1}).name
@@ -51,21 +50,21 @@ def _is_json(value: object) -> bool:
         return False
 
 
-REFUSAL = "InputError: "  # how the last line of a task starts that found its input bad
+REFUSAL = "InputError: "  # start of the last line of a task that refused its input
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one attempt at a task ended.
+    """The outcome of one attempt at a task.
 
     Args:
-        name: the task's.
-        log: path of what it printed.
-        seconds: how long it took.
+        name: of the task.
+        log: path of its output.
+        seconds: its duration.
         reason: why it failed: exit status or signal; empty where it did not.
-        tail: the last lines of its log, where it failed.
-        refusal: the line of an `InputError`, which no retry mends; empty otherwise.
-        lost: whether it was lost with its worker, which may be no fault of its own.
+        tail: the last lines of the log of a failed attempt.
+        refusal: the line of an `InputError`, which no retry cures; empty otherwise.
+        lost: whether it was lost with its worker, perhaps by no fault of its own.
     """
 
     name: str
@@ -78,16 +77,16 @@ class Outcome:
 
     @property
     def told(self) -> str:
-        """How it ended for good, as a sentence's end."""
+        """The final outcome, as the end of a sentence."""
         if self.refusal:
             return f"was refused: {self.refusal}"
         return f"{'was given up' if self.lost else 'failed twice'}: {self.reason}"
 
 
 class FleetFailed(RuntimeError):
-    """Tasks failed twice, lost their worker three times, or were refused where that does not end the others.
+    """Tasks failed twice, lost their worker three times, or were refused without ending the others.
 
-    All others are done, unless nothing but workers was lost for so long that the rest was not tried.
+    All others are done, unless so many workers were lost in a row that the rest was not tried.
 
     Args:
         failures: the last failure of each.
@@ -107,10 +106,10 @@ class FleetFailed(RuntimeError):
 
 
 class ClusterLost(RuntimeError):
-    """A cluster is there no more, and with it what its workers did.
+    """A cluster is gone, with the unfinished work of its workers.
 
     Args:
-        reason: what the cluster's package says of it.
+        reason: the message of the cluster's package.
 
     Example:
         >>> print(ClusterLost("Scheduler closed"))
@@ -148,10 +147,10 @@ class FleetObserver:
     """
 
     def start(self, total: int, done: int) -> None:
-        """The fleet begins: `done` of its `total` tasks were done before."""
+        """The fleet begins; `done` of its `total` tasks were done before."""
 
     def task_started(self, name: str) -> None:
-        """A task was given to a free worker; once more if it is retried."""
+        """A task was handed to a free worker; called again for a retry."""
 
     def task_finished(self, name: str, seconds: float) -> None:
         """A task is done, `seconds` after it began."""
@@ -160,7 +159,7 @@ class FleetObserver:
         """A running task failed, or was lost with its worker, and will start again."""
 
     def task_failed(self, name: str, reason: str) -> None:
-        """A task failed for good; `reason` says how: "failed twice: killed by SIGKILL", "was refused: ..."."""
+        """A task failed for good; `reason` is "failed twice: killed by SIGKILL", "was refused: ..." or the like."""
 
     def close(self) -> None:
         """The fleet has ended, or was interrupted."""

@@ -30,7 +30,7 @@ from kerasburst.study.task import REFUSAL
 from kerasburst.validation import InputError, one_line
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
-_LOOK_S = 2.0  # how often to look, without a task, whether the fleet still runs
+_LOOK_S = 1.0  # how often to look, without a task, whether the fleet still runs
 
 
 def main() -> None:

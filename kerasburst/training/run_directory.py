@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import fcntl
 import io
 import json
 import os
@@ -36,6 +35,11 @@ from kerasburst.data.dataset import Dataset
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
 from kerasburst.validation import InputError, check_int, fail, one_line, user_path
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: nothing keeps two processes from training in one directory
+    fcntl = None
 
 # In the order of deletion. config.json is not deleted but replaced: while it stands, the directory is a run's.
 _FILES = ("result.json", "model.keras", "curves.png", "checkpoint.npz", "history.csv", "splits.npz", "data.json")
@@ -119,17 +123,24 @@ class RunDirectory:
         Raises:
             InputError: where the place cannot be written to, or another process trains there.
         """
-        with files.new_directory("out", self.path):
-            handle = os.open(self.path, os.O_RDONLY)
+        with files.new_directory("out", self.path), self._locked():
+            files.remove_leftovers(self.path)
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        if fcntl is None:
+            yield
+            return
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
             try:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise InputError(f"out must be free, another process is training in {self.path}") from None
-                files.remove_leftovers(self.path)
-                yield
-            finally:
-                os.close(handle)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"out must be free, another process is training in {self.path}") from None
+            yield
+        finally:
+            os.close(handle)
 
     def begin(self, config: TrainConfig) -> None:
         """Write the config."""

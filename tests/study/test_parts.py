@@ -174,7 +174,7 @@ def worker(tmp_path, lease):
 def test_each_task_has_a_fork_of_its_own(worker):
     seen = []
     for _ in range(2):
-        fork = worker.begin("deep/announced-by-name", "announce", say="state", seconds=1)
+        fork = worker.begin("deep/announced-by-name", "announce", say="state", seconds=0.3)
         assert worker.comm(fork) == "announced-by-na"  # as top and ps show it
         assert worker.status() == 0
         said = json.loads(worker.log.read_text())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy.random
 
-from kerasburst import files
+from kerasburst import files, registry
 from kerasburst.validation import InputError
 
 
@@ -62,6 +62,23 @@ def write_after(path, other):
 def environment(path, variable):
     """Save what a variable of the environment is."""
     files.write_json(path, {"value": os.environ.get(variable)})
+
+
+def names(path, kind):
+    """Save the names that a registry knows."""
+    files.write_json(path, sorted(getattr(registry, kind)))
+
+
+def layer(path, model):
+    """Save the name of the class of a model's first layer."""
+    from kerasburst.models.loading import load_model
+
+    files.write_json(path, type(load_model(model).layers[0]).__name__)
+
+
+def modules(path):
+    """Save which modules are loaded."""
+    files.write_json(path, sorted(sys.modules))
 
 
 def fail_first(path, how):
