@@ -140,7 +140,21 @@ FORMATS = Registry(
         "nir": "kerasburst.export.nir_graph:NIR",
     },
 )
-_REGISTRIES = {registry.kind: registry for registry in (ENCODERS, NETWORKS, NEURONS, FORMATS)}
+ATTACKS = Registry(
+    "attack",
+    {
+        "loss": "kerasburst.privacy.attacks.threshold:LOSS",
+        "entropy": "kerasburst.privacy.attacks.threshold:ENTROPY",
+        "modified_entropy": "kerasburst.privacy.attacks.threshold:MODIFIED_ENTROPY",
+        "lira_online": "kerasburst.privacy.attacks.lira:LIRA_ONLINE",
+        "lira_offline": "kerasburst.privacy.attacks.lira:LIRA_OFFLINE",
+        "rmia": "kerasburst.privacy.attacks.rmia:RMIA",
+        "svm": "kerasburst.privacy.attacks.svm:SVM",
+        "temporal_lira": "kerasburst.privacy.attacks.lira:TEMPORAL_LIRA",
+        "temporal_svm": "kerasburst.privacy.attacks.svm:TEMPORAL_SVM",
+    },
+)
+_REGISTRIES = {registry.kind: registry for registry in (ENCODERS, NETWORKS, NEURONS, FORMATS, ATTACKS)}
 
 
 def register(kind: str, name: str, target: Any) -> None:

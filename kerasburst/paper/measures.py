@@ -10,7 +10,7 @@ import numpy as np
 from kerasburst.paper.claims import ACCURACY, AUC, LOSS, MAIN, PROFILE, RISE, SAVING, TRAIN, Claim
 from kerasburst.paper.parts import Part
 from kerasburst.paper.profiles import read_cost
-from kerasburst.privacy.audit_json import auc_at, failed_controls
+from kerasburst.privacy.result import auc_at, failed_controls
 from kerasburst.studies.transfer.arms import CONTROL
 
 Found = Sequence[tuple[Part, dict]]  # the finished parts with what they found

@@ -18,7 +18,7 @@ from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.figures import Answered, Scores, compare, encoding_result, score
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.plan import AuditConfig
-from kerasburst.privacy.result import AuditResult, Control
+from kerasburst.privacy.result import MAIN_ATTACK, AuditResult, Control
 from kerasburst.privacy.run_splits import draw_run_splits
 from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, roles, task
 from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
@@ -185,10 +185,10 @@ def _controls(answered: Answered, scores: Scores, encoding: str, config: AuditCo
     planted = answered.answers[PLANTED]
     # phi of the canaries is stored with their random labels; its last step is all that the loss needs.
     leak = MembershipScores.from_labels(planted.phi_trace[..., -1].mean(1), member)
-    attack, k = max(scores, key=lambda key: (key[0] in ("lira_online", "svm"), key[0] == "lira_online", key[1]))
+    main = max(key for key in scores if key[0] == MAIN_ATTACK[config.protocol])  # at the largest K
     return [
         controls.chance("untrained", MembershipScores.from_labels(untrained, splits.targets[0]), encoding),
-        controls.permuted_membership(scores[attack, k][0], splits.targets[0], encoding, seed),
+        controls.permuted_membership(scores[main][0], splits.targets[0], encoding, seed),
         controls.planted_leak(leak, encoding),
         controls.weights_differ(answered.records, encoding),
     ]

@@ -10,30 +10,28 @@ import numpy as np
 
 from kerasburst import files, records
 from kerasburst.intervals import seed_interval, wilson
-from kerasburst.privacy.attacks import ThresholdResult, apply_threshold, choose_threshold, per_class_auc
+from kerasburst.privacy.attacks import (
+    Answers,
+    Evidence,
+    ThresholdResult,
+    apply_threshold,
+    choose_threshold,
+    per_class_auc,
+)
 from kerasburst.privacy.averaging import fit_averaging_attack
 from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.result import AttackResult, Comparison, EncodingResult
-from kerasburst.privacy.scoring import (
-    ATTACKS,
-    BYPASS_ATTACKS,
-    PAPER_ATTACKS,
-    THRESHOLD_ATTACKS,
-    Answers,
-    Evidence,
-    applicable,
-    threshold_scores,
-)
 from kerasburst.privacy.shadow import TEST_EXAMPLES, roles
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
+from kerasburst.registry import ATTACKS
 from kerasburst.training.evaluation import activity_warnings
 
 FPRS = (0.1, 0.01, 0.001)
 PRIORS = (0.5, 0.1, 0.01)
 _BINS = 40
-_SVM = ("svm", "temporal_svm")
+_BYPASS = "bypass_"  # before the name of an attack on answers to exact spike probabilities
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,25 +108,26 @@ def score(answered: Answered, config: AuditConfig) -> tuple[Scores, Outcomes]:
         scores `(targets, n)` by (attack, K), and what the shadows' threshold does on them.
     """
     paper = config.protocol != "audit"
+    attacks = {name: attack for name, attack in ATTACKS.items() if attack.paper or not paper}
     outcomes: Outcomes = {}
     found: dict[tuple[str, int], list[np.ndarray]] = {}
     splits, seed = answered.splits, config.train.seed
-    for target in range(len(splits.targets)):
+    for target, membership in enumerate(splits.targets):
         for k in [k for k in config.queries if k <= answered.queries] or [answered.queries]:
             evidence = answered.evidence(target, k, seed)
-            for name in PAPER_ATTACKS if paper else applicable(ATTACKS, evidence):
-                found.setdefault((name, k), []).append(ATTACKS[name](evidence))
-            for name in () if paper else THRESHOLD_ATTACKS:
-                scores, of_shadows = threshold_scores(name, evidence)
-                limit = choose_threshold(of_shadows, evidence.membership)
+            for name, attack in attacks.items():
+                if not attack.applies(evidence):
+                    continue
+                scores = attack.score(evidence)
                 found.setdefault((name, k), []).append(scores)
-                outcomes.setdefault((name, k), []).append(apply_threshold(scores, splits.targets[target], limit))
+                if attack.threshold:
+                    limit = choose_threshold(attack.shadow_scores(evidence), evidence.membership)
+                    outcomes.setdefault((name, k), []).append(apply_threshold(scores, membership, limit))
         if not paper:
             evidence = answered.evidence(target, None, seed)
-            scores, _ = threshold_scores("loss", evidence)
-            found.setdefault(("bypass_loss", 1), []).append(scores)
-            for name in applicable(BYPASS_ATTACKS, evidence):
-                found.setdefault((f"bypass_{name}", 1), []).append(ATTACKS[name](evidence))
+            for name, attack in attacks.items():
+                if attack.bypass and attack.applies(evidence):
+                    found.setdefault((_BYPASS + name, 1), []).append(attack.score(evidence))
     return {key: np.stack(values) for key, values in found.items()}, outcomes
 
 
@@ -141,7 +140,7 @@ def encoding_result(answered: Answered, scores: Scores, outcomes: Outcomes, conf
     attacks = []
     for (name, k), rows in sorted(scores.items(), key=lambda item: (_order(item[0][0]), item[0][1])):
         more = _at_threshold(outcomes[name, k]) if (name, k) in outcomes else {}
-        if name in _SVM:
+        if ATTACKS[name.removeprefix(_BYPASS)].per_class:
             more |= _by_class(rows, labels, splits.targets)
         attacks.append(_attack_result(name, k, _of_targets(rows, splits), more))
     trace_phi = np.stack([answered.answers[f"target-{t}"].phi_trace.mean(1) for t in range(len(targets))])
@@ -270,10 +269,8 @@ def _histograms(answered: Answered) -> dict[str, tuple[float, ...]]:
     return {"edges": tuple(map(float, edges)), **{side: tuple(map(float, c)) for side, c in counts.items()}}
 
 
-def _order(name: str) -> int:
-    order = [*THRESHOLD_ATTACKS, *ATTACKS]
-    bypass = name.startswith("bypass_")
-    return order.index(name.removeprefix("bypass_")) + (len(order) if bypass else 0)
+def _order(name: str) -> tuple[bool, int]:
+    return name.startswith(_BYPASS), list(ATTACKS).index(name.removeprefix(_BYPASS))
 
 
 def _mean(values: Sequence[float | None], skip: bool = False) -> float | None:

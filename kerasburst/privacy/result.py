@@ -1,10 +1,13 @@
-"""What an audit found, as frozen dataclasses that become audit.json."""
+"""What an audit found: frozen dataclasses that become audit.json, and two questions that readers of its JSON ask."""
 
 from __future__ import annotations
 
 import dataclasses
 
 Interval = tuple[float, float]
+
+# The attack that stands for an audit, by protocol.
+MAIN_ATTACK = {"audit": "lira_online", "paper": "svm", "paper-overlapping": "svm"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -229,3 +232,26 @@ class AuditResult:
     config: dict
     versions: dict[str, str]
     format: int = 1
+
+
+def failed_controls(audit: dict, encoding: str) -> list[str]:
+    """Return the names of the failed controls that an encoding depends on: its own, and those of the data.
+
+    Args:
+        audit: the values of an audit.json.
+        encoding: the encoder's name.
+    """
+    return [c["name"] for c in audit["controls"] if not c["ok"] and c["encoding"] in (None, encoding)]
+
+
+def auc_at(audit: dict, encoding: str, attack: str, queries: int) -> float:
+    """Return an attack's AUC at K queries, or at the largest smaller K: a deterministic encoder is asked once.
+
+    Args:
+        audit: the values of an audit.json.
+        encoding: the encoder's name.
+        attack: the attack's name.
+        queries: K.
+    """
+    aucs = {a["queries"]: a["auc"] for a in audit["encodings"][encoding]["attacks"] if a["name"] == attack}
+    return aucs[max(k for k in aucs if k <= queries)]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst import files
+from kerasburst.privacy.result import MAIN_ATTACK
 from kerasburst.reports.audit_figures import audit_figures, undetermined
 from kerasburst.reports.page import make_environment
 from kerasburst.validation import InputError
@@ -39,7 +40,7 @@ def write_report(out: str | Path) -> Path:
     page = environment.get_template("audit.html.j2").render(
         **audit,
         paper=paper,
-        main="svm" if paper else "lira_online",
+        main=MAIN_ATTACK[audit["protocol"]],
         shadow_count=1 if paper else audit["config"]["shadows"],
         largest=max(audit["config"]["queries"]),
         ks=sorted({a["queries"] for a in attacks}),

@@ -8,8 +8,7 @@ import itertools
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from kerasburst.privacy.audit_json import failed_controls
-from kerasburst.reports.collection_tables import MAIN
+from kerasburst.privacy.result import MAIN_ATTACK, failed_controls
 from kerasburst.reports.svg import GREY, GUESS, SIZE, STYLES, WIDE, Style, legend, panel, styles_of, svg
 from kerasburst.reports.sweep_figures import metric_title, sweep_figures
 
@@ -127,7 +126,7 @@ def _audits(items) -> list[Drawing]:
             if item.value["data"]["name"] != dataset:
                 continue
             for name, found in item.value["encodings"].items():
-                attacks = [a for a in found["attacks"] if a["name"] == MAIN[item.value["protocol"]]]
+                attacks = [a for a in found["attacks"] if a["name"] == MAIN_ATTACK[item.value["protocol"]]]
                 for attack in attacks[:1] + attacks[1:][-1:]:  # the fewest and the most queries
                     most = attack is attacks[-1]
                     low, high = attack["auc_interval"]

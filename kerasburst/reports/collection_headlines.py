@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kerasburst.reports.collection_tables import MAIN
+from kerasburst.privacy.result import MAIN_ATTACK
 from kerasburst.reports.sweep_figures import shown
 
 
@@ -55,7 +55,7 @@ def _of_audit(item) -> str:
     value = item.value
     parts = []
     for name, found in value["encodings"].items():
-        attacks = [a for a in found["attacks"] if a["name"] == MAIN[value["protocol"]]]
+        attacks = [a for a in found["attacks"] if a["name"] == MAIN_ATTACK[value["protocol"]]]
         best = max(attacks, key=lambda a: a["queries"])
         ends = f"{best['auc_interval'][0]:.3f} to {best['auc_interval'][1]:.3f}"
         accuracy = _percent(found["test_accuracy"])

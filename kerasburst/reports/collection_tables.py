@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kerasburst.intervals import wilson
-from kerasburst.privacy.audit_json import failed_controls
+from kerasburst.privacy.result import MAIN_ATTACK, failed_controls
 from kerasburst.reports.reproduction import WARNED, figure, interval, over_seeds, said, warnings
 from kerasburst.reports.sweep_figures import EFFECTS, fewer_queries, metric_title, pairs_used, shown
-
-MAIN = {"audit": "lira_online", "paper": "svm", "paper-overlapping": "svm"}
 
 _LAST = -1e300  # sorts what is not known below all else
 
@@ -124,7 +122,7 @@ def _audits(items) -> list[Table]:
     rows = []
     for item in items:
         value = item.value
-        attack = MAIN[value["protocol"]]
+        attack = MAIN_ATTACK[value["protocol"]]
         for name, found in value["encodings"].items():
             failed = failed_controls(value, name)
             aucs = {a["queries"]: a for a in found["attacks"] if a["name"] == attack}

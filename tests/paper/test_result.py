@@ -9,7 +9,7 @@ from kerasburst.paper.measures import measure
 from kerasburst.paper.parts import Part
 from kerasburst.paper.profiles import read_cost
 from kerasburst.paper.result import audited, judge_claim
-from kerasburst.privacy.audit_json import auc_at, failed_controls
+from kerasburst.privacy.result import auc_at, failed_controls
 
 
 def part(kind, seed=0, dataset="mnist", encoding=None):

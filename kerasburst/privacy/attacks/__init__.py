@@ -1,9 +1,9 @@
-"""Attacks: pure functions from signals to membership scores, higher for a member."""
+"""Attacks: pure functions from signals to membership scores, higher for a member; `Attack` is how an audit runs one."""
 
-from kerasburst.privacy.attacks.lira import lira
+from kerasburst.privacy.attacks.attack import Answers, Attack, Evidence
+from kerasburst.privacy.attacks.lira import lira, temporal_lira
 from kerasburst.privacy.attacks.rmia import rmia
-from kerasburst.privacy.attacks.svm import ClassAUC, SVMScores, per_class_auc, svm_scores
-from kerasburst.privacy.attacks.temporal import temporal_lira, temporal_svm
+from kerasburst.privacy.attacks.svm import ClassAUC, SVMScores, per_class_auc, svm_scores, temporal_svm
 from kerasburst.privacy.attacks.threshold import (
     ThresholdResult,
     apply_threshold,
@@ -14,7 +14,10 @@ from kerasburst.privacy.attacks.threshold import (
 )
 
 __all__ = [
+    "Answers",
+    "Attack",
     "ClassAUC",
+    "Evidence",
     "SVMScores",
     "ThresholdResult",
     "apply_threshold",

@@ -1,15 +1,18 @@
-"""LiRA: how likely a signal is under shadow models that trained on the point, and under those that did not."""
+"""LiRA: compares how likely a signal is under shadow models that trained on the point and under those that did not."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy import linalg, stats
+from sklearn.covariance import ledoit_wolf
 
-from kerasburst.privacy.attacks.checks import median_over, signal_arrays
+from kerasburst.privacy.attacks.attack import Attack
+from kerasburst.privacy.attacks.checks import averaged, in_out, median_over, signal_arrays
 from kerasburst.validation import check_bool
 
 _OWN_VARIANCE = 64  # shadows from which on each point's own standard deviation can be told, as Carlini et al. find
 FLOOR = 1e-30  # added to each standard deviation, as tf-privacy does: shadows that agree give a large finite score
+RELATIVE_FLOOR = 1e-6  # of the mean variance: the least that any direction of a trace may have
 
 
 def lira(
@@ -63,6 +66,41 @@ def lira(
     return stats.norm.logpdf(target, mu_in, s_in) - stats.norm.logpdf(target, mu_out, s_out)
 
 
+def temporal_lira(target: np.ndarray, shadows: np.ndarray, membership: np.ndarray) -> np.ndarray:
+    """Likelihood-ratio attack on traces, online.
+
+        log N(x; mu_in, S_in) - log N(x; mu_out, S_out),  x = (phi_1, ..., phi_T)
+
+    mu is the median trace over the point's IN or OUT shadows. S is the Ledoit-Wolf estimate of the covariance of
+    the residuals from each point's own median, about their mean, pooled over points, IN and OUT apart. Time steps
+    without spread (a membrane before the first spike) would make it singular: its eigenvalues are kept at or above
+    1e-6 of their mean. With T = 1 it is `lira` with a fixed variance.
+
+    Args:
+        target: phi of the target at each step, `(n, T)`, or `(n, K, T)` for K queries, which are averaged first.
+        shadows: phi of N shadows, `(N, n, T)` or `(N, n, K, T)`.
+        membership: which points are IN which shadow, `(N, n)`.
+
+    Returns:
+        membership scores, higher for a member, float64 `(n,)`.
+
+    Raises:
+        InputError: for bad arguments, or points that are IN no shadow or OUT of none.
+
+    Example:
+        >>> shadows = np.array([[[0.0, 3.0]], [[0.0, 5.0]], [[0.0, 0.0]], [[0.0, 2.0]]])
+        >>> temporal_lira([[0.0, 4.0]], shadows, [[1], [1], [0], [0]]).round(2).tolist()
+        [4.5]
+
+    References:
+        Carlini et al., Membership Inference Attacks From First Principles, 2022; Ledoit and Wolf, A well-conditioned
+        estimator for large-dimensional covariance matrices, 2004.
+    """
+    target, shadows = averaged(target, shadows, ("target", "shadows"), 2)
+    membership = in_out(membership, shadows.shape[:2], need_in=True)
+    return _log_density(target, shadows, membership) - _log_density(target, shadows, ~membership)
+
+
 def _centre_and_spread(shadows: np.ndarray, chosen: np.ndarray, pooled: bool) -> tuple[np.ndarray, np.ndarray]:
     centre = median_over(shadows, chosen)
     if pooled:
@@ -70,3 +108,19 @@ def _centre_and_spread(shadows: np.ndarray, chosen: np.ndarray, pooled: bool) ->
     else:
         spread = shadows.std(axis=0, where=chosen)
     return centre, spread + FLOOR
+
+
+def _log_density(target: np.ndarray, shadows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Log-density of each point's trace under the Gaussian of the shadows chosen for it, without its constant."""
+    centre = median_over(shadows, chosen)
+    residuals = (shadows - centre)[chosen]
+    covariance, _ = ledoit_wolf(residuals - residuals.mean(axis=0), assume_centered=True)
+    variances, directions = linalg.eigh(covariance)
+    variances = np.maximum(variances, max(RELATIVE_FLOOR * variances.mean(), FLOOR**2))
+    along = (target - centre) @ directions
+    return -0.5 * ((along**2 / variances).sum(axis=1) + np.log(variances).sum())
+
+
+LIRA_ONLINE = Attack(score=lambda e: lira(*e.phi(), e.membership, online=True), bypass=True)
+LIRA_OFFLINE = Attack(score=lambda e: lira(*e.phi(), e.membership, online=False), bypass=True)
+TEMPORAL_LIRA = Attack(score=lambda e: temporal_lira(*e.traces(), e.membership))

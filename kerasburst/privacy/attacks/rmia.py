@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp
 
+from kerasburst.privacy.attacks.attack import Attack
 from kerasburst.privacy.attacks.checks import averaged, signal_arrays
 from kerasburst.validation import check_bool, check_float, fail
 
@@ -80,3 +81,10 @@ def _log_ratio(phi: np.ndarray, shadows: np.ndarray, used: np.ndarray, a: float 
 
 def _log_sigmoid(phi: np.ndarray) -> np.ndarray:
     return -np.logaddexp(0.0, -phi)
+
+
+RMIA = Attack(
+    score=lambda e: rmia(*e.phi(), e.membership, *e.population_phi()),
+    needs_population=True,
+    bypass=True,
+)

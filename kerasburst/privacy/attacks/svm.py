@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from kerasburst.privacy.attacks.attack import Attack, Evidence
 from kerasburst.privacy.attacks.checks import finite
 from kerasburst.privacy.auc import auc_value
 from kerasburst.privacy.metrics import MembershipScores, check_membership, check_scores
@@ -107,6 +108,49 @@ def svm_scores(
     return SVMScores(scores, tuple(missing))
 
 
+def temporal_svm(
+    traces_train: np.ndarray,
+    labels_train: np.ndarray,
+    membership_train: np.ndarray,
+    traces: np.ndarray,
+    labels: np.ndarray,
+    *,
+    seed: int = 0,
+    max_train: int = 4000,
+) -> SVMScores:
+    """Fit `svm_scores` on flattened traces.
+
+    Args:
+        traces_train: of points under the shadow, such as phi `(m, T)` or membranes `(m, T, C)`, queries averaged.
+        labels_train: their classes, integers, `(m,)`.
+        membership_train: which are IN the shadow, `(m,)`.
+        traces: of points under the target, as `traces_train`.
+        labels: their classes, `(n,)`.
+        seed: as for `svm_scores`.
+        max_train: as for `svm_scores`.
+
+    Returns:
+        `SVMScores`.
+
+    Raises:
+        InputError: for bad arguments.
+
+    Example:
+        >>> traces = np.array([[[0.0], [2.0]], [[0.0], [2.1]], [[0.0], [0.0]], [[0.0], [0.1]]])
+        >>> result = temporal_svm(traces, [0, 0, 0, 0], [1, 1, 0, 0], traces[1:3], [0, 0])
+        >>> np.sign(result.scores).tolist()
+        [1.0, -1.0]
+    """
+    traces_train, traces = finite("traces_train", traces_train), finite("traces", traces)
+    for name, array in (("traces_train", traces_train), ("traces", traces)):
+        if array.ndim < 2 or array.size == 0:
+            raise fail(name, "of shape (n, T, ...), not empty", f"shape {array.shape}")
+    if traces.shape[1:] != traces_train.shape[1:]:
+        raise fail("traces", f"of shape (n, {', '.join(map(str, traces_train.shape[1:]))})", f"shape {traces.shape}")
+    flat_train, flat = (array.reshape(len(array), -1) for array in (traces_train, traces))
+    return svm_scores(flat_train, labels_train, membership_train, flat, labels, seed=seed, max_train=max_train)
+
+
 def per_class_auc(scores: np.ndarray, labels: np.ndarray, membership: np.ndarray) -> ClassAUC:
     """AUC per class, macro and pooled.
 
@@ -175,3 +219,21 @@ def _labels(argument: str, values: np.ndarray, size: int) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.integer):
         raise fail(argument, "integers", f"{array.dtype} values")
     return array
+
+
+def _score_membranes(evidence: Evidence) -> np.ndarray:
+    labels, membership = evidence.shadow_points()
+    shadows = np.concatenate([shadow.mem.mean(1) for shadow in evidence.shadows])
+    target = evidence.target.mem.mean(1)
+    return svm_scores(shadows, labels, membership, target, evidence.labels, seed=evidence.seed).scores
+
+
+def _score_traces(evidence: Evidence) -> np.ndarray:
+    labels, membership = evidence.shadow_points()
+    target, shadows = evidence.traces()
+    shadows = shadows.reshape(-1, shadows.shape[-1])
+    return temporal_svm(shadows, labels, membership, target, evidence.labels, seed=evidence.seed).scores
+
+
+SVM = Attack(score=_score_membranes, per_class=True, paper=True)
+TEMPORAL_SVM = Attack(score=_score_traces, per_class=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy import stats
 
 from kerasburst.intervals import clopper_pearson
 from kerasburst.privacy import statistics
+from kerasburst.privacy.attacks.attack import Attack, Evidence
 from kerasburst.privacy.metrics import MembershipScores, check_membership, check_scores
 from kerasburst.validation import check_float, fail
 
@@ -190,3 +192,15 @@ def _flat(membership: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _negative_mean(statistic: np.ndarray) -> np.ndarray:
     return check_scores("scores", -statistic.reshape(len(statistic), -1).mean(axis=1))
+
+
+def _attack(scores: Callable[[np.ndarray, np.ndarray], np.ndarray], **parts: bool) -> Attack:
+    def score(evidence: Evidence) -> np.ndarray:
+        return scores(evidence.target.logits, evidence.labels)
+
+    return Attack(score=score, threshold=True, **parts)
+
+
+LOSS = _attack(loss_scores, bypass=True)
+ENTROPY = _attack(entropy_scores)
+MODIFIED_ENTROPY = _attack(modified_entropy_scores)

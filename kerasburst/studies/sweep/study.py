@@ -9,7 +9,7 @@ from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.privacy.audit import AuditStudy
-from kerasburst.privacy.audit_json import auc_at, failed_controls
+from kerasburst.privacy.result import auc_at, failed_controls
 from kerasburst.privacy.splits import draw_audit_splits
 from kerasburst.studies.sweep.config import AUDIT_AUC, METRICS, SweepConfig
 from kerasburst.studies.sweep.result import SeedFigures, SweepPoint, SweepResult, parameter_effects, sum_up, with_front

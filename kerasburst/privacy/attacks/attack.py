@@ -1,0 +1,121 @@
+"""`Attack`: one attack as an audit runs it, and `Evidence`: what its attacker has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kerasburst.privacy.statistics import phi
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What one model answered about n points, K times each.
+
+    Args:
+        logits: `(n, K, C)`.
+        mem: final membrane of the output neurons, `(n, K, C)`.
+        phi_trace: phi of the membrane at each step, `(n, K, T)`.
+    """
+
+    logits: np.ndarray
+    mem: np.ndarray
+    phi_trace: np.ndarray
+
+    def first(self, queries: int) -> Answers:
+        """Return the answers to the first K queries."""
+        return Answers(self.logits[:, :queries], self.mem[:, :queries], self.phi_trace[:, :queries])
+
+    def of(self, rows: np.ndarray) -> Answers:
+        """Return the answers about some of the points."""
+        return Answers(self.logits[rows], self.mem[rows], self.phi_trace[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the attacker of one target knows; the target's membership is not part of it.
+
+    Args:
+        labels: of the audited points, `(n,)`.
+        target: its answers about the audited points.
+        reference_labels: of the points that the shadows were asked about, `(r,)`.
+        shadows: each shadow's answers about those.
+        membership: which of them are IN which shadow, bool `(N, r)`.
+        population_labels: of the points that no model trained on, `(m,)`.
+        population_target: the target's answers about those; None where there are no such points.
+        population_shadows: each shadow's answers about those.
+        seed: of what an attack draws.
+    """
+
+    labels: np.ndarray
+    target: Answers
+    reference_labels: np.ndarray
+    shadows: tuple[Answers, ...]
+    membership: np.ndarray
+    population_labels: np.ndarray
+    population_target: Answers | None
+    population_shadows: tuple[Answers, ...]
+    seed: int = 0
+
+    def phi(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return phi of the target `(n, K)` and of the shadows `(N, n, K)`."""
+        return phi(self.target.logits, self.labels), _shadow_phi(self.shadows, self.reference_labels)
+
+    def population_phi(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return phi of the target `(m, K)` and of the shadows `(N, m, K)` on the population."""
+        labels = self.population_labels
+        return phi(self.population_target.logits, labels), _shadow_phi(self.population_shadows, labels)
+
+    def traces(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the traces of phi, mean over queries: the target's `(n, T)` and the shadows' `(N, n, T)`."""
+        return self.target.phi_trace.mean(1), np.stack([shadow.phi_trace.mean(1) for shadow in self.shadows])
+
+    def shadow_points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return labels and membership of all shadows' points in one row, `(N r,)`."""
+        return np.tile(self.reference_labels, len(self.shadows)), self.membership.ravel()
+
+    def on_shadow(self, shadow: int) -> Evidence:
+        """Return the evidence of an attack on a shadow in the target's place, by its answers alone."""
+        return replace(self, labels=self.reference_labels, target=self.shadows[shadow])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """One attack as an audit runs it: its score, and where it takes part. The registry has its name.
+
+    Args:
+        score: returns membership scores `(n,)`, higher for a member, from `Evidence`.
+        threshold: whether the score needs no shadow models: then their own scores choose a threshold, and the
+            advantage at that threshold is reported.
+        needs_population: whether the score needs points that no model trained on.
+        per_class: whether an AUC is reported for each class.
+        paper: whether the paper's protocols run it.
+        bypass: whether it also runs on the answers to exact spike probabilities, as "bypass_NAME".
+
+    Example:
+        >>> surest = Attack(score=lambda evidence: evidence.target.logits.max(-1).mean(1), threshold=True)
+        >>> answers = Answers(np.array([[[3.0, 1.0]], [[0.0, 0.5]]]), None, None)
+        >>> surest.score(Evidence([0, 1], answers, [], (), None, [], None, ())).tolist()
+        [3.0, 0.5]
+    """
+
+    score: Callable[[Evidence], np.ndarray]
+    threshold: bool = False
+    needs_population: bool = False
+    per_class: bool = False
+    paper: bool = False
+    bypass: bool = False
+
+    def applies(self, evidence: Evidence) -> bool:
+        """Return whether the evidence has all that the attack needs."""
+        return evidence.population_target is not None or not self.needs_population
+
+    def shadow_scores(self, evidence: Evidence) -> np.ndarray:
+        """Return the scores of a threshold attack on each shadow, `(N, r)`."""
+        return np.stack([self.score(evidence.on_shadow(shadow)) for shadow in range(len(evidence.shadows))])
+
+
+def _shadow_phi(shadows: tuple[Answers, ...], labels: np.ndarray) -> np.ndarray:
+    return np.stack([phi(shadow.logits, labels) for shadow in shadows])
