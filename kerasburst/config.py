@@ -32,10 +32,10 @@ class TrainConfig:
 
     Args:
         dataset: a known data set's name, or the path of an .npz file.
-        encoding: "rate", "poisson_burst" or "delayed_burst".
+        encoding: an encoder's name, such as "rate", "poisson_burst" or "delayed_burst".
         encoder: the encoder's parameters by name, beyond num_steps and seed.
         num_steps: T, time steps, at least 1.
-        model: "SNNConvNet", "SNNFCNet", or None: the first for images, the second for tables.
+        model: a network's name, or None for the one that is made for the kind of data.
         network: the network's parameters by name.
         neuron: the LIF parameters by name.
         epochs: at least 1, or None for the data set's default.
@@ -119,7 +119,7 @@ class TrainConfig:
         Raises:
             InputError: for a parameter that the encoder, the neuron or the network does not have.
         """
-        model = self.model or ("SNNConvNet" if kind == "image" else "SNNFCNet")
+        model = self.model or default_network(kind)
         return dataclasses.replace(
             self,
             model=model,
@@ -137,6 +137,19 @@ class TrainConfig:
     def make_network(self, num_classes: int):
         """Build the network, on spikes, without its weights."""
         return NETWORKS[self.model](num_classes, seed=self.seed, dtype=self.precision, **self.network, **self.neuron)
+
+
+def default_network(kind: str) -> str:
+    """Return the name of the network that is made for a kind of data.
+
+    Args:
+        kind: "image" or "tabular".
+
+    Example:
+        >>> default_network("image"), default_network("tabular")
+        ('SNNConvNet', 'SNNFCNet')
+    """
+    return next(name for name in NETWORKS if NETWORKS[name].default_for == kind)
 
 
 def parameters(scope: str, name: str | None = None) -> dict[str, Any]:
@@ -248,6 +261,20 @@ def check_encodings(encodings: object) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names):
         raise fail("encoding", "one or more names, each once", names)
     return names
+
+
+def same_training(one: TrainConfig, other: TrainConfig) -> bool:
+    """Return whether two trainings are the same, wherever the data lies and whichever version wrote the config.
+
+    A parameter that one of them lacks, as it was added later, has its default there.
+
+    Example:
+        >>> done = TrainConfig(model="SNNFCNet", epochs=3, neuron={"beta": 0.9}, data_dir="elsewhere")
+        >>> same_training(done, done.resolved("tabular", 3)), same_training(done, TrainConfig())
+        (True, False)
+    """
+    complete = [config if config.model is None else config.resolved("", config.epochs or 0) for config in (one, other)]
+    return dataclasses.replace(complete[0], data_dir=None) == dataclasses.replace(complete[1], data_dir=None)
 
 
 def same_config(one: Any, other: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+from scipy import stats
 
 from kerasburst.validation import check_float, fail
 
@@ -26,10 +26,8 @@ def clopper_pearson(successes: int, trials: int, confidence: float) -> tuple[flo
     References:
         Clopper and Pearson, The use of confidence or fiducial limits, 1934.
     """
-    tail, failures = (1.0 - confidence) / 2.0, trials - successes
-    low = special.betaincinv(successes, failures + 1, tail) if successes else 0.0
-    high = special.betaincinv(successes + 1, failures, 1.0 - tail) if failures else 1.0
-    return float(low), float(high)
+    interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
+    return float(interval.low), float(interval.high)
 
 
 def wilson(share: float, trials: int) -> tuple[float, float]:
@@ -51,10 +49,8 @@ def wilson(share: float, trials: int) -> tuple[float, float]:
     References:
         Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
-    p, z2 = round(share * trials) / trials, special.ndtri(0.975) ** 2
-    centre, width = p + z2 / (2 * trials), np.sqrt(z2 * (p * (1 - p) / trials + z2 / (4 * trials**2)))
-    low, high = (centre - width) / (1 + z2 / trials), (centre + width) / (1 + z2 / trials)
-    return float(max(0.0, low)), float(min(1.0, high))
+    interval = stats.binomtest(round(share * trials), trials).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def separation_bound(members: int, non_members: int, confidence: float) -> float:
@@ -96,10 +92,10 @@ def seed_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, 
         >>> [round(value, 3) for value in seed_interval([0.5, 0.6, 0.7])]
         [0.6, 0.352, 0.848]
     """
-    tail = (1.0 - check_float("confidence", confidence, above=0.0, below=1.0)) / 2.0
+    check_float("confidence", confidence, above=0.0, below=1.0)
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise fail("values", "at least 2 finite numbers", values.tolist())
-    width = -special.stdtrit(len(values) - 1, tail) * values.std(ddof=1) / np.sqrt(len(values))
     mean = float(values.mean())
+    width = stats.t.ppf((1.0 + confidence) / 2.0, len(values) - 1) * stats.sem(values)
     return mean, float(mean - width), float(mean + width)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -42,6 +43,9 @@ class SpikingNetwork(keras.Model, ABC):
             1 / sqrt(fan-in), the default of the framework that the authors' earlier code was written in.
         **kwargs: as for `keras.Model`. Under a 16-bit policy the membranes and logits stay float32.
     """
+
+    default_for: ClassVar[str | None] = None  # "image" or "tabular": the kind of data it is the first choice for
+    steps_at_once: ClassVar[int] = 1  # training steps that one call may take, where a step is shorter than the call
 
     def __init__(
         self,

@@ -46,6 +46,8 @@ class SNNConvNet(SpikingNetwork):
         The architecture of arXiv 2411.06613.
     """
 
+    default_for = "image"
+
     def __init__(
         self,
         num_classes: int,

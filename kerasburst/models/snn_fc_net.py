@@ -39,6 +39,9 @@ class SNNFCNet(SpikingNetwork):
         The architecture of arXiv 2411.06613.
     """
 
+    default_for = "tabular"
+    steps_at_once = 10
+
     def __init__(self, num_classes: int, *, hidden_units: int = 1000, **kwargs):
         super().__init__(num_classes, **kwargs)
         self.hidden_units = check_int("hidden_units", hidden_units, low=1, high=LARGEST)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from kerasburst import files, records
-from kerasburst import study as studies
 from kerasburst.paper.claims import KINDS, PROFILE
 from kerasburst.paper.config import ReproduceConfig
 from kerasburst.paper.measures import Found
@@ -16,8 +16,8 @@ from kerasburst.paper.parts import Part
 from kerasburst.paper.planning import Plan, plan_parts
 from kerasburst.paper.profiles import make_profile
 from kerasburst.paper.result import RULES, Reproduction, audited, judge_claim
-from kerasburst.study import FleetFailed, FleetObserver, Study, check_fleet, run_parts
-from kerasburst.validation import InputError, one_line
+from kerasburst.study import Collection, FleetFailed, FleetObserver
+from kerasburst.validation import InputError
 
 
 def reproduce(
@@ -54,23 +54,27 @@ def reproduce(
         InputError: for bad input, or what stands in `out` without `resume` or `force`, or no data set that is here.
         ClusterLost: where a Dask cluster is there no more.
     """
-    check_fleet(jobs, backend)
-    study = ReproductionStudy(config, out)
-    return study.run(resume=resume, force=force, jobs=jobs, backend=backend, observer=observer, planned=planned)
+    study = ReproductionStudy(config, out, planned)
+    return study.run(resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
 
 
-class ReproductionStudy(Study):
+class ReproductionStudy(Collection):
     """A reproduction as a study: audits, trainings, a transfer share one fleet, and profiles follow, alone.
 
     Args:
         config: which claims, at which size.
         out: the directory.
+        planned: receives the plan before anything is run.
     """
 
     config_class = ReproduceConfig
     result_name = "reproduction.json"
     own_names = ("reproduction.json", "reproduction.md", "config.json", "plan.json")
     may_differ = ("claims", "datasets", "seeds", "data_dir")  # what is there already is not changed by more
+
+    def __init__(self, config: ReproduceConfig, out: str | Path, planned: Callable[[Plan], None] = lambda plan: None):
+        super().__init__(config, out)
+        self.planned = planned
 
     @property
     def finished(self):
@@ -103,37 +107,25 @@ class ReproductionStudy(Study):
         if not self.resumed:
             _clear(self.out)
 
-    def tasks(self):
-        """Return no tasks of its own; those are its parts'."""
-        return ()
-
-    def is_done(self, task):
-        """Return True; see `tasks`."""
-        return True
-
-    def run(self, *, resume=False, force=False, jobs=None, backend="loky", observer=None, planned=lambda plan: None):
-        """Run the parts, and return the result beside the fleet's error, if models could not be trained."""
-        self.begin(resume=resume, force=force)
-        planned(self.plan)
-        out, plan = self.out, self.plan
-        parts: dict[str, studies.Part] = {}
-        self.failed: dict[str, str] = {}
-        for part in plan.parts:
+    def parts(self):
+        """Yield audits, trainings and the transfer."""
+        self.planned(self.plan)
+        for part in self.plan.parts:
             if part.kind != PROFILE:
+                yield part.name, functools.partial(part.begin, self.out)
+
+    def part_finished(self, name):
+        """Judge what is there: a run that is stopped later has its page."""
+        self.finish()
+
+    def run_others(self):
+        """Make the profiles, each alone on the machine."""
+        for part in self.plan.parts:
+            if part.kind == PROFILE and part.result(self.out) is None:
                 try:
-                    parts[part.name] = part.begin(out)
-                except InputError as error:
-                    self.failed[part.name] = str(error)
-        around = {"log_dir": out / "logs", "jobs": jobs, "backend": backend, "observer": observer}
-        ended = run_parts(parts, finished=lambda name: self.finish(), **around)
-        self.failed |= ended.failed
-        for part in plan.parts:
-            if part.kind == PROFILE and part.result(out) is None:
-                try:
-                    make_profile(part.config, out / part.name)
+                    make_profile(part.config, self.out / part.name)
                 except (FleetFailed, InputError) as error:
-                    self.failed[part.name] = one_line(error, None)
-        return self.finish(), ended.error
+                    self.failed[part.name] = " ".join(str(error).split())
 
     def conclude(self, sources):
         """Judge the claims by what stands in the parts' directories."""

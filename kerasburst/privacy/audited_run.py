@@ -16,7 +16,7 @@ from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.training.evaluation import load_network
 from kerasburst.training.run_directory import RunDirectory, RunReference, check_same_data
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import InputError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,13 +57,8 @@ class AuditedRun:
         Raises:
             InputError: where it is not a finished run, or has no record of its splits.
         """
-        path = user_path("run", path)
-        if not (path / "config.json").exists():
-            raise InputError(f"run must be the directory of a training run, {path} has no config.json")
-        directory = RunDirectory(path)
+        directory = RunDirectory.of_finished(path)
         config, splits = directory.config(), directory.splits()
-        if not directory.finished:
-            raise InputError(f"run must be finished, {path} is not: kerasburst train --resume --out {path}")
         if splits is None or splits.pool_size is None:
             raise InputError(f"run must have a record of its splits and their pool's size, {path}/splits.npz has none")
         result = directory.result()

@@ -10,7 +10,7 @@ from kerasburst import config as configs
 from kerasburst.config import TrainConfig
 from kerasburst.registry import ENCODERS
 from kerasburst.training.run_directory import RunDirectory
-from kerasburst.validation import LARGEST, InputError, check_choice, check_float, check_int, fail, user_path
+from kerasburst.validation import LARGEST, InputError, check_choice, check_float, check_int, fail
 
 DEFAULT_EPOCHS = 5  # of a network that is trained to be profiled
 WINDOW_S = 2.0
@@ -88,17 +88,12 @@ class ProfileConfig:
         Raises:
             InputError: where there is no finished run.
         """
-        path = user_path("run", run)
-        if not (path / "config.json").exists():
-            raise InputError(f"run must be the directory of a training run, {path} has no config.json")
-        directory = RunDirectory(path)
-        if not directory.finished:
-            raise InputError(f"run must be finished, {path} is not: kerasburst train --resume --out {path}")
+        directory = RunDirectory.of_finished(run)
         train = directory.config()
         if data_dir is not None:
             train = dataclasses.replace(train, data_dir=data_dir)
         name = "rate_regular" if train.encoder.get("mode") == "regular" else train.encoding
-        return cls(train=train, encodings=(name,), run=str(path.resolve()), **options)
+        return cls(train=train, encodings=(name,), run=str(directory.path.resolve()), **options)
 
     def trainings(self, kind: str) -> dict[str, TrainConfig]:
         """Return each encoding's training, every default filled in.

@@ -2,11 +2,12 @@
 
 from kerasburst.study.fleet import check_fleet, run_fleet
 from kerasburst.study.parts import Done, Ended, Part, run_parts
-from kerasburst.study.study import Stage, Study, stored_result
+from kerasburst.study.study import Collection, Stage, Study, stored_result
 from kerasburst.study.task import ClusterLost, FleetFailed, FleetObserver, Outcome, Task
 
 __all__ = [
     "ClusterLost",
+    "Collection",
     "Done",
     "Ended",
     "FleetFailed",

@@ -154,10 +154,8 @@ def evaluate(
     Raises:
         InputError: where `run` is not a finished run, or its data has changed.
     """
-    directory = RunDirectory(run)
+    directory = RunDirectory.of_finished(run)
     config = directory.config()
-    if not directory.finished:
-        raise InputError(f"run must be finished, {directory.path} is not: kerasburst train --resume --out {run}")
     if data_dir is not None:
         config = dataclasses.replace(config, data_dir=data_dir)
     if dataset is not None:

@@ -28,8 +28,6 @@ from kerasburst.training.setup import build, describe_data, prepare
 from kerasburst.training.team import Team, open_team
 from kerasburst.validation import InputError
 
-_AT_ONCE = 10  # steps that one call takes at most, where a step is over before the call is
-
 
 def train(
     config: TrainConfig,
@@ -205,7 +203,7 @@ def run_epochs(
         seed = derive_seed(config.seed, "validation")
         validation = make_dataset(data.x_validation, data.y_validation, encoder, config.batch_size, seed)
     steps = count_batches(len(data.x_train), config.batch_size)
-    network.steps_per_execution = _steps_at_once(config, steps)
+    network.steps_per_execution = _steps_at_once(network, steps)
     network.fit(
         pipeline,
         epochs=config.epochs,
@@ -218,11 +216,9 @@ def run_epochs(
     )
 
 
-def _steps_at_once(config: TrainConfig, steps: int) -> int:
-    """Give how many steps one call takes: a divisor of an epoch's, for no call may go on into the next epoch."""
-    if config.model != "SNNFCNet":  # others' steps take long enough, and what is shown of them should be new
-        return 1
-    return max(n for n in range(1, min(_AT_ONCE, steps) + 1) if steps % n == 0)
+def _steps_at_once(network: SpikingNetwork, steps: int) -> int:
+    """Return how many steps one call takes: a divisor of an epoch's, since no call may run into the next epoch."""
+    return max(n for n in range(1, min(network.steps_at_once, steps) + 1) if steps % n == 0)
 
 
 def _check_tensorboard() -> None:

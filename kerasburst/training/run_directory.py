@@ -62,6 +62,21 @@ class RunDirectory:
         if self.path.is_dir() and not self.exists and any(not files.is_leftover(p) for p in self.path.iterdir()):
             raise InputError(f"out must be new, empty or a run directory; {self.path} holds other files")
 
+    @classmethod
+    def of_finished(cls, run: str | Path) -> RunDirectory:
+        """Open the directory of a finished run, to start from its network.
+
+        Raises:
+            InputError: where `run` is no run directory, or its run is not finished.
+        """
+        path = user_path("run", run)
+        if not (path / "config.json").exists():
+            raise InputError(f"run must be the directory of a training run, {path} has no config.json")
+        directory = cls(path)
+        if not directory.finished:
+            raise InputError(f"run must be finished, {path} is not: kerasburst train --resume --out {path}")
+        return directory
+
     @property
     def exists(self) -> bool:
         """Whether a run was begun here."""
@@ -213,24 +228,27 @@ class RunDirectory:
 
 
 def same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
-    """Return the config to go on with: the directory's, with the epochs and the data's place asked for.
+    """Return the config of a run that is resumed: the directory's, with the epochs and the data's place asked for.
 
-    An .npz file may have moved; `check_same_data` tells whether it is still the same.
+    An .npz file may have moved; `check_same_data` checks that it is still the same.
+
+    Raises:
+        InputError: where `config` asks for another run, or for fewer epochs than are done.
     """
     stored = directory.config()
     filled = dataclasses.replace(config, epochs=config.epochs or stored.epochs, model=config.model or stored.model)
     filled = filled.resolved("", filled.epochs)  # model and epochs are known: neither default is used
-    wanted, have = records.to_json(filled), records.to_json(stored)
-    may_differ = ["epochs", "data_dir", "kerasburst"]
+    begun = stored.resolved("", stored.epochs)  # parameters that came with a later version have their defaults
+    may_differ = {"epochs", "data_dir"}
     if filled.dataset.lower().endswith(".npz") and stored.dataset.lower().endswith(".npz"):
-        may_differ.append("dataset")
-    differing = [name for name in wanted if wanted[name] != have[name] and name not in may_differ]
-    if differing:
-        name = differing[0]
-        raise InputError(
-            f"{name} must be what the run in {directory.path} was begun with, {have[name]!r}, to resume it; "
-            f"received {wanted[name]!r}"
-        )
+        may_differ.add("dataset")
+    for name in (field.name for field in dataclasses.fields(TrainConfig) if field.name not in may_differ):
+        wanted, have = getattr(filled, name), getattr(begun, name)
+        if wanted != have:
+            raise InputError(
+                f"{name} must be what the run in {directory.path} was begun with, {have!r}, to resume it; "
+                f"received {wanted!r}"
+            )
     check_int("epochs", filled.epochs, low=max(1, directory.finished_epochs()))
     return filled
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig, same_config
+from kerasburst.config import TrainConfig, same_training
 from kerasburst.study import Task
 from kerasburst.training.callbacks import TrainingFailed
 from kerasburst.training.fit import train
@@ -30,7 +30,7 @@ class TrainingPart:
     def __init__(self, config: TrainConfig, out: str | Path, data: str):
         self.config, self.out = config, Path(out)
         if (self.out / "config.json").exists():
-            if not _of(self.out, records.to_json(config)):
+            if not _of(self.out, config):
                 raise InputError(
                     f"{out} must hold the run that is planned, it was begun with another config: delete it"
                 )
@@ -45,8 +45,7 @@ class TrainingPart:
 
     def is_done(self, task: Task) -> bool:
         """Return whether the run is finished, or has failed for good, with this config."""
-        out = Path(task.arguments["out"])
-        return _of(out, task.arguments["config"]) and ((out / _FAILED).exists() or RunDirectory(out).finished)
+        return _of(self.out, self.config) and ((self.out / _FAILED).exists() or RunDirectory(self.out).finished)
 
     def finish(self) -> dict:
         """Return what result.json holds.
@@ -60,7 +59,7 @@ class TrainingPart:
 
 
 def stored_run(out: Path, config: TrainConfig, data: str) -> dict | None:
-    """Read what a run has found; None where it is not finished, or not of this config and this data.
+    """Return what result.json of a run holds; None where it is not finished, or not of this config and this data.
 
     Args:
         out: the run's directory.
@@ -68,20 +67,20 @@ def stored_run(out: Path, config: TrainConfig, data: str) -> dict | None:
         data: its SHA-256.
     """
     directory = RunDirectory(out)
-    if not _of(out, records.to_json(config)) or not directory.finished:
+    if not _of(out, config) or not directory.finished:
         return None
     return directory.result() if (directory.data() or {}).get("fingerprint") == data else None
 
 
-def _of(out: Path, config: dict) -> bool:
-    return (out / "config.json").exists() and same_config(records.to_json(RunDirectory(out).config()), config)
+def _of(out: Path, config: TrainConfig) -> bool:
+    return (out / "config.json").exists() and same_training(RunDirectory(out).config(), config)
 
 
 def train_into(config: dict, out: str) -> None:
-    """Train, or go on with what stands in `out`.
+    """Train, or resume the run in `out`.
 
     Args:
-        config: `TrainConfig.to_json()`.
+        config: a `TrainConfig` as JSON values.
         out: the run's directory.
     """
     try:

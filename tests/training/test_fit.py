@@ -19,7 +19,7 @@ class Batches(keras.callbacks.Callback):
 
 
 def trained(config, at_once, monkeypatch):
-    monkeypatch.setattr(fit, "_AT_ONCE", at_once)
+    monkeypatch.setattr("kerasburst.models.snn_fc_net.SNNFCNet.steps_at_once", at_once)
     config, data = fit.prepare(config)
     network, encoder = fit.build(config, data)
     batches = Batches()
@@ -46,12 +46,12 @@ def test_several_steps_a_call_train_as_one_at_a_time(monkeypatch):
 @pytest.mark.parametrize(("steps", "expected"), [(1, 1), (15, 5), (18, 9), (32, 8), (34, 2), (37, 1)])
 def test_a_call_ends_with_the_epoch(steps, expected):
     config = TrainConfig(dataset="iris", encoding="rate").resolved("tabular", 1)
-    assert fit._steps_at_once(config, steps) == expected
+    assert fit._steps_at_once(config.make_network(3), steps) == expected
 
 
 def test_a_convolutional_network_goes_step_by_step():
     config = TrainConfig(dataset="digits", encoding="rate").resolved("image", 1)
-    assert fit._steps_at_once(config, 15) == 1
+    assert fit._steps_at_once(config.make_network(10), 15) == 1
 
 
 @pytest.mark.parametrize("dataset", ["iris", "digits"])

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from kerasburst.config import TrainConfig, parameters, set_parameters
+from kerasburst.config import TrainConfig, default_network, parameters, set_parameters
 from kerasburst.privacy.plan import AuditConfig
 from kerasburst.studies.sweep.space import MOST_POINTS, Parameter, grid, sample
 from kerasburst.validation import InputError, check_choice, check_int, fail, suggestion
@@ -126,7 +126,7 @@ class SweepConfig:
         Raises:
             InputError: for one that the encoder, neuron or network does not have.
         """
-        network = self.train.model or ("SNNConvNet" if kind == "image" else "SNNFCNet")
+        network = self.train.model or default_network(kind)
         owners = {
             "encoder": parameters("encoder", self.train.encoding),
             "neuron": parameters("neuron"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from kerasburst import files, records
@@ -13,7 +14,7 @@ from kerasburst.privacy.result import auc_at, failed_controls
 from kerasburst.privacy.splits import draw_audit_splits
 from kerasburst.studies.sweep.config import AUDIT_AUC, METRICS, SweepConfig
 from kerasburst.studies.sweep.result import SeedFigures, SweepPoint, SweepResult, parameter_effects, sum_up, with_front
-from kerasburst.study import Done, Ended, FleetFailed, FleetObserver, Part, Study, check_fleet, run_parts, stored_result
+from kerasburst.study import Collection, Done, FleetFailed, FleetObserver, Part, stored_result
 from kerasburst.training.result import versions
 from kerasburst.training.setup import DEFAULT_EPOCHS, check_fits
 from kerasburst.training.task import TrainingPart
@@ -37,20 +38,20 @@ def sweep(
     Args:
         config: what to do.
         out: the sweep's directory.
-        resume: go on with a sweep in `out`, with more seeds if wanted; begins where there is none.
+        resume: go on with a sweep in `out`, with more seeds if wanted; begin where there is none.
         force: replace a sweep in `out`.
         jobs: networks trained side by side; None for the number of cores.
         backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
-        observer: is told the progress.
+        observer: receives the progress.
 
     Returns:
-        The result, which stands in `out`/sweep.json too, and the fleet's error where networks could not be trained:
-        their figures are absent. A point that is no configuration is listed with its reason.
+        The result, which `out`/sweep.json holds too, and the fleet's error where networks could not be trained: they
+        have no figures. A point that is no configuration is listed with its reason.
 
     Raises:
         InputError: for bad input, a space of which no point is a configuration, or a sweep in `out` without `resume`
             or `force`.
-        ClusterLost: where a Dask cluster is there no more.
+        ClusterLost: where a Dask cluster is gone.
 
     Example:
         >>> from kerasburst.config import TrainConfig
@@ -58,13 +59,11 @@ def sweep(
         >>> beta = parse_parameter("neuron.beta=0.5,0.9")
         >>> sweep(SweepConfig(train=TrainConfig(dataset="iris"), parameters=(beta,)), "runs/s")  # doctest: +SKIP
     """
-    check_fleet(jobs, backend)
-    study = SweepStudy(config, out)
-    return study.run(resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
+    return SweepStudy(config, out).run(resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
 
 
-class SweepStudy(Study):
-    """A sweep as a study: its points are trainings or audits of their own, which share one fleet.
+class SweepStudy(Collection):
+    """A sweep as a study: each point at each seed is a training or an audit.
 
     Args:
         config: what to do.
@@ -81,50 +80,66 @@ class SweepStudy(Study):
         return {"dataset": load_source(self.config.train.dataset, self.config.train.data_dir)}
 
     def prepare(self, sources):
-        """Tell apart the points that are no configuration."""
-        self.reasons = _check_points(self.config, sources["dataset"])
+        """Find the points that are no configuration."""
+        source = sources["dataset"]
+        self.reasons = _check_points(self.config, source)
+        self.data = {"kind": source.kind, "fingerprint": source.fingerprint}
         return {}
 
-    def tasks(self):
-        """Return no tasks of its own; those are its parts'."""
-        return ()
-
-    def is_done(self, task):
-        """Return True; see `tasks`."""
-        return True
-
-    def run(self, *, resume=False, force=False, jobs=None, backend="loky", observer=None):
-        """Run the parts, and return the result beside the fleet's error, if networks could not be trained."""
-        self.begin(resume=resume, force=force)
-        source = self.load()["dataset"]
-        parts: dict[str, Part] = {}
-        self.refused: dict[str, str] = {}
-        for name, point, seed in _runs(self.config, self.reasons):
-            try:
-                parts[name] = _begin(self.config, point, seed, source, self.out / name)
-            except InputError as error:  # what only the data can tell
-                self.refused[name] = str(error)
-        del source
-        self.ended = run_parts(parts, log_dir=self.out / "logs", jobs=jobs, backend=backend, observer=observer)
-        return self.finish(), self.ended.error
+    def parts(self):
+        """Yield every point at one seed before any at the next."""
+        for seed in self.config.seed_list:
+            for index, point in enumerate(self.config.points()):
+                if index not in self.reasons:
+                    name = part_name(index, seed)
+                    yield name, functools.partial(_begin, self.config, point, seed, self.data, self.out / name)
 
     def conclude(self, sources):
         """Sum up the points over their seeds."""
-        return _conclude(self.config, sources["dataset"], self.reasons, self.ended, self.refused, self.out)
+        config, source = self.config, sources["dataset"]
+        points = [
+            SweepPoint(values=point, reason=self.reasons[index])
+            if index in self.reasons
+            else sum_up(point, [self._figures(index, seed) for seed in config.seed_list])
+            for index, point in enumerate(config.points())
+        ]
+        marked, front = with_front(points)
+        labels = tuple(parameter.label for parameter in config.parameters)
+        return SweepResult(
+            parameters=labels,
+            metrics=config.metrics,
+            points=marked,
+            front=front,
+            effects=parameter_effects(labels, marked, config.metrics) if config.search == "grid" else (),
+            attack={"name": _ATTACK, "queries": max(config.queries)} if config.audited else None,
+            seeds=config.seed_list,
+            data={"name": source.name, "note": source.note, "fingerprint": source.fingerprint},
+            config=records.to_json(config),
+            versions=versions(),
+        )
+
+    def _figures(self, index: int, seed: int) -> SeedFigures:
+        name = part_name(index, seed)
+        if name not in self.results:
+            return SeedFigures(seed=seed, figures={}, reason=self.failed.get(name, "it was not run"))
+        result = records.to_json(self.results[name])
+        if self.config.audited:
+            return _of_audit(result, seed, self.out / name, self.config)
+        return _of_training(result, seed)
 
 
-def point_name(index: int) -> str:
-    """Give the name of a point's folder.
+def part_name(index: int, seed: int) -> str:
+    """Return the folder of a point at a seed.
 
     Example:
-        >>> point_name(3)
-        'point-0003'
+        >>> part_name(3, 0)
+        'point-0003/seed-0'
     """
-    return f"point-{index:04}"
+    return f"point-{index:04}/seed-{seed}"
 
 
 def _check_points(config: SweepConfig, source: Source) -> dict[int, str]:
-    """Tell which points are no configurations, and why."""
+    """Return why points are no configurations, by their index."""
     config.check_names(source.kind)
     epochs = _default_epochs(config)
     # What all points share is refused at once, and not once for each of them.
@@ -154,20 +169,12 @@ def _default_epochs(config: SweepConfig) -> int:
     return DEFAULT_EPOCHS if info is None else info.default_epochs
 
 
-def _runs(config: SweepConfig, reasons: dict[int, str]):
-    """Give (name, point, seed) of what is run: every point at one seed before any at the next."""
-    for seed in config.seed_list:
-        for i, point in enumerate(config.points()):
-            if i not in reasons:
-                yield f"{point_name(i)}/seed-{seed}", point, seed
-
-
-def _begin(config: SweepConfig, point: dict, seed: int, source: Source, folder: Path) -> Part:
+def _begin(config: SweepConfig, point: dict, seed: int, data: dict[str, str], folder: Path) -> Part:
     training = config.training(point, seed)
     if not config.audited:
-        return TrainingPart(training.resolved(source.kind, _default_epochs(config)), folder, source.fingerprint)
+        return TrainingPart(training.resolved(data["kind"], _default_epochs(config)), folder, data["fingerprint"])
     audit = config.audit_of(training)
-    stored = stored_result(folder / "audit.json", audit, [source.fingerprint])
+    stored = stored_result(folder / "audit.json", audit, [data["fingerprint"]])
     if stored is not None:
         return Done(stored)
     part = AuditStudy(audit, folder)
@@ -175,41 +182,7 @@ def _begin(config: SweepConfig, point: dict, seed: int, source: Source, folder: 
     return part
 
 
-def _conclude(
-    config: SweepConfig, source: Source, reasons: dict[int, str], ended: Ended, refused: dict[str, str], out: Path
-) -> SweepResult:
-    points = []
-    for i, point in enumerate(config.points()):
-        if i in reasons:
-            points.append(SweepPoint(values=point, reason=reasons[i]))
-            continue
-        seeds = []
-        for seed in config.seed_list:
-            name = f"{point_name(i)}/seed-{seed}"
-            if name in ended.results:
-                figures = _of_audit if config.audited else _of_training
-                seeds.append(figures(records.to_json(ended.results[name]), seed, out / name, config))
-            else:
-                why = refused.get(name) or ended.failed.get(name, "it was not run")
-                seeds.append(SeedFigures(seed=seed, figures={}, reason=why))
-        points.append(sum_up(point, seeds))
-    marked, front = with_front(points)
-    labels = tuple(parameter.label for parameter in config.parameters)
-    return SweepResult(
-        parameters=labels,
-        metrics=config.metrics,
-        points=marked,
-        front=front,
-        effects=parameter_effects(labels, marked, config.metrics) if config.search == "grid" else (),
-        attack={"name": _ATTACK, "queries": max(config.queries)} if config.audited else None,
-        seeds=config.seed_list,
-        data={"name": source.name, "note": source.note, "fingerprint": source.fingerprint},
-        config=records.to_json(config),
-        versions=versions(),
-    )
-
-
-def _of_training(result: dict, seed: int, folder: Path, config: SweepConfig) -> SeedFigures:
+def _of_training(result: dict, seed: int) -> SeedFigures:
     figures = {name: result[name] for name in ("test_accuracy", "train_accuracy")}
     return SeedFigures(seed=seed, figures=figures | {"input_firing_rate": result["firing_rates"]["input"]})
 

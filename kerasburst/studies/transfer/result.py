@@ -9,9 +9,6 @@ from kerasburst.intervals import seed_interval
 
 Interval = tuple[float, float]
 
-# SPEC 7: MNIST to Fashion-MNIST, frozen convolutions; in points of accuracy lost. The paper gives no intervals.
-PAPER = {"poisson_burst": "loses less than 1 %", "delayed_burst": "loses about 3 %"}
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodingTransfer:
@@ -57,7 +54,6 @@ class TransferResult:
         seeds: of the pairs.
         data: of `source` and `target`: name, note, fingerprint, examples, classes, and the shape they were learnt in.
         budget: epochs of source and target, training examples, queries.
-        paper: what the paper says, by encoding, of MNIST to Fashion-MNIST.
         config: all it takes to do it again.
         versions: of what the figures depend on.
     """
@@ -68,7 +64,6 @@ class TransferResult:
     seeds: tuple[int, ...]
     data: dict[str, dict]
     budget: dict[str, int]
-    paper: dict[str, str]
     config: dict
     versions: dict[str, str]
 

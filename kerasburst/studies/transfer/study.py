@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import keras
+
 from kerasburst import files, records
 from kerasburst.config import resolve_each
 from kerasburst.data.datasets import known_dataset, load_source
@@ -14,13 +16,12 @@ from kerasburst.data.splits import make_splits
 from kerasburst.models.weights import weights_hash
 from kerasburst.studies.transfer.arms import ARMS, SCRATCH, TRANSFER, frozen_layers, is_done, record_path, task
 from kerasburst.studies.transfer.config import TransferConfig
-from kerasburst.studies.transfer.result import PAPER, TransferResult, compare_arms
+from kerasburst.studies.transfer.result import TransferResult, compare_arms
 from kerasburst.study import FleetObserver, Study
 from kerasburst.training.evaluation import load_network
 from kerasburst.training.result import versions
 from kerasburst.training.run_directory import RunDirectory, RunReference
 from kerasburst.training.setup import DEFAULT_EPOCHS, check_fits
-from kerasburst.validation import InputError, user_path
 
 
 def transfer(
@@ -123,13 +124,8 @@ def config_of_run(run: str | Path, target: str, target_epochs: int | None = None
     Raises:
         InputError: where `run` is not a finished run.
     """
-    path = user_path("run", run)
-    if not (path / "config.json").exists():
-        raise InputError(f"run must be the directory of a training run, {path} has no config.json")
-    directory = RunDirectory(path)
-    training = directory.config()
-    if not directory.finished:
-        raise InputError(f"run must be finished, {path} is not: kerasburst train --resume --out {path}")
+    directory = RunDirectory.of_finished(run)
+    path, training = directory.path, directory.config()
     reference = RunReference(str(path.resolve()), weights_hash(load_network(path).with_encoder(None)))
     mine = {name: options.pop(name) for name in ("freeze", "seeds") if name in options}
     train = dataclasses.replace(
@@ -170,7 +166,9 @@ def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict,
             make_splits(data, seed, training.train_limit)
     training = parts["targets"][config.encodings[0]]
     network = training.make_network(target.num_classes)
-    freeze = config.freeze or ("conv" if training.model == "SNNConvNet" else "hidden")
+    freeze = config.freeze or (
+        "conv" if any(isinstance(each, keras.layers.Conv2D) for each in network.layers) else "hidden"
+    )
     frozen = tuple(layer.name for layer in frozen_layers(network, freeze))
     plan = {
         "freeze": freeze,
@@ -233,7 +231,6 @@ def _conclude(out: Path, config: TransferConfig, plan: dict, frozen, sources: di
             "target_test_examples": any_record["examples"]["test"],
             "test_queries": any_record["test_queries"],
         },
-        paper=PAPER,
         config=records.to_json(config),
         versions=versions(),
     )
