@@ -42,7 +42,7 @@ _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "popul
     type=click.Path(),
     help="Audit the network of this finished training run, which must have left examples untouched (--train-limit).",
 )
-@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name, or an .npz file.")
+@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name or the path of data.")
 @click.option(
     "--encoding",
     "encodings",

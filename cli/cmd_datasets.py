@@ -8,6 +8,7 @@ import click
 from kerasburst_cli.options import data_dir_option, json_option
 
 from kerasburst.data.datasets import list_datasets
+from kerasburst.registry import READERS
 
 
 @click.command("datasets")
@@ -48,7 +49,8 @@ def command(data_dir, as_json):
     if not console.is_terminal:
         console = Console(width=200)
     console.print(table)
-    console.print("Or any .npz file of your own by its path: x_train, y_train, x_test, y_test, or x, y.")
+    for reader in READERS.values():
+        console.print(f"Or the path of {reader.what} of your own: {reader.contents}.")
 
 
 def _place(row: dict) -> str:

@@ -14,7 +14,7 @@ from kerasburst.validation import InputError, check_int, user_path
 
 
 @click.command("encode")
-@click.option("--dataset", default="digits", show_default=True, help="A data set's name, or an .npz file.")
+@click.option("--dataset", default="digits", show_default=True, help="A data set's name or the path of data.")
 @click.option("--index", type=int, default=0, show_default=True, help="Which test example.")
 @click.option(
     "--encoding",

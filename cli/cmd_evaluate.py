@@ -15,7 +15,7 @@ from kerasburst import records
 @click.argument("run", type=click.Path())
 @click.option("--queries", type=int, default=16, show_default=True, help="K, encodings of each test example.")
 @click.option("--batch-size", type=int, help="Default: the run's.")
-@click.option("--dataset", help="The run's .npz file, if it has moved.")
+@click.option("--dataset", help="The path of the run's data, if it has moved.")
 @data_dir_option
 @json_option
 def command(run, queries, batch_size, dataset, data_dir, as_json):

@@ -33,7 +33,7 @@ _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
 
 @click.command("profile")
 @click.option("--run", type=click.Path(), help="Profile the network and the encoding of this finished training run.")
-@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name, or an .npz file.")
+@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name or the path of data.")
 @click.option(
     "--encoding",
     "encodings",

@@ -54,7 +54,7 @@ _PLAN = ("seeds", "search", "samples", "shadows", "members", "queries")
     metavar="NAME,...",
     help="Out of test_accuracy, train_accuracy, input_firing_rate and audit_auc, which audits every point.",
 )
-@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name, or an .npz file.")
+@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name or the path of data.")
 @click.option("--encoding", type=click.Choice(list(ENCODERS)), default=_DEFAULT.encoding, show_default=True)
 @click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds, for intervals.")
 @click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="The first of them.")

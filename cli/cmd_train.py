@@ -41,7 +41,7 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 
 
 @click.command("train")
-@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name, or an .npz file.")
+@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name or the path of data.")
 @click.option("--encoding", type=click.Choice(list(ENCODERS)), multiple=True, help=f"Default: {_DEFAULT.encoding}.")
 @click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
 @click.option("--model", type=click.Choice(list(NETWORKS)), help="Default: by the kind of data.")

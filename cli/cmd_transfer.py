@@ -39,7 +39,7 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
 
 
 @click.command("transfer")
-@click.option("--source", default=SOURCE, show_default=True, help="Data set to learn features on, or an .npz file.")
+@click.option("--source", default=SOURCE, show_default=True, help="Data set to learn features on: a name or a path.")
 @click.option(
     "--target",
     default=TARGET,

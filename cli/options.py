@@ -10,6 +10,7 @@ import click
 
 from kerasburst.config import parameters
 from kerasburst.data.classes import split_classes
+from kerasburst.data.datasets import path_reader
 from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.validation import InputError, user_path
 
@@ -56,9 +57,9 @@ def numbered(folder: str, name: str) -> Path:
 
 
 def full_dataset(text: str) -> str:
-    """Give a data set's name as it came, and the path of a file in full, whatever the folder is later."""
+    """Return a known data set's name unchanged, and a path as an absolute one."""
     path, classes = split_classes(text)
-    if not path.lower().endswith(".npz"):
+    if path_reader(path) is None:
         return text
     return str(user_path("dataset", path).resolve()) + ("" if classes is None else text[len(path) :])
 

@@ -31,7 +31,7 @@ class TrainConfig:
     """All that `kerasburst train` needs to train a network again.
 
     Args:
-        dataset: a known data set's name, or the path of an .npz file.
+        dataset: a known data set's name, or a path that a reader reads, such as an .npz file.
         encoding: an encoder's name, such as "rate", "poisson_burst" or "delayed_burst".
         encoder: the encoder's parameters by name, beyond num_steps and seed.
         num_steps: T, time steps, at least 1.

@@ -131,6 +131,7 @@ NETWORKS = Registry(
     },
 )
 NEURONS = Registry("neuron", {"lif": "kerasburst.neurons.lif:LIF"})
+READERS = Registry("reader", {"npz": "kerasburst.data.readers:NpzReader"})
 FORMATS = Registry(
     "format",
     {
@@ -154,7 +155,7 @@ ATTACKS = Registry(
         "temporal_svm": "kerasburst.privacy.attacks.svm:TEMPORAL_SVM",
     },
 )
-_REGISTRIES = {registry.kind: registry for registry in (ENCODERS, NETWORKS, NEURONS, FORMATS, ATTACKS)}
+_REGISTRIES = {registry.kind: registry for registry in (ENCODERS, NETWORKS, NEURONS, READERS, FORMATS, ATTACKS)}
 
 
 def register(kind: str, name: str, target: Any) -> None:

@@ -23,9 +23,10 @@ from kerasburst.data.readers import (
     read_npz,
     read_sklearn,
 )
-from kerasburst.data.sources import Source
+from kerasburst.data.sources import Reader, Source
 from kerasburst.data.splits import make_splits
-from kerasburst.validation import InputError, shown, suggestion
+from kerasburst.registry import READERS
+from kerasburst.validation import InputError, shown, suggestion, user_path
 
 DATA_VARIABLE = "KERASBURST_DATA"
 
@@ -164,8 +165,8 @@ def load_source(name: str | Path, data_dir: str | Path | None = None, download: 
     """Load a data set as it is: not yet split, not yet scaled.
 
     Args:
-        name: A name in `DATASETS`, or the path of an `.npz` file with `x_train, y_train, x_test, y_test` or `x, y`;
-            with `:0-4,7` behind it, those of its classes alone.
+        name: A name in `DATASETS`, or a path that one of `READERS` reads, such as an `.npz` file with `x_train,
+            y_train, x_test, y_test` or `x, y`; with `:0-4,7` behind it, those of its classes alone.
         data_dir: Folder to look in for files; None: the one that KERASBURST_DATA names, if any. Keras' cache is
             looked in next.
         download: Whether Keras may download what is not found.
@@ -183,11 +184,11 @@ def load_source(name: str | Path, data_dir: str | Path | None = None, download: 
     name, classes = split_classes(name)
     if classes is not None:
         return take_classes(load_source(name, data_dir, download), classes)
-    info = _info(name)
+    reader = path_reader(name)
     folder = _folder(data_dir)
-    if info is None:
-        path = _path(name)
-        return Source.from_arrays(path.stem, read_npz([path]), str(path))
+    if reader is not None:
+        return reader.read(_path(name))
+    info = DATASETS[str(name)]
     if info.bundled is not None:
         return _source(info, info.bundled(), f"{info.origin}'s {info.name}")
     folder = folder or _variable_folder()
@@ -230,11 +231,11 @@ def availability(name: str | Path, data_dir: str | Path | None = None) -> Availa
         Availability(available=True, where='scikit-learn', note='')
     """
     name, _ = split_classes(name)
-    info = _info(name)
+    reader = path_reader(name)
     folder = _folder(data_dir)
-    if info is None:
-        path = _path(name)
-        return Availability(os.path.isfile(path), str(path))
+    if reader is not None:
+        return Availability(_path(name).exists(), str(_path(name)))
+    info = DATASETS[str(name)]
     if info.bundled is not None:
         return Availability(True, info.origin)
     folder = folder or _variable_folder()
@@ -319,15 +320,27 @@ def known_dataset(name: str | Path) -> DatasetInfo | None:
     return replace(info, num_classes=len(classes), class_names=names)
 
 
-def _info(name: str | Path) -> DatasetInfo | None:
-    """Give a known data set; None for the path of an `.npz` file."""
+def path_reader(name: str | Path) -> Reader | None:
+    """Return the reader for the path of a data set, without classes; None for the name of a known one.
+
+    Raises:
+        InputError: If it is neither.
+
+    Example:
+        >>> type(path_reader("mine.npz")).__name__, path_reader("digits")
+        ('NpzReader', None)
+    """
     if str(name) in DATASETS:
-        return DATASETS[str(name)]
-    if isinstance(name, str | Path) and str(name).lower().endswith(".npz"):
         return None
+    readers = [cls() for cls in READERS.values()]
+    if isinstance(name, str | Path) and str(name):
+        path = user_path("dataset", name)
+        for reader in readers:
+            if reader.claims(path):
+                return reader
     raise InputError(
-        f"dataset must be one of {', '.join(DATASETS)}, or the path of an .npz file, received {shown(name)}"
-        + suggestion(name, DATASETS)
+        f"dataset must be one of {', '.join(DATASETS)}, or the path of "
+        f"{' or '.join(reader.what for reader in readers)}, received {shown(name)}" + suggestion(name, DATASETS)
     )
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst.data.sources import array_keys
+from kerasburst.data.sources import Reader, Source, array_keys
 from kerasburst.validation import InputError, one_line
 
 Arrays = dict[str, np.ndarray]
@@ -93,6 +93,21 @@ def read_npz(paths: Sequence[Path]) -> Arrays:
     """Read `x_train, y_train, x_test, y_test`, or `x, y`, from the one `.npz` file in `paths`."""
     (path,) = paths
     return load_npz(path, lambda keys: array_keys(keys, str(path)))
+
+
+class NpzReader(Reader):
+    """Read a user's own `.npz` file; its errors name the file and the array."""
+
+    what = "an .npz file"
+    contents = "x_train, y_train, x_test, y_test, or x, y"
+
+    def claims(self, path: Path) -> bool:
+        """Return whether the name ends with `.npz`, in any case."""
+        return path.suffix.lower() == ".npz"
+
+    def read(self, path: Path) -> Source:
+        """Return the source, named after the file."""
+        return Source.from_arrays(path.stem, read_npz([path]), str(path))
 
 
 def read_idx(paths: Sequence[Path]) -> Arrays:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -151,6 +153,41 @@ class Source:
             note=note,
             full_scale=full_scale,
         )
+
+
+class Reader(ABC):
+    """Read a data set of the user's own, named by its path.
+
+    A reader is a subclass with the two attributes and the two methods below, and a line in
+    `kerasburst.registry.READERS` or a call of `kerasburst.register("reader", name, cls)`. It is made without arguments.
+    Known data sets' names and earlier readers come first: a folder `digits` is read as `./digits`.
+
+    Attributes:
+        what: What it reads, with an article, as messages name it: "an .npz file".
+        contents: What must be in it, in a line that `kerasburst datasets` prints.
+
+    Example:
+        >>> class TextReader(Reader):
+        ...     what, contents = "a .txt file", "numbers, the label last"
+        ...     def claims(self, path):
+        ...         return path.suffix == ".txt"
+        ...     def read(self, path):
+        ...         rows = np.loadtxt(path, ndmin=2)
+        ...         return Source.from_arrays(path.stem, {"x": rows[:, :-1], "y": rows[:, -1]}, str(path))
+        >>> TextReader().claims(Path("rows.txt"))
+        True
+    """
+
+    what: str
+    contents: str
+
+    @abstractmethod
+    def claims(self, path: Path) -> bool:
+        """Return whether this reader reads `path`, judged by its name, or by what is there."""
+
+    @abstractmethod
+    def read(self, path: Path) -> Source:
+        """Return the checked source; raise an `InputError` that names the path if it is missing or bad."""
 
 
 def array_keys(available: Iterable[str], where: str = "") -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def encode(
     Args:
         encoding: "rate", "poisson_burst" or "delayed_burst".
         out: new or empty directory to write encoding.png and encoding.json to.
-        dataset: a known data set's name, or the path of an .npz file.
+        dataset: a known data set's name, or a path that a reader reads, such as an .npz file.
         index: which test example.
         num_steps: T, at least 1.
         encoder: the encoder's parameters by name, beyond num_steps and seed.

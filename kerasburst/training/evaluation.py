@@ -144,7 +144,7 @@ def evaluate(
         run: directory of a finished run.
         queries: K, encodings of each example, at least 1; one is enough for a deterministic encoder.
         data_dir: folder of data files, if it is not the one the run was trained from.
-        dataset: the run's .npz file, if it has moved.
+        dataset: the path of the run's data, if it has moved.
         batch_size: examples at once; None for the run's.
 
     Returns:

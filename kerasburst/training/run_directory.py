@@ -32,6 +32,7 @@ import numpy as np
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
+from kerasburst.data.datasets import known_dataset
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
 from kerasburst.validation import InputError, check_int, fail, one_line, user_path
@@ -230,7 +231,7 @@ class RunDirectory:
 def same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
     """Return the config of a run that is resumed: the directory's, with the epochs and the data's place asked for.
 
-    An .npz file may have moved; `check_same_data` checks that it is still the same.
+    Data named by its path may have moved; `check_same_data` checks that it is still the same.
 
     Raises:
         InputError: where `config` asks for another run, or for fewer epochs than are done.
@@ -240,7 +241,7 @@ def same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
     filled = filled.resolved("", filled.epochs)  # model and epochs are known: neither default is used
     begun = stored.resolved("", stored.epochs)  # parameters that came with a later version have their defaults
     may_differ = {"epochs", "data_dir"}
-    if filled.dataset.lower().endswith(".npz") and stored.dataset.lower().endswith(".npz"):
+    if known_dataset(filled.dataset) is None and known_dataset(stored.dataset) is None:
         may_differ.add("dataset")
     for name in (field.name for field in dataclasses.fields(TrainConfig) if field.name not in may_differ):
         wanted, have = getattr(filled, name), getattr(begun, name)
