@@ -146,9 +146,9 @@ def test_by_hand():
 
 def test_a_convolution_by_hand():
     """One spike on 4x4 pixels, kernel 3, one filter: 4 outputs at a corner, 6 at an edge, 9 inside."""
+    network = SNNConvNet(2, filters=(1, 1), hidden_units=1)
+    network.build((None, 1, 4, 4, 1))
     for where, reached in (((0, 0), 4), ((0, 1), 6), ((1, 1), 9), ((3, 3), 4)):
-        network = SNNConvNet(2, filters=(1, 1), hidden_units=1)
-        network.build((None, 1, 4, 4, 1))
         spikes = np.zeros((1, 1, 4, 4, 1), np.uint8)
         spikes[0, 0, *where] = 1
         first = network_cost(network, spikes).layers[0]
@@ -169,9 +169,9 @@ def test_a_silent_network_costs_nothing_where_it_gets_spikes():
 @pytest.mark.parametrize("name", ["regular", "poisson", "delayed"])
 @pytest.mark.parametrize("inside", [True, False])
 def test_with_an_encoder(name, inside):
-    encoder, steps, features = ENCODERS[name](), 6, (6, 6, 1)
+    encoder, steps, features = ENCODERS[name](), 6, (7,)
     x = np.random.default_rng(0).uniform(size=(5, *features)).astype(np.float32)
-    network = SNNConvNet(3, filters=(2, 3), hidden_units=5, conv_activation="lif")
+    network = SNNFCNet(3, hidden_units=5)
     network.build((None, steps, *features))
     enliven(network)
     if inside:

@@ -28,9 +28,10 @@ def no_counters(monkeypatch, tmp_path):
     monkeypatch.setattr(rapl, "FOLDER", tmp_path)
 
 
-def watched_load(where):
+@pytest.fixture(scope="module")
+def watched():
     done = subprocess.run(
-        [sys.executable, "-m", "tests.profiling.load", where],
+        [sys.executable, "-m", "tests.profiling.load"],
         cwd=ROOT,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
@@ -40,16 +41,16 @@ def watched_load(where):
     return json.loads(done.stdout)
 
 
-def test_a_known_load():
+def test_a_known_load(watched):
     """500 MB for 2 s: the peak within 2 % of the 500 MB alone, the duration within 5 %."""
-    result = watched_load("here")
+    result = watched["here"]
     assert result["peak_rss_mb"] - result["before"] / 1e6 == pytest.approx(500.0, rel=0.02)
     assert result["rss_before_mb"] == pytest.approx(result["before"] / 1e6, abs=2.0)
     assert result["lasted"] >= 2.0 and result["wall_s"] == pytest.approx(result["lasted"], rel=0.05)
 
 
-def test_a_known_load_in_a_child():
-    result = watched_load("child")
+def test_a_known_load_in_a_child(watched):
+    result = watched["child"]
     assert result["peak_rss_mb"] == pytest.approx((result["before"] + result["held"]) / 1e6, rel=0.02)
     assert result["held"] > 500_000_000 and "its children (at most" in result["method"]["peak_rss_mb"]
 

@@ -93,7 +93,7 @@ class Driver:
         self.fleet = Fleet(folder)
         self.process = subprocess.Popen(
             [sys.executable, str(script), str(folder), str(jobs), str(seconds), backend],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "KERASBURST_DEFER_LAYERS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

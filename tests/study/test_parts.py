@@ -24,6 +24,7 @@ from kerasburst.study.task import Outcome
 from kerasburst.validation import InputError
 from tests.study.conftest import ROOT, Recorder, alive, wait_for
 
+QUICK = os.environ | {"KERASBURST_DEFER_LAYERS": "1"}
 ASK = """
 import sys
 from kerasburst.study.lease import Lease
@@ -33,8 +34,9 @@ print(Lease(*sys.argv[1:]).lost())
 
 def lost(lease):
     """Ask from another process."""
-    arguments = [sys.executable, "-c", ASK, lease.path, lease.token, lease.host]
-    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == "True"
+    command = [sys.executable, "-c", ASK, lease.path, lease.token, lease.host]
+    done = subprocess.run(command, cwd=ROOT, env=QUICK, capture_output=True, text=True, check=True)
+    return done.stdout.strip() == "True"
 
 
 @pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", "../a", "a/..", ".a", "a b", "a\n", "é", 3, None])
@@ -136,7 +138,7 @@ class Worker:
     def __init__(self, folder, lease):
         command = [sys.executable, "-m", "kerasburst.study.worker", lease.path, lease.token, lease.host]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen(command, cwd=ROOT, text=True, bufsize=1, **pipes)
+        self.process = subprocess.Popen(command, cwd=ROOT, env=QUICK, text=True, bufsize=1, **pipes)
         self.log = folder / "t.log"
 
     def begin(self, name, function, **arguments):
