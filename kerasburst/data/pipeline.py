@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.functional import check_intensity
+from kerasburst.encoders.draws import check_intensity
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError, check_bool, check_int, fail
 

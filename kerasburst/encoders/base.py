@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 
 import keras
 import tensorflow as tf
 
-from kerasburst.encoders import functional
+from kerasburst.encoders.draws import check_intensity
 from kerasburst.validation import LARGEST, check_int
 
 
 class Encoder(keras.layers.Layer, ABC):
-    """A layer from intensities to spikes; a subclass gives `encode` and `probability`.
+    """Turn intensities into spikes: the base class of all encoders.
 
-    Calling the layer draws afresh each time from its own seed generator; two layers built with one
-    seed give the same sequence of draws. `encode` is the stateless face, for pipelines and tests.
+    Each call draws afresh from the layer's own seed generator; two layers built with one seed draw the same sequence.
+    `encode` is the stateless form, for pipelines and tests.
+
+    A new encoder is one subclass with:
+
+    - `__init__(self, num_steps, *, <its parameters>, seed=None, **kwargs)`, which checks its parameters, calls
+      `super().__init__(num_steps, seed=seed, **kwargs)`, and stores each parameter as the attribute of its name;
+    - `encode(x, seed)`, the spikes; `kerasburst.encoders.draws` has the random numbers;
+    - `probability(x)`, the exact marginals of these spikes;
+    - `random = False`, on the class or the layer, if the spikes do not depend on the seed.
+
+    Everything else follows: `get_config` from the signature, `--set encoder.<parameter>=` on the command line, and
+    saving, once the class is decorated with `keras.saving.register_keras_serializable(<package>)`. A line in
+    `kerasburst.registry.ENCODERS`, or `kerasburst.register("encoder", name, cls)` outside this package, names it.
 
     Args:
         num_steps: T, time steps, at least 1.
@@ -32,6 +45,20 @@ class Encoder(keras.layers.Layer, ABC):
     Raises:
         InputError: (a ValueError) for bad parameters, and eagerly for inputs outside [0, 1], NaN, or
             without a batch axis. In a graph: `tf.errors.InvalidArgumentError`.
+
+    Example:
+        >>> class Threshold(Encoder):
+        ...     def __init__(self, num_steps, *, level=0.5, seed=None, **kwargs):
+        ...         super().__init__(num_steps, seed=seed, **kwargs)
+        ...         self.level = level
+        ...         self.random = False
+        ...     def encode(self, x, seed):
+        ...         return tf.repeat(tf.cast(x > self.level, tf.uint8)[:, None], self.num_steps, axis=1)
+        ...     def probability(self, x):
+        ...         return tf.cast(self.encode(x, None), tf.float32)
+        >>> encoder = Threshold(2, level=0.4)
+        >>> encoder([[0.2, 0.6]]).numpy().tolist(), encoder.get_config()["level"]
+        ([[[0.0, 1.0], [0.0, 1.0]]], 0.4)
     """
 
     random = True  # whether two calls on one input can differ
@@ -45,29 +72,43 @@ class Encoder(keras.layers.Layer, ABC):
 
     @abstractmethod
     def encode(self, x: tf.Tensor, seed) -> tf.Tensor:
-        """Give the uint8 spikes of checked intensities `x` for a stateless `seed`."""
+        """Return the uint8 spikes of checked intensities `x` for a stateless `seed`."""
 
     @abstractmethod
     def probability(self, x: tf.Tensor) -> tf.Tensor:
-        """Give the float32 marginals of checked intensities `x`."""
+        """Return the float32 marginals of checked intensities `x`."""
 
     def call(self, inputs):
         """Encode `inputs` with fresh randomness."""
-        x = functional.check_intensity(inputs)
+        x = check_intensity(inputs)
         return self.encode_as(x, self.seed_generator.next(), self.compute_dtype)
 
     def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
-        """Give `encode`'s spikes in another dtype; a subclass may have a shorter way than to cast them."""
+        """Return `encode`'s spikes in another dtype; a subclass may do so faster than by a cast."""
         return tf.cast(self.encode(x, seed), dtype)
 
     def spike_probability(self, inputs) -> tf.Tensor:
-        """Give the exact marginals P(spike at t | inputs), float32 `(batch, num_steps, *features)`."""
-        return self.probability(functional.check_intensity(inputs))
+        """Return the exact marginals P(spike at t | inputs), float32 `(batch, num_steps, *features)`."""
+        return self.probability(check_intensity(inputs))
 
     def compute_output_shape(self, input_shape):
         """Insert the time axis after the batch axis."""
         return (input_shape[0], self.num_steps, *input_shape[1:])
 
     def get_config(self):
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "num_steps": self.num_steps, "seed": self.seed}
+        """Return the constructor's arguments, from the attributes of their names."""
+        config = super().get_config()
+        for cls in type(self).__mro__:
+            arguments = inspect.signature(vars(cls).get("__init__", _passes_on)).parameters.values()
+            named = [each.name for each in arguments if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+            config.update({name: _serialized(getattr(self, name)) for name in named if name != "self"})
+            if cls is Encoder or all(each.kind is not each.VAR_KEYWORD for each in arguments):
+                return config
+
+
+def _passes_on(self, **kwargs):
+    """Stand for the constructor of a class that has none of its own."""
+
+
+def _serialized(value):
+    return keras.saving.serialize_keras_object(value) if callable(value) else value

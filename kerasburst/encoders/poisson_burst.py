@@ -5,10 +5,139 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from kerasburst.encoders import functional, intensity
 from kerasburst.encoders.base import Encoder
+from kerasburst.encoders.draws import below, burst_survival, draws, over_time, reach_of
+from kerasburst.validation import InputError, check_choice, check_float, check_int, fail, shown
+
+MAPS = ("linear", "power")
+OVERFLOWS = ("truncate", "spill")
+
+
+def resolve_map(intensity_map: str | Callable, gamma: float) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the function that `intensity_map` names, checked on a grid of [0, 1].
+
+    Raises:
+        InputError: for an unknown name, or a callable that is not monotone with f(0) = 0, f(1) <= 1.
+    """
+    check_float("gamma", gamma, above=0.0)
+    if not callable(intensity_map):
+        if intensity_map not in MAPS:
+            raise fail("intensity_map", f"one of {', '.join(MAPS)}, or a callable", intensity_map)
+        return tf.identity if intensity_map == "linear" else lambda x: x**gamma
+    values = np.asarray(intensity_map(tf.linspace(0.0, 1.0, 257)))
+    good = values.shape == (257,) and values[0] == 0.0 and values[-1] <= 1.0 and np.all(np.diff(values) >= 0.0)
+    if not good:
+        raise InputError(
+            "intensity_map must be an elementwise monotone function with f(0) = 0 and f(1) <= 1, "
+            f"received {shown(intensity_map)}"
+        )
+    return intensity_map
+
+
+def check_poisson_burst(num_steps, burst_interval, mean_burst_size, overflow) -> None:
+    """Check the parameters of Poisson-Burst coding; see `PoissonBurstEncoder`."""
+    num_steps = check_int("num_steps", num_steps, low=1)
+    interval = check_int("burst_interval", burst_interval, low=1)
+    if interval > num_steps:
+        raise fail("burst_interval", f"at most num_steps = {num_steps}", interval)
+    check_float("mean_burst_size", mean_burst_size, above=0.0)
+    check_choice("overflow", overflow, OVERFLOWS)
+
+
+def poisson_burst_probability(
+    x: tf.Tensor,
+    num_steps: int,
+    *,
+    burst_interval: int,
+    mean_burst_size: float,
+    intensity_map: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    overflow: str = "truncate",
+) -> tf.Tensor:
+    """Return the exact marginal P(spike at t | x) of `poisson_burst`.
+
+    `truncate`: f(x) SF(t mod tau). `spill`: 1 - prod over k <= t div tau of (1 - f(x) SF(t - k tau)).
+    """
+    check_poisson_burst(num_steps, burst_interval, mean_burst_size, overflow)
+    start = intensity_map(x)[:, None]
+    sf = burst_survival(mean_burst_size, num_steps)
+    t = np.arange(num_steps)
+    if overflow == "truncate":
+        return start * over_time(sf[t % burst_interval], x)
+    silent = tf.ones_like(start)
+    for k in range(-(-num_steps // burst_interval)):
+        since = t - k * burst_interval
+        silent = silent * (1.0 - start * over_time(np.where(since >= 0, sf[since.clip(0)], 0.0), x))
+    return 1.0 - silent
+
+
+def poisson_burst(
+    x: tf.Tensor,
+    num_steps: int,
+    seed,
+    *,
+    burst_interval: int,
+    mean_burst_size: float,
+    intensity_map: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    overflow: str = "truncate",
+    dtype=tf.uint8,
+    compiled: bool = False,
+) -> tf.Tensor:
+    """Poisson-Burst coding: in each interval a burst of Poisson size starts with probability f(x).
+
+    One uniform u per feature and interval: a spike at offset j of the interval if u < f(x) SF(j).
+
+    Args:
+        x: float32 `(batch, *features)` in [0, 1].
+        num_steps: as the other parameters, see `PoissonBurstEncoder`; `intensity_map` is a function here.
+        seed: see `kerasburst.encoders.draws`.
+        burst_interval: tau.
+        mean_burst_size: lambda.
+        intensity_map: f.
+        overflow: "truncate" or "spill".
+        dtype: of the spikes.
+        compiled: compile with XLA for the shape: half the time where the shape repeats.
+    """
+    check_poisson_burst(num_steps, burst_interval, mean_burst_size, overflow)
+    bursts = _compiled_bursts if compiled else _bursts
+    spikes = bursts(
+        x,
+        intensity_map(x),
+        seed,
+        num_steps=num_steps,
+        burst_interval=burst_interval,
+        mean_burst_size=mean_burst_size,
+        spill=overflow == "spill",
+        dtype=tf.as_dtype(dtype),
+    )
+    spikes.set_shape([x.shape[0], num_steps, *x.shape[1:]])
+    return spikes
+
+
+def _bursts(x, start, seed, *, num_steps: int, burst_interval: int, mean_burst_size: float, spill: bool, dtype):
+    intervals = -(-num_steps // burst_interval)
+    k = draws(x, intervals, seed)
+    start = start[:, None]
+    reach = reach_of(mean_burst_size, num_steps)
+    sf = burst_survival(mean_burst_size, intervals * burst_interval).astype("float32")
+    at = []  # the spikes at each offset of all intervals
+    for offset in range(burst_interval):
+        spikes = below(k, start * sf[offset])
+        for lag in range(1, intervals if spill else 1):
+            since = lag * burst_interval + offset
+            if since >= reach:
+                break
+            older = below(k[:, :-lag], start * sf[since])
+            spikes |= tf.concat([tf.zeros_like(spikes[:, :lag]), older], axis=1)
+        at.append(tf.cast(spikes, dtype))
+    shape = tf.shape(x)
+    spikes = tf.reshape(tf.stack(at, axis=2), tf.concat([shape[:1], [intervals * burst_interval], shape[1:]], axis=0))
+    return spikes[:, :num_steps]
+
+
+_compiled_bursts = tf.function(_bursts, jit_compile=True, autograph=False)
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -64,14 +193,16 @@ class PoissonBurstEncoder(Encoder):
         seed: int | None = None,
         **kwargs,
     ):
-        functional.check_poisson_burst(num_steps, burst_interval, mean_burst_size, overflow)
+        check_poisson_burst(num_steps, burst_interval, mean_burst_size, overflow)
         super().__init__(num_steps, seed=seed, **kwargs)
         self.burst_interval = int(burst_interval)
         self.mean_burst_size = float(mean_burst_size)
-        self.intensity_map = intensity.deserialize(intensity_map)
+        self.intensity_map = (
+            keras.saving.deserialize_keras_object(intensity_map) if isinstance(intensity_map, dict) else intensity_map
+        )
         self.gamma = float(gamma)
         self.overflow = overflow
-        self._map = intensity.resolve(self.intensity_map, gamma)
+        self._map = resolve_map(self.intensity_map, gamma)
 
     def _parameters(self) -> dict:
         return {
@@ -82,25 +213,14 @@ class PoissonBurstEncoder(Encoder):
         }
 
     def encode(self, x: tf.Tensor, seed) -> tf.Tensor:
-        """Give the uint8 spikes of checked intensities `x` for a stateless `seed`."""
-        return functional.poisson_burst(x, self.num_steps, seed, **self._parameters())
+        """Return the uint8 spikes of checked intensities `x` for a stateless `seed`."""
+        return poisson_burst(x, self.num_steps, seed, **self._parameters())
 
     def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
-        """Give `encode`'s spikes in another dtype; in a graph, which repeats, compiled."""
+        """Return `encode`'s spikes in another dtype; in a graph, which repeats, compiled."""
         compiled = not tf.executing_eagerly()
-        return functional.poisson_burst(x, self.num_steps, seed, dtype=dtype, compiled=compiled, **self._parameters())
+        return poisson_burst(x, self.num_steps, seed, dtype=dtype, compiled=compiled, **self._parameters())
 
     def probability(self, x: tf.Tensor) -> tf.Tensor:
-        """Give P(spike at t | x) in closed form."""
-        return functional.poisson_burst_probability(x, self.num_steps, **self._parameters())
-
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "burst_interval": self.burst_interval,
-            "mean_burst_size": self.mean_burst_size,
-            "intensity_map": intensity.serialize(self.intensity_map),
-            "gamma": self.gamma,
-            "overflow": self.overflow,
-        }
+        """Return P(spike at t | x) in closed form."""
+        return poisson_burst_probability(x, self.num_steps, **self._parameters())

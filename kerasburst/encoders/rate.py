@@ -3,10 +3,57 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from kerasburst.encoders import functional
 from kerasburst.encoders.base import Encoder
+from kerasburst.encoders.draws import below, draws
+from kerasburst.validation import check_choice, check_float, check_int
+
+MODES = ("bernoulli", "regular")
+
+
+def check_rate(num_steps, mode, gain) -> None:
+    """Check the parameters of rate coding; see `RateEncoder`."""
+    check_int("num_steps", num_steps, low=1)
+    check_choice("mode", mode, MODES)
+    check_float("gain", gain, low=0.0)
+
+
+def rate_probability(x: tf.Tensor, num_steps: int, *, gain: float = 1.0) -> tf.Tensor:
+    """Return P(spike at t | x) = clip(gain x, 0, 1) at every step, `(batch, num_steps, *features)`."""
+    p = tf.clip_by_value(gain * x, 0.0, 1.0)[:, None]
+    return tf.repeat(p, num_steps, axis=1)
+
+
+def rate(x: tf.Tensor, num_steps: int, seed, *, gain: float = 1.0, dtype=tf.uint8) -> tf.Tensor:
+    """Bernoulli rate coding: a spike at every step with probability p = clip(gain x, 0, 1).
+
+    Example:
+        >>> spikes = rate(tf.constant([[0.0, 1.0]]), num_steps=3, seed=7)
+        >>> spikes.numpy().tolist()
+        [[[0, 1], [0, 1], [0, 1]]]
+    """
+    check_rate(num_steps, "bernoulli", gain)
+    p = tf.clip_by_value(gain * x, 0.0, 1.0)
+    return tf.cast(below(draws(x, num_steps, seed), p[:, None]), dtype)
+
+
+def regular_rate(x: tf.Tensor, num_steps: int, *, gain: float = 1.0) -> tf.Tensor:
+    """Deterministic rate coding: floor(p (t+1)) - floor(p t), evenly spaced.
+
+    The floors are taken in float64 with p raised by two float32 roundings, so that an intensity
+    k / num_steps stored in float32 gives exactly k spikes.
+
+    Example:
+        >>> regular_rate(tf.constant([[0.5]]), num_steps=4).numpy()[0, :, 0].tolist()
+        [0, 1, 0, 1]
+    """
+    check_rate(num_steps, "regular", gain)
+    p = tf.clip_by_value(gain * tf.cast(x, tf.float64), 0.0, 1.0)[:, None] * (1.0 + 2.0**-22)
+    t = np.arange(num_steps + 1, dtype="float64").reshape((1, -1) + (1,) * (x.shape.rank - 1))
+    count = tf.floor(p * t)
+    return tf.cast(count[:, 1:] - count[:, :-1], tf.uint8)
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -45,28 +92,24 @@ class RateEncoder(Encoder):
     def __init__(
         self, num_steps: int, *, mode: str = "bernoulli", gain: float = 1.0, seed: int | None = None, **kwargs
     ):
-        functional.check_rate(num_steps, mode, gain)
+        check_rate(num_steps, mode, gain)
         super().__init__(num_steps, seed=seed, **kwargs)
         self.mode = mode
         self.gain = float(gain)
         self.random = mode == "bernoulli"
 
     def encode(self, x: tf.Tensor, seed) -> tf.Tensor:
-        """Give the uint8 spikes of checked intensities `x` for a stateless `seed`."""
+        """Return the uint8 spikes of checked intensities `x` for a stateless `seed`."""
         return self.encode_as(x, seed, tf.uint8)
 
     def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
-        """Give `encode`'s spikes in another dtype."""
+        """Return `encode`'s spikes in another dtype."""
         if self.random:
-            return functional.rate(x, self.num_steps, seed, gain=self.gain, dtype=dtype)
-        return tf.cast(functional.regular_rate(x, self.num_steps, gain=self.gain), dtype)
+            return rate(x, self.num_steps, seed, gain=self.gain, dtype=dtype)
+        return tf.cast(regular_rate(x, self.num_steps, gain=self.gain), dtype)
 
     def probability(self, x: tf.Tensor) -> tf.Tensor:
-        """Give P(spike at t | x): p at every step, or the spikes themselves in mode "regular"."""
+        """Return P(spike at t | x): p at every step, or the spikes themselves in mode "regular"."""
         if self.random:
-            return functional.rate_probability(x, self.num_steps, gain=self.gain)
+            return rate_probability(x, self.num_steps, gain=self.gain)
         return tf.cast(self.encode(x, None), tf.float32)
-
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "mode": self.mode, "gain": self.gain}

@@ -1,4 +1,4 @@
-"""What an encoder does to given intensities: measured over many draws, and in closed form."""
+"""Statistics of the spikes that an encoder makes of one example: over many draws, and in closed form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.functional import check_intensity
+from kerasburst.encoders.draws import check_intensity
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import LARGEST, check_int
 
@@ -32,7 +32,7 @@ class EncodingStatistics:
     draws: int
 
     def to_json(self) -> dict:
-        """Give the summary as JSON values."""
+        """Return the summary as JSON values."""
         deviation = np.abs(self.empirical - self.exact)
         spread = np.sqrt(np.maximum(self.exact * (1 - self.exact), 0) / self.draws)
         z = np.divide(deviation, spread, out=np.zeros_like(deviation), where=spread > 0)

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from kerasburst import files, records
 from kerasburst.data.scaling import Scaling
-from kerasburst.encoders.functional import check_intensity
+from kerasburst.encoders.draws import check_intensity
 from kerasburst.export.network import Network, draw_spikes
 from kerasburst.validation import InputError, one_line
 

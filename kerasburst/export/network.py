@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.functional import check_intensity
+from kerasburst.encoders.draws import check_intensity
 from kerasburst.export import plain
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.neurons.base import LIFBase

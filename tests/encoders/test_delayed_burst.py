@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.encoders import functional
-from kerasburst.encoders.delayed_burst import DelayedBurstEncoder
+from kerasburst.encoders.delayed_burst import DelayedBurstEncoder, delayed_burst
 
 
 @pytest.mark.parametrize(
@@ -81,8 +80,8 @@ def test_the_uniforms_ends_decide_nothing_wrongly(extreme_uniforms):
 def test_a_longer_window_shows_more_of_the_same_bursts(num_steps):
     """The delay's mean is (1 - x)(T - m): with T - m as it was, the same bursts, to whatever number of steps."""
     x = tf.constant(np.random.default_rng(0).random((20, 30)), tf.float32)
-    short = functional.delayed_burst(x, 40, 7, mean_burst_size=5.0, margin=10.0).numpy()
-    longer = functional.delayed_burst(x, num_steps, 7, mean_burst_size=5.0, margin=num_steps - 30.0).numpy()
+    short = delayed_burst(x, 40, 7, mean_burst_size=5.0, margin=10.0).numpy()
+    longer = delayed_burst(x, num_steps, 7, mean_burst_size=5.0, margin=num_steps - 30.0).numpy()
     np.testing.assert_array_equal(longer[:, :40], short)
     assert longer[:, 40:].any()  # late bursts, which the short window lost
     assert (np.diff(longer.astype(int), axis=1, prepend=0) == 1).sum(1).max() == 1  # and no second one of a feature

@@ -1,11 +1,14 @@
 """Poisson-Burst's own parameters and its two degenerate cases; its distribution is in test_statistics.py."""
 
+import json
 import math
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from kerasburst.encoders.poisson_burst import PoissonBurstEncoder
+from kerasburst.encoders.poisson_burst import PoissonBurstEncoder, resolve_map
 
 
 @pytest.mark.parametrize(
@@ -74,3 +77,49 @@ def test_the_uniforms_ends_decide_nothing_wrongly(extreme_uniforms):
     assert encoder(x).numpy().sum(axis=1).tolist() == [[0, 6, 6]]
     extreme_uniforms(1)
     assert encoder(x).numpy().sum(axis=1).tolist() == [[0, 0, 6]]
+
+
+# Intensity maps ---------------------------------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable("kerasburst_tests")
+def smoothstep(x):
+    return x * x * (3.0 - 2.0 * x)
+
+
+def test_named_maps():
+    x = tf.constant([0.0, 0.25, 0.5, 1.0])
+    np.testing.assert_array_equal(resolve_map("linear", 2.0)(x), x)
+    np.testing.assert_allclose(resolve_map("power", 2.0)(x), [0.0, 0.0625, 0.25, 1.0])
+    np.testing.assert_allclose(resolve_map("power", 0.5)(x), [0.0, 0.5, 0.5**0.5, 1.0], rtol=1e-6)
+    assert resolve_map(smoothstep, 2.0) is smoothstep
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x: x * (1.0 - x),  # rises and falls
+        lambda x: 1.0 - x,
+        lambda x: 0.1 + 0.9 * x,  # f(0) > 0
+        lambda x: x - 0.1,  # f(0) < 0
+        lambda x: 1.1 * x,  # f(1) > 1
+        lambda x: x / 0.0,  # NaN
+        lambda x: tf.reduce_sum(x),  # not elementwise
+    ],
+)
+def test_maps_that_are_not_monotone_from_zero_to_at_most_one_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"intensity_map must be .*f\(0\) = 0 and f\(1\) <= 1, received .*lambda"):
+        resolve_map(wrong, 2.0)
+
+
+def test_maps_at_the_bounds_are_allowed():
+    for allowed in (lambda x: 0.0 * x, lambda x: tf.cast(x > 0.5, tf.float32)):
+        assert resolve_map(allowed, 1.0) is allowed
+
+
+@pytest.mark.parametrize("name", ["linear", "power", smoothstep])
+def test_a_map_in_a_config_and_back(name):
+    config = PoissonBurstEncoder(4, intensity_map=name).get_config()
+    assert config["intensity_map"] == name if isinstance(name, str) else isinstance(config["intensity_map"], dict)
+    back = PoissonBurstEncoder.from_config(json.loads(json.dumps(config))).intensity_map
+    assert back is name or back == name

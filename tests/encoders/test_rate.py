@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.encoders.functional import regular_rate
-from kerasburst.encoders.rate import RateEncoder
+from kerasburst.encoders.delayed_burst import delayed_burst, delayed_burst_probability
+from kerasburst.encoders.poisson_burst import poisson_burst, poisson_burst_probability
+from kerasburst.encoders.rate import RateEncoder, rate, regular_rate
 
 
 def regular(x, num_steps, **arguments):
@@ -83,16 +84,14 @@ def test_bad_parameters(argument, value, allowed):
 
 @pytest.mark.parametrize("num_steps", [0, 2.5])
 def test_pure_functions_check_their_parameters_too(num_steps):
-    from kerasburst.encoders import functional
-
     x = tf.constant([[0.5]])
     calls = [
-        lambda: functional.rate(x, num_steps, 0),
-        lambda: functional.regular_rate(x, num_steps),
-        lambda: functional.poisson_burst(x, num_steps, 0, burst_interval=1, mean_burst_size=2.0),
-        lambda: functional.poisson_burst_probability(x, num_steps, burst_interval=1, mean_burst_size=2.0),
-        lambda: functional.delayed_burst(x, num_steps, 0, mean_burst_size=2.0, margin=0),
-        lambda: functional.delayed_burst_probability(x, num_steps, mean_burst_size=2.0, margin=0),
+        lambda: rate(x, num_steps, 0),
+        lambda: regular_rate(x, num_steps),
+        lambda: poisson_burst(x, num_steps, 0, burst_interval=1, mean_burst_size=2.0),
+        lambda: poisson_burst_probability(x, num_steps, burst_interval=1, mean_burst_size=2.0),
+        lambda: delayed_burst(x, num_steps, 0, mean_burst_size=2.0, margin=0),
+        lambda: delayed_burst_probability(x, num_steps, mean_burst_size=2.0, margin=0),
     ]
     for call in calls:
         with pytest.raises(ValueError, match=f"num_steps must be an integer of at least 1, received {num_steps}"):

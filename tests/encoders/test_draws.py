@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.encoders import functional
+from kerasburst.encoders import draws
+from kerasburst.encoders.delayed_burst import delayed_burst
+from kerasburst.encoders.poisson_burst import poisson_burst
+from kerasburst.encoders.rate import rate
 
 STEPS = 12
 ENCODERS = {
-    "rate": lambda x, seed: functional.rate(x, STEPS, seed),
-    "poisson-truncate": lambda x, seed: functional.poisson_burst(x, STEPS, seed, burst_interval=5, mean_burst_size=3.0),
-    "poisson-spill": lambda x, seed: functional.poisson_burst(
+    "rate": lambda x, seed: rate(x, STEPS, seed),
+    "poisson-truncate": lambda x, seed: poisson_burst(x, STEPS, seed, burst_interval=5, mean_burst_size=3.0),
+    "poisson-spill": lambda x, seed: poisson_burst(
         x, STEPS, seed, burst_interval=5, mean_burst_size=6.0, overflow="spill"
     ),
-    "delayed-drop": lambda x, seed: functional.delayed_burst(x, STEPS, seed, mean_burst_size=4.0, margin=9),
-    "delayed-clip": lambda x, seed: functional.delayed_burst(
+    "delayed-drop": lambda x, seed: delayed_burst(x, STEPS, seed, mean_burst_size=4.0, margin=9),
+    "delayed-clip": lambda x, seed: delayed_burst(
         x, STEPS, seed, mean_burst_size=4.0, margin=3, overflow="clip", silence=None
     ),
 }
@@ -92,7 +95,7 @@ def test_any_rank_of_features(encode, features):
     x = np.random.default_rng(1).random((4, *features)).astype("float32")
     if not features:
         with pytest.raises(ValueError, match="leading batch axis"):
-            functional.check_intensity(x)
+            draws.check_intensity(x)
         return
     flat = x.reshape(4, -1)
     for seed in (3, PAIRS[:4]):
@@ -123,9 +126,9 @@ OUTSIDE = {
 def test_values_outside_the_range(value, shown):
     x = np.array([[0.0, 1.0, value]])
     with pytest.raises(ValueError, match="^pixels must be in the range 0 to 1, received") as error:
-        functional.check_intensity(x, "pixels")
+        draws.check_intensity(x, "pixels")
     assert shown in str(error.value).split("received")[1]
-    graph = tf.function(lambda x: functional.check_intensity(x, "pixels"), autograph=False)
+    graph = tf.function(lambda x: draws.check_intensity(x, "pixels"), autograph=False)
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixels must be in the range 0 to 1, received"):
         graph(tf.constant(x, tf.float32))
 
@@ -135,13 +138,13 @@ def test_a_missing_batch_axis(x):
     shape = str(np.shape(x)).replace("(", r"\(").replace(")", r"\)")
     message = rf"inputs must be of shape \(batch, \*features\), with a leading batch axis, received {shape}"
     with pytest.raises(ValueError, match=message):
-        functional.check_intensity(x)
+        draws.check_intensity(x)
     with pytest.raises(ValueError, match=message):
-        tf.function(functional.check_intensity, autograph=False)(tf.constant(x))
+        tf.function(draws.check_intensity, autograph=False)(tf.constant(x))
 
 
 def test_an_unknown_rank():
-    graph = tf.function(functional.check_intensity, input_signature=[tf.TensorSpec(None)], autograph=False)
+    graph = tf.function(draws.check_intensity, input_signature=[tf.TensorSpec(None)], autograph=False)
     with pytest.raises(ValueError, match="inputs must be of shape .* received 'unknown rank'"):
         graph(tf.zeros((2, 2)))
 
@@ -149,12 +152,12 @@ def test_an_unknown_rank():
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
 def test_sixteen_bits_are_refused(dtype):
     with pytest.raises(ValueError, match=f"inputs must be at least 32 bits wide.*received '{dtype.name}'"):
-        functional.check_intensity(tf.zeros((2, 2), dtype))
+        draws.check_intensity(tf.zeros((2, 2), dtype))
 
 
 def test_wider_and_whole_numbers_are_taken():
     for x in ([[0, 1]], [[False, True]], np.array([[0.0, 1.0]]), np.uint8([[0, 1]]), tf.constant([[0.0, 1.0]])):
-        checked = functional.check_intensity(x)
+        checked = draws.check_intensity(x)
         assert checked.dtype == tf.float32 and checked.numpy().tolist() == [[0.0, 1.0]]
 
 
@@ -164,5 +167,5 @@ def test_wider_and_whole_numbers_are_taken():
 def test_burst_survival_by_hand():
     lam = 1.5
     terms = np.cumsum([math.exp(-lam) * lam**n / math.factorial(n) for n in range(8)])
-    np.testing.assert_allclose(functional.burst_survival(lam, 8), 1.0 - terms, atol=1e-14)
-    np.testing.assert_allclose(functional.burst_survival(1000.0, 3), 1.0)
+    np.testing.assert_allclose(draws.burst_survival(lam, 8), 1.0 - terms, atol=1e-14)
+    np.testing.assert_allclose(draws.burst_survival(1000.0, 3), 1.0)
