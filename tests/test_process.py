@@ -5,7 +5,7 @@ import pytest
 
 from kerasburst.process import Worker, WorkerFailed
 from kerasburst.profiling.measurement import start_worker
-from tests.profiling.test_together import FAKE
+from tests.profiling.test_measurement import FAKE
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a trained network costs on any device: its operations on real data, counted, and an energy estimate from them.
+"""The cost of a trained network on any device: its operations, counted on real data, and an energy estimate.
 
 A layer whose input is spikes accumulates: each spike adds one weight to every neuron that it reaches, which is a
 synaptic operation (AC), and a silent input costs nothing. Any other layer multiplies and accumulates (MAC), densely, at
@@ -36,12 +36,12 @@ class LayerCost:
 
     Args:
         name: the layer's.
-        input_is_spikes: whether it accumulates; else it multiplies.
-        input_rate: spikes per input and step; None where the input is no spikes.
-        dense_macs_per_step: of one example: connections. Those with the zeros around an image are no connections.
+        input_is_spikes: whether it accumulates; otherwise it multiplies.
+        input_rate: spikes per input and step; None where the input is not spikes.
+        dense_macs_per_step: connections, of one example; those to the zeros around an image do not count.
         effective_acs: spikes times fan-out, over all examples and steps; exact.
         effective_acs_per_sample: of one example, over all steps.
-        effective_macs_per_sample: likewise; the dense ones of all steps, or 0 where it accumulates.
+        effective_macs_per_sample: of one example; the dense ones of all steps, or 0 where it accumulates.
         energy_estimate_j_per_sample: joules.
     """
 
@@ -64,13 +64,13 @@ class NetworkCost:
         num_steps: T.
         layers: in the network's order.
         firing_rates: spikes per neuron and step, by LIF layer, after "input".
-        dense_macs_per_sample: what all layers would multiply if none knew spikes, over all steps.
-        effective_acs_per_sample: accumulates of the layers that get spikes.
+        dense_macs_per_sample: multiplications of all layers without the use of spikes, over all steps.
+        effective_acs_per_sample: accumulates of the layers that receive spikes.
         effective_macs_per_sample: multiplications of the others.
         energy_estimate_j_per_sample: joules, by `ENERGY_SOURCE`.
-        weight_bytes: all weights as they are stored here.
+        weight_bytes: all weights in their dtype here.
         activity_bytes_per_step: of one example: every membrane, float32, and every layer's input, in the compute dtype.
-        energy_source: the constants, and where they are from.
+        energy_source: the constants and their source.
     """
 
     examples: int
@@ -94,10 +94,10 @@ def network_cost(
     seed: int = 0,
     batch_size: int = 128,
 ) -> NetworkCost:
-    """Count what a network does on examples.
+    """Count the operations of a network on examples.
 
     Args:
-        network: a network that is built; trained, or its activity says little.
+        network: a built network; it should be trained, as its activity decides the counts.
         x: intensities `(n, *features)` in [0, 1], for `encoder` or the encoder inside the network; without either,
             spikes `(n, num_steps, *features)`.
         encoder: encodes each example once.
@@ -105,11 +105,11 @@ def network_cost(
         batch_size: examples at once; the counts do not depend on it.
 
     Returns:
-        The counts, by layer and in sum.
+        The counts, by layer and in total.
 
     Raises:
-        InputError: for a network that is not built, no examples, an encoder inside and another beside, or spikes that
-            are not 0 or 1.
+        InputError: for a network that is not built, no examples, encoders both inside and as an argument, or spikes
+            other than 0 and 1.
 
     Example:
         >>> from kerasburst.models import SNNFCNet
@@ -136,7 +136,7 @@ def network_cost(
 def fan_out(layer: keras.layers.Layer, input_shape: tuple[int, ...]) -> np.ndarray:
     """Return how many neurons each input of a layer reaches, int64 of `input_shape`.
 
-    Inputs at the border of a "same" convolution reach fewer: each is counted as it is.
+    Inputs at the border of a "same" convolution reach fewer.
 
     Args:
         layer: a `Dense`, or a `Conv2D` of stride 1 with padding "same".
@@ -177,13 +177,7 @@ def _batches(x: np.ndarray, encoder: Encoder | None, seed: int, batch_size: int)
 
 @dataclasses.dataclass
 class _Counts:
-    """Spikes by position, over all examples and steps, int64 `(*features)`.
-
-    Args:
-        num_steps: T.
-        fired: by LIF layer, after "input".
-        received: by layer with weights, of those that get spikes.
-    """
+    """Spikes by position over all examples and steps: `fired` by LIF layer after "input", `received` by layer."""
 
     num_steps: int
     fired: dict[str, np.ndarray]
@@ -191,33 +185,23 @@ class _Counts:
 
 
 def _counted(network: SpikingNetwork, batches: Iterator[tf.Tensor]) -> _Counts:
-    synapses = network.synapses()
+    sources = [s for s in network.synapses() if s.source is not None]
 
     @tf.function(reduce_retracing=True, autograph=False)
     def count(spikes):
         spikes = tf.cast(spikes, network.compute_dtype)
         trains = {"input": spikes, **network.simulate(spikes)[0]}
-        received = {
-            s.layer.name: _by_position(_arriving(trains[s.source], s)) for s in synapses if s.source is not None
-        }
+        received = {s.layer.name: _by_position(_arriving(trains[s.source], s)) for s in sources}
         return {name: _by_position(train) for name, train in trains.items()}, received
 
-    total = None
+    num_steps, fired, received = 0, {}, {}
     for spikes in batches:
-        fired, received = count(spikes)
-        order = ["input", *(name for name in fired if name != "input")]  # a graph gives them by the alphabet
-        new = _Counts(
-            int(spikes.shape[1]),
-            {name: fired[name].numpy() for name in order},
-            {name: value.numpy() for name, value in received.items()},
-        )
-        if total is None:
-            total = new
-        else:
-            for whole, part in ((total.fired, new.fired), (total.received, new.received)):
-                for name in whole:
-                    whole[name] += part[name]
-    return total
+        num_steps = int(spikes.shape[1])
+        for total, new in zip((fired, received), count(spikes), strict=True):
+            for name, value in new.items():
+                total[name] = total.get(name, 0) + value.numpy()
+    # A graph returns its dictionaries in alphabetical order.
+    return _Counts(num_steps, {"input": fired.pop("input"), **fired}, received)
 
 
 def _arriving(train: tf.Tensor, synapse: Synapse) -> tf.Tensor:

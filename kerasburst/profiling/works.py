@@ -1,6 +1,6 @@
 """The works that are measured: their sizes, their inputs, and the limits that no program could beat.
 
-A new work is one entry of `WORKS` and the function in `kerasburst.profiling.builders` that it names.
+A new work is one entry of `WORKS` and the function of that name in `kerasburst.profiling.builders`.
 
 The limits count the arithmetic, or the bytes, that the equations require. A multiplication and an addition are two
 operations. Only matrix work is counted: neurons, pooling and the optimiser are below a hundredth of it. A layer's
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,13 +37,12 @@ def conv_net_flop(
     num_steps: int,
     *,
     training: bool,
-    image: tuple[int, int, int] = (28, 28, 1),
-    filters: tuple[int, int] = (32, 64),
-    kernel_size: int = 3,
-    hidden_units: int = 1000,
-    num_classes: int = 10,
+    image=(28, 28, 1),
+    filters=(32, 64),
+    hidden_units=1000,
+    num_classes=10,
 ) -> int:
-    """Return the floating-point operations of one `SNNConvNet` step on a batch.
+    """Return the floating-point operations of one `SNNConvNet` step on a batch, with 3 x 3 kernels.
 
     Example:
         >>> conv_net_flop(1, 1, training=False, image=(4, 4, 1), filters=(1, 1), hidden_units=2, num_classes=3)
@@ -50,27 +50,14 @@ def conv_net_flop(
 
     which is 2 (9 x 16 + 9 x 4 + 1 x 2 + 2 x 3).
     """
-    check_int("batch_size", batch_size, low=1)
-    check_int("num_steps", num_steps, low=1)
-    height, width, channels = image
-    window = kernel_size**2
-    layers = [2 * height * width * window * channels * filters[0]]
-    height, width = height // 2, width // 2
-    layers.append(2 * height * width * window * filters[0] * filters[1])
-    height, width = height // 2, width // 2
-    layers.append(2 * height * width * filters[1] * hidden_units)
-    layers.append(2 * hidden_units * num_classes)
-    return batch_size * num_steps * _passes(layers, training)
+    (height, width, channels), (first, second) = image, filters
+    layers = [9 * height * width * channels * first, 9 * (height // 2) * (width // 2) * first * second]
+    layers += [(height // 4) * (width // 4) * second * hidden_units, hidden_units * num_classes]
+    return _flop(layers, batch_size, num_steps, training)
 
 
 def fc_net_flop(
-    batch_size: int,
-    num_steps: int,
-    *,
-    training: bool,
-    features: int = 30,
-    hidden_units: int = 1000,
-    num_classes: int = 2,
+    batch_size: int, num_steps: int, *, training: bool, features=FEATURES, hidden_units=1000, num_classes=2
 ) -> int:
     """Return the floating-point operations of one `SNNFCNet` step on a batch.
 
@@ -78,14 +65,15 @@ def fc_net_flop(
         >>> fc_net_flop(1, 1, training=True, features=3, hidden_units=5, num_classes=2)  # 2 (2 x 15) + 3 (2 x 10)
         120
     """
+    return _flop([features * hidden_units, hidden_units * num_classes], batch_size, num_steps, training)
+
+
+def _flop(connections: list[int], batch_size: int, num_steps: int, training: bool) -> int:
+    """Return the operations of layers with so many connections at each step."""
     check_int("batch_size", batch_size, low=1)
     check_int("num_steps", num_steps, low=1)
-    layers = [2 * features * hidden_units, 2 * hidden_units * num_classes]
-    return batch_size * num_steps * _passes(layers, training)
-
-
-def _passes(layers: list[int], training: bool) -> int:
-    return 3 * sum(layers) - layers[0] if training else sum(layers)
+    passes = 3 * sum(connections) - connections[0] if training else sum(connections)
+    return 2 * batch_size * num_steps * passes
 
 
 def lif_bytes(neurons: int, num_steps: int) -> int:
@@ -117,94 +105,61 @@ class WorkInfo:
 
     Args:
         what: one line.
-        builder: name of a function in `kerasburst.profiling.builders`.
         inputs: kind of its inputs, see `make_inputs`.
-        num_steps: default T.
-        batch_size: default number of examples.
         limit: "matmul_float32", "matmul_bfloat16" or "copy", the machine's rate that bounds it; None for none.
         amount: returns the operations (matmul) or bytes (copy) of a step from batch size and T.
+        num_steps: default T.
+        batch_size: default number of examples.
     """
 
     what: str
-    builder: str
     inputs: str
-    num_steps: int = 10
-    batch_size: int = 128
     limit: str | None = None
     amount: Callable[[int, int], int] | None = None
+    num_steps: int = 10
+    batch_size: int = 128
 
 
-def _conv(training: bool) -> Callable[[int, int], int]:
-    return lambda batch_size, num_steps: conv_net_flop(batch_size, num_steps, training=training)
-
-
-def _fc(batch_size: int, num_steps: int) -> int:
-    return fc_net_flop(batch_size, num_steps, training=True, features=FEATURES)
+_train = functools.partial(conv_net_flop, training=True)
+_infer = functools.partial(conv_net_flop, training=False)
+_fc_train = functools.partial(fc_net_flop, training=True)
 
 
 def _lif(batch_size: int, num_steps: int) -> int:
-    height, width, channels = MAPS
-    return lif_bytes(batch_size * height * width * channels, num_steps)
+    return lif_bytes(batch_size * math.prod(MAPS), num_steps)
 
 
 def _encoder(batch_size: int, num_steps: int) -> int:
-    height, width, channels = PICTURE
-    return encoder_bytes(batch_size * height * width * channels, num_steps)
+    return encoder_bytes(batch_size * math.prod(PICTURE), num_steps)
 
+
+def _encoding(name: str) -> WorkInfo:
+    what = f"{name} encoder, float32 spikes of 32 x 32 x 3 intensities"
+    return WorkInfo(what, "intensities", "copy", _encoder, num_steps=32, batch_size=256)
+
+
+_ENCODINGS = {f"encode_{name}": name for name in ENCODERS}
+_CONV_LIF = 'SNNConvNet with conv_activation="lif", training step, float32'
+_FC = "SNNFCNet training step by fit, jit_compile, steps_per_execution=10"
+_EPOCH = "a step of `kerasburst train`, over an epoch through the pipeline"
+_WAIT = "the same step by step, with the time spent waiting for the pipeline"
 
 WORKS: dict[str, WorkInfo] = {
-    "conv_train": WorkInfo(
-        "SNNConvNet training step, float32", "conv_train", "images", limit="matmul_float32", amount=_conv(True)
-    ),
-    "conv_train_bf16": WorkInfo(
-        "SNNConvNet training step, mixed_bfloat16",
-        "conv_train_bf16",
-        "images",
-        limit="matmul_bfloat16",
-        amount=_conv(True),
-    ),
-    "conv_lif_train": WorkInfo(
-        'SNNConvNet with conv_activation="lif", training step, float32',
-        "conv_lif_train",
-        "images",
-        limit="matmul_float32",
-        amount=_conv(True),
-    ),
-    "conv_infer": WorkInfo(
-        "SNNConvNet inference, float32", "conv_infer", "images", limit="matmul_float32", amount=_conv(False)
-    ),
-    "fc_train": WorkInfo(
-        "SNNFCNet training step by fit, jit_compile, steps_per_execution=10",
-        "fc_train",
-        "table",
-        limit="matmul_float32",
-        amount=_fc,
-    ),
-    "lif": WorkInfo("LIF alone, forward and backward", "lif", "current", limit="copy", amount=_lif),
-    **{
-        f"encode_{name}": WorkInfo(
-            f"{name} encoder, float32 spikes of 32 x 32 x 3 intensities",
-            f"encode:{name}",
-            "intensities",
-            num_steps=32,
-            batch_size=256,
-            limit="copy",
-            amount=_encoder,
-        )
-        for name in ENCODERS
-    },
-    "train_epoch": WorkInfo(
-        "a step of `kerasburst train`, over an epoch through the pipeline", "train_epoch", "training_set"
-    ),
-    "train_bare": WorkInfo("the same compiled step on one batch in memory", "train_bare", "training_set"),
-    "train_wait": WorkInfo(
-        "the same step by step, with the time spent waiting for the pipeline", "train_wait", "training_set"
-    ),
-    "limits": WorkInfo("the machine's matrix multiplications and memory copy", "limits", "none"),
+    "conv_train": WorkInfo("SNNConvNet training step, float32", "images", "matmul_float32", _train),
+    "conv_train_bf16": WorkInfo("SNNConvNet training step, mixed_bfloat16", "images", "matmul_bfloat16", _train),
+    "conv_lif_train": WorkInfo(_CONV_LIF, "images", "matmul_float32", _train),
+    "conv_infer": WorkInfo("SNNConvNet inference, float32", "images", "matmul_float32", _infer),
+    "fc_train": WorkInfo(_FC, "table", "matmul_float32", _fc_train),
+    "lif": WorkInfo("LIF alone, forward and backward", "current", "copy", _lif),
+    **{work: _encoding(name) for work, name in _ENCODINGS.items()},
+    "train_epoch": WorkInfo(_EPOCH, "training_set"),
+    "train_bare": WorkInfo("the same compiled step on one batch in memory", "training_set"),
+    "train_wait": WorkInfo(_WAIT, "training_set"),
+    "limits": WorkInfo("the machine's matrix multiplications and memory copy", "none"),
 }
 
 # What `kerasburst bench` measures by default: a minute or two.
-DEFAULT_WORKS = ("conv_train", "conv_infer", "fc_train", "lif", *(f"encode_{name}" for name in ENCODERS))
+DEFAULT_WORKS = ("conv_train", "conv_infer", "fc_train", "lif", *_ENCODINGS)
 
 
 def builder(work: str) -> Callable[[dict], Callable[[int], dict]]:
@@ -212,9 +167,9 @@ def builder(work: str) -> Callable[[dict], Callable[[int], dict]]:
     import kerasburst.layers  # noqa: F401, a training may load our files
     from kerasburst.profiling import builders
 
-    name, _, encoder = WORKS[work].builder.partition(":")
-    function = getattr(builders, name)
-    return functools.partial(function, encoder) if encoder else function
+    if work in _ENCODINGS:
+        return functools.partial(builders.encode, _ENCODINGS[work])
+    return getattr(builders, work)
 
 
 def make_inputs(

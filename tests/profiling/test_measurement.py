@@ -1,9 +1,83 @@
 import json
+import math
+import sys
+from pathlib import Path
 
 import pytest
 
 from kerasburst import records
-from kerasburst.profiling.measurement import Measurement
+from kerasburst.profiling.measurement import (
+    Measurement,
+    Participant,
+    measure_together,
+    paired_ratios,
+    quartiles,
+    spread_percent,
+)
+from kerasburst.validation import InputError
+
+FAKE = (sys.executable, str(Path(__file__).with_name("fake.py")))
+
+
+@pytest.fixture
+def participant(tmp_path):
+    def make(label, step_s=0.1, **options):
+        size = {"num_steps": 10, "batch_size": 4, "threads": 1}
+        return Participant(label, label, {**size, "step_s": step_s, "log": str(tmp_path / "log"), **options}, FAKE)
+
+    return make
+
+
+@pytest.fixture
+def log(tmp_path):
+    return lambda: (tmp_path / "log").read_text().splitlines()
+
+
+def test_they_take_turns(participant, log):
+    measure_together([participant("a"), participant("b"), participant("c")], repeats=3, block_s=0.1, settle_s=0.0)
+    assert [line.split()[0] for line in log()][-9:] == ["a", "b", "c"] * 3
+
+
+def test_a_block_lasts_as_long_as_asked(participant, log):
+    slow, quick = measure_together(
+        [participant("slow", 0.3), participant("quick", 0.01)], repeats=1, block_s=1.0, settle_s=0.0
+    )
+    assert log()[-2:] == ["slow 4", "quick 100"]  # the first whole number of steps of 1 s or more
+    assert (slow.steps_per_block, quick.steps_per_block) == (4, 100)
+    assert slow.step_ms_median == 300.0 and quick.samples_per_s_median == 400.0
+    assert slow.more == {"extra_mj": 2.0} and slow.versions == {"fake": "1.0"} and slow.peak_rss_mb == 12.5
+
+
+def test_a_block_of_no_length_is_one_step(participant, log):
+    measure_together([participant("a", 5.0)], repeats=2, block_s=0.0, settle_s=0.0)
+    assert log()[-2:] == ["a 1", "a 1"]
+
+
+@pytest.mark.parametrize("how, reason", [({"dies_at": 4}, "exit status 3: out of luck"), ({"fails_at": 1}, "Val")])
+def test_one_that_fails_is_left_out_and_the_others_go_on(participant, how, reason):
+    told = []
+    good, bad, last = measure_together(
+        [participant("good"), participant("bad", **how), participant("last")],
+        repeats=3,
+        block_s=0.1,
+        settle_s=0.0,
+        tell=told.append,
+    )
+    assert bad.reason.startswith(reason) and bad.step_ms_median is None and bad.block_step_ms == ()
+    assert len(good.block_step_ms) == len(last.block_step_ms) == 3
+    assert sum(line.startswith("bad: ") and bad.reason in line for line in told) == 1
+
+
+def test_a_command_that_does_not_start_is_a_reason(participant):
+    lost = Participant("lost", "lost", participant("lost").options, ("/nowhere/python",))
+    (m,) = measure_together([lost], repeats=1, settle_s=0.0)
+    assert m.reason == "/nowhere/python does not start: No such file or directory"
+
+
+def test_no_repeats(participant):
+    with pytest.raises(InputError, match="repeats"):
+        measure_together([participant("a")], repeats=0)
+
 
 KNOWN = {"label": "kerasburst", "work": "lif", "num_steps": 10, "threads": 2}
 
@@ -46,3 +120,34 @@ def test_every_figure_has_its_unit_in_its_name():
 def test_no_blocks():
     with pytest.raises(ValueError, match="values"):
         Measurement.of_blocks([], steps_per_block=1, batch_size=1, **KNOWN)
+
+
+def test_quartiles_by_hand():
+    assert quartiles([7.0]) == (7.0, 7.0, 7.0)
+    assert quartiles([1.0, 2.0]) == (1.25, 1.5, 1.75)
+    assert quartiles([8.0, 1.0, 4.0, 2.0]) == (1.75, 3.0, 5.0)  # of 1 2 4 8, at places 0.75, 1.5 and 2.25
+
+
+def test_one_slow_block_does_not_move_the_median():
+    assert quartiles([10.0, 10.0, 10.0, 10.0, 500.0])[1] == 10.0
+
+
+@pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf]])
+def test_quartiles_of_what_is_no_number(values):
+    with pytest.raises(InputError, match="values"):
+        quartiles(values)
+
+
+def test_spread_by_hand():
+    assert spread_percent([1.0, 2.0, 3.0]) == 50.0  # quartiles 1.5 and 2.5, median 2
+    assert spread_percent([5.0, 5.0, 5.0]) == 0.0
+
+
+def test_a_drift_of_the_machine_falls_out_of_paired_ratios():
+    fast = [10.0, 20.0, 40.0]
+    assert paired_ratios([3.0 * value for value in fast], fast) == (3.0, 3.0, 3.0)
+
+
+def test_paired_ratios_need_pairs():
+    with pytest.raises(InputError, match="one length, received 2 and 1"):
+        paired_ratios([1.0, 2.0], [1.0])
