@@ -126,7 +126,7 @@ class TrainConfig:
             epochs=self.epochs or default_epochs,
             encoder=_filled("encoder", self.encoding, self.encoder),
             network=_filled("model", model, self.network),
-            neuron=_filled("neuron", None, self.neuron),
+            neuron=_filled("neuron", "", self.neuron),
         )
 
     def make_encoder(self):
@@ -135,8 +135,9 @@ class TrainConfig:
         return ENCODERS[self.encoding](num_steps=self.num_steps, seed=self.seed, **self.encoder)
 
     def make_network(self, num_classes: int):
-        """Build the network, on spikes, without its weights."""
-        return NETWORKS[self.model](num_classes, seed=self.seed, dtype=self.precision, **self.network, **self.neuron)
+        """Build the network for spikes, without its weights; `model` must be set."""
+        network = NETWORKS[str(self.model)]
+        return network(num_classes, seed=self.seed, dtype=self.precision, **self.network, **self.neuron)
 
 
 def default_network(kind: str) -> str:
@@ -152,7 +153,7 @@ def default_network(kind: str) -> str:
     return next(name for name in NETWORKS if NETWORKS[name].default_for == kind)
 
 
-def parameters(scope: str, name: str | None = None) -> dict[str, Any]:
+def parameters(scope: str, name: str = "") -> dict[str, Any]:
     """Return the parameters that `--set` takes for a class, with their defaults, from its signature.
 
     Args:
@@ -164,23 +165,26 @@ def parameters(scope: str, name: str | None = None) -> dict[str, Any]:
         {'mode': 'bernoulli', 'gain': 1.0}
     """
     given_elsewhere = {"self", "num_steps", "num_classes", "seed", "encoder", "kwargs"}
-    if scope == "neuron":
-        cls = _load(NEURON)
-    else:
-        cls = {"encoder": ENCODERS, "model": NETWORKS}[scope][name]
     if scope == "model":
         given_elsewhere |= set(parameters("neuron"))
     found = {}
-    for base in reversed(cls.__mro__):
+    for base in reversed(_settable_class(scope, name).__mro__):
         if base.__module__.split(".")[0] not in ("keras", "builtins", "abc") and "__init__" in vars(base):
-            for parameter in inspect.signature(base.__init__).parameters.values():
+            for parameter in inspect.signature(vars(base)["__init__"]).parameters.values():
                 if parameter.name not in given_elsewhere:
                     found[parameter.name] = parameter.default
     return found
 
 
-def set_parameters(config: TrainConfig, assignments: list[tuple[str, str, Any]]) -> TrainConfig:
-    """Return `config` with parameters set.
+def _settable_class(scope: str, name: str) -> type:
+    if scope == "neuron":
+        module, _, name = NEURON.partition(":")
+        return getattr(importlib.import_module(module), name)
+    return {"encoder": ENCODERS, "model": NETWORKS}[scope][name]
+
+
+def set_parameters(config: TrainConfig, assignments: Iterable[tuple[str, str, Any]]) -> TrainConfig:
+    """Return a config with parameters set.
 
     Args:
         config: where to set them.
@@ -192,15 +196,16 @@ def set_parameters(config: TrainConfig, assignments: list[tuple[str, str, Any]])
     fields = {"encoder": "encoder", "model": "network", "neuron": "neuron"}
     for scope, name, value in assignments:
         field = fields[check_choice("--set", scope, fields)]
-        config = dataclasses.replace(config, **{field: {**getattr(config, field), name: value}})
+        changed: dict[str, Any] = {field: {**getattr(config, field), name: value}}
+        config = dataclasses.replace(config, **changed)
     return config
 
 
 def for_encodings(config: TrainConfig, encodings: Iterable[str]) -> dict[str, TrainConfig]:
-    """Give a config for each encoding, with those of the encoder's parameters that the encoder has.
+    """Return a config for each encoding, with those of the encoder parameters that its encoder has.
 
     Args:
-        config: its encoding is not used.
+        config: its own encoding is not used.
         encodings: names of encoders.
 
     Raises:
@@ -230,16 +235,16 @@ def for_encodings(config: TrainConfig, encodings: Iterable[str]) -> dict[str, Tr
 def resolve_each(
     config: TrainConfig, encodings: Iterable[str], kind: str, default_epochs: int
 ) -> dict[str, TrainConfig]:
-    """Give the training of each of several encodings, every default filled in.
+    """Return the training of each encoding, with every default filled in.
 
     Args:
         config: what they share, as for `for_encodings`.
-        encodings: their names.
+        encodings: names of encoders.
         kind: the data set's kind, "image" or "tabular".
-        default_epochs: for a config that names none.
+        default_epochs: for a config that has none.
 
     Raises:
-        InputError: for a parameter that no encoder, or not the neuron or network, has.
+        InputError: for a parameter that no encoder has, or that neuron or network lacks.
 
     Example:
         >>> resolve_each(TrainConfig(), ("rate", "delayed_burst"), "image", 5)["delayed_burst"].epochs
@@ -250,7 +255,7 @@ def resolve_each(
 
 
 def check_encodings(encodings: object) -> tuple[str, ...]:
-    """Give names of encoders as a tuple, each known and named once.
+    """Return names of encoders as a tuple, each known and named once.
 
     Raises:
         InputError: for anything else.
@@ -278,7 +283,7 @@ def same_training(one: TrainConfig, other: TrainConfig) -> bool:
 
 
 def same_config(one: Any, other: Any) -> bool:
-    """Tell whether two configs' JSON values ask for the same, wherever the data lies and whoever wrote them.
+    """Return whether two configs' JSON values are the same, wherever the data lies and whichever version wrote them.
 
     Example:
         >>> same_config({"data_dir": "a", "queries": (1, 4)}, {"data_dir": None, "queries": [1, 4]})
@@ -293,12 +298,7 @@ def same_config(one: Any, other: Any) -> bool:
     return bare(one) == bare(other)
 
 
-def _load(path: str):
-    module, name = path.split(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def _filled(scope: str, name: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+def _filled(scope: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     defaults = parameters(scope, name)
     _check_names(scope, defaults, given)
     values = {**defaults, **given}
@@ -306,7 +306,7 @@ def _filled(scope: str, name: str | None, given: Mapping[str, Any]) -> dict[str,
 
 
 def _as_json(argument: str, value: Any) -> Any:
-    """Give a parameter as config.json can hold it; a surrogate or an intensity map as Keras serialises it."""
+    """Return a parameter as config.json can hold it; a surrogate or an intensity map as Keras serialises it."""
     if isinstance(value, (tuple, list)):
         return [_as_json(argument, item) for item in value]
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar

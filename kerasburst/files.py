@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from kerasburst.validation import InputError
 
@@ -18,7 +19,7 @@ _LEFTOVER = ".writing-"
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, with its suffix; on success it is renamed to `path`.
+    """Yield a temporary path beside `path`, with its suffix; on success it is renamed to `path`.
 
     On any failure, a full disk included, the temporary file goes and `path` is as it was.
     """
@@ -62,7 +63,7 @@ def new_directory(argument: str, path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing_directory(argument: str, path: Path) -> Iterator[Path]:
-    """Give a temporary directory beside `path`; on success it is renamed to `path`, which it replaces.
+    """Yield a temporary directory beside `path`; on success it is renamed to `path`, which it replaces.
 
     On any failure the temporary directory goes and `path` is as it was.
 
@@ -93,7 +94,7 @@ def replacing_directory(argument: str, path: Path) -> Iterator[Path]:
 
 
 def is_leftover(path: Path) -> bool:
-    """Tell whether `path` is a temporary file of a process that was killed while writing."""
+    """Return whether `path` is a temporary file of a process that was killed while writing."""
     return path.name.startswith(_LEFTOVER)
 
 
@@ -123,7 +124,7 @@ def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: str | Path) -> object:
+def read_json(path: str | Path) -> Any:
     """Read JSON.
 
     Raises:

@@ -78,17 +78,18 @@ def from_json(cls: type[T], value: object, source: str = "config") -> T:
         Traceback (most recent call last):
         kerasburst.validation.InputError: point.json: x must be a number, received 'one'
     """
-    if hasattr(cls, "WHAT") and not _resembles(cls, value):
-        raise InputError(f"{source} must be {cls.WHAT}'s config of format {cls.FORMAT}, it is not")
+    kind: Any = cls
+    if hasattr(kind, "WHAT") and not _resembles(kind, value):
+        raise InputError(f"{source} must be {kind.WHAT}'s config of format {kind.FORMAT}, it is not")
     if not isinstance(value, Mapping):
         raise fail(source, "a JSON object", value)
     import pydantic  # its 30 ms are for those alone who read
 
-    bare = _bare(cls, value, source)
+    bare = _bare(kind, value, source)
     try:
-        return _adapter(cls).validate_json(json.dumps(bare), strict=True)
+        return _adapter(kind).validate_json(json.dumps(bare), strict=True)
     except pydantic.ValidationError as error:
-        raise InputError(f"{source}: {_line(error.errors()[0])}") from None
+        raise InputError(f"{source}: {_line(dict(error.errors()[0]))}") from None
 
 
 def load(cls: type[T], path: str | Path) -> T:
@@ -101,17 +102,17 @@ def load(cls: type[T], path: str | Path) -> T:
 
 
 @functools.cache
-def _adapter(cls: type):
+def _adapter(cls: Any) -> Any:
     import pydantic
 
     return pydantic.TypeAdapter(cls)
 
 
 @functools.cache
-def _parts(cls: type) -> dict[str, type | None]:
+def _parts(cls: Any) -> dict[str, Any]:
     """Return each field's dataclass, if it is one, by its name."""
     hints = typing.get_type_hints(cls)
-    parts: dict[str, type | None] = {}
+    parts: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
         choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
@@ -119,7 +120,7 @@ def _parts(cls: type) -> dict[str, type | None]:
     return parts
 
 
-def _bare(cls: type, value: Mapping, source: str) -> dict:
+def _bare(cls: Any, value: Mapping, source: str) -> dict:
     """Return the fields of a record without its stamp, which is checked; so are the fields' names, at every depth."""
     stamped = hasattr(cls, "FORMAT")
     if stamped and value.get("format") != cls.FORMAT:
@@ -139,7 +140,7 @@ def _bare(cls: type, value: Mapping, source: str) -> dict:
     return bare
 
 
-def _resembles(cls: type, value: object) -> bool:
+def _resembles(cls: Any, value: object) -> bool:
     """Return whether a value has the format and the fields of a record, whatever they hold."""
     if not isinstance(value, Mapping) or value.get("format") != cls.FORMAT:
         return False

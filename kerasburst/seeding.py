@@ -6,7 +6,7 @@ import numpy as np
 
 
 def derive_seed(seed: int, *keys: int | str) -> int:
-    """Give a seed in 0..2**31-1 for the part of a run that `keys` name, independent of other parts'.
+    """Return a seed in 0..2**31-1 for the part of a run that `keys` name, independent of other parts'.
 
     Example:
         >>> derive_seed(0, "shuffle") == derive_seed(0, "shuffle"), derive_seed(0, "a") == derive_seed(0, "b")

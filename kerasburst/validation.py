@@ -48,10 +48,10 @@ def check_int(argument: str, value: object, low: int | None = None, high: int | 
     whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole:
         raise fail(argument, allowed, value)
-    value = int(value)
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise fail(argument, allowed, value)
-    return value
+    number = int(value)  # type: ignore[call-overload]
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise fail(argument, allowed, number)
+    return number
 
 
 def check_float(
@@ -85,7 +85,7 @@ def check_float(
 
 
 def _as_float(value: object) -> float:
-    """Give a real number as a float; anything else, and what no float can hold, as NaN."""
+    """Return a real number as a float; anything else, and what no float can hold, as NaN."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return math.nan
     try:
@@ -128,7 +128,7 @@ def user_path(argument: str, value: object) -> Path:
 
 
 def suggestion(value: object, known: Iterable[str]) -> str:
-    """Give "; did you mean X?" for the known word nearest to `value`, or nothing."""
+    """Return "; did you mean X?" for the known word nearest to `value`, or nothing."""
     near = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else ""
 

@@ -54,7 +54,7 @@ class Study(ABC):
         may_differ: fields of the config that may change when the study is resumed.
     """
 
-    config_class: ClassVar[type]
+    config_class: ClassVar[Any]
     result_name: ClassVar[str]
     own_names: ClassVar[tuple[str, ...]]
     own_folders: ClassVar[str] = "seed-*"
@@ -265,7 +265,7 @@ class Collection(Study):
                 begun[name] = begin()
             except InputError as error:  # what only the data can tell
                 self.failed[name] = str(error)
-        around = {"log_dir": self.out / "logs", "jobs": jobs, "backend": backend, "observer": observer}
+        around: dict[str, Any] = {"log_dir": self.out / "logs", "jobs": jobs, "backend": backend, "observer": observer}
         ended = run_parts(begun, finished=self.part_finished, **around)
         self.results |= ended.results
         self.failed |= ended.failed

@@ -1,0 +1,88 @@
+"""The recipes of docs/extending.md, run as a user's own modules and used through the public faces."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kerasburst as kb
+from kerasburst import registry
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(
+    r"^## (.+)\n(?:(?!^## )(?:.|\n))*?^```python\n((?:.|\n)*?)^```", (ROOT / "docs/extending.md").read_text(), re.M
+)
+NAMES = {"encoder": "first_steps", "attack": "margin", "reader": "csv", "network": "OneLayer", "format": "weights"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def recipes(tmp_path_factory):
+    """Import each recipe as a module, as a user who has saved it would."""
+    folder = tmp_path_factory.mktemp("recipes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setenv("KERASBURST_PLUGINS", "")
+        for number, (_, code) in enumerate(BLOCKS):
+            (folder / f"recipe_{number}.py").write_text(code)
+            __import__(f"recipe_{number}")
+        yield
+        for number in range(len(BLOCKS)):
+            sys.modules.pop(f"recipe_{number}")
+        for kind, name in NAMES.items():
+            del registry._REGISTRIES[kind]._entries[name]
+
+
+def small(**options):
+    return kb.TrainConfig(**{"dataset": "iris", "epochs": 1, "num_steps": 4, "network": {"hidden_units": 4}} | options)
+
+
+def test_every_kind_has_a_recipe():
+    assert [title for title, _ in BLOCKS] == [
+        "An encoder",
+        "An attack",
+        "A data reader",
+        "A network",
+        "An export format",
+    ]
+
+
+def test_an_encoder_trains_with_its_parameters_and_loads_again(tmp_path):
+    kb.train(small(encoding="first_steps", encoder={"share": 0.5}), tmp_path / "run")
+    encoder = kb.load_network(tmp_path / "run").encoder
+    assert encoder.share == 0.5
+    assert encoder(np.array([[1.0, 0.5]])).numpy()[0].T.tolist() == [[1, 1, 0, 0], [1, 0, 0, 0]]
+    with pytest.raises(kb.InputError, match="share must be above 0"):
+        small(encoding="first_steps", encoder={"share": 0.0}).make_encoder()
+
+
+def test_an_attack_stands_in_the_audit(tmp_path):
+    config = kb.AuditConfig(train=small(), encodings=("rate",), shadows=2, queries=(1,))
+    found = kb.audit(config, tmp_path / "audit").encodings["rate"].attacks
+    (margin,) = [attack for attack in found if attack.name == "margin"]
+    assert 0 <= margin.auc <= 1 and margin.threshold_advantage is not None
+
+
+def test_a_reader_reads_its_files(tmp_path):
+    rows = np.column_stack([np.random.default_rng(0).random((40, 3)), np.arange(40) % 2])
+    np.savetxt(tmp_path / "mine.csv", rows, delimiter=",")
+    data = kb.load_dataset(tmp_path / "mine.csv")
+    assert data.num_classes == 2 and data.sample_shape == (3,)
+    (tmp_path / "bad.csv").write_text("a,b\n")
+    with pytest.raises(kb.InputError, match="bad.csv must be a .csv file of numbers"):
+        kb.load_dataset(tmp_path / "bad.csv")
+
+
+def test_a_network_trains_and_exports(tmp_path):
+    kb.train(small(model="OneLayer", network={}), tmp_path / "run")
+    manifest = kb.export.export_run(tmp_path / "run", tmp_path / "served")
+    assert manifest["model"] == "OneLayer"
+
+
+def test_a_format_writes(tmp_path):
+    network = kb.SNNFCNet(2, hidden_units=3)
+    network.build((None, 4, 5))
+    kb.export.export(network, tmp_path / "out", "weights")
+    with np.load(tmp_path / "out" / "weights.npz") as stored:
+        assert {stored[f"w{i}"].shape for i in range(4)} == {(5, 3), (3,), (3, 2), (2,)}
