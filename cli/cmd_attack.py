@@ -140,7 +140,7 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
     from kerasburst_cli.fleet_progress import make_fleet_observer
 
     from kerasburst.privacy.audit import audit
-    from kerasburst.privacy.plan import AuditConfig
+    from kerasburst.privacy.config import AuditConfig
     from kerasburst.reports.audit import write_report
 
     # A resumed audit is the one that was begun, but for what is said anew: which audit() then refuses if it differs.

@@ -30,8 +30,8 @@ from .paper.study import reproduce as reproduce
 from .privacy.attacks import lira as lira
 from .privacy.attacks import rmia as rmia
 from .privacy.audit import audit as audit
+from .privacy.config import AuditConfig as AuditConfig
 from .privacy.metrics import MembershipScores as MembershipScores
-from .privacy.plan import AuditConfig as AuditConfig
 from .privacy.result import AuditResult as AuditResult
 from .privacy.signals import collect_signals as collect_signals
 from .privacy.statistics import phi as phi

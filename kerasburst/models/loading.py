@@ -7,6 +7,9 @@ from pathlib import Path
 
 import keras
 
+from kerasburst import files
+from kerasburst.models.weights import weights_hash
+
 
 def load_model(path: str | Path) -> keras.Model:
     """Load a `.keras` file: a network of ours, or any Keras model composed from our layers.
@@ -29,3 +32,20 @@ def load_model(path: str | Path) -> keras.Model:
     importlib.import_module("kerasburst.layers")
 
     return keras.saving.load_model(path)
+
+
+def load_recorded(model_path: str | Path, record_path: str | Path) -> tuple[keras.Model, dict] | None:
+    """Load a model and the record of its training.
+
+    Args:
+        model_path: a `.keras` file.
+        record_path: JSON with the model's `weights_hash` as "weights".
+
+    Returns:
+        The model and the record; None where they are missing, damaged, or do not belong together.
+    """
+    try:
+        record, model = files.read_json(record_path), load_model(model_path)
+        return (model, record) if record["weights"] == weights_hash(model) else None
+    except Exception:  # damaged in any way: the caller trains anew
+        return None

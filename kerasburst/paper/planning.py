@@ -15,7 +15,7 @@ from kerasburst.paper.claims import AUDIT, PAPER, PROFILE, TRAIN, TRANSFER
 from kerasburst.paper.config import ReproduceConfig
 from kerasburst.paper.parts import Part
 from kerasburst.paper.scales import Setting
-from kerasburst.privacy.plan import AuditConfig
+from kerasburst.privacy.config import AuditConfig
 from kerasburst.profiling.config import ProfileConfig
 from kerasburst.registry import ENCODERS
 from kerasburst.studies.transfer.config import TransferConfig

@@ -1,4 +1,4 @@
-"""The area under the ROC curve: its value, its variance, and its bootstrap draws. Scores are checked by the callers."""
+"""The area under the ROC curve: its value, variance and bootstrap draws. The callers check the scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _CHUNK = 2_000_000  # resampled scores held at once
 
 
 def placements(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the other side that each score beats, ties for half; in O(n log n) by sorting.
+    """Return the share of the other side that each score beats, ties for half; in O(n log n) by sorting.
 
     Args:
         members: scores `(m,)`.
@@ -29,7 +29,7 @@ def placements(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray
 
 
 def auc_value(members: np.ndarray, non_members: np.ndarray) -> float:
-    """P(member's score > non-member's) + P(equal) / 2.
+    """Return P(member's score > non-member's) + P(equal) / 2.
 
     Args:
         members: scores `(m,)`.
@@ -43,7 +43,7 @@ def auc_value(members: np.ndarray, non_members: np.ndarray) -> float:
 
 
 def delong_covariance(members: np.ndarray, non_members: np.ndarray) -> np.ndarray:
-    """DeLong's covariance of the AUCs of several scores of the same examples.
+    """Compute DeLong's covariance of the AUCs of several scores of the same examples.
 
         S = cov(placements of members) / m + cov(placements of non-members) / n
 
@@ -67,7 +67,7 @@ def delong_covariance(members: np.ndarray, non_members: np.ndarray) -> np.ndarra
 
 
 def bootstrap_aucs(members: np.ndarray, non_members: np.ndarray, num_samples: int, seed: int) -> np.ndarray:
-    """AUCs of stratified resamples: members and non-members are drawn anew, each as many as there are.
+    """Compute the AUCs of stratified bootstrap samples: members and non-members are resampled separately.
 
     Args:
         members: scores `(J, m)`; one resample of examples serves all J.

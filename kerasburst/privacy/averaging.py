@@ -1,4 +1,4 @@
-"""What an attacker who asks K times gains, and what would be left to gain: the K -> infinity fit."""
+"""Fit how the AUC grows with the number of queries K, and its limit for K -> infinity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from kerasburst.privacy.auc import bootstrap_aucs, delong_covariance
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.validation import InputError, check_float, check_int, fail
+from kerasburst.validation import check_float, check_int, fail
 
 # s_e^2 / s_m^2 tried: 0, then steps of 2 %, then infinity. Only two numbers are fitted, and one has a closed form.
 _RATIOS = np.concatenate([[0.0], np.geomspace(1e-3, 1e5, 931), [np.inf]])
@@ -22,16 +22,16 @@ class AveragingFit:
 
         AUC(K) = Phi(dmu / sqrt(2 (s_m^2 + s_e^2 / K)))
 
-    AUCs tell only ratios: s_m^2 + s_e^2, the variance of one query's signal, is the unit.
+    AUCs determine only ratios: s_m^2 + s_e^2, the variance of one query's signal, is the unit.
 
     Args:
         delta_mu: dmu, distance of members' and non-members' means; None where there is no fit.
-        model_variance: s_m^2, what averaging cannot remove; None where there is no fit.
-        encoding_variance: s_e^2, what averaging removes; None where there is no fit.
-        ks: the K fitted to.
+        model_variance: s_m^2, which averaging cannot remove; None where there is no fit.
+        encoding_variance: s_e^2, which averaging removes; None where there is no fit.
+        ks: the fitted K.
         aucs: the AUC at each.
-        limit_interval: of the limit, by bootstrap over examples; None where it was not asked for or has no fit.
-        reason: why there is no fit; None where there is.
+        limit_interval: of the limit, by bootstrap over examples; None without a fit or a bootstrap.
+        reason: why there is no fit; None if there is one.
 
     Example:
         >>> fit = AveragingFit(1.0, 0.5, 0.5, (1, 4), (0.76, 0.81))
@@ -48,7 +48,7 @@ class AveragingFit:
     reason: str | None = None
 
     def auc(self, queries: float) -> float | None:
-        """Give the fitted AUC at K queries, at least 1, not necessarily whole; None where there is no fit."""
+        """Return the fitted AUC at K queries, at least 1, not necessarily whole; None where there is no fit."""
         queries = check_float("queries", queries, low=1)
         return self._at(queries)
 
@@ -58,7 +58,7 @@ class AveragingFit:
         return self._at(np.inf)
 
     def to_json(self) -> dict:
-        """Give the fit as JSON values."""
+        """Return the fit as JSON values."""
         return {
             "delta_mu": self.delta_mu,
             "model_variance": self.model_variance,
@@ -84,8 +84,8 @@ def fit_averaging(ks: Sequence[int], aucs: Sequence[float], variances: Sequence[
         z(K) = Phi^-1(AUC(K)) = z(1) sqrt((1 + r) / (1 + r / K)),  r = s_e^2 / s_m^2 >= 0
 
     Weighted least squares in z, with the weight phi(z)^2 / Var(AUC) of the delta method. For each r the best z(1) is
-    a ratio of two sums; r is searched. The model is the line 1 / z^2 = A + B / K with A, B >= 0, fitted where
-    noise has no pole: at an AUC of 0.5, 1 / z^2 is infinite, and z is 0.
+    a ratio of two sums; r is found by search. The model is the line 1 / z^2 = A + B / K with A, B >= 0, but the fit is
+    in z, which is 0 at an AUC of 0.5, where 1 / z^2 is infinite.
 
     Args:
         ks: numbers of queries, at least 1 each.
@@ -93,8 +93,8 @@ def fit_averaging(ks: Sequence[int], aucs: Sequence[float], variances: Sequence[
         variances: variance of each AUC, at least 0; None for equal ones.
 
     Returns:
-        `AveragingFit` without an interval. Without a fit, and saying so in `reason`, where there are fewer than two
-        distinct K, or no advantage to average: no AUC above 0.5, or a fitted z(1) that is not above 0.
+        `AveragingFit` without an interval. It has no fit, and a `reason`, if there are fewer than two distinct K or no
+        advantage to average: no AUC above 0.5, or a fitted z(1) that is not above 0.
 
     Raises:
         InputError: for bad arguments.
@@ -128,8 +128,8 @@ def fit_averaging_attack(
 ) -> AveragingFit:
     """Fit the averaging model to an attack's scores at several K, with an interval of the limit.
 
-    The interval is of percentiles over resamples of the examples, stratified, the same examples at each K. Where the
-    leak is weak the ratio of the variances is hard to tell, and the interval is honest about it: it is wide.
+    The interval has the percentiles over stratified resamples of the examples, the same examples at each K. It is wide
+    if the leak is weak, because the ratio of the variances is then hard to estimate.
 
     Args:
         ks: numbers of queries, at least 1 each.
@@ -162,7 +162,7 @@ def fit_averaging_attack(
         raise fail("scores", "of the same examples at each K, at least 2 members and 2 non-members", sorted(sizes))
     members = np.stack([s.member_scores for s in scores])
     non_members = np.stack([s.non_member_scores for s in scores])
-    step = 1.0 / (members.shape[1] * non_members.shape[1])  # an AUC of 0 or 1 is taken for half a step from it
+    step = 1.0 / (members.shape[1] * non_members.shape[1])  # an AUC of 0 or 1 is moved by half a step
     variances = np.maximum(np.diag(delong_covariance(members, non_members)), step**2)
     fit, weights = _fit(ks, tuple(s.auc() for s in scores), variances, step / 2)
     if fit.reason is not None:
@@ -173,58 +173,8 @@ def fit_averaging_attack(
     return AveragingFit(**{**vars(fit), "limit_interval": (float(low), float(high))})
 
 
-def fit_averaging_scores(
-    phi_members: np.ndarray,
-    phi_non_members: np.ndarray,
-    ks: Sequence[int],
-    seed: int = 0,
-    num_bootstrap: int = 1000,
-    confidence: float = 0.95,
-) -> AveragingFit:
-    """Fit the averaging model to a signal itself: at each k the score is its mean over the first k queries.
-
-    Args:
-        phi_members: phi of members at each query, `(n, K)`.
-        phi_non_members: phi of non-members, `(m, K)`.
-        ks: numbers of queries, from 1 to K.
-        seed: of the bootstrap over examples.
-        num_bootstrap: number of resamples, at least 1.
-        confidence: of the limit's interval, between 0 and 1.
-
-    Returns:
-        `AveragingFit`.
-
-    Raises:
-        InputError: for bad arguments.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> noise = rng.normal(0, 2, (2, 300, 16)) + rng.normal(0, 1, (2, 300, 1))
-        >>> fit = fit_averaging_scores(1.0 + noise[0], noise[1], [1, 4, 16], num_bootstrap=200)
-        >>> round(fit.limit, 2), [round(end, 2) for end in fit.limit_interval]  # the truth is 0.76
-        (0.75, [0.7, 0.81])
-    """
-    arrays = []
-    for name, values in (("phi_members", phi_members), ("phi_non_members", phi_non_members)):
-        try:
-            array = np.asarray(values, np.float64)
-        except (TypeError, ValueError):
-            raise fail(name, "an array of numbers", type(values).__name__) from None
-        if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
-            raise fail(name, "finite, of shape (examples, K), not empty", f"shape {array.shape}")
-        arrays.append(array)
-    members, non_members = arrays
-    if members.shape[1] != non_members.shape[1]:
-        raise fail("phi_non_members", f"of {members.shape[1]} queries, as phi_members", non_members.shape[1])
-    ks = tuple(check_int("ks", k, low=1, high=members.shape[1]) for k in ks)
-    if not ks:
-        raise InputError("ks must be at least one number of queries, received none")
-    scores = [MembershipScores(members[:, :k].mean(axis=1), non_members[:, :k].mean(axis=1)) for k in ks]
-    return fit_averaging_attack(ks, scores, seed=seed, num_bootstrap=num_bootstrap, confidence=confidence)
-
-
 def _fit(ks: tuple[int, ...], aucs: tuple[float, ...], variances: np.ndarray, nearest: float):
-    """Give the fit, and the weights of the probits that it used."""
+    """Return the fit, and the weights of the probits that it used."""
     z = _probit(np.array(aucs), nearest)
     weights = np.exp(-(z**2)) / np.maximum(variances, 1e-12)
     reason = None
@@ -243,7 +193,7 @@ def _fit(ks: tuple[int, ...], aucs: tuple[float, ...], variances: np.ndarray, ne
 
 
 def _least_squares(ks: tuple[int, ...], z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give z(1) and r of each row of probits `(B, J)`."""
+    """Return z(1) and r of each row of probits `(B, J)`."""
     k = np.array(ks, float)
     share = (1.0 / (1.0 + _RATIOS))[:, None]  # s_m^2, in units of s_m^2 + s_e^2
     curve = 1.0 / np.sqrt(share + (1.0 - share) / k)  # z(K) / z(1), (R, J)

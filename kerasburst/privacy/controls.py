@@ -1,4 +1,4 @@
-"""Controls: an audit that could not have found a leak, or would have found one anywhere, must say so."""
+"""Controls: they fail if the audit could not find a leak, or would find one where there is none."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kerasburst.privacy.splits import AuditSplits
 from kerasburst.seeding import derive_seed
 
 CONFIDENCE = 0.999  # of a chance control: an audit has many, and each fails by chance at this rate
-DEALS = 200  # of membership: their mean AUC lies within 0.01 of 0.5 for 100 members and 100 non-members
+DEALS = 200  # of membership: their mean AUC is within 0.01 of 0.5 for 100 members and 100 non-members
 LEAST_LEAK = 0.6  # what the interval of a planted leak must lie above
 _HOLDS = "the 99.9 % interval of the AUC holds 0.5"
 
 
 def chance(name: str, scores: MembershipScores, encoding: str | None = None) -> Control:
-    """Judge scores that nothing but chance should have made."""
+    """Check that scores are no better than chance."""
     low, high = scores.auc_interval(CONFIDENCE)
     return Control(
         name=name,
@@ -33,7 +33,7 @@ def chance(name: str, scores: MembershipScores, encoding: str | None = None) -> 
 
 
 def planted_leak(scores: MembershipScores, encoding: str) -> Control:
-    """Judge scores of mislabelled points: a model that has learnt them gives them away."""
+    """Check that scores find the mislabelled points that a model was trained on."""
     low, high = scores.auc_interval()
     return Control(
         name="planted_leak",
@@ -47,10 +47,10 @@ def planted_leak(scores: MembershipScores, encoding: str) -> Control:
 
 
 def permuted_membership(scores: np.ndarray, membership: np.ndarray, encoding: str, seed: int) -> Control:
-    """Judge an attack against membership that was dealt out anew.
+    """Check that an attack finds nothing if membership is permuted.
 
-    It checks how scores become an AUC: ties, and the sides of members and non-members. One deal strays from 0.5 as far
-    as a small leak does; the mean of many shows an AUC that is wrong by a hundredth. The interval is over deals.
+    This tests how scores become an AUC: ties, and the sides of members and non-members. One permutation can be as far
+    from 0.5 as a small leak; the mean of many shows an AUC that is wrong by 0.01. The interval is over permutations.
     """
     rng = np.random.default_rng(derive_seed(seed, "audit", "permuted", encoding))
     aucs = [MembershipScores.from_labels(scores, rng.permutation(membership)).auc() for _ in range(DEALS)]
@@ -67,12 +67,11 @@ def permuted_membership(scores: np.ndarray, membership: np.ndarray, encoding: st
 
 
 def blind_baseline(x: np.ndarray, y: np.ndarray, membership: np.ndarray, seed: int) -> Control:
-    """Judge how well membership can be told from the examples themselves, without any model.
+    """Check that the examples alone, without any model, do not reveal membership.
 
-    A random forest on pixels and labels, fitted on one half of the examples and scored on the other. It tells where
-    members and non-members are not drawn alike, such as a data set's official training and test parts. Scores out of
-    several folds would be more, but not independent: by chance alone, their AUC strays a third further from 0.5 than
-    its interval says.
+    A random forest on pixels and labels is fitted on one half of the examples and scored on the other. It finds members
+    and non-members that were drawn from different distributions, such as a data set's official training and test parts.
+    Scores from several folds would be more, but dependent: their AUC varies a third more than its interval says.
 
     Args:
         x: raw examples `(n, *features)`.
@@ -90,7 +89,7 @@ def blind_baseline(x: np.ndarray, y: np.ndarray, membership: np.ndarray, seed: i
 
 
 def weights_differ(records: dict[str, dict], encoding: str) -> Control:
-    """Judge whether all models are different ones."""
+    """Check that all models have different weights."""
     by_hash: dict[str, list[str]] = {}
     for role, record in records.items():
         by_hash.setdefault(record["weights"], []).append(role)
@@ -105,7 +104,7 @@ def weights_differ(records: dict[str, dict], encoding: str) -> Control:
 
 
 def splits_disjoint(splits: AuditSplits, x: np.ndarray) -> Control:
-    """Judge whether audited points, the target's own, shadow pool and population share an example, by its values."""
+    """Check that audited points, the target's own, shadow pool and population share no example, by its values."""
     owners: dict[bytes, str] = {}
     shared = 0
     for part in ("audited", "target_only", "shadow_pool", "population"):

@@ -1,4 +1,4 @@
-"""From the stored answers of an encoding's models to the figures of its audit."""
+"""Compute an encoding's figures from the stored answers of its models."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from kerasburst.privacy.attacks import (
     per_class_auc,
 )
 from kerasburst.privacy.averaging import fit_averaging_attack
+from kerasburst.privacy.config import AuditConfig
 from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference
-from kerasburst.privacy.plan import AuditConfig
 from kerasburst.privacy.result import AttackResult, Comparison, EncodingResult
 from kerasburst.privacy.shadow import TEST_EXAMPLES, roles
 from kerasburst.privacy.splits import AuditSplits
@@ -35,8 +35,8 @@ _BYPASS = "bypass_"  # before the name of an attack on answers to exact spike pr
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Answered:
-    """One encoding's models and what they said.
+class EncodingModels:
+    """One encoding's models: their records and their answers.
 
     Args:
         splits: of the audit.
@@ -44,7 +44,7 @@ class Answered:
         labels: of the points that targets and shadows were asked about.
         rows: row of each point by its index in the pool.
         answers: by role.
-        bypass: answers to the exact spike probabilities, K = 1, by role.
+        bypass: answers to exact spike probabilities, K = 1, by role.
     """
 
     splits: AuditSplits
@@ -55,8 +55,8 @@ class Answered:
     bypass: dict[str, Answers]
 
     @classmethod
-    def load(cls, folder: Path, splits: AuditSplits) -> Answered:
-        """Read an encoding's part of an audit."""
+    def load(cls, folder: Path, splits: AuditSplits) -> EncodingModels:
+        """Load an encoding's folder of an audit."""
         records, answers, bypass = {}, {}, {}
         labels = rows = None
         for role in roles(splits):
@@ -65,7 +65,7 @@ class Answered:
                 answers[role] = Answers(stored["logits"], stored["mem"], stored["phi_trace"])
                 fed = stored["bypass_logits"]
                 bypass[role] = Answers(fed, fed, phi(fed, stored["labels"])[..., None])
-                if labels is None:  # the first is a target: its questions are those of all but the controls
+                if labels is None:  # the first is a target: all roles but the controls have its questions
                     labels, rows = stored["labels"], {int(i): row for row, i in enumerate(stored["asked"])}
         return cls(splits, records, labels, rows, answers, bypass)
 
@@ -75,7 +75,7 @@ class Answered:
         return self.answers["target-0"].logits.shape[1]
 
     def evidence(self, target: int, queries: int | None, seed: int) -> Evidence:
-        """Give what the attacker of a target holds from K queries; None for the bypass."""
+        """Return what the attacker of a target knows from K queries; K = None for the bypass."""
         splits = self.splits
         of = self.bypass if queries is None else {r: a.first(queries) for r, a in self.answers.items()}
         audited, reference, population = (
@@ -101,20 +101,20 @@ Scores = dict[tuple[str, int], np.ndarray]  # of (attack, K): `(targets, n)`
 Outcomes = dict[tuple[str, int], list[ThresholdResult]]  # of (attack, K): one for each target
 
 
-def score(answered: Answered, config: AuditConfig) -> tuple[Scores, Outcomes]:
+def score(models: EncodingModels, config: AuditConfig) -> tuple[Scores, Outcomes]:
     """Run every attack on every target at every K.
 
     Returns:
-        scores `(targets, n)` by (attack, K), and what the shadows' threshold does on them.
+        Scores `(targets, n)` by (attack, K), and the results at the threshold that the shadows chose.
     """
     paper = config.protocol != "audit"
     attacks = {name: attack for name, attack in ATTACKS.items() if attack.paper or not paper}
     outcomes: Outcomes = {}
     found: dict[tuple[str, int], list[np.ndarray]] = {}
-    splits, seed = answered.splits, config.train.seed
+    splits, seed = models.splits, config.train.seed
     for target, membership in enumerate(splits.targets):
-        for k in [k for k in config.queries if k <= answered.queries] or [answered.queries]:
-            evidence = answered.evidence(target, k, seed)
+        for k in [k for k in config.queries if k <= models.queries] or [models.queries]:
+            evidence = models.evidence(target, k, seed)
             for name, attack in attacks.items():
                 if not attack.applies(evidence):
                     continue
@@ -124,27 +124,27 @@ def score(answered: Answered, config: AuditConfig) -> tuple[Scores, Outcomes]:
                     limit = choose_threshold(attack.shadow_scores(evidence), evidence.membership)
                     outcomes.setdefault((name, k), []).append(apply_threshold(scores, membership, limit))
         if not paper:
-            evidence = answered.evidence(target, None, seed)
+            evidence = models.evidence(target, None, seed)
             for name, attack in attacks.items():
                 if attack.bypass and attack.applies(evidence):
                     found.setdefault((_BYPASS + name, 1), []).append(attack.score(evidence))
     return {key: np.stack(values) for key, values in found.items()}, outcomes
 
 
-def encoding_result(answered: Answered, scores: Scores, outcomes: Outcomes, config: AuditConfig) -> EncodingResult:
-    """Sum up one encoding."""
-    splits = answered.splits
-    targets = [answered.records[f"target-{t}"] for t in range(len(splits.targets))]
-    shadows = [answered.records[f"shadow-{j}"] for j in range(len(splits.shadows))]
-    labels = answered.evidence(0, 1, 0).labels
+def encoding_result(models: EncodingModels, scores: Scores, outcomes: Outcomes, config: AuditConfig) -> EncodingResult:
+    """Compute the figures of one encoding."""
+    splits = models.splits
+    targets = [models.records[f"target-{t}"] for t in range(len(splits.targets))]
+    shadows = [models.records[f"shadow-{j}"] for j in range(len(splits.shadows))]
+    labels = models.evidence(0, 1, 0).labels
     attacks = []
     for (name, k), rows in sorted(scores.items(), key=lambda item: (_order(item[0][0]), item[0][1])):
         more = _at_threshold(outcomes[name, k]) if (name, k) in outcomes else {}
         if ATTACKS[name.removeprefix(_BYPASS)].per_class:
             more |= _by_class(rows, labels, splits.targets)
         attacks.append(_attack_result(name, k, _of_targets(rows, splits), more))
-    trace_phi = np.stack([answered.answers[f"target-{t}"].phi_trace.mean(1) for t in range(len(targets))])
-    audited = [answered.rows[int(i)] for i in splits.audited]
+    trace_phi = np.stack([models.answers[f"target-{t}"].phi_trace.mean(1) for t in range(len(targets))])
+    audited = [models.rows[int(i)] for i in splits.audited]
     steps = [_of_targets(trace_phi[:, audited, step], splits) for step in range(trace_phi.shape[-1])]
     tested, fitted = (float(np.mean([r[name] for r in targets])) for name in ("test_accuracy", "train_accuracy"))
     of_shadows, test_examples = float(np.mean([r["test_accuracy"] for r in shadows])), targets[0]["test_examples"]
@@ -164,18 +164,18 @@ def encoding_result(answered: Answered, scores: Scores, outcomes: Outcomes, conf
         auc_by_step=tuple(float(np.mean([scores.auc() for scores in step])) for step in steps),
         auc_interval_by_step=tuple(_mean_ends([scores.auc_interval() for scores in step]) for step in steps),
         warnings=tuple(dict.fromkeys(text for r in targets for text in activity_warnings(r["firing_rates"]))),
-        phi=_histograms(answered),
+        phi=_histograms(models),
     )
 
 
 def compare(scores: dict[str, Scores], splits: AuditSplits) -> tuple[Comparison, ...]:
-    """Compare encodings on the same members, at each K that one of the two has of each attack."""
+    """Compare encodings on the same members, for each attack, at each K that either has."""
     names = list(scores)
     found = []
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
             for attack, k in dict.fromkeys([*scores[a], *scores[b]]):
-                # A deterministic encoder has no more than one query, which is all that K of them could tell.
+                # A deterministic encoder is asked once; more queries would add nothing.
                 most = [max((q for name, q in scores[e] if name == attack and q <= k), default=None) for e in (a, b)]
                 if None in most:
                     continue
@@ -247,7 +247,7 @@ def _by_class(rows: np.ndarray, labels: np.ndarray, targets: np.ndarray) -> dict
 
 
 def _averaging(scores: Scores, splits: AuditSplits) -> dict[str, dict]:
-    """Fit AUC(K) of target 0 for each attack that was run at several K."""
+    """Fit AUC(K) of target 0 for each attack that ran at several K."""
     fits = {}
     for name in dict.fromkeys(name for name, _ in scores):
         ks = sorted(k for attack, k in scores if attack == name)
@@ -257,9 +257,9 @@ def _averaging(scores: Scores, splits: AuditSplits) -> dict[str, dict]:
     return fits
 
 
-def _histograms(answered: Answered) -> dict[str, tuple[float, ...]]:
-    splits = answered.splits
-    evidence = answered.evidence(0, answered.queries, 0)
+def _histograms(models: EncodingModels) -> dict[str, tuple[float, ...]]:
+    splits = models.splits
+    evidence = models.evidence(0, models.queries, 0)
     values = phi(evidence.target.logits, evidence.labels).mean(1)
     edges = np.histogram_bin_edges(values, _BINS)
     counts = {

@@ -9,6 +9,7 @@ from scipy import special
 
 from kerasburst.intervals import clopper_pearson, separation_bound
 from kerasburst.privacy.auc import auc_value, bootstrap_aucs, delong_covariance
+from kerasburst.privacy.checks import check_membership, check_scores
 from kerasburst.validation import check_choice, check_float, check_int, fail
 
 METHODS = ("delong", "bootstrap")
@@ -22,7 +23,7 @@ class MembershipScores:
     An AUC below 0.5 is reported as it is. An example is called a member where its score is at least a threshold.
 
     Args:
-        member_scores: `(m,)`, at least one; NaN is refused, an infinite score is one.
+        member_scores: `(m,)`, at least one; infinite scores are accepted, NaN is refused.
         non_member_scores: `(n,)`, at least one.
 
     Raises:
@@ -43,7 +44,7 @@ class MembershipScores:
     non_member_scores: np.ndarray
 
     def __post_init__(self) -> None:
-        """Check and close the arrays."""
+        """Check the arrays and make them read-only."""
         for name in ("member_scores", "non_member_scores"):
             array = check_scores(name, getattr(self, name)).copy()
             array.flags.writeable = False
@@ -63,18 +64,18 @@ class MembershipScores:
         return cls(scores[membership], scores[~membership])
 
     def auc(self) -> float:
-        """Give P(member's score > non-member's), ties for half."""
+        """Return P(member's score > non-member's), ties for half."""
         return auc_value(self.member_scores, self.non_member_scores)
 
     def auc_interval(
         self, confidence: float = 0.95, method: str = "delong", num_samples: int = 2000, seed: int = 0
     ) -> tuple[float, float]:
-        """Give an interval of the AUC over examples, (low, high).
+        """Compute an interval of the AUC over examples, (low, high).
 
         "delong": DeLong's variance, on the logit scale: log(A / (1 - A)) +- z s / (A (1 - A)). In simulations of
         95% intervals (100 members, 100 non-members, Gaussian scores) it covers an AUC of 0.97 in 95% of cases
-        where A +- z s covers it in 91%, and is no wider at 0.5. "bootstrap": percentiles of stratified resamples.
-        Where the sample shows no spread (AUC 0 or 1, all scores equal), either gives the AUC seen +-
+        where A +- z s covers it in 91%, and it is no wider at 0.5. "bootstrap": percentiles of stratified resamples.
+        If the sample shows no spread (AUC 0 or 1, all scores equal), both methods return the observed AUC +-
         `separation_bound`, cut to [0, 1].
 
         Args:
@@ -102,21 +103,21 @@ class MembershipScores:
         return float(low), float(high)
 
     def roc(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give the step points (fpr, tpr), from (0, 0) to (1, 1), one for each distinct score as threshold."""
+        """Return the step points (fpr, tpr), from (0, 0) to (1, 1), one for each distinct score as threshold."""
         thresholds = np.unique(np.concatenate([self.member_scores, self.non_member_scores]))[::-1]
         rates = [_share_at_least(s, thresholds) for s in (self.non_member_scores, self.member_scores)]
         return tuple(np.concatenate([[0.0], rate]) for rate in rates)
 
     def attacker_advantage(self) -> float:
-        """Give max(TPR - FPR) over thresholds: an optimist's figure, its threshold was chosen on these scores."""
+        """Return max(TPR - FPR) over thresholds; optimistic, as the threshold is chosen on these scores."""
         fpr, tpr = self.roc()
         return float((tpr - fpr).max())
 
     def attacker_advantage_interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Give an interval of the best threshold's advantage that holds whatever was chosen, (low, high).
+        """Return an interval of the best threshold's advantage, (low, high).
 
-        Massart's bound on both empirical distributions at once: conservative, and free of the upward bias of a
-        maximum, that a bootstrap would repeat.
+        Massart's bound on both empirical distributions holds for every threshold at once. It is conservative and has
+        no upward bias; a bootstrap would repeat the bias of a maximum.
         """
         tail = _tail(confidence)
         width = sum(np.sqrt(np.log(2 / tail) / (2 * len(s))) for s in (self.member_scores, self.non_member_scores))
@@ -124,9 +125,9 @@ class MembershipScores:
         return float(max(0.0, advantage - width)), float(min(1.0, advantage + width))
 
     def tpr_at_fpr(self, fpr: float) -> float | None:
-        """Give the largest TPR of a threshold with FPR of at most `fpr`; no interpolation.
+        """Return the largest TPR of a threshold with FPR of at most `fpr`; no interpolation.
 
-        None, "not resolvable", where there are fewer than 10 / fpr non-members.
+        None ("not resolvable") if there are fewer than 10 / fpr non-members.
         """
         allowed = self._allowed(fpr)
         if allowed is None:
@@ -136,10 +137,10 @@ class MembershipScores:
     def tpr_at_fpr_interval(
         self, fpr: float, confidence: float = 0.95, num_samples: int = 2000, seed: int = 0
     ) -> tuple[float, float] | None:
-        """Give an interval of the TPR at `fpr` over examples, (low, high); None where it is not resolvable.
+        """Return an interval of the TPR at `fpr` over examples, (low, high); None where it is not resolvable.
 
-        Percentiles of the stratified bootstrap, which moves the threshold as well, widened to hold the
-        Clopper-Pearson interval of the TPR at the threshold found, which does not vanish at a TPR of 0 or 1.
+        Percentiles of the stratified bootstrap, in which the threshold varies too, widened to contain the
+        Clopper-Pearson interval of the TPR at the threshold found, which has a width even at a TPR of 0 or 1.
         """
         tail = _tail(confidence)
         num_samples, seed = check_int("num_samples", num_samples, low=1), check_int("seed", seed, low=0)
@@ -157,23 +158,23 @@ class MembershipScores:
         return float(min(low, exact_low)), float(max(high, exact_high))
 
     def ppv(self, prior: float, fpr: float) -> float | None:
-        """Give the share of true members among those called one at `fpr`, at a stated share of members.
+        """Return the share of true members among those called one at `fpr`, at a stated share of members.
 
         PPV = prior TPR / (prior TPR + (1 - prior) fpr), with the TPR at `fpr`; None where that is not resolvable.
-        The FPR is the nominal one, not the smaller one that this sample happens to show.
+        The FPR is the nominal one, not the smaller one in this sample.
         """
         prior = check_float("prior", prior, above=0.0, below=1.0)
         tpr = self.tpr_at_fpr(fpr)
         return None if tpr is None else _ppv(tpr, prior, fpr)
 
     def ppv_interval(self, prior: float, fpr: float) -> tuple[float, float] | None:
-        """Give the 95 % interval of `ppv` over examples, (low, high): the PPVs at the ends of that of the TPR."""
+        """Return the 95 % interval of `ppv` over examples, (low, high): the PPVs at the ends of that of the TPR."""
         prior = check_float("prior", prior, above=0.0, below=1.0)
         ends = self.tpr_at_fpr_interval(fpr)
         return None if ends is None else (_ppv(ends[0], prior, fpr), _ppv(ends[1], prior, fpr))
 
     def _allowed(self, fpr: float) -> int | None:
-        """Give the number of false positives within `fpr`; None where too few non-members resolve it."""
+        """Return the number of false positives within `fpr`; None where too few non-members resolve it."""
         fpr = check_float("fpr", fpr, above=0.0, below=1.0)
         n = len(self.non_member_scores)
         if n < RESOLVABLE / fpr:
@@ -193,11 +194,11 @@ class MembershipScores:
 def paired_auc_difference(
     a: MembershipScores, b: MembershipScores, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """AUC(a) - AUC(b) of two attacks on the same examples, with DeLong's interval of the correlated pair.
+    """Compute AUC(a) - AUC(b) of two attacks on the same examples, with DeLong's interval of the correlated pair.
 
         d +- z sqrt(S_aa + S_bb - 2 S_ab)
 
-    Where the sample shows no spread, the difference seen +- `separation_bound`. The interval is cut to [-1, 1].
+    If the sample shows no spread, it is the observed difference +- `separation_bound`. The interval is cut to [-1, 1].
 
     Args:
         a: scores of members and non-members.
@@ -208,7 +209,7 @@ def paired_auc_difference(
         (difference, low, high).
 
     Raises:
-        InputError: where the numbers of examples differ, or there are fewer than two of a side.
+        InputError: if the numbers of examples differ, or there are fewer than two of a side.
 
     Example:
         >>> a = MembershipScores([3.0, 2.0, 1.5], [1.0, 0.0, 1.6])
@@ -233,29 +234,6 @@ def paired_auc_difference(
     if width < 1e-12:
         width = separation_bound(len(a.member_scores), len(a.non_member_scores), confidence)
     return difference, float(max(-1.0, difference - width)), float(min(1.0, difference + width))
-
-
-def check_scores(argument: str, scores: np.ndarray) -> np.ndarray:
-    """Give scores as float64 `(n,)`, n of at least 1, none NaN."""
-    try:
-        array = np.asarray(scores, np.float64)
-    except (TypeError, ValueError):
-        raise fail(argument, "an array of numbers", type(scores).__name__) from None
-    if array.ndim != 1 or array.size == 0:
-        raise fail(argument, "1-D and not empty", f"shape {array.shape}")
-    if np.isnan(array).any():
-        raise fail(argument, "without NaN", f"{int(np.isnan(array).sum())} of {array.size} NaN")
-    return array
-
-
-def check_membership(argument: str, membership: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Give membership as bool of `shape`; True, False, 1 and 0 are taken."""
-    array = np.asarray(membership)
-    if array.shape != shape:
-        raise fail(argument, f"of shape {shape}", f"shape {array.shape}")
-    if array.dtype != bool and not (np.issubdtype(array.dtype, np.number) and np.isin(array, (0, 1)).all()):
-        raise fail(argument, "True or False, or 1 or 0", f"{array.dtype} values")
-    return array.astype(bool)
 
 
 def _logit_interval(auc: float, spread: float, tail: float) -> tuple[float, float]:

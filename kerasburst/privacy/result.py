@@ -1,4 +1,4 @@
-"""What an audit found: frozen dataclasses that become audit.json, and two questions that readers of its JSON ask."""
+"""What an audit found: frozen dataclasses that become audit.json, and what readers of its JSON need."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class AttackResult:
     Args:
         name: of the attack; "bypass_..." feeds the encoder's exact probabilities to the network.
         queries: K, encodings of each example that the attacker saw.
-        auc: mean over the targets; below 0.5 it is reported as it is.
+        auc: mean over the targets; it may be below 0.5.
         auc_interval: 95 %, over examples: DeLong's for one target; for several the mean of their ends, which
             takes the targets' errors as fully dependent.
         auc_per_target: one for each target.
         auc_interval_over_targets: 95 %, Student's t, for at least 3 targets; else None.
-        attacker_advantage: max(TPR - FPR), mean over targets: its threshold is chosen on the scores themselves.
+        attacker_advantage: max(TPR - FPR), mean over targets; the threshold is chosen on the scores themselves.
         attacker_advantage_interval: 95 %, conservative.
-        tpr_at_fpr: TPR by FPR ("0.1", "0.01", "0.001"), mean over targets; None where not resolvable.
-        tpr_at_fpr_interval: 95 %, over examples; None alike.
+        tpr_at_fpr: TPR by FPR ("0.1", "0.01", "0.001"), mean over targets; None if not resolvable.
+        tpr_at_fpr_interval: 95 %, over examples; None as above.
         ppv: share of members among those called one at a FPR of 0.1, by prior ("0.5", "0.1", "0.01").
-        ppv_interval: 95 %, over examples; None where the TPR is not resolvable.
-        threshold_advantage: TPR - FPR at the threshold that shadows alone chose; None for attacks without.
-        threshold_advantage_interval: 95 %, over examples; None alike.
+        ppv_interval: 95 %, over examples; None if the TPR is not resolvable.
+        threshold_advantage: TPR - FPR at the threshold that shadows alone chose; None for attacks without one.
+        threshold_advantage_interval: 95 %, over examples; None as above.
         auc_per_class: of the SVMs, mean over targets; None for other attacks.
-        auc_interval_per_class: 95 %, over examples; None for a class with fewer than two of a side in a target.
+        auc_interval_per_class: 95 %, over examples; None for a class with fewer than 2 of a side in a target.
         auc_macro: mean of `auc_per_class`.
-        auc_macro_interval: 95 %, mean of the classes' ends, which takes their errors as fully dependent; None where
+        auc_macro_interval: 95 %, mean of the classes' ends, which takes their errors as fully dependent; None if
             a class of the mean has none.
     """
 
@@ -59,7 +59,7 @@ class AttackResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TFPrivacyAttack:
-    """One of tensorflow-privacy's attacks on one slice; its figures are None where it was skipped.
+    """One of tensorflow-privacy's attacks on one slice; its figures are None if it was skipped.
 
     Args:
         attack: "threshold", "threshold_entropy", "logistic_regression", "mlp", "random_forest" or
@@ -67,13 +67,13 @@ class TFPrivacyAttack:
         label: class of the slice; None for the entire data set.
         members: of the slice.
         non_members: of the slice.
-        skipped: why it was not run; None if it was.
-        auc: below 0.5 it is reported as it is.
+        skipped: why it was not run; None if it ran.
+        auc: it may be below 0.5.
         auc_interval: 95 %, DeLong's over examples, from its scores.
         attacker_advantage: max |TPR - FPR|, whichever the direction.
         attacker_advantage_interval: 95 %, conservative.
-        epsilon_lower_bound: the best threshold's, nats; None where it gave none. Below 0 it says nothing.
-        epsilon_by_chance: what that bound exceeds in 5 % of draws from scores that know nothing.
+        epsilon_lower_bound: the best threshold's, in nats; None if there is none. A bound below 0 says nothing.
+        epsilon_by_chance: what that bound exceeds in 5 % of draws of random scores.
     """
 
     attack: str
@@ -94,10 +94,10 @@ class TFPrivacyResult:
     """What tensorflow-privacy finds on target 0 of an encoding.
 
     Args:
-        queries: K, of which the means are attacked.
+        queries: K; the attacks see the means over these.
         attacks: the entire data set first, then class by class.
         versions: of its packages.
-        limits: what its figures cannot say.
+        limits: of what its figures mean.
     """
 
     queries: int
@@ -108,19 +108,19 @@ class TFPrivacyResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodingResult:
-    """One encoding's targets: how good they are, and how much they give away.
+    """One encoding's targets: their accuracy and their leak.
 
     Args:
         test_accuracy: mean over targets, each a mean over encodings of the test examples.
         test_accuracy_interval: 95 %, Wilson's over the test examples.
         test_accuracies: one for each target.
         train_accuracy: mean over targets, on what they train on, 2,000 examples at most, audited members first.
-        train_accuracy_interval: 95 %, Wilson's over those.
+        train_accuracy_interval: 95 %, Wilson's over these examples.
         test_examples: number of test examples.
         shadow_test_accuracy: mean over shadows, each on one encoding.
         shadow_test_accuracy_interval: 95 %, Wilson's over the test examples.
         epochs: of training.
-        train_examples: what a target trains on; in the audit of a run more than the audited members.
+        train_examples: examples that a target trains on; in the audit of a run more than the audited members.
         attacks: every attack at every K.
         averaging: AUC(K) fitted, by attack.
         auc_by_step: AUC of phi at each time step, at the largest K, mean over targets.
@@ -128,7 +128,7 @@ class EncodingResult:
         warnings: targets' layers that are silent or saturated.
         phi: phi of target 0 at the largest K, `{"members": [...], "non_members": [...]}`, histogram counts over
             `edges`.
-        tf_privacy: tensorflow-privacy's figures; None where they were not asked for.
+        tf_privacy: tensorflow-privacy's figures; None unless the config asks for them.
     """
 
     test_accuracy: float
@@ -150,24 +150,24 @@ class EncodingResult:
     tf_privacy: TFPrivacyResult | None = None
 
     def attack(self, name: str, queries: int) -> AttackResult:
-        """Give the figures of one attack at one K."""
+        """Return the figures of an attack at K queries."""
         return next(a for a in self.attacks if (a.name, a.queries) == (name, queries))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Control:
-    """What must come out if the audit is to be believed.
+    """A check that must hold for the audit to be valid.
 
     Args:
         name: "untrained", "permuted_membership", "planted_leak", "blind_baseline", "weights_differ",
             "splits_disjoint".
-        ok: whether it did.
-        rule: what must come out.
+        ok: whether it holds.
+        rule: what must hold.
         encoding: None for a control of the data alone.
         auc: None for controls without one.
-        interval: of the AUC, over examples, of permuted membership over deals; None alike.
+        interval: of the AUC, over examples, for permuted membership over permutations; None without an AUC.
         confidence: of the interval.
-        detail: what came out where there is no AUC.
+        detail: the finding of a control without an AUC.
     """
 
     name: str
@@ -182,11 +182,11 @@ class Control:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """AUC(a) - AUC(b) of one attack on two encodings with the same members, mean over targets.
+    """The difference AUC(a) - AUC(b) of one attack on two encodings with the same members, mean over targets.
 
     Args:
         attack: name of the attack.
-        queries: K of both; a deterministic encoder answers its one query at any K.
+        queries: K of both; a deterministic encoder is asked once at any K.
         a: an encoding.
         b: another.
         difference: AUC(a) - AUC(b).
@@ -208,7 +208,7 @@ class AuditResult:
     """The audit: audit.json holds these fields.
 
     Args:
-        valid: whether every control came out as it must.
+        valid: whether every control holds.
         protocol: "audit", "paper" or "paper-overlapping".
         controls: each control.
         encodings: by name.
@@ -217,7 +217,7 @@ class AuditResult:
         overlap: examples that target 0 and shadow 0 both train on, by the paper's protocols; None otherwise.
         data: name, note, fingerprint and shape of the data.
         config: the audit's config.
-        versions: of what the figures depend on.
+        versions: of the software that the figures depend on.
         format: of this file.
     """
 

@@ -1,12 +1,12 @@
-"""One model of an audit: train it, and write down what it says of the points that are asked about.
+"""Train one model of an audit and store its answers.
 
-    plan.json, splits.npz                      what the audit is; written first
+    plan.json, splits.npz                      the audit's inputs; written first
     ENCODING/models/ROLE.keras, ROLE.json      the network on spikes, and its record
-    ENCODING/signals/ROLE.npz                  what it said; written last
+    ENCODING/signals/ROLE.npz                  its answers; written last
 
 Roles: target-0.., shadow-0.., and the controls' untrained and planted. A role's seed and data do not depend on the
-encoding, so that encodings are compared on the same splits, initial weights and orders. The target of an audited run
-is not trained: it is the run's network, copied.
+encoding, so encodings are compared on the same splits, initial weights and orders. The target of an audited run is not
+trained: it is a copy of the run's network.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
-from kerasburst.models.loading import load_model
+from kerasburst.models.loading import load_recorded
 from kerasburst.models.weights import weights_hash
 from kerasburst.privacy.audited_run import AuditedRun
-from kerasburst.privacy.plan import AuditConfig
+from kerasburst.privacy.config import AuditConfig
 from kerasburst.privacy.signals import cached, collect_signals, fed_probabilities, key_text, stored_key
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
@@ -43,17 +43,17 @@ UNTRAINED, PLANTED = "untrained", "planted"
 _CANARIES = 64  # half of them members
 _CANARY_EPOCHS = 300
 TEST_EXAMPLES = 2000  # at most, for an accuracy
-TARGET_QUERIES = 4  # encodings that a target's accuracy is a mean over; of the other models it is shown beside it
+TARGET_QUERIES = 4  # a target's accuracy is the mean over this many encodings; other models have one
 
 
 def roles(splits: AuditSplits) -> list[str]:
-    """Name the models of one encoding, targets first."""
+    """Return the roles of one encoding's models, targets first."""
     targets = [f"target-{t}" for t in range(len(splits.targets))]
     return targets + [f"shadow-{j}" for j in range(len(splits.shadows))] + [UNTRAINED, PLANTED]
 
 
 def task(folder: Path, encoding: str, role: str, beside: Path | None = None) -> Task:
-    """Give the fleet's task for one model."""
+    """Return the fleet's task for one model."""
     arguments = {"folder": str(folder), "encoding": encoding, "role": role}
     arguments |= {} if beside is None else {"beside": str(beside)}
     return Task(f"{encoding}/{role}", "kerasburst.privacy.shadow:train_and_ask", arguments)
@@ -61,7 +61,7 @@ def task(folder: Path, encoding: str, role: str, beside: Path | None = None) -> 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What one model learns, and about which points it is asked.
+    """The training set of one model, and the points that it is asked about.
 
     Args:
         train: indices of its training set, int64.
@@ -75,7 +75,7 @@ class Lesson:
 
 
 def lesson(role: str, splits: AuditSplits, y: np.ndarray, num_classes: int, seed: int) -> Lesson:
-    """Give a role's training set, labels and questions."""
+    """Return a role's training set, labels and questions."""
     asked = np.concatenate([splits.audited, np.setdiff1d(splits.reference, splits.audited), splits.population])
     kind, _, number = role.partition("-")
     if kind == "target":
@@ -85,19 +85,19 @@ def lesson(role: str, splits: AuditSplits, y: np.ndarray, num_classes: int, seed
     if role == UNTRAINED:
         return Lesson(splits.target_train(0), y, splits.audited)
     chosen, member = canaries(splits)
-    y = y.copy()  # labels that no rule predicts: only who has seen one can know it
+    y = y.copy()  # random labels: only a model that has seen one can know it
     y[chosen] = np.random.default_rng(derive_seed(seed, "audit", "canaries")).integers(0, num_classes, len(chosen))
     return Lesson(chosen[member], y, chosen)
 
 
 def canaries(splits: AuditSplits) -> tuple[np.ndarray, np.ndarray]:
-    """Give the mislabelled points of the planted leak, and which of them its model trains on."""
+    """Return the mislabelled points of the planted leak, and a mask of those that its model trains on."""
     chosen = splits.audited[: min(_CANARIES, len(splits.audited))]
     return chosen, np.arange(len(chosen)) % 2 == 0
 
 
 def role_config(config: TrainConfig, role: str) -> TrainConfig:
-    """Give a role's training: the encoding's, with the role's seed."""
+    """Return a role's training: the encoding's, with the role's seed."""
     config = dataclasses.replace(config, seed=derive_seed(config.seed, "audit", "model", role))
     if role == PLANTED:
         return dataclasses.replace(config, epochs=max(config.epochs, _CANARY_EPOCHS), batch_size=_CANARIES // 2)
@@ -105,7 +105,7 @@ def role_config(config: TrainConfig, role: str) -> TrainConfig:
 
 
 def signals_key(config: AuditConfig, encoder: TrainConfig, role: str, record: dict) -> dict:
-    """Give all that a role's signals depend on."""
+    """Return everything that a role's signals depend on."""
     return {
         "role": role,
         "weights": record["weights"],
@@ -120,7 +120,7 @@ def signals_key(config: AuditConfig, encoder: TrainConfig, role: str, record: di
 
 
 def load_plan(folder: str | Path) -> tuple[AuditConfig, dict[str, TrainConfig]]:
-    """Read an audit's config, and each encoding's training, which it holds resolved."""
+    """Load an audit's config and each encoding's resolved training."""
     folder = Path(folder)
     plan = files.read_json(folder / "plan.json")
     trainings = {name: records.from_json(TrainConfig, value, name) for name, value in plan["trainings"].items()}
@@ -128,7 +128,7 @@ def load_plan(folder: str | Path) -> tuple[AuditConfig, dict[str, TrainConfig]]:
 
 
 def is_done(task: Task) -> bool:
-    """Tell whether a task's model and signals are there."""
+    """Return whether a task's model and signals exist."""
     folder, encoding, role = (task.arguments[name] for name in ("folder", "encoding", "role"))
     model, record, signals = _paths(Path(folder), encoding, role)
     if not (model.exists() and record.exists()):
@@ -142,16 +142,16 @@ def is_done(task: Task) -> bool:
 
 
 def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = None) -> None:
-    """Train or copy one model of an audit, unless it is there, and ask it.
+    """Train or copy one model of an audit, unless it exists, and store its answers.
 
     Args:
         folder: the audit's directory.
         encoding: the encoder's name.
         role: "target-0", "shadow-3", "untrained" or "planted".
-        beside: another audit's directory: its model serves if it learnt the same in the same way.
+        beside: another audit's directory; its model is used if its training was identical.
 
     Raises:
-        InputError: where the model has diverged, or the audited run is no longer what the audit was begun with.
+        InputError: if the model has diverged, or the audited run has changed since the audit began.
     """
     config, trainings = load_plan(folder)
     splits = AuditSplits.load(Path(folder) / "splits.npz")
@@ -164,7 +164,7 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
         path.parent.mkdir(parents=True, exist_ok=True)
     data = _data(source, what, splits)
     network, encoder = build(mine, data)
-    stored = _stored(model_path, record_path)
+    stored = load_recorded(model_path, record_path)
     if stored is not None:
         network, record = stored
     else:
@@ -183,7 +183,7 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
             **facts,
         }
         with files.replacing(model_path) as temporary:
-            network.with_encoder(None).save(temporary)  # a copy without optimizer: one that never ran does not load
+            network.with_encoder(None).save(temporary)  # drops the optimizer, which must have run
         files.write_json(record_path, record)
     x = data.scaling.apply(source.x[what.asked])
     cached(
@@ -193,30 +193,21 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
     )
 
 
-def _stored(model_path: Path, record_path: Path) -> tuple[keras.Model, dict] | None:
-    """Give a model and its record; None where they are not there, damaged, or not of each other."""
-    try:
-        record, network = files.read_json(record_path), load_model(model_path)
-        return (network, record) if record["weights"] == weights_hash(network) else None
-    except Exception:  # in whatever way: it is trained anew
-        return None
-
-
 def _alike(
     beside: Path, encoding: str, role: str, training: TrainConfig, what: Lesson, data: Dataset
 ) -> tuple[keras.Model, dict] | None:
-    """Give another audit's model, and its record, that is bit for bit what this training would give."""
+    """Return another audit's model and record if this training would give the same bits, else None."""
     try:
         config, trainings = load_plan(beside)
         splits = AuditSplits.load(beside / "splits.npz")
     except InputError:
-        return None  # it has not been begun
+        return None  # that audit has not begun
     if role not in roles(splits):
         return None
     theirs = lesson(role, splits, what.y, data.num_classes, config.train.seed)
     alike = encoding in trainings and same_config(records.to_json(trainings[encoding]), records.to_json(training))
     same = alike and config.run is None and np.array_equal(theirs.train, what.train)
-    found = _stored(*_paths(beside, encoding, role)[:2]) if same else None
+    found = load_recorded(*_paths(beside, encoding, role)[:2]) if same else None
     return found if found is not None and found[1]["data"] == data.fingerprint else None  # which is of labels, too
 
 

@@ -1,7 +1,7 @@
-"""From models and examples to arrays: the only file of the audit that knows Keras.
+"""Ask Keras models about examples, and return their answers as arrays.
 
-A stochastic encoder is asked K times: each query has encodings of its own. Members and non-members go through the
-model in one seeded, shuffled order, so that nothing but the model can tell them apart.
+A stochastic encoder is asked K times, each time with new encodings. Members and non-members go through the model in
+one seeded, shuffled order, so that only the model can distinguish them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OUTPUTS = ("logits", "probabilities")
 
 @dataclass(frozen=True)
 class Signals:
-    """What a model says of n examples, asked K times each.
+    """A model's answers about n examples, K queries each.
 
     Args:
         logits: float32 `(n, K, C)`.
@@ -56,17 +56,17 @@ def collect_signals(
     """Ask a classifier about examples.
 
     Args:
-        model: any Keras classifier. It gives logits `(batch, C)`, or a membrane trace `(batch, T, C)` whose last
-            step are the logits; a `SpikingNetwork` gives both.
-        x: what it takes, `(n, ...)`; with `encoder`, intensities in [0, 1].
-        encoder: encodes `x` anew for each query; None for a model that takes `x` itself.
+        model: any Keras classifier. It returns logits `(batch, C)`, or a membrane trace `(batch, T, C)` whose last step
+            is the logits; a `SpikingNetwork` returns both.
+        x: the model's inputs, `(n, ...)`; with `encoder`, intensities in [0, 1].
+        encoder: encodes `x` again for each query; None for a model that takes `x` itself.
         queries: K, at least 1. A deterministic encoder is asked once, whatever K.
-        seed: of the encodings and the order. The first queries of a larger K are those of a smaller.
+        seed: of the encodings and the order. The first queries of a larger K are those of a smaller K.
         batch_size: examples at once.
         outputs: "logits", or "probabilities" for a model that ends with a softmax.
 
     Raises:
-        InputError: for bad arguments, or where several queries are asked for and all get the same answers.
+        InputError: for bad arguments, or if all of several queries get the same answers.
 
     Example:
         >>> from kerasburst.encoders.rate import RateEncoder
@@ -129,12 +129,12 @@ def fed_probabilities(network: SpikingNetwork, encoder: Encoder, x: np.ndarray, 
 
 
 def cached(path: str | Path, key: dict, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Give arrays from `path` if they were written there under `key`, else compute and write them.
+    """Load arrays from `path` if they were written under `key`, else compute and write them.
 
     Args:
         path: an `.npz` file.
-        key: all that the arrays depend on, as JSON values.
-        compute: gives the arrays.
+        key: everything that the arrays depend on, as JSON values.
+        compute: returns the arrays.
     """
     path = Path(path)
     text = key_text(key)
@@ -148,21 +148,21 @@ def cached(path: str | Path, key: dict, compute: Callable[[], dict[str, np.ndarr
 
 
 def key_text(key: dict) -> str:
-    """Give a key of `cached` as the file holds it."""
+    """Return the text that a file of `cached` holds for a key."""
     return json.dumps(key, sort_keys=True)
 
 
 def stored_key(path: str | Path) -> str | None:
-    """Read the key that a file of `cached` was written under; None where there is no whole file."""
+    """Return the text of the key that a file of `cached` was written under; None without a whole file."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             return str(stored["key"])
-    except Exception:  # absent or damaged in any way: it is computed anew
+    except Exception:  # missing or damaged in any way: the caller computes it again
         return None
 
 
 def _plain_batches(x: np.ndarray, batch_size: int, seed: int, queries: int):
-    """Give the examples as they are, in a shuffled order of its own for each query, with their indices."""
+    """Yield batches of the examples and their indices, in a new order for each query."""
     for query in range(queries):
         order = np.random.default_rng(derive_seed(seed, "order", query)).permutation(len(x))
         for start in range(0, len(x), batch_size):
@@ -171,7 +171,7 @@ def _plain_batches(x: np.ndarray, batch_size: int, seed: int, queries: int):
 
 
 def _asker(model: keras.Model, size: int):
-    """Give what answers a batch of at most `size` examples with logits, and the membrane trace or None."""
+    """Return a function from a batch of at most `size` examples to logits and the membrane trace or None."""
     if isinstance(model, SpikingNetwork):
         return lambda inputs: model.probe_batch(inputs, size)[:2]
 
@@ -189,7 +189,7 @@ def _asker(model: keras.Model, size: int):
 
 
 def _check_fresh(encoder: Encoder, x: np.ndarray, seed: int) -> None:
-    """Assert that two queries of a random encoder have different encodings."""
+    """Check that two queries of a random encoder have different encodings."""
     first, second = (next(iter(make_dataset(x, x[:, 0], encoder, len(x), seed, epoch=k)))[0].numpy() for k in (0, 1))
     certain = encoder.spike_probability(x).numpy()
     if np.array_equal(first, second) and ((certain > 0.01) & (certain < 0.99)).sum() > 1000:

@@ -1,4 +1,4 @@
-"""`AuditSplits`: who is a member of which model; parts that cannot overlap."""
+"""`AuditSplits`: which point is a member of which model; its parts cannot overlap."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class AuditSplits:
         population: indices that no model trains on, for RMIA.
         test: indices for the accuracy; in no model's training set.
         targets: membership of the audited points, bool `(targets, n)`.
-        reference: indices of the points that shadow models' membership is of, r: `audited` itself, or points
+        reference: indices of the points that `shadows` is about, r: `audited` itself, or points
             of `shadow_pool`.
         shadows: membership of the reference points, bool `(N, r)`.
-        fillers: indices out of `shadow_pool` that each shadow trains on besides, `(N, f)`.
+        fillers: indices from `shadow_pool` that each shadow also trains on, `(N, f)`.
         pool_size: number of examples in the pool.
-        duplicates_removed: examples left out for an equal one.
-        target_only: indices that each target trains on beyond its audited members, and no other model does.
+        duplicates_removed: examples left out because they equal another.
+        target_only: indices that each target trains on beyond its audited members; no other model does.
 
     Raises:
         InputError: for parts that overlap, or arrays that do not fit each other.
@@ -61,7 +61,7 @@ class AuditSplits:
     target_only: np.ndarray = ()
 
     def __post_init__(self) -> None:
-        """Check and close the arrays."""
+        """Check the arrays and make them read-only."""
         for name in _ARRAYS:
             kind = bool if name in ("targets", "shadows") else np.int64
             array = np.array(getattr(self, name), kind)
@@ -89,19 +89,19 @@ class AuditSplits:
             raise InputError("fillers must be different examples for each shadow, some are repeated")
 
     def members(self, target: int) -> np.ndarray:
-        """Give the audited indices that the target trains on, int64."""
+        """Return the audited indices that the target trains on, int64."""
         return self.audited[self.targets[target]]
 
     def non_members(self, target: int) -> np.ndarray:
-        """Give the audited indices that the target does not train on, int64."""
+        """Return the audited indices that the target does not train on, int64."""
         return self.audited[~self.targets[target]]
 
     def target_train(self, target: int) -> np.ndarray:
-        """Give all indices that the target trains on, its audited members first, int64."""
+        """Return all indices that the target trains on, its audited members first, int64."""
         return np.concatenate([self.members(target), self.target_only])
 
     def shadow_train(self, shadow: int) -> np.ndarray:
-        """Give the indices that a shadow trains on, int64."""
+        """Return the indices that a shadow trains on, int64."""
         return np.concatenate([self.reference[self.shadows[shadow]], self.fillers[shadow]])
 
     def overlap(self, target: int, shadow: int) -> int:
@@ -109,7 +109,7 @@ class AuditSplits:
         return len(np.intersect1d(self.target_train(target), self.shadow_train(shadow)))
 
     def counts(self) -> dict[str, int]:
-        """Give the sizes, for a report."""
+        """Return the sizes of the parts."""
         return {
             "pool": self.pool_size,
             "duplicates_removed": self.duplicates_removed,
@@ -122,17 +122,17 @@ class AuditSplits:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write to `path` (`.npz`); a killed run leaves the old file or the new one."""
+        """Write to `path` (`.npz`), atomically."""
         sizes = {"pool_size": np.int64(self.pool_size), "duplicates_removed": np.int64(self.duplicates_removed)}
         with replacing(path) as temporary:
             np.savez_compressed(temporary, **{name: getattr(self, name) for name in _ARRAYS}, **sizes)
 
     @classmethod
     def load(cls, path: str | Path) -> AuditSplits:
-        """Read what `save` wrote.
+        """Load what `save` wrote.
 
         Raises:
-            InputError: where the file is missing, damaged, or no file of audit splits.
+            InputError: if the file is missing, damaged, or not a file of audit splits.
         """
         numbers = ("pool_size", "duplicates_removed")
         names = (*_ARRAYS, *numbers)
@@ -163,17 +163,16 @@ def draw_audit_splits(
 ) -> AuditSplits:
     """Draw members, non-members, shadow pool and population at random from one pool.
 
-    Exact duplicates are removed first. A target trains on a random half of the audited points, drawn
-    independently of the shadows. Shadows come in pairs with complementary halves, so that each point is in the
-    training set of exactly half of them.
+    Exact duplicates are removed first. A target trains on a random half of the audited points, drawn independently of
+    the shadows. Shadows come in pairs with complementary halves, so each point is in the training set of half of them.
 
     Args:
         x: all examples, raw, `(pool_size, *features)`.
         pool: indices to draw from.
         test: indices for the accuracy.
         seed: int of at least 0.
-        protocol: "audit"; "paper": one shadow with data of its own; "paper-overlapping": one shadow with
-            data drawn from the target's own, as in the authors' earlier code.
+        protocol: "audit"; "paper": one shadow with its own data; "paper-overlapping": one shadow with
+            data from the target's points, as in the authors' earlier code.
         members: size of a target's training set, at least 4; None for a third of the pool (a fifth for "paper"), at
             most 1,000.
         targets: number of targets, at least 1.
@@ -205,7 +204,7 @@ def draw_audit_splits(
     order = np.random.default_rng(derive_seed(seed, "audit", "parts")).permutation(unique)
     audited, population_part, rest = np.split(order, [2 * members, 2 * members + population])
     reference = rest[:reference_size] if protocol == "paper" else audited
-    # Random halves; target t and shadow pair j have streams of their own, so that more of them change no other.
+    # Target t and shadow pair j each have a stream: adding models does not change the others.
     target_masks = [_half(len(audited), derive_seed(seed, "audit", "target", t)) for t in range(targets)]
     if protocol == "audit":
         shadow_masks = complementary_halves(len(reference), shadows, seed)
@@ -226,7 +225,7 @@ def draw_audit_splits(
 
 
 def check_shadows(shadows: int) -> int:
-    """Return the number of shadows, even and at least 2."""
+    """Check a number of shadows: even and at least 2."""
     shadows = check_int("shadows", shadows, low=2)
     if shadows % 2:
         raise fail("shadows", "even, so that each point is in half of them", shadows)
@@ -234,13 +233,13 @@ def check_shadows(shadows: int) -> int:
 
 
 def complementary_halves(n: int, shadows: int, seed: int) -> list[np.ndarray]:
-    """Give the shadows' membership of n points, in pairs of random halves that complete each other."""
+    """Return the shadows' membership of n points, in pairs of complementary random halves."""
     halves = [_half(n, derive_seed(seed, "audit", "shadow", j)) for j in range(shadows // 2)]
     return [mask for half in halves for mask in (half, ~half)]
 
 
 def digests(x: np.ndarray) -> np.ndarray:
-    """Give each example's hash `(n,)`: examples are equal, byte by byte, where their hashes are."""
+    """Return each example's hash `(n,)`: examples are equal, byte by byte, where their hashes are."""
     rows = np.ascontiguousarray(x)
     return np.array([hashlib.blake2b(example.tobytes(), digest_size=16).digest() for example in rows], "S16")
 
@@ -252,6 +251,6 @@ def _half(n: int, seed: int) -> np.ndarray:
 
 
 def _first_of_equals(x: np.ndarray) -> np.ndarray:
-    """Give the positions of examples that no equal one stands before."""
+    """Return the positions of examples without an equal before them."""
     _, first = np.unique(digests(x), return_index=True)
     return np.sort(first)

@@ -1,17 +1,18 @@
-"""What an attack reads off the logits of one example: phi, loss, entropy and modified entropy.
+"""Signals from the logits of one example: phi, loss, entropy and modified entropy.
 
-All are exact in float64 for logits as large as 1e4: no probability is formed and then logged.
+All are exact in float64 for logits as large as 1e4: they never take the logarithm of a rounded probability.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from kerasburst.validation import InputError, fail
+from kerasburst.privacy.checks import as_numbers
+from kerasburst.validation import fail
 
 
 def phi(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Scaled confidence, the log-odds of the true class.
+    """Compute the scaled confidence, the log-odds of the true class.
 
         phi = z_y - log sum_{c != y} exp(z_c) = log(p_y / (1 - p_y))
 
@@ -37,7 +38,7 @@ def phi(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Cross-entropy of the true class.
+    """Compute the cross-entropy of the true class.
 
         loss = -log p_y = log(1 + exp(-phi))
 
@@ -63,7 +64,7 @@ def loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Entropy of the prediction; the labels are checked and not used.
+    """Compute the entropy of the prediction; the labels are checked but not used.
 
         H = -sum_c p_c log p_c
 
@@ -90,7 +91,7 @@ def entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def modified_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Entropy that knows the label: small for a sure right prediction, large for a sure wrong one.
+    """Compute an entropy that uses the label: small for a confident right prediction, large for a confident wrong one.
 
         M = -(1 - p_y) log p_y - sum_{i != y} p_i log(1 - p_i)
 
@@ -127,7 +128,7 @@ def _phi(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _log_probabilities(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give log p and log(1 - p) of each class; only the largest p can be near 1, and it is treated apart."""
+    """Return log p and log(1 - p) of each class; only the largest p can be near 1, and it has its own formula."""
     top = np.arange(z.shape[-1]) == z.argmax(axis=-1)[..., None]
     below = z - z.max(axis=-1, keepdims=True)
     others = np.where(top, -np.inf, below)
@@ -144,7 +145,7 @@ def _true_class(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _checked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    z, y = _numbers("logits", logits), np.asarray(labels)
+    z, y = as_numbers("logits", logits), np.asarray(labels)
     if z.ndim < 2 or z.size == 0 or z.shape[-1] < 2:
         raise fail("logits", "of shape (n, ..., C) with n of at least 1 and C of at least 2", f"shape {z.shape}")
     if not np.isfinite(z).all():
@@ -157,10 +158,3 @@ def _checked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
     if y.min() < 0 or y.max() >= classes:
         raise fail("labels", f"from 0 to {classes - 1}", int(y[(y < 0) | (y >= classes)][0]))
     return z, y
-
-
-def _numbers(argument: str, values: np.ndarray) -> np.ndarray:
-    try:
-        return np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{argument} must be an array of numbers, received {type(values).__name__}") from None

@@ -1,7 +1,7 @@
-"""tensorflow-privacy's own attacks and epsilon lower bound on the audit's signals; the only file that knows it.
+"""tensorflow-privacy's own attacks and epsilon lower bound on the audit's signals; the only file that imports it.
 
-Needs the extra `tf-privacy`, of which nothing is imported before it is asked for. Since tensorflow-privacy 0.9 its
-attacks are in tensorflow-empirical-privacy, which installs them at the old place.
+It needs the extra `tf-privacy`, imported on first use. Since tensorflow-privacy 0.9 its attacks are in
+tensorflow-empirical-privacy, which installs them at the old place.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from types import ModuleType
 import numpy as np
 
 from kerasburst.privacy.attacks import loss_scores, modified_entropy_scores
-from kerasburst.privacy.metrics import MembershipScores, check_membership
+from kerasburst.privacy.checks import check_membership
+from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.result import TFPrivacyAttack
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError, check_choice, check_int
@@ -62,7 +63,7 @@ def load(name: str) -> ModuleType:
         name: such as "epsilon_lower_bound" or "membership_inference_attack.advanced_mia".
 
     Raises:
-        InputError: where the extra is missing or does not fit the rest, with the line that mends it.
+        InputError: if the extra is missing or does not load, with the pip line that installs it.
     """
     flagged = hasattr(sys, "skip_tf_privacy_import")
     sys.skip_tf_privacy_import = True  # else it imports estimators, which TensorFlow no longer has
@@ -78,7 +79,7 @@ def load(name: str) -> ModuleType:
 
 
 def check_installed() -> None:
-    """Make sure of the extra.
+    """Check that the extra is installed.
 
     Raises:
         InputError: where it is missing or does not fit the rest, with the line that mends it.
@@ -87,7 +88,7 @@ def check_installed() -> None:
 
 
 def versions() -> dict[str, str]:
-    """Give the versions of its packages."""
+    """Return the versions of its packages."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
@@ -102,19 +103,19 @@ def attack_slice(
 ) -> tuple[TFPrivacyAttack, ...]:
     """Run tensorflow-privacy's attacks on one slice of a target's answers.
 
-    Its attackers draw from numpy's global generator: that is seeded for each attack and put back as it was.
+    Its attackers draw from numpy's global generator, which is seeded for each attack and restored afterwards.
 
     Args:
         logits: of the target, `(n, C)`, or `(n, K, C)` for K queries; means of logits, loss and modified entropy
             are attacked.
         labels: integers from 0 to C - 1, `(n,)`.
         membership: which points are members, `(n,)`.
-        label: class to which the slice is confined; None for the entire data set.
+        label: class of the slice; None for the entire data set.
         attacks: names of `ATTACKS`.
-        seed: of what its attackers draw.
+        seed: of the attackers' draws.
 
     Returns:
-        one for each attack; with `skipped` where the slice has too few members or non-members for it.
+        One for each attack, with `skipped` if the slice has too few members or non-members for it.
 
     Raises:
         InputError: for bad arguments, or without the extra.
@@ -150,7 +151,7 @@ def attack_slice(
 
 
 def slow(members: int, non_members: int) -> bool:
-    """Tell whether a slice is large enough for the trained attacks, which take about a minute of a core.
+    """Return whether a slice is large enough for the trained attacks, which take about a minute of a core.
 
     Example:
         >>> slow(12, 40), slow(40, 11)
@@ -160,7 +161,7 @@ def slow(members: int, non_members: int) -> bool:
 
 
 def epsilon_by_chance(members: int, non_members: int, seed: int = 0) -> float:
-    """Give what its epsilon lower bound exceeds in 5 % of draws from scores that know nothing.
+    """Return what its epsilon lower bound exceeds in 5 % of draws of random scores.
 
     Args:
         members: number of members.
@@ -174,14 +175,14 @@ def epsilon_by_chance(members: int, non_members: int, seed: int = 0) -> float:
 
 
 def epsilon_lower_bound(member_scores: np.ndarray, non_member_scores: np.ndarray) -> float | None:
-    """Give its epsilon lower bound, nats: the best of all thresholds at 95 % confidence, by Bailey's method.
+    """Return its epsilon lower bound, nats: the best of all thresholds at 95 % confidence, by Bailey's method.
 
     Args:
         member_scores: `(m,)`, of any direction.
         non_member_scores: `(n,)`.
 
     Returns:
-        None where no threshold gives a bound.
+        None if no threshold gives a bound.
     """
     module = load("epsilon_lower_bound")
     bounds = module.EpsilonLowerBound(
@@ -203,7 +204,7 @@ def _too_small(attack: str, sizes: tuple[int, int]) -> str | None:
 
 
 def _run(attack: str, given: dict[str, np.ndarray], seed: int):
-    """Run one attack; None where tensorflow-privacy finds too few examples for it."""
+    """Run one attack; return None if tensorflow-privacy finds too few examples for it."""
     module = load("membership_inference_attack.membership_inference_attack")
     data = load("membership_inference_attack.data_structures")
     kind = data.AttackType[ATTACKS[attack]]
@@ -240,7 +241,7 @@ def _numpy_seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back what tensorflow-privacy always says, and keep it from setting up logging for the whole process."""
+    """Silence tensorflow-privacy's usual warnings, and keep it from configuring logging for the whole process."""
     root, silent = logging.getLogger(), logging.NullHandler()
     root.addHandler(silent)
     try:

@@ -1,9 +1,9 @@
-"""tensorflow-privacy's attacks on an audit's models as tasks of a fleet.
+"""Run tensorflow-privacy's attacks on an audit's models as tasks of a fleet.
 
-    ENCODING/tf_privacy/PIECE.json    what was found, and what that depends on
+    ENCODING/tf_privacy/PIECE.json    the findings, and the key of what they depend on
 
-Its trained attacks take about a minute of a core for each slice. So there is one task for each class that is large
-enough for them, and one, "all", for the rest: every attack on the entire data set, and the quick ones on the classes.
+Its trained attacks take about a minute of a core for each slice. So each class that is large enough for them has a
+task, and the task "all" does the rest: every attack on the entire data set, and the quick attacks on the classes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 
 from kerasburst import files
 from kerasburst.privacy import tf_privacy
-from kerasburst.privacy.figures import Answered
-from kerasburst.privacy.plan import AuditConfig
+from kerasburst.privacy.config import AuditConfig
+from kerasburst.privacy.figures import EncodingModels
 from kerasburst.privacy.result import TFPrivacyAttack, TFPrivacyResult
 from kerasburst.privacy.shadow import load_plan
 from kerasburst.privacy.signals import stored_key
@@ -28,7 +28,7 @@ from kerasburst.validation import InputError
 
 
 def pieces(labels: np.ndarray, membership: np.ndarray) -> dict[str, list[tuple[int | None, tuple[str, ...]]]]:
-    """Give each task's slices and attacks: (class or None, attacks), by the task's name.
+    """Return each task's slices and attacks: (class or None, attacks), by the task's name.
 
     Args:
         labels: of the audited points, `(n,)`.
@@ -51,7 +51,7 @@ def pieces(labels: np.ndarray, membership: np.ndarray) -> dict[str, list[tuple[i
 
 
 def tasks(folder: Path, encodings: Iterable[str], labels: np.ndarray, splits: AuditSplits) -> list[Task]:
-    """Give the fleet's tasks of an audit whose models have answered.
+    """Return the tasks for an audit whose models have answered.
 
     Args:
         folder: the audit's directory.
@@ -71,17 +71,17 @@ def tasks(folder: Path, encodings: Iterable[str], labels: np.ndarray, splits: Au
 
 
 def is_done(task: Task) -> bool:
-    """Tell whether a task's findings are there, and of this audit's answers."""
+    """Return whether a task's findings exist and belong to this audit's answers."""
     folder, encoding, piece = (task.arguments[name] for name in ("folder", "encoding", "piece"))
     try:
         found = files.read_json(_path(Path(folder), encoding, piece))
         return found["key"] == _key(Path(folder), encoding, load_plan(folder)[0])
-    except (InputError, KeyError, TypeError):  # absent or damaged: it is computed anew
+    except (InputError, KeyError, TypeError):  # missing or damaged: computed again
         return False
 
 
 def attack_piece(folder: str, encoding: str, piece: str) -> None:
-    """Do one task.
+    """Run one task.
 
     Args:
         folder: the audit's directory.
@@ -90,8 +90,8 @@ def attack_piece(folder: str, encoding: str, piece: str) -> None:
     """
     place, config = Path(folder), load_plan(folder)[0]
     splits = AuditSplits.load(place / "splits.npz")
-    answered = Answered.load(place / encoding, splits)
-    evidence = answered.evidence(0, answered.queries, config.train.seed)
+    models = EncodingModels.load(place / encoding, splits)
+    evidence = models.evidence(0, models.queries, config.train.seed)
     membership = splits.targets[0]
     attacks = [
         attack
@@ -106,29 +106,29 @@ def attack_piece(folder: str, encoding: str, piece: str) -> None:
     files.write_json(path, found)
 
 
-def collect(folder: Path, encoding: str, answered: Answered) -> TFPrivacyResult:
-    """Put together what an encoding's tasks found.
+def collect(folder: Path, encoding: str, models: EncodingModels) -> TFPrivacyResult:
+    """Collect the findings of an encoding's tasks.
 
     Args:
         folder: the audit's directory.
         encoding: the encoder's name.
-        answered: what its models said.
+        models: of the encoding.
     """
-    labels = answered.evidence(0, answered.queries, 0).labels
+    labels = models.evidence(0, models.queries, 0).labels
     rows = [
         TFPrivacyAttack(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
-        for piece in pieces(labels, answered.splits.targets[0])
+        for piece in pieces(labels, models.splits.targets[0])
         for row in files.read_json(_path(folder, encoding, piece))["attacks"]
     ]
     order = list(tf_privacy.ATTACKS)
     rows.sort(key=lambda row: (-1 if row.label is None else row.label, order.index(row.attack)))
     return TFPrivacyResult(
-        queries=answered.queries, attacks=tuple(rows), versions=tf_privacy.versions(), limits=tf_privacy.LIMITS
+        queries=models.queries, attacks=tuple(rows), versions=tf_privacy.versions(), limits=tf_privacy.LIMITS
     )
 
 
 def _key(folder: Path, encoding: str, config: AuditConfig) -> dict:
-    """Give all that the findings depend on."""
+    """Return everything that the findings depend on."""
     beneath = {name: importlib.metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")}
     return {
         "signals": stored_key(folder / encoding / "signals" / "target-0.npz"),

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from kerasburst import records
-from kerasburst.privacy.plan import AuditConfig
+from kerasburst.privacy.config import AuditConfig
 from kerasburst.validation import InputError
 from tests.cli.conftest import TINY
 from tests.cli.test_bad_input import assert_refused

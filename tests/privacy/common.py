@@ -9,7 +9,7 @@ from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import load_source
 from kerasburst.privacy import shadow
-from kerasburst.privacy.plan import AuditConfig
+from kerasburst.privacy.config import AuditConfig
 from kerasburst.privacy.signals import key_text
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.seeding import derive_seed
@@ -136,6 +136,6 @@ class Pretend(FleetHere):
 
 
 def logits_of(phi, labels, classes):
-    """Give logits whose phi is this: the others' log-sum-exp is 0."""
+    """Return logits whose phi is this: the others' log-sum-exp is 0."""
     true = np.arange(classes) == labels.reshape(-1, *(1,) * phi.ndim)
     return np.where(true, phi[..., None], -np.log(classes - 1)).astype(np.float32)

@@ -9,7 +9,7 @@ from scipy import stats
 
 from kerasburst import records
 from kerasburst.privacy import averaging
-from kerasburst.privacy.averaging import AveragingFit, fit_averaging, fit_averaging_attack, fit_averaging_scores
+from kerasburst.privacy.averaging import AveragingFit, fit_averaging, fit_averaging_attack
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.validation import InputError
 
@@ -37,6 +37,15 @@ def test_exact_curve_gives_the_exact_fit(model, ks):
     assert fit.limit == pytest.approx(1.0 if model[1] == 0 else curve(np.inf, *model), abs=3e-3)
     assert fit.encoding_variance == pytest.approx(model[2] / (model[1] + model[2]), abs=5e-3)
     assert fit.model_variance + fit.encoding_variance == pytest.approx(1.0) and fit.reason is None
+
+
+def averaged(members, non_members, ks):
+    """Return the scores of phi `(n, K)` averaged over the first k queries, for each k."""
+    return [MembershipScores(members[:, :k].mean(axis=1), non_members[:, :k].mean(axis=1)) for k in ks]
+
+
+def fit_phi(members, non_members, ks, **options):
+    return fit_averaging_attack(ks, averaged(members, non_members, ks), **options)
 
 
 def test_method_is_weighted_least_squares_of_probits():
@@ -68,7 +77,7 @@ def test_points_that_are_sure_count_more():
 @pytest.mark.parametrize("model", [(1.0, 1.0, 4.0), (0.5, 1.0, 1.0)])
 def test_draws_give_the_curve_and_the_limit(model):
     phi = drawn(np.random.default_rng(0), *model, n=3000)
-    fit = fit_averaging_scores(*phi, KS, num_bootstrap=300, confidence=0.99)
+    fit = fit_phi(*phi, KS, num_bootstrap=300, confidence=0.99)
     np.testing.assert_allclose(fit.aucs, curve(KS, *model), atol=0.03)
     np.testing.assert_allclose([fit.auc(k) for k in KS], curve(KS, *model), atol=0.025)
     truth, (low, high) = curve(np.inf, *model), fit.limit_interval
@@ -80,32 +89,31 @@ def test_interval_of_the_limit_covers(model):
     rng = np.random.default_rng(1)
     covered = []
     for i in range(100):
-        fit = fit_averaging_scores(*drawn(rng, *model, n=150, queries=16), (1, 4, 16), seed=i, num_bootstrap=100)
+        fit = fit_phi(*drawn(rng, *model, n=150, queries=16), (1, 4, 16), seed=i, num_bootstrap=100)
         covered.append(fit.limit_interval[0] <= curve(np.inf, *model) <= fit.limit_interval[1])
     assert np.mean(covered) >= 0.88  # 95 % less three standard errors of 100 trials
 
 
-def test_scores_are_means_over_the_first_queries():
+def test_the_fit_is_to_the_auc_at_each_k_and_its_interval_depends_on_the_seed():
     members, non_members = drawn(np.random.default_rng(2), 1.0, 1.0, 4.0, n=50)
-    fit = fit_averaging_scores(members, non_members, (1, 3, 64), seed=5, num_bootstrap=20)
-    scores = [MembershipScores(members[:, :k].mean(axis=1), non_members[:, :k].mean(axis=1)) for k in (1, 3, 64)]
+    scores = averaged(members, non_members, (1, 3, 64))
+    fit, again, other = (fit_averaging_attack((1, 3, 64), scores, seed=i, num_bootstrap=20) for i in (5, 5, 6))
     assert fit.aucs == tuple(s.auc() for s in scores) and fit.ks == (1, 3, 64)
-    assert fit == fit_averaging_attack((1, 3, 64), scores, seed=5, num_bootstrap=20)
-    assert fit.limit_interval != fit_averaging_attack((1, 3, 64), scores, seed=6, num_bootstrap=20).limit_interval
+    assert fit == again and fit.limit_interval != other.limit_interval
 
 
 def test_resamples_are_fitted_as_the_scores_themselves(monkeypatch):
     phi = drawn(np.random.default_rng(2), 1.0, 1.0, 4.0, n=50)
-    aucs = fit_averaging_scores(*phi, KS, num_bootstrap=1).aucs
+    aucs = fit_phi(*phi, KS, num_bootstrap=1).aucs
     monkeypatch.setattr(averaging, "bootstrap_aucs", lambda *_: np.array([aucs, aucs]))
-    fit = fit_averaging_scores(*phi, KS)
+    fit = fit_phi(*phi, KS)
     assert fit.limit_interval == (pytest.approx(fit.limit), pytest.approx(fit.limit))
 
 
 def test_an_encoder_that_hides_is_seen_through():
     # At K = 1 next to nothing shows; the limit is what the model leaks.
     members, non_members = drawn(np.random.default_rng(3), 1.0, 0.5, 50.0, n=500)
-    fit = fit_averaging_scores(members, non_members, KS, num_bootstrap=200)
+    fit = fit_phi(members, non_members, KS, num_bootstrap=200)
     assert fit.aucs[0] < 0.6 and fit.limit > 0.75 and fit.limit_interval[0] > 0.7
 
 
@@ -115,7 +123,7 @@ def test_no_advantage_has_no_limit_and_says_why():
         (fit_averaging((1, 4), (0.3, 0.51)), "no advantage: the fitted AUC is not above 0.5"),
         (fit_averaging((4, 4), (0.6, 0.7)), "fewer than two distinct numbers of queries"),
         (fit_averaging((1,), (0.6,)), "fewer than two distinct numbers of queries"),
-        (fit_averaging_scores(np.zeros((5, 2)), np.zeros((5, 2)), (1, 2)), "no advantage: no AUC is above 0.5"),
+        (fit_phi(np.zeros((5, 2)), np.zeros((5, 2)), (1, 2)), "no advantage: no AUC is above 0.5"),
     ]:
         assert fit.reason == reason
         assert fit.limit is None and fit.auc(4) is None and fit.limit_interval is None and fit.delta_mu is None
@@ -126,7 +134,7 @@ def test_weak_leak_interval_reaches_to_half():
     held = []
     for seed in range(12):
         phi = drawn(np.random.default_rng(seed), 0.0, 1.0, 1.0, n=200, queries=16)
-        fit = fit_averaging_scores(*phi, (1, 4, 16), num_bootstrap=200)
+        fit = fit_phi(*phi, (1, 4, 16), num_bootstrap=200)
         held.append(fit.limit_interval is None or fit.limit_interval[0] <= 0.5)
     assert sum(held) >= 10
 
@@ -139,7 +147,7 @@ def test_separated_scores():
 
 
 def test_to_json():
-    fit = fit_averaging_scores(*drawn(np.random.default_rng(5), 1.0, 1.0, 4.0, n=50), (1, 4), num_bootstrap=20)
+    fit = fit_phi(*drawn(np.random.default_rng(5), 1.0, 1.0, 4.0, n=50), (1, 4), num_bootstrap=20)
     report = json.loads(json.dumps(records.to_json(fit)))
     assert report["limit"] == fit.limit and report["fitted_aucs"] == [fit.auc(1), fit.auc(4)]
     assert tuple(report["limit_interval"]) == fit.limit_interval and report["reason"] is None
@@ -163,13 +171,6 @@ B = MembershipScores([1.0, 2.0, 3.0], [0.0, 1.0])
         (lambda: fit_averaging_attack((1, 2), (A, B)), "scores must be of the same examples at each K"),
         (lambda: fit_averaging_attack((1, 2), (A, A), num_bootstrap=0), "num_bootstrap must be"),
         (lambda: fit_averaging_attack((1, 2), (A, A), confidence=1), "confidence must be"),
-        (lambda: fit_averaging_scores(np.zeros(3), np.zeros(3), (1,)), "phi_members must be finite, of shape"),
-        (
-            lambda: fit_averaging_scores(np.zeros((3, 2)), np.zeros((3, 4)), (1,)),
-            "phi_non_members must be of 2 queries",
-        ),
-        (lambda: fit_averaging_scores(np.zeros((3, 2)), np.zeros((3, 2)), (1, 4)), "ks must be an integer from 1 to 2"),
-        (lambda: fit_averaging_scores(np.zeros((3, 2)), np.zeros((3, 2)), ()), "ks must be at least one"),
         (lambda: AveragingFit(1.0, 0.5, 0.5, (1,), (0.7,)).auc(0), "queries must be a finite number of at least 1"),
     ],
 )

@@ -11,7 +11,7 @@ from kerasburst.privacy.metrics import MembershipScores
 
 @pytest.fixture
 def scores():
-    """Give scores of two targets: of rate coding, asked once, and of Poisson-Burst, which leaks more with each K."""
+    """Return scores of two targets: of rate coding, asked once, and of Poisson-Burst, which leaks more with each K."""
     rng = np.random.default_rng(0)
     member = np.stack([rng.permutation(80) < 40 for _ in range(2)])
 

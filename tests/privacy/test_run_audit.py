@@ -13,7 +13,7 @@ from kerasburst.models.weights import weights_hash
 from kerasburst.privacy import shadow
 from kerasburst.privacy.audit import audit
 from kerasburst.privacy.audited_run import AuditedRun
-from kerasburst.privacy.plan import AuditConfig
+from kerasburst.privacy.config import AuditConfig
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.training.run_directory import RunReference
 from tests.privacy.common import RUN_FLEET, FleetHere, noise

@@ -8,7 +8,7 @@ import pytest
 from kerasburst import InputError, Splits
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
-from kerasburst.privacy.run_splits import draw_run_splits
+from kerasburst.privacy.audited_run import draw_run_splits
 from kerasburst.privacy.splits import AuditSplits
 
 

@@ -88,7 +88,7 @@ def test_axes_between(name):
         ([[1.0]], [0], "logits must be of shape (n, ..., C)"),
         ([1.0, 2.0], [0, 0], "logits must be of shape (n, ..., C)"),
         (np.empty((0, 3)), np.empty(0, int), "logits must be of shape (n, ..., C)"),
-        ([["a", "b"]], [0], "logits must be an array of numbers, received list"),
+        ([["a", "b"]], [0], "logits must be an array of numbers, received 'list'"),
     ],
 )
 def test_bad_input(name, logits, labels, message):

@@ -15,8 +15,8 @@ from kerasburst.config import TrainConfig
 from kerasburst.privacy import tf_privacy, tf_privacy_tasks
 from kerasburst.privacy.attacks import loss_scores, modified_entropy_scores
 from kerasburst.privacy.audit import audit
+from kerasburst.privacy.config import AuditConfig
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.privacy.plan import AuditConfig
 from kerasburst.study import Task
 from kerasburst.validation import InputError
 

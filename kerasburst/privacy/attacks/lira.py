@@ -7,10 +7,10 @@ from scipy import linalg, stats
 from sklearn.covariance import ledoit_wolf
 
 from kerasburst.privacy.attacks.attack import Attack
-from kerasburst.privacy.attacks.checks import averaged, in_out, median_over, signal_arrays
+from kerasburst.privacy.checks import averaged, in_out, median_over, signal_arrays
 from kerasburst.validation import check_bool
 
-_OWN_VARIANCE = 64  # shadows from which on each point's own standard deviation can be told, as Carlini et al. find
+_OWN_VARIANCE = 64  # shadows from which on each point's own standard deviation can be estimated, as Carlini et al. find
 FLOOR = 1e-30  # added to each standard deviation, as tf-privacy does: shadows that agree give a large finite score
 RELATIVE_FLOOR = 1e-6  # of the mean variance: the least that any direction of a trace may have
 
@@ -22,21 +22,21 @@ def lira(
     online: bool = True,
     fixed_variance: bool | None = None,
 ) -> np.ndarray:
-    """Likelihood-ratio attack.
+    """Score points by the likelihood-ratio attack.
 
         online:  log N(phi; mu_in, s_in^2) - log N(phi; mu_out, s_out^2)
         offline: log P(N(mu_out, s_out^2) <= phi)
 
-    mu is the median over the point's IN or OUT shadows. Online, the score is tf-privacy's `compute_score_lira` with
-    the sign turned.
+    mu is the median over the point's IN or OUT shadows. Online, the score is minus tf-privacy's
+    `compute_score_lira`.
 
     Args:
         target: phi of the target, `(n,)`, or `(n, K)` for K queries, which are averaged first.
         shadows: phi of N shadows, `(N, n)` or `(N, n, K)`.
         membership: which points are IN which shadow, `(N, n)`.
-        online: use IN and OUT shadows; else the OUT ones only.
+        online: use IN and OUT shadows; else only OUT shadows.
         fixed_variance: s is the standard deviation (ddof 0) of the residuals from each point's own median, pooled
-            over points, IN and OUT apart. Else it is each point's own (ddof 0), which is 0 where there is a single
+            over points, separately for IN and OUT. Else it is each point's own (ddof 0), which is 0 for a single
             shadow. 1e-30 is added to s. Default: pooled for fewer than 64 shadows.
 
     Returns:
@@ -67,14 +67,14 @@ def lira(
 
 
 def temporal_lira(target: np.ndarray, shadows: np.ndarray, membership: np.ndarray) -> np.ndarray:
-    """Likelihood-ratio attack on traces, online.
+    """Score traces by the online likelihood-ratio attack.
 
         log N(x; mu_in, S_in) - log N(x; mu_out, S_out),  x = (phi_1, ..., phi_T)
 
     mu is the median trace over the point's IN or OUT shadows. S is the Ledoit-Wolf estimate of the covariance of
-    the residuals from each point's own median, about their mean, pooled over points, IN and OUT apart. Time steps
-    without spread (a membrane before the first spike) would make it singular: its eigenvalues are kept at or above
-    1e-6 of their mean. With T = 1 it is `lira` with a fixed variance.
+    the residuals from each point's own median, about their mean, pooled over points, separately for IN and OUT.
+    Time steps without spread (a membrane before the first spike) would make it singular, so its eigenvalues are kept at
+    or above 1e-6 of their mean. With T = 1 it is `lira` with a fixed variance.
 
     Args:
         target: phi of the target at each step, `(n, T)`, or `(n, K, T)` for K queries, which are averaged first.
@@ -111,7 +111,7 @@ def _centre_and_spread(shadows: np.ndarray, chosen: np.ndarray, pooled: bool) ->
 
 
 def _log_density(target: np.ndarray, shadows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Log-density of each point's trace under the Gaussian of the shadows chosen for it, without its constant."""
+    """Compute the log-density of each point's trace under the Gaussian of its chosen shadows, without the constant."""
     centre = median_over(shadows, chosen)
     residuals = (shadows - centre)[chosen]
     covariance, _ = ledoit_wolf(residuals - residuals.mean(axis=0), assume_centered=True)

@@ -1,4 +1,4 @@
-"""RMIA: how often a point stands out more from its shadows than points of the population do from theirs."""
+"""RMIA: compares how much a point stands out from its shadows with how much points of the population do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from kerasburst.privacy.attacks.attack import Attack
-from kerasburst.privacy.attacks.checks import averaged, signal_arrays
+from kerasburst.privacy.checks import averaged, signal_arrays
 from kerasburst.validation import check_bool, check_float, fail
 
 
@@ -20,14 +20,14 @@ def rmia(
     online: bool = True,
     offline_a: float = 0.3,
 ) -> np.ndarray:
-    """Robust membership inference attack.
+    """Score points by the robust membership inference attack.
 
         score(x) = share of z with (p(x) / pbar(x)) / (p(z) / pbar(z)) > gamma,  p = sigmoid(phi)
         online:  pbar = mean of p over all shadows
         offline: pbar = ((1 + a) pbar_out + 1 - a) / 2, pbar_out the mean of p over the OUT shadows
 
-    z runs over the population, which is in no model's training set: all shadows are OUT for it. Computed from
-    logarithms, in O((n + m) log m).
+    z runs over the population, which is in no model's training set: all its shadows are OUT. The computation uses
+    logarithms and takes O((n + m) log m).
 
     Args:
         target: phi of the target, `(n,)`, or `(n, K)` for K queries, which are averaged first.
@@ -36,8 +36,8 @@ def rmia(
         population_target: phi of the target on the population, `(m,)` or `(m, K)`.
         population_shadows: phi of the shadows on the population, `(N, m)` or `(N, m, K)`.
         gamma: above 0; a point must stand out gamma times as much.
-        online: use all shadows; else those that the point is OUT of.
-        offline_a: a, from 0 to 1; 1 takes pbar_out as it is.
+        online: use all shadows; else only OUT shadows.
+        offline_a: a, from 0 to 1; with 1, pbar is pbar_out.
 
     Returns:
         membership scores from 0 to 1, higher for a member, float64 `(n,)`.
@@ -70,7 +70,7 @@ def rmia(
 
 
 def _log_ratio(phi: np.ndarray, shadows: np.ndarray, used: np.ndarray, a: float | None) -> np.ndarray:
-    """Give log(p / pbar), with a mean over the shadows used; offline where `a` is given."""
+    """Return log(p / pbar), with a mean over the shadows used; offline where `a` is given."""
     # A mean needs no bound on phi: p may be as small as exp(-1e4).
     log_mean = logsumexp(np.where(used, _log_sigmoid(shadows), -np.inf), axis=0) - np.log(used.sum(axis=0))
     if a is not None:

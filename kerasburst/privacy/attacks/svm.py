@@ -10,15 +10,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from kerasburst.privacy.attacks.attack import Attack, Evidence
-from kerasburst.privacy.attacks.checks import finite
 from kerasburst.privacy.auc import auc_value
-from kerasburst.privacy.metrics import MembershipScores, check_membership, check_scores
+from kerasburst.privacy.checks import check_labels, check_membership, check_scores, finite
+from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.validation import check_int, fail
 
 
 @dataclass(frozen=True, eq=False)
 class SVMScores:
-    """Scores of the attack, and the classes that it could not learn.
+    """Scores of the attack, and the classes without an attack model.
 
     Args:
         scores: `decision_function`, higher for a member, float64 `(n,)`; 0 in a missing class.
@@ -31,13 +31,13 @@ class SVMScores:
 
 @dataclass(frozen=True)
 class ClassAUC:
-    """AUC of each class, their mean, and that of all points together.
+    """AUC of each class, their mean, and the AUC of all points together.
 
     Args:
         per_class: class to AUC; None for a class with members only or non-members only.
         intervals: class to its 95 % interval; None for a class with fewer than two of a side.
-        macro: mean over the classes that have one; None where none has.
-        pooled: of all points; scores of several attack models meet here on one scale.
+        macro: mean over the classes that have one; None if none has.
+        pooled: of all points, with the scores of all attack models on one scale.
     """
 
     per_class: dict[int, float | None]
@@ -60,8 +60,8 @@ def svm_scores(
 
         score(x) = sum_i alpha_i t_i exp(-g |x - x_i|^2) + b
 
-    Features are standardised with the shadow data's own mean and deviation, class by class. The target's
-    membership is never seen.
+    Features are standardised with the mean and deviation of the shadow data, class by class. The target's membership is
+    never used.
 
     Args:
         features_train: of points under the shadow, such as final membrane potentials, `(m, d)`.
@@ -69,7 +69,7 @@ def svm_scores(
         membership_train: which are IN the shadow, `(m,)`.
         features: of points under the target, `(n, d)`.
         labels: their classes, `(n,)`.
-        seed: of the choice of points where a class has more than `max_train`.
+        seed: of the choice of points if a class has more than `max_train`.
         max_train: most points that one SVM is fitted on, at least 2; IN and OUT keep their shares.
 
     Returns:
@@ -91,8 +91,8 @@ def svm_scores(
     features_train, features = _features("features_train", features_train), _features("features", features)
     if features.shape[1] != features_train.shape[1]:
         raise fail("features", f"of {features_train.shape[1]} columns, as features_train", features.shape[1])
-    labels_train = _labels("labels_train", labels_train, len(features_train))
-    labels = _labels("labels", labels, len(features))
+    labels_train = check_labels("labels_train", labels_train, len(features_train))
+    labels = check_labels("labels", labels, len(features))
     membership_train = check_membership("membership_train", membership_train, labels_train.shape)
     scores = np.zeros(len(features))
     missing = []
@@ -152,7 +152,7 @@ def temporal_svm(
 
 
 def per_class_auc(scores: np.ndarray, labels: np.ndarray, membership: np.ndarray) -> ClassAUC:
-    """AUC per class, macro and pooled.
+    """Compute the AUC per class, macro and pooled.
 
     Args:
         scores: higher for a member, `(n,)`.
@@ -171,7 +171,7 @@ def per_class_auc(scores: np.ndarray, labels: np.ndarray, membership: np.ndarray
         ({0: 1.0, 1: 0.0, 2: None}, 0.5, {0: None, 1: None, 2: None})
     """
     scores = check_scores("scores", scores)
-    labels = _labels("labels", labels, len(scores))
+    labels = check_labels("labels", labels, len(scores))
     membership = check_membership("membership", membership, scores.shape)
     pooled = _auc(scores, membership)
     if pooled is None:
@@ -196,7 +196,7 @@ def _interval(scores: np.ndarray, membership: np.ndarray) -> tuple[float, float]
 
 
 def _at_most(sides: list[np.ndarray], limit: int, rng: np.random.Generator) -> np.ndarray:
-    """Give the rows of both sides, or a random choice of `limit` of them that keeps the sides' shares."""
+    """Return the rows of both sides, or a random choice of `limit` of them that keeps the sides' shares."""
     total = sum(map(len, sides))
     if total <= limit:
         return np.concatenate(sides)
@@ -209,15 +209,6 @@ def _features(argument: str, values: np.ndarray) -> np.ndarray:
     array = finite(argument, values)
     if array.ndim != 2 or array.size == 0:
         raise fail(argument, "of shape (n, d), not empty", f"shape {array.shape}")
-    return array
-
-
-def _labels(argument: str, values: np.ndarray, size: int) -> np.ndarray:
-    array = np.asarray(values)
-    if array.shape != (size,):
-        raise fail(argument, f"of shape ({size},)", f"shape {array.shape}")
-    if not np.issubdtype(array.dtype, np.integer):
-        raise fail(argument, "integers", f"{array.dtype} values")
     return array
 
 

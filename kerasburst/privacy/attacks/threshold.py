@@ -1,4 +1,4 @@
-"""Threshold attacks: loss, entropy and modified entropy, with a threshold that only the shadows have seen."""
+"""Threshold attacks: loss, entropy and modified entropy, with a threshold chosen on the shadows alone."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from scipy import stats
 from kerasburst.intervals import clopper_pearson
 from kerasburst.privacy import statistics
 from kerasburst.privacy.attacks.attack import Attack, Evidence
-from kerasburst.privacy.metrics import MembershipScores, check_membership, check_scores
+from kerasburst.privacy.checks import check_membership, check_scores
+from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.validation import check_float, fail
 
 
 def loss_scores(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Negative loss, averaged over queries: log p_y.
+    """Compute the negative loss, log p_y, averaged over queries.
 
     Args:
-        logits: `(n, C)`, or `(n, K, C)` for K queries; further axes between are averaged, too.
+        logits: `(n, C)`, or `(n, K, C)` for K queries; further axes in between are averaged as well.
         labels: integers from 0 to C - 1, `(n,)`.
 
     Returns:
@@ -39,10 +40,10 @@ def loss_scores(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def entropy_scores(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Negative entropy of the prediction, averaged over queries.
+    """Compute the negative entropy of the prediction, averaged over queries.
 
     Args:
-        logits: `(n, C)`, or `(n, K, C)` for K queries; further axes between are averaged, too.
+        logits: `(n, C)`, or `(n, K, C)` for K queries; further axes in between are averaged as well.
         labels: integers from 0 to C - 1, `(n,)`; not used.
 
     Returns:
@@ -62,10 +63,10 @@ def entropy_scores(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def modified_entropy_scores(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Negative modified entropy, averaged over queries.
+    """Compute the negative modified entropy, averaged over queries.
 
     Args:
-        logits: `(n, C)`, or `(n, K, C)` for K queries; further axes between are averaged, too.
+        logits: `(n, C)`, or `(n, K, C)` for K queries; further axes in between are averaged as well.
         labels: integers from 0 to C - 1, `(n,)`.
 
     Returns:
@@ -86,7 +87,7 @@ def modified_entropy_scores(logits: np.ndarray, labels: np.ndarray) -> np.ndarra
 
 @dataclass(frozen=True)
 class ThresholdResult:
-    """What a threshold chosen elsewhere does on a target.
+    """Counts at a threshold that was chosen on other models.
 
     Args:
         threshold: examples with at least this score are called members.
@@ -111,7 +112,7 @@ class ThresholdResult:
 
     @property
     def accuracy(self) -> float:
-        """Share of examples called right."""
+        """Share of correct calls."""
         right = self.true_positives + self.non_members - self.false_positives
         return right / (self.members + self.non_members)
 
@@ -121,13 +122,13 @@ class ThresholdResult:
         return self.true_positives / self.members - self.false_positives / self.non_members
 
     def accuracy_interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Give the Clopper-Pearson interval of the accuracy, (low, high)."""
+        """Return the Clopper-Pearson interval of the accuracy, (low, high)."""
         confidence = check_float("confidence", confidence, above=0.0, below=1.0)
         total = self.members + self.non_members
         return clopper_pearson(round(self.accuracy * total), total, confidence)
 
     def attacker_advantage_interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Give Newcombe's interval of TPR - FPR, built of two Wilson intervals, (low, high)."""
+        """Return Newcombe's interval of TPR - FPR, from two Wilson intervals, (low, high)."""
         confidence = check_float("confidence", confidence, above=0.0, below=1.0)
         tpr, fpr = self.true_positives / self.members, self.false_positives / self.non_members
         pairs = ((self.true_positives, self.members), (self.false_positives, self.non_members))
@@ -138,14 +139,14 @@ class ThresholdResult:
 
 
 def choose_threshold(scores: np.ndarray, membership: np.ndarray) -> float:
-    """Threshold with the largest TPR - FPR on shadow models; the highest of equals.
+    """Return the threshold with the largest TPR - FPR on shadow models; the highest one if several are equal.
 
     Args:
         scores: of points under shadow models, any shape, such as `(N, n)`.
         membership: which of them are IN, the same shape.
 
     Returns:
-        one of the scores, or infinity (call nobody a member) where no threshold has an advantage above 0.
+        One of the scores, or infinity (nobody is called a member) if no threshold has an advantage above 0.
 
     Raises:
         InputError: for scores that are NaN, or membership that does not fit or has only one of the two.
@@ -157,7 +158,9 @@ def choose_threshold(scores: np.ndarray, membership: np.ndarray) -> float:
     References:
         Yeom et al., Privacy Risk in Machine Learning, 2018.
     """
-    both = MembershipScores.from_labels(np.ravel(scores), _flat(membership, np.shape(scores)))
+    both = MembershipScores.from_labels(
+        np.ravel(scores), check_membership("membership", membership, np.shape(scores)).ravel()
+    )
     fpr, tpr = both.roc()
     thresholds = np.unique(np.ravel(scores))[::-1]
     best = int(np.argmax(tpr - fpr))
@@ -165,7 +168,7 @@ def choose_threshold(scores: np.ndarray, membership: np.ndarray) -> float:
 
 
 def apply_threshold(scores: np.ndarray, membership: np.ndarray, threshold: float) -> ThresholdResult:
-    """Call the target's points members where their score is at least a threshold chosen on shadows.
+    """Count the target's points whose score is at least a threshold chosen on shadows.
 
     Args:
         scores: of the target, `(n,)`.
@@ -184,10 +187,6 @@ def apply_threshold(scores: np.ndarray, membership: np.ndarray, threshold: float
     both = MembershipScores.from_labels(scores, membership)
     called = [int((side >= threshold).sum()) for side in (both.member_scores, both.non_member_scores)]
     return ThresholdResult(float(threshold), called[0], len(both.member_scores), called[1], len(both.non_member_scores))
-
-
-def _flat(membership: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return check_membership("membership", membership, shape).ravel()
 
 
 def _negative_mean(statistic: np.ndarray) -> np.ndarray:

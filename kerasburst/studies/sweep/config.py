@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kerasburst.config import TrainConfig, default_network, parameters, set_parameters
-from kerasburst.privacy.plan import AuditConfig
+from kerasburst.privacy.config import AuditConfig
 from kerasburst.studies.sweep.space import MOST_POINTS, Parameter, grid, sample
 from kerasburst.validation import InputError, check_choice, check_int, fail, suggestion
 

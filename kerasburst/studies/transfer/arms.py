@@ -28,7 +28,7 @@ from kerasburst.data.shapes import with_sample_shape
 from kerasburst.data.splits import make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.loading import load_model
+from kerasburst.models.loading import load_recorded
 from kerasburst.models.weights import weights_hash
 from kerasburst.seeding import derive_seed
 from kerasburst.studies.transfer.config import TransferConfig
@@ -155,7 +155,7 @@ def _source(config: TransferConfig, training: TrainConfig, path: Path) -> tuple[
             raise InputError(f"run must be the one that the transfer was begun with, {config.run.path} has changed")
         return network, {"run": records.to_json(config.run)}
     model_path, record_path = path.parent / "source.keras", path.parent / "source.json"
-    stored = _stored(model_path, record_path)
+    stored = load_recorded(model_path, record_path)
     if stored is not None:
         return stored
     # A seed of its own: with the target's, the head of a source of as many classes would begin as the target's does.
@@ -168,15 +168,6 @@ def _source(config: TransferConfig, training: TrainConfig, path: Path) -> tuple[
         network.with_encoder(None).save(temporary)
     files.write_json(record_path, record)
     return network, record
-
-
-def _stored(model_path: Path, record_path: Path) -> tuple[SpikingNetwork, dict] | None:
-    """Give a source network and its record; None where they are not there, damaged, or not of each other."""
-    try:
-        record, network = files.read_json(record_path), load_model(model_path)
-        return (network, record) if record["weights"] == weights_hash(network) else None
-    except Exception:  # in whatever way: it is trained anew
-        return None
 
 
 def _measure(network: SpikingNetwork, encoder: Encoder, training: TrainConfig, data: Dataset) -> dict:

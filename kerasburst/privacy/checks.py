@@ -1,10 +1,9 @@
-"""What the attacks on shadow models share: their inputs, checked, and centres over IN and OUT shadows."""
+"""Checks of the arrays that attacks and metrics receive, and medians over IN and OUT shadows."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from kerasburst.privacy.metrics import check_membership
 from kerasburst.validation import InputError, fail
 
 
@@ -32,7 +31,7 @@ def signal_arrays(
 def averaged(
     target: np.ndarray, shadows: np.ndarray, names: tuple[str, str], rank: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Check a target's and the shadows' signals against each other; average axis 1 (K) where there is one more.
+    """Check a target's and the shadows' signals against each other; average axis 1 (K) if there is one.
 
     Args:
         target: `rank` axes, or one more with K at place 1.
@@ -52,7 +51,7 @@ def averaged(
 
 
 def in_out(membership: np.ndarray, shape: tuple[int, ...], need_in: bool) -> np.ndarray:
-    """Give membership as bool `(N, n)`, each point OUT of at least one shadow and, if needed, IN one."""
+    """Return membership as bool `(N, n)`, each point OUT of at least one shadow and, if needed, IN one."""
     membership = check_membership("membership", membership, shape)
     counts = membership.sum(axis=0)
     without = [("OUT of", int((counts == len(membership)).sum()))]
@@ -67,19 +66,54 @@ def in_out(membership: np.ndarray, shape: tuple[int, ...], need_in: bool) -> np.
     return membership
 
 
-def finite(argument: str, values: np.ndarray) -> np.ndarray:
-    """Give an array of finite float64 numbers."""
+def as_numbers(argument: str, values: np.ndarray) -> np.ndarray:
+    """Return an array of float64."""
     try:
-        array = np.asarray(values, np.float64)
+        return np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise fail(argument, "an array of numbers", type(values).__name__) from None
+
+
+def finite(argument: str, values: np.ndarray) -> np.ndarray:
+    """Return an array of finite float64 numbers."""
+    array = as_numbers(argument, values)
     if not np.isfinite(array).all():
         raise fail(argument, "finite", f"{int((~np.isfinite(array)).sum())} of {array.size} numbers that are not")
     return array
 
 
+def check_scores(argument: str, scores: np.ndarray) -> np.ndarray:
+    """Return scores as float64 `(n,)`, n of at least 1, without NaN."""
+    array = as_numbers(argument, scores)
+    if array.ndim != 1 or array.size == 0:
+        raise fail(argument, "1-D and not empty", f"shape {array.shape}")
+    if np.isnan(array).any():
+        raise fail(argument, "without NaN", f"{int(np.isnan(array).sum())} of {array.size} NaN")
+    return array
+
+
+def check_membership(argument: str, membership: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return membership as bool of `shape`; True, False, 1 and 0 are accepted."""
+    array = np.asarray(membership)
+    if array.shape != shape:
+        raise fail(argument, f"of shape {shape}", f"shape {array.shape}")
+    if array.dtype != bool and not (np.issubdtype(array.dtype, np.number) and np.isin(array, (0, 1)).all()):
+        raise fail(argument, "True or False, or 1 or 0", f"{array.dtype} values")
+    return array.astype(bool)
+
+
+def check_labels(argument: str, labels: np.ndarray, size: int) -> np.ndarray:
+    """Return labels as an array of integers `(size,)`."""
+    array = np.asarray(labels)
+    if array.shape != (size,):
+        raise fail(argument, f"of shape ({size},)", f"shape {array.shape}")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise fail(argument, "integers", f"{array.dtype} values")
+    return array
+
+
 def median_over(shadows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Median of each point over the shadows chosen for it.
+    """Compute the median of each point over the shadows chosen for it.
 
     Args:
         shadows: `(N, n, ...)`.

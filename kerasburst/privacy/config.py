@@ -1,4 +1,4 @@
-"""`AuditConfig`: all that an audit is, before anything has been drawn or trained."""
+"""`AuditConfig`: everything that determines an audit."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from kerasburst.validation import LARGEST, check_bool, check_choice, check_int, 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AuditConfig:
-    """All that `kerasburst attack` needs to audit again.
+    """Everything that determines an audit; config.json holds these fields.
 
     Args:
-        train: how targets and shadows are trained; its encoding is not used, its encoder parameters go to
-            the encodings that have them, its epochs stand for as many updates as the data set's default.
+        train: how targets and shadows are trained; its encoding is ignored, its encoder parameters go to the encodings
+            that have them, and its default epochs give as many updates as `train` makes on the data set.
         encodings: names of encoders, compared on the same splits and seeds.
         protocol: "audit", "paper" or "paper-overlapping".
         targets: target models of each encoding, at least 1.
         shadows: N, shadow models of each encoding, even, at least 2.
         queries: K, numbers of encodings of each example that the attacker sees; each at least 1.
-        members: members of each target that are audited, at least 4, and as many non-members; without `run` all that
-            a target trains on. None for a share of the pool, at most 1,000.
+        members: members of each target that are audited, at least 4, and as many non-members; without `run` a target
+            trains on nothing else. None for a share of the pool, at most 1,000.
         population: points that no model trains on; None for a share of the pool.
         run: the training run whose network is the one target, by the protocol "audit" and with its own encoding;
             None to train the targets. `AuditedRun.config` fills `train` from it.
-        tf_privacy: run tensorflow-privacy's attacks, too; an audit that is gone on with may change it.
+        tf_privacy: also run tensorflow-privacy's attacks; a resumed audit may change it.
 
     Raises:
         InputError: for a value outside its range, or one that contradicts `run`.
