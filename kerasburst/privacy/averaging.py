@@ -59,17 +59,7 @@ class AveragingFit:
 
     def to_json(self) -> dict:
         """Return the fit as JSON values."""
-        return {
-            "delta_mu": self.delta_mu,
-            "model_variance": self.model_variance,
-            "encoding_variance": self.encoding_variance,
-            "ks": list(self.ks),
-            "aucs": list(self.aucs),
-            "fitted_aucs": [self._at(k) for k in self.ks],
-            "limit": self.limit,
-            "limit_interval": None if self.limit_interval is None else list(self.limit_interval),
-            "reason": self.reason,
-        }
+        return {**vars(self), "fitted_aucs": [self._at(k) for k in self.ks], "limit": self.limit}
 
     def _at(self, queries: float) -> float | None:
         if self.delta_mu is None:

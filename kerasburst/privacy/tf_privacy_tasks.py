@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst import files
+from kerasburst import files, records
 from kerasburst.privacy import tf_privacy
 from kerasburst.privacy.config import AuditConfig
 from kerasburst.privacy.figures import EncodingModels
@@ -116,7 +116,7 @@ def collect(folder: Path, encoding: str, models: EncodingModels) -> TFPrivacyRes
     """
     labels = models.evidence(0, models.queries, 0).labels
     rows = [
-        TFPrivacyAttack(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
+        records.from_json(TFPrivacyAttack, row, piece)
         for piece in pieces(labels, models.splits.targets[0])
         for row in files.read_json(_path(folder, encoding, piece))["attacks"]
     ]

@@ -118,7 +118,7 @@ GOOD = dict(
 @pytest.mark.parametrize(
     "change, message",
     [
-        (dict(features_train=np.zeros(4)), "features_train must be of shape (n, d), not empty"),
+        (dict(features_train=np.zeros(4)), "features_train must be of shape (n, d) or (n, T, ...), not empty"),
         (dict(features=np.zeros((2, 3))), "features must be of 2 columns, as features_train, received 3"),
         (dict(features=np.full((2, 2), np.nan)), "features must be finite"),
         (dict(labels_train=np.zeros(3, int)), "labels_train must be of shape (4,)"),

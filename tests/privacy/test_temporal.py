@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kerasburst.privacy.attacks import lira, svm_scores, temporal_lira, temporal_svm
+from kerasburst.privacy.attacks import lira, svm_scores, temporal_lira
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.validation import InputError
 
@@ -113,7 +113,7 @@ def test_svm_is_that_of_the_flattened_trace():
         np.arange(40) % 2,
         rng.random(40) < 0.5,
     )
-    got = temporal_svm(x, labels, membership, y, labels[:9])
+    got = svm_scores(x, labels, membership, y, labels[:9])
     expected = svm_scores(x.reshape(40, 6), labels, membership, y.reshape(9, 6), labels[:9])
     np.testing.assert_array_equal(got.scores, expected.scores)
 
@@ -125,7 +125,7 @@ def test_svm_power():
         for _ in range(20):
             target, shadows, membership, truth = drawn(rng, leak, n=200, shadows=2)
             label = np.zeros(200, int)
-            scores = temporal_svm(shadows[0], label, membership[0], target, label).scores
+            scores = svm_scores(shadows[0], label, membership[0], target, label).scores
             results.append(MembershipScores.from_labels(scores, truth))
     assert np.mean([r.auc() for r in results[:20]]) > 0.7
     assert sum(low <= 0.5 <= high for low, high in (r.auc_interval() for r in results[20:])) >= 17
@@ -141,8 +141,11 @@ def test_bad_input():
         (lambda: temporal_lira(target, shadows, membership[1:]), "membership must be of shape (8, 60)"),
         (lambda: temporal_lira(target, shadows, membership * 0), "60 of 60 points IN none of 8 shadows"),
         (lambda: temporal_lira(target, shadows, membership * 0 + 1), "60 of 60 points OUT of none of 8 shadows"),
-        (lambda: temporal_svm(target[:, 0], labels, membership[0], target, labels), "traces_train must be of shape"),
-        (lambda: temporal_svm(target, labels, membership[0], target[:, 1:], labels), "traces must be of shape (n, 5)"),
+        (lambda: svm_scores(target[:, 0], labels, membership[0], target, labels), "features_train must be of shape"),
+        (
+            lambda: svm_scores(target, labels, membership[0], target[:, 1:], labels),
+            "features must be of 5 columns, as features_train, received 4",
+        ),
     ]:
         with pytest.raises(InputError, match=re.escape(message)):
             call()

@@ -3,7 +3,7 @@
 from kerasburst.privacy.attacks.attack import Answers, Attack, Evidence
 from kerasburst.privacy.attacks.lira import lira, temporal_lira
 from kerasburst.privacy.attacks.rmia import rmia
-from kerasburst.privacy.attacks.svm import ClassAUC, SVMScores, per_class_auc, svm_scores, temporal_svm
+from kerasburst.privacy.attacks.svm import ClassAUC, SVMScores, per_class_auc, svm_scores
 from kerasburst.privacy.attacks.threshold import (
     ThresholdResult,
     apply_threshold,
@@ -30,5 +30,4 @@ __all__ = [
     "rmia",
     "svm_scores",
     "temporal_lira",
-    "temporal_svm",
 ]

@@ -64,10 +64,11 @@ def svm_scores(
     never used.
 
     Args:
-        features_train: of points under the shadow, such as final membrane potentials, `(m, d)`.
+        features_train: of points under the shadow, such as final membrane potentials `(m, d)` or traces `(m, T)`; more
+            axes are flattened.
         labels_train: their classes, integers, `(m,)`.
         membership_train: which are IN the shadow, `(m,)`.
-        features: of points under the target, `(n, d)`.
+        features: of points under the target, of the same features.
         labels: their classes, `(n,)`.
         seed: of the choice of points if a class has more than `max_train`.
         max_train: most points that one SVM is fitted on, at least 2; IN and OUT keep their shares.
@@ -88,7 +89,7 @@ def svm_scores(
         Shokri et al., Membership Inference Attacks Against Machine Learning Models, 2017: an attack model per class.
     """
     seed, max_train = check_int("seed", seed, low=0), check_int("max_train", max_train, low=2)
-    features_train, features = _features("features_train", features_train), _features("features", features)
+    features_train, features = _flat_features("features_train", features_train), _flat_features("features", features)
     if features.shape[1] != features_train.shape[1]:
         raise fail("features", f"of {features_train.shape[1]} columns, as features_train", features.shape[1])
     labels_train = check_labels("labels_train", labels_train, len(features_train))
@@ -106,49 +107,6 @@ def svm_scores(
         model.fit(features_train[rows], membership_train[rows])
         scores[labels == label] = model.decision_function(features[labels == label])
     return SVMScores(scores, tuple(missing))
-
-
-def temporal_svm(
-    traces_train: np.ndarray,
-    labels_train: np.ndarray,
-    membership_train: np.ndarray,
-    traces: np.ndarray,
-    labels: np.ndarray,
-    *,
-    seed: int = 0,
-    max_train: int = 4000,
-) -> SVMScores:
-    """Fit `svm_scores` on flattened traces.
-
-    Args:
-        traces_train: of points under the shadow, such as phi `(m, T)` or membranes `(m, T, C)`, queries averaged.
-        labels_train: their classes, integers, `(m,)`.
-        membership_train: which are IN the shadow, `(m,)`.
-        traces: of points under the target, as `traces_train`.
-        labels: their classes, `(n,)`.
-        seed: as for `svm_scores`.
-        max_train: as for `svm_scores`.
-
-    Returns:
-        `SVMScores`.
-
-    Raises:
-        InputError: for bad arguments.
-
-    Example:
-        >>> traces = np.array([[[0.0], [2.0]], [[0.0], [2.1]], [[0.0], [0.0]], [[0.0], [0.1]]])
-        >>> result = temporal_svm(traces, [0, 0, 0, 0], [1, 1, 0, 0], traces[1:3], [0, 0])
-        >>> np.sign(result.scores).tolist()
-        [1.0, -1.0]
-    """
-    traces_train, traces = finite("traces_train", traces_train), finite("traces", traces)
-    for name, array in (("traces_train", traces_train), ("traces", traces)):
-        if array.ndim < 2 or array.size == 0:
-            raise fail(name, "of shape (n, T, ...), not empty", f"shape {array.shape}")
-    if traces.shape[1:] != traces_train.shape[1:]:
-        raise fail("traces", f"of shape (n, {', '.join(map(str, traces_train.shape[1:]))})", f"shape {traces.shape}")
-    flat_train, flat = (array.reshape(len(array), -1) for array in (traces_train, traces))
-    return svm_scores(flat_train, labels_train, membership_train, flat, labels, seed=seed, max_train=max_train)
 
 
 def per_class_auc(scores: np.ndarray, labels: np.ndarray, membership: np.ndarray) -> ClassAUC:
@@ -205,26 +163,22 @@ def _at_most(sides: list[np.ndarray], limit: int, rng: np.random.Generator) -> n
     return np.concatenate([rng.permutation(side)[:count] for side, count in zip(sides, counts, strict=True)])
 
 
-def _features(argument: str, values: np.ndarray) -> np.ndarray:
+def _flat_features(argument: str, values: np.ndarray) -> np.ndarray:
     array = finite(argument, values)
-    if array.ndim != 2 or array.size == 0:
-        raise fail(argument, "of shape (n, d), not empty", f"shape {array.shape}")
-    return array
+    if array.ndim < 2 or array.size == 0:
+        raise fail(argument, "of shape (n, d) or (n, T, ...), not empty", f"shape {array.shape}")
+    return array.reshape(len(array), -1)
 
 
-def _score_membranes(evidence: Evidence) -> np.ndarray:
+def _score(evidence: Evidence, target: np.ndarray, shadows: np.ndarray) -> np.ndarray:
     labels, membership = evidence.shadow_points()
-    shadows = np.concatenate([shadow.mem.mean(1) for shadow in evidence.shadows])
-    target = evidence.target.mem.mean(1)
+    shadows = shadows.reshape(-1, shadows.shape[-1])
     return svm_scores(shadows, labels, membership, target, evidence.labels, seed=evidence.seed).scores
 
 
-def _score_traces(evidence: Evidence) -> np.ndarray:
-    labels, membership = evidence.shadow_points()
-    target, shadows = evidence.traces()
-    shadows = shadows.reshape(-1, shadows.shape[-1])
-    return temporal_svm(shadows, labels, membership, target, evidence.labels, seed=evidence.seed).scores
+def _membranes(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+    return evidence.target.mem.mean(1), np.stack([shadow.mem.mean(1) for shadow in evidence.shadows])
 
 
-SVM = Attack(score=_score_membranes, per_class=True, paper=True)
-TEMPORAL_SVM = Attack(score=_score_traces, per_class=True)
+SVM = Attack(score=lambda e: _score(e, *_membranes(e)), per_class=True, paper=True)
+TEMPORAL_SVM = Attack(score=lambda e: _score(e, *e.traces()), per_class=True)
