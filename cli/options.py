@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from kerasburst.config import parameters
-from kerasburst.data.classes import split_classes
 from kerasburst.data.datasets import path_reader
+from kerasburst.data.derived import split_classes
 from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.validation import InputError, user_path
 

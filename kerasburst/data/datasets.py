@@ -1,6 +1,6 @@
-"""The data sets by name: where each comes from, and how to get it.
+"""The data sets by name, where each comes from, and how it is loaded.
 
-A new data set is one entry of `DATASETS`, and a reader in `readers.py` if none there reads its files.
+A new data set is one entry of `DATASETS`, and a function in `readers.py` if none there reads its files.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from kerasburst.data.classes import split_classes, take_classes
 from kerasburst.data.dataset import Dataset
+from kerasburst.data.derived import split_classes, take_classes
 from kerasburst.data.readers import (
     Arrays,
     Layout,
@@ -33,7 +33,7 @@ DATA_VARIABLE = "KERASBURST_DATA"
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a data set before it is loaded.
+    """A data set that is known by name.
 
     Args:
         name: Name to load it by.
@@ -42,14 +42,14 @@ class DatasetInfo:
         sample_shape: Shape of one example, images channels-last.
         num_classes: Number of classes.
         num_examples: Number of examples, all parts together.
-        num_train: Training examples of the official split; None: there is none, the split is random.
+        num_train: Training examples of the official split; None: no official split, it is random.
         num_test: Test examples of the official split; None as above.
         default_epochs: Epochs to train unless told otherwise.
         origin: Where it comes from.
         class_names: Names of the classes; empty: the labels.
         full_scale: Raw value of full intensity of images that do not use their whole range.
-        bundled: Gives its arrays if they come with an installed package.
-        layouts: Forms in which it may lie in a folder, first choice first, if they do not.
+        bundled: Returns its arrays, if an installed package has them.
+        layouts: Forms in which its files may be in a folder, first choice first, if no package has them.
 
     Example:
         >>> DATASETS["digits"].sample_shape, DATASETS["digits"].num_examples
@@ -73,7 +73,7 @@ class DatasetInfo:
 
 
 class Availability(NamedTuple):
-    """Whether a data set can be loaded without a network, where it is or what to do, and what to know of it."""
+    """Whether a data set can be loaded without a network, where it is or what to do, and a note."""
 
     available: bool
     where: str
@@ -162,20 +162,20 @@ DATASETS: dict[str, DatasetInfo] = {
 
 
 def load_source(name: str | Path, data_dir: str | Path | None = None, download: bool = True) -> Source:
-    """Load a data set as it is: not yet split, not yet scaled.
+    """Load a data set, neither split nor scaled.
 
     Args:
         name: A name in `DATASETS`, or a path that one of `READERS` reads, such as an `.npz` file with `x_train,
-            y_train, x_test, y_test` or `x, y`; with `:0-4,7` behind it, those of its classes alone.
-        data_dir: Folder to look in for files; None: the one that KERASBURST_DATA names, if any. Keras' cache is
-            looked in next.
+            y_train, x_test, y_test` or `x, y`; with `:0-4,7` appended, these classes alone.
+        data_dir: Folder to search for files; None: the one that KERASBURST_DATA names, if any. Keras' cache is
+            searched next.
         download: Whether Keras may download what is not found.
 
     Returns:
         The checked source.
 
     Raises:
-        InputError: If the name is unknown, the folder is none, or the data is absent or bad.
+        InputError: If the name is unknown, the folder does not exist, or the data is absent or bad.
 
     Example:
         >>> load_source("iris").x.shape
@@ -192,15 +192,13 @@ def load_source(name: str | Path, data_dir: str | Path | None = None, download: 
     if info.bundled is not None:
         return _source(info, info.bundled(), f"{info.origin}'s {info.name}")
     folder = folder or _variable_folder()
-    if folder is not None and (found := _find(info, folder)):
-        return _read(info, *found)
-    cached = _find(info, _keras_cache())
-    if cached:
-        try:
-            return _read(info, *cached)
-        except InputError:
-            if not download:
-                raise  # else Keras finds the damage too, and downloads the file anew
+    for place in filter(None, (folder, _keras_cache())):
+        if found := _find(info, place):
+            try:
+                return _source(info, found.read(), str(found.where))
+            except InputError:
+                if place is folder or not download:
+                    raise  # else Keras finds the damage too, and downloads the file anew
     reason = "and downloading is off"
     if download:
         try:
@@ -214,17 +212,17 @@ def load_source(name: str | Path, data_dir: str | Path | None = None, download: 
 
 
 def availability(name: str | Path, data_dir: str | Path | None = None) -> Availability:
-    """Tell whether a data set is on this machine, without reading or downloading it.
+    """Return whether a data set is on this machine, without reading or downloading it.
 
     Args:
         name: As for `load_source`.
         data_dir: As for `load_source`.
 
     Returns:
-        Whether it is there, and where; if it is not, what to put where; and a note if it is not the whole.
+        Whether it is there, and where; if not, which file to put where; and a note if it is a subset.
 
     Raises:
-        InputError: If the name is unknown or the folder is none.
+        InputError: If the name is unknown or the folder does not exist.
 
     Example:
         >>> availability("digits")
@@ -239,10 +237,9 @@ def availability(name: str | Path, data_dir: str | Path | None = None) -> Availa
     if info.bundled is not None:
         return Availability(True, info.origin)
     folder = folder or _variable_folder()
-    for place in (folder, _keras_cache()):
-        if place is not None and (found := _find(info, place)):
-            layout, paths = found
-            return Availability(True, str(paths[0] if len(paths) == 1 else paths[0].parent), layout.note)
+    for place in filter(None, (folder, _keras_cache())):
+        if found := _find(info, place):
+            return Availability(True, str(found.where), found.layout.note)
     return Availability(False, f"downloaded when first used; without a network, {_advice(info, folder)}")
 
 
@@ -253,11 +250,11 @@ def list_datasets(data_dir: str | Path | None = None) -> list[dict]:
         data_dir: As for `load_source`.
 
     Returns:
-        One dict a data set, of JSON values: what `DatasetInfo` says, and `available`, `where` and `note` as
-        `availability` tells.
+        One dict of JSON values for each data set: fields of `DatasetInfo`, and `available`, `where` and `note` from
+        `availability`.
 
     Raises:
-        InputError: If the folder is none.
+        InputError: If the folder does not exist.
 
     Example:
         >>> [(row["name"], row["available"]) for row in list_datasets()][:2]
@@ -306,7 +303,7 @@ def load_dataset(
 
 
 def known_dataset(name: str | Path) -> DatasetInfo | None:
-    """Give what is known of a data set by its name, of the classes that the name asks for; else None.
+    """Return a known data set by its name, with the classes that the name asks for; None for a path.
 
     Example:
         >>> known_dataset("digits:5-9").num_classes, known_dataset("mine.npz")
@@ -366,15 +363,22 @@ def _keras_cache() -> Path:
     return _path(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"
 
 
-def _find(info: DatasetInfo, folder: Path) -> tuple[Layout, tuple[Path, ...]] | None:
-    for layout in info.layouts:
-        if paths := layout.find(folder):
-            return layout, paths
-    return None
+class _Found(NamedTuple):
+    """The files of a data set that are in a folder."""
+
+    layout: Layout
+    paths: tuple[Path, ...]
+
+    @property
+    def where(self) -> Path:
+        return self.paths[0] if len(self.paths) == 1 else self.paths[0].parent
+
+    def read(self) -> Arrays:
+        return self.layout.read(self.paths)
 
 
-def _read(info: DatasetInfo, layout: Layout, paths: tuple[Path, ...]) -> Source:
-    return _source(info, layout.read(paths), str(paths[0] if len(paths) == 1 else paths[0].parent))
+def _find(info: DatasetInfo, folder: Path) -> _Found | None:
+    return next((_Found(layout, paths) for layout in info.layouts if (paths := layout.find(folder))), None)
 
 
 def _source(info: DatasetInfo, arrays: Arrays, where: str) -> Source:
@@ -387,7 +391,7 @@ def _source(info: DatasetInfo, arrays: Arrays, where: str) -> Source:
 
 
 def _note(info: DatasetInfo, source: Source) -> str:
-    """Say it where the data is not the whole of what its name promises."""
+    """Return a note where the data is not all of the named data set, else nothing."""
     count, start = len(source.y), source.test_start
     sizes = (None, None) if start is None else (start, count - start)
     if sizes == (info.num_train, info.num_test) and count == info.num_examples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +14,7 @@ _CHUNK_VALUES = 1 << 20
 
 @dataclass(frozen=True)
 class Scaling:
-    """Maps raw values to [0, 1]: `(x - low) / (high - low)`.
+    """Map raw values to [0, 1]: `(x - low) / (high - low)`.
 
     Images use one fixed range, 0 to full intensity. Tables use each feature's minimum and maximum in the training
     rows; other rows are clipped to [0, 1], and a feature that was constant there becomes 0.
@@ -122,22 +122,3 @@ class Scaling:
             part = slice(start, start + rows)
             scaled[part] = np.clip((x[part] - low) / span, 0.0, 1.0)
         return scaled
-
-    def to_json(self) -> dict:
-        """Give the scaling as JSON values; `from_json` gives back the very same numbers."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: object) -> Scaling:
-        """Build from `to_json`.
-
-        Raises:
-            InputError: If the value is no scaling.
-        """
-        try:
-            fields = {name: tuple(v) if isinstance(v, list) else v for name, v in dict(value).items()}
-            return cls(**fields)
-        except (TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"a scaling's JSON must hold kind, feature_shape, low and high ({error})") from error

@@ -57,7 +57,7 @@ class Encoder(keras.layers.Layer, ABC):
         ...     def probability(self, x):
         ...         return tf.cast(self.encode(x, None), tf.float32)
         >>> encoder = Threshold(2, level=0.4)
-        >>> encoder([[0.2, 0.6]]).numpy().tolist(), encoder.get_config()["level"]
+        >>> encoder(tf.constant([[0.2, 0.6]])).numpy().tolist(), encoder.get_config()["level"]
         ([[[0.0, 1.0], [0.0, 1.0]]], 0.4)
     """
 

@@ -65,7 +65,7 @@ def encoding_statistics(encoder: Encoder, x: np.ndarray, *, draws: int = 200, se
     Example:
         >>> from kerasburst.encoders.rate import RateEncoder
         >>> statistics = encoding_statistics(RateEncoder(4, mode="regular"), np.array([0.5, 1.0]), draws=3)
-        >>> records.to_json(statistics)["spikes_per_feature"], records.to_json(statistics)["largest_deviation"]
+        >>> statistics.to_json()["spikes_per_feature"], statistics.to_json()["largest_deviation"]
         (3.0, 0.0)
     """
     check_int("draws", draws, low=1, high=LARGEST)

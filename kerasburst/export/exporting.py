@@ -151,7 +151,8 @@ def load_run(run: str | Path) -> tuple[keras.Model, Scaling, tuple[str, ...]]:
     data = directory.data()
     if data is None:
         raise InputError(f"run must be a finished run, {directory.path / 'data.json'} does not exist")
-    return network, Scaling.from_json(data["scaling"]), tuple(data["class_names"])
+    scaling = records.from_json(Scaling, data["scaling"], f"{directory.path}/data.json: scaling")
+    return network, scaling, tuple(data["class_names"])
 
 
 def _writer(format: str) -> Format:

@@ -24,7 +24,7 @@ from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
-from kerasburst.data.shapes import with_sample_shape
+from kerasburst.data.derived import with_sample_shape
 from kerasburst.data.splits import make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork

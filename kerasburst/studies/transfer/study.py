@@ -10,7 +10,7 @@ import keras
 from kerasburst import files, records
 from kerasburst.config import resolve_each
 from kerasburst.data.datasets import known_dataset, load_source
-from kerasburst.data.shapes import with_sample_shape
+from kerasburst.data.derived import with_sample_shape
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.models.weights import weights_hash

@@ -1,4 +1,4 @@
-"""Some classes of a data set as a data set of its own: `digits:0-4`."""
+"""Sources made from a source: some of its classes (`digits:0-4`), or its examples in another shape."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from kerasburst.data.sources import Source
 from kerasburst.validation import InputError
 
 _CLASSES = re.compile(r"(.+):(\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)")
+_CHUNK = 4096  # images resized at once
 
 
 def split_classes(name: str | Path) -> tuple[str | Path, tuple[int, ...] | None]:
@@ -21,7 +22,7 @@ def split_classes(name: str | Path) -> tuple[str | Path, tuple[int, ...] | None]
         name: a data set's name or path, with or without classes.
 
     Returns:
-        The name without, and the labels in ascending order; None for all.
+        The name alone, and the labels in ascending order; None for all classes.
 
     Raises:
         InputError: for a range that runs backwards, a label given twice, or fewer than two labels.
@@ -46,7 +47,7 @@ def split_classes(name: str | Path) -> tuple[str | Path, tuple[int, ...] | None]
 
 
 def take_classes(source: Source, labels: tuple[int, ...]) -> Source:
-    """Keep the examples of some classes, whose labels become 0, 1, ... in ascending order of the old ones.
+    """Return the examples of some classes, whose labels become 0, 1, ... in ascending order of the old ones.
 
     Args:
         source: the whole.
@@ -77,3 +78,46 @@ def take_classes(source: Source, labels: tuple[int, ...]) -> Source:
         test_start=None if source.test_start is None else int(kept[: source.test_start].sum()),
         note="; ".join(filter(None, (source.note, f"{len(labels)} of {source.num_classes} classes: {shown}"))),
     )
+
+
+def with_sample_shape(source: Source, shape: tuple[int, ...]) -> Source:
+    """Return the source with examples of shape `shape`.
+
+    Images are resized bilinearly, with antialiasing where they shrink; grey becomes colour by repetition, and
+    colour grey by its luminance (0.2989, 0.587, 0.114). Tables cannot change their number of features.
+
+    Args:
+        source: the data.
+        shape: of one example; images `(height, width, channels)`.
+
+    Returns:
+        The source itself where it has that shape; else a new one, float32, whose note says what was done.
+
+    Raises:
+        InputError: where the shapes cannot be made to agree.
+
+    Example:
+        >>> grey = Source.from_arrays("mine", {"x": np.full((2, 8, 8), 200), "y": np.array([0, 1])})
+        >>> colour = with_sample_shape(grey, (4, 4, 3))
+        >>> colour.x.shape, round(float(colour.x.max()), 3), colour.full_scale
+        ((2, 4, 4, 3), 200.0, 255.0)
+    """
+    if source.sample_shape == shape:
+        return source
+    if source.kind != "image" or len(shape) != 3 or {source.sample_shape[-1], shape[-1]} - {1, 3}:
+        raise InputError(
+            f"{source.name} must have examples that can be given the shape {shape}: images with 1 or 3 channels, or "
+            f"tables with as many features; received {source.sample_shape}"
+        )
+    import tensorflow as tf
+
+    x = np.empty((len(source.x), *shape), np.float32)
+    for start in range(0, len(x), _CHUNK):
+        part = tf.cast(source.x[start : start + _CHUNK], tf.float32)
+        if (part.shape[-1], shape[-1]) == (3, 1):
+            part = tf.image.rgb_to_grayscale(part)
+        if part.shape[1:3] != shape[:2]:
+            part = tf.image.resize(part, shape[:2], "bilinear", antialias=True)
+        x[start : start + _CHUNK] = np.clip(part, 0.0, source.full_scale)
+    done = f"examples of {source.sample_shape} brought to {shape}"
+    return dataclasses.replace(source, x=x, note="; ".join(filter(None, (source.note, done))))
