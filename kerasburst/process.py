@@ -17,6 +17,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import IO
 
+DEFER = "KERASBURST_DEFER_LAYERS"  # set, `import kerasburst` does not load TensorFlow; see kerasburst/__init__.py
 TIMEOUT_S = 600.0  # for one answer
 _THREADS = (
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),

@@ -40,9 +40,6 @@ _ENDLESS = 1_000_000  # epochs
 _PREFETCHED = 2  # batches that the pipeline holds ready, besides those in work
 
 
-# Networks -------------------------------------------------------------------------------------
-
-
 def _repeated(step: Callable[[], Any], wait: Callable[[Any], Any]) -> Run:
     """Return the function that times steps; `wait` gets what the last one returns and waits for it."""
 
@@ -79,7 +76,6 @@ def conv_infer(options: dict) -> Run:
     network = SNNConvNet(10, **_network(options))
     network.build(spikes.shape)
     infer = tf.function(lambda x: network(x, training=False), autograph=False)
-
     return _repeated(lambda: infer(spikes), lambda logits: logits.numpy())
 
 
@@ -141,9 +137,6 @@ def _batch(options: dict) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.constant(file["spikes"].astype("float32")), tf.constant(file["labels"])
 
 
-# Layers ---------------------------------------------------------------------------------------
-
-
 def lif(options: dict) -> Run:
     """Build the forward and backward pass of a LIF layer over feature maps, inside a graph as in a network.
 
@@ -177,9 +170,6 @@ def encode(name: str, options: dict) -> Run:
     encoder = TrainConfig(encoding=name, num_steps=options["num_steps"], seed=options.get("seed", 0)).make_encoder()
     encode = tf.function(lambda x: encoder(x), autograph=False)
     return _repeated(lambda: encode(x), lambda spikes: float(spikes[-1, -1, -1, -1, -1]))
-
-
-# Trainings ------------------------------------------------------------------------------------
 
 
 def train_epoch(options: dict) -> Run:
@@ -289,9 +279,6 @@ def _parts(options: dict):
 def _pipeline(encoder, config: TrainConfig, data: Dataset) -> tf.data.Dataset:
     x, y = data.x_train, data.y_train
     return make_dataset(x, y, encoder, config.batch_size, config.seed, shuffle=True, num_epochs=_ENDLESS)
-
-
-# Limits ---------------------------------------------------------------------------------------
 
 
 def limits(options: dict) -> Run:

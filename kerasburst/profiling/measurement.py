@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from kerasburst.process import Worker, WorkerFailed, thread_counts
+from kerasburst.process import DEFER, Worker, WorkerFailed, thread_counts
 from kerasburst.validation import InputError, check_int
 
-DEFER = "KERASBURST_DEFER_LAYERS"  # see kerasburst/__init__.py
 KERASBURST = (sys.executable, "-P", "-m", "kerasburst.profiling.worker")
 BLOCK_S = 1.0  # least length of a block
 SETTLE_S = 0.25  # rest before a turn: thread pools spin for about 0.2 s after their last work
@@ -37,17 +36,6 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
         raise InputError(f"values must be one or more finite numbers, received {list(values)}")
     low, median, high = np.percentile(np.asarray(values, dtype="float64"), [25, 50, 75])
     return float(low), float(median), float(high)
-
-
-def spread_percent(values: Sequence[float]) -> float:
-    """Return the distance between the quartiles in percent of the median.
-
-    Example:
-        >>> spread_percent([90.0, 100.0, 110.0])  # quartiles 95 and 105
-        10.0
-    """
-    low, median, high = quartiles(values)
-    return 100.0 * (high - low) / median
 
 
 def paired_ratios(slower: Sequence[float], faster: Sequence[float]) -> tuple[float, float, float]:
@@ -135,7 +123,7 @@ class Measurement:
             step_ms_median=round(median, 4),
             step_ms_q1=round(low, 4),
             step_ms_q3=round(high, 4),
-            spread_percent=round(spread_percent(step_ms), 2),
+            spread_percent=round(100.0 * (high - low) / median, 2),
             samples_per_s_median=round(1000.0 * batch_size / median, 1),
             more={name: round(statistics.median(block[name] for block in blocks), 4) for name in names},
             **known,

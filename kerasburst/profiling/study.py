@@ -213,9 +213,6 @@ def _write_traces(path: Path, measured: dict[str, list[dict]]) -> None:
         files.write_text(path, text.getvalue())
 
 
-# What the tasks do, each in a process of its own -----------------------------------------------
-
-
 def teaching(folder: Path, name: str) -> Task:
     """Return the task that trains an encoding's network."""
     return Task(f"{name}/network", "kerasburst.profiling.study:teach", {"folder": str(folder), "name": name})

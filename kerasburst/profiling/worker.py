@@ -19,22 +19,30 @@ from kerasburst.validation import one_line
 from kerasburst.version import __version__
 
 
-class Labourer:
-    """Answers requests; its state is the work it has built."""
-
-    def __init__(self):
-        self._run: Callable[[int], dict] | None = None
-
-    def answer(self, request: dict) -> dict:
-        """Do what is requested and return the answer."""
-        if request["do"] == "build":
-            self._run = _build(request["work"], request["options"])
-            return {"versions": _versions()}
-        if request["do"] == "run":
-            return self._run(request["steps"])
-        if request["do"] == "peak":
-            return {"peak_rss_mb": peak_rss_mb()}
-        raise ValueError(f"do must be build, run or peak, received {request['do']}")
+def main() -> None:
+    """Answer until the pipe closes."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    run = None
+    for line in sys.stdin:
+        try:
+            request = json.loads(line)
+            if request["do"] == "build":
+                run = _build(request["work"], request["options"])
+                answer = {"versions": _versions()}
+            elif request["do"] == "run":
+                answer = run(request["steps"])
+            elif request["do"] == "peak":
+                answer = {"peak_rss_mb": peak_rss_mb()}
+            else:
+                raise ValueError(f"do must be build, run or peak, received {request['do']}")
+            answer = {"ok": True, **answer}
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"ok": False, "reason": one_line(f"{type(error).__name__}: {error}", 300)}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+    os._exit(0)  # a training may still wait in its thread
 
 
 def _build(work: str, options: dict) -> Callable[[int], dict]:
@@ -46,26 +54,8 @@ def _build(work: str, options: dict) -> Callable[[int], dict]:
 
 
 def _versions() -> dict[str, str]:
-    return {
-        "kerasburst": __version__,
-        **{name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
-    }
-
-
-def main() -> None:
-    """Answer until the pipe closes."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    labourer = Labourer()
-    for line in sys.stdin:
-        try:
-            answer = {"ok": True, **labourer.answer(json.loads(line))}
-        except Exception as error:
-            traceback.print_exc()
-            answer = {"ok": False, "reason": one_line(f"{type(error).__name__}: {error}", 300)}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-    os._exit(0)  # a training may still wait in its thread
+    libraries = ("tensorflow", "keras", "numpy")
+    return {"kerasburst": __version__, **{name: importlib.metadata.version(name) for name in libraries}}
 
 
 if __name__ == "__main__":

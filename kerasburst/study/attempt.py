@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from kerasburst.process import Worker, describe_exit, kill_group
+from kerasburst.process import DEFER, Worker, describe_exit, kill_group
 from kerasburst.study.lease import Lease
 from kerasburst.study.task import REFUSAL, Outcome, Task
 
-DEFER = "KERASBURST_DEFER_LAYERS"  # see kerasburst/__init__.py
 SAFE_PATH = "PYTHONSAFEPATH"  # set while workers of this machine start: no module of the working directory is theirs
 _LOOK_S = 0.2  # how often to ask whether the fleet still runs
 _TAIL_LINES, _TAIL_BYTES = 12, 8000

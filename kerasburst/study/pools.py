@@ -15,7 +15,8 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 
-from kerasburst.study.attempt import DEFER, SAFE_PATH
+from kerasburst.process import DEFER
+from kerasburst.study.attempt import SAFE_PATH
 from kerasburst.validation import InputError, one_line
 
 try:

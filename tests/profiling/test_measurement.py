@@ -12,7 +12,6 @@ from kerasburst.profiling.measurement import (
     measure_together,
     paired_ratios,
     quartiles,
-    spread_percent,
 )
 from kerasburst.validation import InputError
 
@@ -138,9 +137,10 @@ def test_quartiles_of_what_is_no_number(values):
         quartiles(values)
 
 
-def test_spread_by_hand():
-    assert spread_percent([1.0, 2.0, 3.0]) == 50.0  # quartiles 1.5 and 2.5, median 2
-    assert spread_percent([5.0, 5.0, 5.0]) == 0.0
+@pytest.mark.parametrize("seconds, spread", [([1.0, 2.0, 3.0], 50.0), ([5.0, 5.0, 5.0], 0.0)])
+def test_spread_by_hand(seconds, spread):
+    blocks = [{"seconds": value} for value in seconds]  # quartiles 1.5 and 2.5, median 2
+    assert Measurement.of_blocks(blocks, steps_per_block=1, batch_size=1, **KNOWN).spread_percent == spread
 
 
 def test_a_drift_of_the_machine_falls_out_of_paired_ratios():
