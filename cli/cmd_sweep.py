@@ -115,7 +115,7 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
     load_tensorflow()
     from kerasburst_cli.fleet_progress import interruptible, make_fleet_observer
 
-    from kerasburst.reports.sweep_figures import save_sweep_figures
+    from kerasburst.reports.sweep import save_sweep_figures
     from kerasburst.studies.sweep.config import SweepConfig
     from kerasburst.studies.sweep.space import parse_parameter
     from kerasburst.studies.sweep.study import sweep
@@ -149,7 +149,7 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
 
 def summary(result: dict, out, pictures) -> str:
     """Give the table of the points with what is on the front, and the effect of each parameter."""
-    from kerasburst.reports.sweep_figures import EFFECTS, fewer_queries, metric_title, pairs_used, shown
+    from kerasburst.reports.sweep import EFFECTS, fewer_queries, metric_title, pairs_used, shown
 
     labels, metrics = result["parameters"], result["metrics"]
     points = result["points"]

@@ -155,7 +155,20 @@ ATTACKS = Registry(
         "temporal_svm": "kerasburst.privacy.attacks.svm:TEMPORAL_SVM",
     },
 )
-_REGISTRIES = {registry.kind: registry for registry in (ENCODERS, NETWORKS, NEURONS, READERS, FORMATS, ATTACKS)}
+STUDIES = Registry(
+    "study",
+    {  # in the order of the page of many results
+        "reproduction": "kerasburst.reports.reproduction:VIEW",
+        "sweep": "kerasburst.reports.sweep:VIEW",
+        "audit": "kerasburst.reports.audit:VIEW",
+        "transfer": "kerasburst.reports.transfer:VIEW",
+        "run": "kerasburst.reports.run:VIEW",
+        "profile": "kerasburst.reports.profile:VIEW",
+    },
+)
+_REGISTRIES = {
+    registry.kind: registry for registry in (ENCODERS, NETWORKS, NEURONS, READERS, FORMATS, ATTACKS, STUDIES)
+}
 
 
 def register(kind: str, name: str, target: Any) -> None:

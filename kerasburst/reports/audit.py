@@ -1,4 +1,4 @@
-"""The page of an audit: it reads audit.json and scores.npz."""
+"""An audit: its page, tables and picture, from audit.json and scores.npz."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst import files
-from kerasburst.privacy.result import MAIN_ATTACK
+from kerasburst.privacy.result import MAIN_ATTACK, failed_controls
 from kerasburst.reports.audit_figures import audit_figures, undetermined
-from kerasburst.reports.page import make_environment
+from kerasburst.reports.palette import GREY, GUESS, SIZE, Drawing, encoding_styles, legend, panel, svg
+from kerasburst.reports.table import Cell, Table, name_cell, number, percent, span
+from kerasburst.reports.view import Item, StudyView, make_environment
 from kerasburst.validation import InputError
 
 
@@ -34,7 +36,7 @@ def write_report(out: str | Path) -> Path:
     with np.load(out / "scores.npz", allow_pickle=False) as stored:
         scores = {name: stored[name] for name in stored.files}
     environment = make_environment()
-    environment.globals.update(found=_found, span=_span, signed=_signed, number=_number, undetermined=undetermined)
+    environment.globals.update(found=_found, span=span, signed=_signed, number=_number, undetermined=undetermined)
     paper = audit["protocol"] != "audit"
     attacks = [a for encoding in audit["encodings"].values() for a in encoding["attacks"]]
     page = environment.get_template("audit.html.j2").render(
@@ -52,13 +54,9 @@ def write_report(out: str | Path) -> Path:
 
 
 def _found(encoding: dict, name: str, queries: int | None = None) -> dict | None:
-    """Give an attack's figures at K, or at its largest K; None where it was not run there."""
+    """Return an attack's figures at K, or at its largest K; None where it was not run there."""
     attacks = [a for a in encoding["attacks"] if a["name"] == name and queries in (None, a["queries"])]
     return attacks[-1] if attacks else None  # the largest K is last
-
-
-def _span(interval) -> str:
-    return "–" if interval is None else f"{interval[0]:.3f}–{interval[1]:.3f}"
 
 
 def _signed(*values: float) -> str:
@@ -67,3 +65,86 @@ def _signed(*values: float) -> str:
 
 def _number(value, otherwise: str = "–") -> str:
     return otherwise if value is None else f"{value:.3f}"
+
+
+def headline(item: Item) -> str:
+    """Return in one line what a result found."""
+    value = item.value
+    parts = []
+    for name, found in value["encodings"].items():
+        attacks = [a for a in found["attacks"] if a["name"] == MAIN_ATTACK[value["protocol"]]]
+        best = max(attacks, key=lambda a: a["queries"])
+        ends = f"{best['auc_interval'][0]:.3f} to {best['auc_interval'][1]:.3f}"
+        accuracy = percent(found["test_accuracy"])
+        parts.append(f"{name} AUC {best['auc']:.3f} ({ends}) at K = {best['queries']}, accuracy {accuracy}")
+    state = "" if value["valid"] else "invalid, not to be used; "
+    return f"{value['data']['name']}, {value['protocol']}: {state}" + "; ".join(parts)
+
+
+def tables(items: list[Item]) -> list[Table]:
+    """Return the tables of the page of many results."""
+    ks = sorted({a["queries"] for i in items for e in i.value["encodings"].values() for a in e["attacks"]})
+    rows = []
+    for item in items:
+        value = item.value
+        attack = MAIN_ATTACK[value["protocol"]]
+        for name, found in value["encodings"].items():
+            failed = failed_controls(value, name)
+            aucs = {a["queries"]: a for a in found["attacks"] if a["name"] == attack}
+            cells = [
+                item.cell,
+                name_cell(value["data"]["name"]),
+                name_cell(value["protocol"], attack),
+                name_cell(name),
+                Cell("invalid", note=", ".join(failed), mark="name bad") if failed else Cell("valid", mark="name good"),
+                # An older version's audits have no intervals of these.
+                number(found["test_accuracy"], found.get("test_accuracy_interval"), 1, 100),
+                number(found["train_accuracy"], found.get("train_accuracy_interval"), 1, 100),
+            ]
+            cells += [number(aucs[k]["auc"], aucs[k]["auc_interval"]) if k in aucs else number(None) for k in ks]
+            rows.append(tuple(cells))
+    head = ("audit", "data", "protocol", "encoding", "controls", "test accuracy, %", "on members, %")
+    note = "Intervals are of 95 %, over examples. AUC of the protocol's main attack at each number of queries K."
+    return [Table("", (*head, *(f"AUC, K = {k}" for k in ks)), tuple(rows), note)]
+
+
+def drawings(items: list[Item]) -> list[Drawing]:
+    """Return the pictures of the page of many results."""
+    panels = []
+    styles = encoding_styles(name for item in items for name in item.value["encodings"])
+    for dataset in dict.fromkeys(item.value["data"]["name"] for item in items):
+        axes = panel(SIZE)
+        for item in items:
+            if item.value["data"]["name"] != dataset:
+                continue
+            for name, found in item.value["encodings"].items():
+                attacks = [a for a in found["attacks"] if a["name"] == MAIN_ATTACK[item.value["protocol"]]]
+                for attack in attacks[:1] + attacks[1:][-1:]:  # the fewest and the most queries
+                    most = attack is attacks[-1]
+                    low, high = attack["auc_interval"]
+                    style = styles[name]
+                    failed = bool(failed_controls(item.value, name))
+                    axes.errorbar(
+                        attack["auc"],
+                        100 * found["test_accuracy"],
+                        xerr=[[attack["auc"] - low], [high - attack["auc"]]] if most and not failed else None,
+                        fmt="x" if failed else style.marker,
+                        color=style.colour,
+                        mfc=style.colour if most else "white",
+                        alpha=0.5 if failed else 1.0,
+                        ms=5,
+                        elinewidth=0.7,
+                    )
+        axes.axvline(0.5, color=GREY, ls=(0, GUESS), lw=1)
+        axes.set(title=dataset, xlabel="AUC", ylabel="test accuracy, %")
+        panels.append(svg(axes.figure, f"accuracy against AUC, {dataset}"))
+    keys = legend(list(styles.values()), line=False)
+    caption = (
+        "One mark an audit's encoding: its main attack at the most queries, with the 95 % interval over examples, and "
+        "hollow at the fewest. Left is more privacy; left and lower may be underfitting. A pale cross: its controls "
+        "failed, the figure is not to be used."
+    )
+    return [Drawing("Accuracy against AUC", tuple(panels), tuple(keys), caption)]
+
+
+VIEW = StudyView("Audits", "audit.json", ("encodings", "controls", "protocol"), headline, tables, drawings)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -11,8 +9,8 @@ from scipy import stats
 
 from kerasburst.privacy.averaging import AveragingFit
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.reports.svg import GREY, GUESS, SIZE, STYLES, WIDE, Style, key, legend, panel, styles_of
-from kerasburst.reports.svg import svg as _svg
+from kerasburst.reports.palette import GREY, GUESS, SIZE, STYLES, WIDE, Drawing, Style, key, legend, panel, styles_of
+from kerasburst.reports.palette import svg as _svg
 
 _WIDEST = 0.25  # interval of a limit: half the way from a guess to certainty
 _ROC_ATTACKS = ("lira_online", "rmia", "loss", "svm")
@@ -20,30 +18,13 @@ _AVERAGED = ("lira_online", "rmia", "loss")
 _ACCURACY_ATTACKS = ("lira_online", "loss", "svm")
 
 
-@dataclass(frozen=True)
-class Part:
-    """One figure of the page.
-
-    Args:
-        title: its heading.
-        panels: inline SVGs.
-        legend: inline SVGs of a line or marker, each with what it stands for.
-        caption: what it shows, and how to read it.
-    """
-
-    title: str
-    panels: tuple[Markup, ...]
-    legend: tuple[tuple[Markup, str], ...]
-    caption: str
-
-
 def undetermined(fit: dict) -> bool:
-    """Tell whether the interval of an averaging fit's limit is too wide for the limit to mean anything."""
+    """Return whether the interval of an averaging fit's limit is too wide for the limit to mean anything."""
     interval = fit["limit_interval"]
     return interval is not None and interval[1] - interval[0] > _WIDEST
 
 
-def audit_figures(audit: dict, scores: dict[str, np.ndarray]) -> list[Part]:
+def audit_figures(audit: dict, scores: dict[str, np.ndarray]) -> list[Drawing]:
     """Draw the figures.
 
     Args:
@@ -56,7 +37,7 @@ def audit_figures(audit: dict, scores: dict[str, np.ndarray]) -> list[Part]:
     return [part for part in found if part is not None]
 
 
-def _roc(audit: dict, scores: dict[str, np.ndarray]) -> Part:
+def _roc(audit: dict, scores: dict[str, np.ndarray]) -> Drawing:
     member = scores["membership"][0]
     low = 0.5 / min(member.sum(), (~member).sum())
     names = {a["name"] for result in audit["encodings"].values() for a in result["attacks"]}
@@ -89,7 +70,7 @@ def _roc(audit: dict, scores: dict[str, np.ndarray]) -> Part:
     )
 
 
-def _averaging(audit: dict, encodings: list[Style]) -> Part | None:
+def _averaging(audit: dict, encodings: list[Style]) -> Drawing | None:
     attacks = [a for result in audit["encodings"].values() for a in result["attacks"]]
     wanted = ("svm",) if audit["protocol"] != "audit" else _AVERAGED
     names = [name for name in wanted if name in {a["name"] for a in attacks}]
@@ -136,7 +117,7 @@ def _averaging(audit: dict, encodings: list[Style]) -> Part | None:
     )
 
 
-def _steps(audit: dict, encodings: list[Style]) -> Part:
+def _steps(audit: dict, encodings: list[Style]) -> Drawing:
     axes = panel(WIDE)
     for style in encodings:
         found = audit["encodings"][style.label]
@@ -156,7 +137,7 @@ def _steps(audit: dict, encodings: list[Style]) -> Part:
     )
 
 
-def _histograms(audit: dict) -> Part:
+def _histograms(audit: dict) -> Drawing:
     styles = styles_of(("members", "non-members"))
     panels, highest = [], 0.0
     for encoding, result in audit["encodings"].items():
@@ -180,7 +161,7 @@ def _histograms(audit: dict) -> Part:
     )
 
 
-def _accuracy(audit: dict, encodings: list[Style]) -> Part:
+def _accuracy(audit: dict, encodings: list[Style]) -> Drawing:
     names = ("svm",) if audit["protocol"] != "audit" else _ACCURACY_ATTACKS
     axes = panel(WIDE)
     rows = [100 * audit["encodings"][style.label]["test_accuracy"] for style in encodings]
@@ -211,10 +192,10 @@ def _accuracy(audit: dict, encodings: list[Style]) -> Part:
     )
 
 
-def _part(title: str, panels: list[Axes], legend: list[tuple[Markup, str]], caption: str) -> Part:
+def _part(title: str, panels: list[Axes], legend: list[tuple[Markup, str]], caption: str) -> Drawing:
     names = [f"{title}, {axes.get_title()}" if axes.get_title() else title for axes in panels]
     svgs = tuple(_svg(axes.figure, name) for axes, name in zip(panels, names, strict=True))
-    return Part(title, svgs, tuple(legend), caption)
+    return Drawing(title, svgs, tuple(legend), caption)
 
 
 def _largest(result: dict, attack: str) -> int:

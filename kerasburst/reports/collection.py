@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 
 from kerasburst import files
-from kerasburst.reports.collection_figures import Drawing, draw
-from kerasburst.reports.collection_headlines import headline
-from kerasburst.reports.collection_tables import TABLES, Table
-from kerasburst.reports.page import make_environment
+from kerasburst.registry import STUDIES
+from kerasburst.reports.palette import Drawing
+from kerasburst.reports.table import Table
+from kerasburst.reports.view import Item, StudyView, make_environment
 from kerasburst.validation import InputError, user_path
 from kerasburst.version import __version__
 
 MARK = '<meta name="generator" content="kerasburst report">'
-# What the JSON of each kind must hold to be one; in the order of the page.
-KINDS = {
-    "reproduction": ("reproduction.json", ("claims", "plan", "scale")),
-    "sweep": ("sweep.json", ("points", "parameters", "metrics")),
-    "audit": ("audit.json", ("encodings", "controls", "protocol")),
-    "transfer": ("transfer.json", ("encodings", "freeze", "budget")),
-    "run": ("result.json", ("test_accuracy", "test_accuracy_interval", "epochs")),
-    "profile": ("profile.json", ("encodings",)),
-}
 _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Item:
-    """One result that was found.
-
-    Args:
-        kind: a key of `KINDS`.
-        path: of its JSON.
-        label: its folder, without what leads to all of the folders that were searched.
-        link: to the JSON, relative to the page.
-        value: what the JSON holds.
-        config: what config.json beside it holds; empty without one.
-        inside: whether it is a part of a reproduction that was found, too.
-    """
-
-    kind: str
-    path: Path
-    label: str
-    link: str
-    value: dict
-    config: dict
-    inside: bool = False
 
 
 def write_collection(folders: Sequence[str | Path], out: str | Path) -> tuple[Path, dict[str, int], list[str]]:
@@ -71,34 +38,35 @@ def write_collection(folders: Sequence[str | Path], out: str | Path) -> tuple[Pa
     _check_place(out)
     items, problems = find(folders, out.parent)
     if not items:
-        where = ", ".join(map(str, folders))
-        raise InputError(f"DIR must hold results ({', '.join(name for name, _ in KINDS.values())}), {where} has none")
+        where, known = ", ".join(map(str, folders)), ", ".join(view.file for view in STUDIES.values())
+        raise InputError(f"DIR must hold results ({known}), {where} has none")
     tables: dict[str, list[Table]] = {}
     drawings: dict[str, list[Drawing]] = {}
     shown = list(items)
-    for kind in KINDS:
+    for kind, view in STUDIES.items():
         good = []
         for item in [item for item in shown if item.kind == kind]:
             try:  # a file of another version must not take the page with it
-                TABLES[kind]([item])
-                headline(item)
+                view.tables([item])
+                view.headline(item)
             except _DAMAGED as error:
                 problems.append(f"{item.path}: of another version, or damaged ({type(error).__name__}: {error})")
                 shown.remove(item)
             else:
                 good.append(item)
         if good:
-            tables[kind] = [table for table in TABLES[kind](good) if table.rows]
-            drawings[kind] = _drawn(kind, good, problems)
-    top = [(item, headline(item)) for item in shown if not item.inside]
-    counts = {kind: sum(item.kind == kind for item in shown) for kind in KINDS}
+            tables[kind] = [table for table in view.tables(good) if table.rows]
+            drawings[kind] = _drawn(view, good, problems)
+    top = [(item, STUDIES[item.kind].headline(item)) for item in shown if not item.inside]
+    counts = {kind: sum(item.kind == kind for item in shown) for kind in STUDIES}
     page = (
         make_environment()
         .get_template("collection.html.j2")
         .render(
             version=__version__,
+            views=STUDIES,
             counts={kind: count for kind, count in counts.items() if count},
-            top=sorted(top, key=lambda pair: list(KINDS).index(pair[0].kind)),
+            top=sorted(top, key=lambda pair: list(STUDIES).index(pair[0].kind)),
             tables=tables,
             drawings=drawings,
             problems=problems,
@@ -130,13 +98,14 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
             raise InputError(f"DIR must be a folder, {root} is {'a file' if root.exists() else 'not there'}")
     above = os.path.commonpath([Path(os.path.abspath(root)).parent for root in roots])
     for root in roots:
-        reproductions: list[Path] = []
+        owners: list[Path] = []
         for place, names, here in os.walk(root):
             names[:] = sorted(name for name in names if name != "logs" and not name.startswith("."))
-            if "sweep.json" in here:
-                names[:] = [name for name in names if not name.startswith("point-")]
             path = Path(place)
-            for kind, (name, keys) in KINDS.items():
+            for kind, view in STUDIES.items():
+                name = view.file
+                if view.parts and name in here:
+                    names[:] = [folder for folder in names if not folder.startswith(view.parts)]
                 if name not in here or (path / name).resolve() in items:
                     continue
                 try:
@@ -144,10 +113,10 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
                 except InputError as error:
                     problems.append(str(error))
                     continue
-                if not isinstance(value, dict) or any(key not in value for key in keys):
+                if not isinstance(value, dict) or any(field not in value for field in view.fields):
                     continue  # another program's
-                if kind == "reproduction":
-                    reproductions.append(path)
+                if view.owns_inside:
+                    owners.append(path)
                 items[(path / name).resolve()] = Item(
                     kind=kind,
                     path=path / name,
@@ -155,7 +124,7 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
                     link=urllib.parse.quote(os.path.relpath(path / name, page_folder)),
                     value=value,
                     config=_config(path),
-                    inside=any(r in path.parents for r in reproductions),
+                    inside=any(owner in path.parents for owner in owners),
                 )
     return list(items.values()), problems
 
@@ -168,11 +137,11 @@ def _config(folder: Path) -> dict:
     return value if isinstance(value, dict) else {}
 
 
-def _drawn(kind: str, items: list[Item], problems: list[str]) -> list[Drawing]:
+def _drawn(view: StudyView, items: list[Item], problems: list[str]) -> list[Drawing]:
     try:
-        return draw(kind, items)
+        return [] if view.drawings is None else view.drawings(items)
     except _DAMAGED as error:
-        problems.append(f"pictures of the {kind}s: {type(error).__name__}: {error}")
+        problems.append(f"pictures, {view.title.lower()}: {type(error).__name__}: {error}")
         return []
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a profile: they read profile.json and power_trace.csv."""
+"""A profile: its tables and pictures, from profile.json and power_trace.csv."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 
 from kerasburst import files
 from kerasburst.profiling.config import BASELINES
+from kerasburst.reports.palette import styles_of
+from kerasburst.reports.table import Cell, Table, is_number, name_cell
+from kerasburst.reports.view import Item, StudyView
 from kerasburst.validation import InputError
 
 # field: (title with unit, factor)
@@ -25,7 +28,6 @@ _PANELS = {
     "gpu_peak_mb": ("peak GPU memory, MB", 1),
     "cpu_package_power_w": ("processor package power, W", 1),
 }
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
 _DEVICES = {"gpu": "GPU", "cpu_package": "processor packages"}
 _COLUMNS = 3
 
@@ -78,7 +80,7 @@ def _panel(axes: Axes, name: str, encodings: dict[str, dict], base: str | None) 
     title, factor = _PANELS[name]
     heights = range(len(encodings))
     medians = [factor * one[name] for one in encodings.values()]
-    axes.barh(heights, medians, color=_of(_COLOURS, len(encodings)), height=0.62)
+    axes.barh(heights, medians, color=[style.colour for style in styles_of(encodings)], height=0.62)
     largest = max(medians)
     for height, ((encoding, one), median) in enumerate(zip(encodings.items(), medians, strict=True)):
         values = [factor * value for value in one["values"].get(name, ())]
@@ -113,11 +115,11 @@ def _traces(path: Path, encodings: list[str]) -> Figure:
             if row["device"] == device:
                 point = (float(row["seconds"]), float(row["power_w"]))
                 lines.setdefault((row["encoding"], row["repeat"]), []).append(point)
-        for encoding, colour in zip(encodings, _of(_COLOURS, len(encodings)), strict=True):
-            label = encoding
+        for style in styles_of(encodings):
+            label = encoding = style.label
             for (name, _), points in lines.items():
                 if name == encoding:
-                    axes.plot(*zip(*points, strict=True), color=colour, lw=1, alpha=0.8, label=label)
+                    axes.plot(*zip(*points, strict=True), color=style.colour, lw=1, alpha=0.8, label=label)
                     label = None  # a line for each repeat, named once
         axes.set(title=f"power of the {_DEVICES[device]}", xlabel="seconds into the measurement", ylabel="W")
         axes.set_ylim(bottom=0)
@@ -126,5 +128,48 @@ def _traces(path: Path, encodings: list[str]) -> Figure:
     return figure
 
 
-def _of(colours: tuple[str, ...], count: int) -> list[str]:
-    return [colours[i % len(colours)] for i in range(count)]
+def headline(item: Item) -> str:
+    """Return in one line what a result found."""
+    return ", ".join(item.value["encodings"])
+
+
+def tables(items: list[Item]) -> list[Table]:
+    """Read profiles by their JSON alone: encodings.NAME.FIELD, null with a reason in reasons.FIELD.
+
+    A field that none has a figure of is told of once, below the table.
+    """
+    found = [
+        (item, name, values, {**(item.value.get("reasons") or {}), **(values.get("reasons") or {})})
+        for item in items
+        for name, values in item.value["encodings"].items()
+    ]
+    fields: dict[str, bool] = {}  # whether any has a figure of it
+    for _, _, values, _ in found:
+        for field, value in values.items():
+            if value is None or is_number(value):
+                fields[field] = fields.get(field, False) or value is not None
+    measured = [field for field, has_figures in fields.items() if has_figures]
+    rows = []
+    for item, name, values, reasons in found:
+        cells = [item.cell, name_cell(name)]
+        for field in measured:
+            value, ends = values.get(field), (values.get("spread") or {}).get(field)
+            if is_number(value):
+                note = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends and ends[0] < ends[1] else ""
+                cells.append(Cell(f"{value:.4g}", sort=value, note=note))
+            else:
+                cells.append(Cell("–", sort=-1e300, note=str(reasons.get(field, "")), mark="muted"))
+        rows.append(tuple(cells))
+    missing: dict[str, list[str]] = {}
+    for field in fields.keys() - set(measured):
+        why = "; ".join(dict.fromkeys(str(reasons.get(field) or "no reason given") for *_, reasons in found))
+        missing.setdefault(why, []).append(field)
+    note = "Medians of the repeats, with their quartiles where there are several. "
+    note += "What this machine cannot measure is a dash with its reason, never 0."
+    note += "".join(
+        f" Without any figure: {', '.join(sorted(names))}: {why}." for why, names in sorted(missing.items())
+    )
+    return [Table("", ("profile", "encoding", *measured), tuple(rows), note)]
+
+
+VIEW = StudyView("Profiles", "profile.json", ("encodings",), headline, tables)

@@ -1,12 +1,17 @@
-"""The Markdown page of a reproduction: it reads what reproduction.json holds."""
+"""A reproduction: its Markdown page, tables and picture, from reproduction.json."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
+from matplotlib.axes import Axes
+
 from kerasburst import files
-from kerasburst.intervals import seed_interval
+from kerasburst.reports.palette import GREY, STYLES, Drawing, panel, svg
+from kerasburst.reports.table import Cell, Table, estimate, markdown, name_cell, number, over_seeds, table_of
+from kerasburst.reports.view import Item, StudyView
 
 WARNED = "Networks with silent or saturated layers, behind these figures"
 _KINDS = {
@@ -30,7 +35,7 @@ def write_markdown(result: dict, path: str | Path) -> Path:
 
 
 def reproduction_markdown(result: dict) -> str:
-    """Give the page: verdicts first, then every figure behind them, then what was run on what.
+    """Return the page: verdicts first, then every figure behind them, then what was run on what.
 
     Args:
         result: `Reproduction.to_json()`.
@@ -41,12 +46,14 @@ def reproduction_markdown(result: dict) -> str:
         f"Scale `{result['scale']}` ({result['note']}); {finished} of {len(result['plan'])} parts finished"
         + ("." if result["complete"] else ": **not complete**, the verdicts are of what is there."),
         "## Verdicts",
-        _table(
-            ["claim", "the paper", "ours", "95 % interval", "seeds", "verdict"],
-            [
-                [c["text"], c["paper"], f"{c['figure']}: {figure(c)}", interval(c), c["verdict"]["seeds"], said(c)]
-                for c in result["claims"]
-            ],
+        markdown(
+            table_of(
+                ["claim", "the paper", "ours", "95 % interval", "seeds", "verdict"],
+                [
+                    [c["text"], c["paper"], f"{c['figure']}: {figure(c)}", interval(c), c["verdict"]["seeds"], said(c)]
+                    for c in result["claims"]
+                ],
+            )
         ),
         *([f"{WARNED}:", _list(warned)] if (warned := warnings(result)) else []),
         "## Rules",
@@ -74,19 +81,19 @@ def reproduction_markdown(result: dict) -> str:
 
 
 def figure(claim: dict) -> str:
-    """Give a claim's or a row's figure as text."""
+    """Return a claim's or a row's figure as text."""
     value = claim["verdict"]["figure"]
     return "–" if value is None else _signed(value, claim)
 
 
 def interval(claim: dict) -> str:
-    """Give its interval as text."""
+    """Return its interval as text."""
     ends = claim["verdict"]["interval"]
     return "–" if ends is None else " to ".join(_signed(end, claim) for end in ends)
 
 
 def said(claim: dict) -> str:
-    """Give its verdict, with what qualifies it."""
+    """Return its verdict, with what qualifies it."""
     verdict = claim["verdict"]
     text = verdict["verdict"] + (", confounded" if verdict["confounded"] else "")
     text = f"{text}: {verdict['reason']}" if verdict["reason"] else text
@@ -94,22 +101,13 @@ def said(claim: dict) -> str:
 
 
 def warnings(result: dict) -> list[str]:
-    """Name the networks that fell silent or saturated, of all claims."""
+    """Return the networks that fell silent or saturated, of all claims."""
     rows = [row for claim in result["claims"] for row in claim["rows"]]
     return list(dict.fromkeys(f"{row['dataset']}: {text}" for row in rows for text in row["warnings"]))
 
 
-def over_seeds(values: Iterable[float]) -> tuple[float | None, tuple[float, float] | None]:
-    """Give the mean over seeds of shares, with its 95 % interval inside of 0 to 1; None for what too few tell."""
-    values = list(values)
-    if len(values) < 2:
-        return (values[0] if values else None), None
-    mean, low, high = seed_interval(values)
-    return mean, (max(0.0, low), min(1.0, high))
-
-
 def of_auc(claim: dict) -> bool:
-    """Tell whether a claim's figures are differences of AUCs."""
+    """Return whether a claim's figures are differences of AUCs."""
     return claim["figure"].startswith("AUC")
 
 
@@ -130,11 +128,11 @@ def _rows(claim: dict) -> str:
         qualified = (*row["left_out"], *row["warnings"], *row.get("doubts", ()))
         cells[-1] += "".join(f" ({why})" for why in qualified if why not in cells[-1])
         rows.append(cells)
-    return _table(head, rows)
+    return markdown(table_of(head, rows))
 
 
 def _levels(row: dict) -> str:
-    """Give what a figure is the difference of; AUCs with their accuracies."""
+    """Return what a figure is the difference of; AUCs with their accuracies."""
     parts = []
     for name, value in row["levels"].items():
         accuracy = "" if not row["accuracies"] else f" at accuracy {row['accuracies'][name]:.1%}"
@@ -150,7 +148,7 @@ def _audits(result: dict) -> str:
         for k, by_seed in each["aucs"].items():
             mean, ends = over_seeds(by_seed.values())
             if mean is not None:
-                aucs.append(f"K = {k}: {mean:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else ""))
+                aucs.append(f"K = {k}: {estimate(mean, ends)}")
         rows.append(
             [
                 each["dataset"],
@@ -163,7 +161,7 @@ def _audits(result: dict) -> str:
             ]
         )
     head = ["data", "protocol", "encoding", "test accuracy", "on members", "AUC", "seeds that count"]
-    return _table(head, rows)
+    return markdown(table_of(head, rows))
 
 
 def _share(by_seed: dict[str, float]) -> str:
@@ -190,13 +188,139 @@ def _runs(result: dict) -> str:
         ]
         for (kind, dataset), parts in groups.items()
     ]
-    return _table(["what", "data", "parts", "models", "state"], rows)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines)
+    return markdown(table_of(["what", "data", "parts", "models", "state"], rows))
 
 
 def _list(items: Iterable[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
+
+
+_BAND = 0.01  # differences of AUCs inside it do not matter
+
+
+def headline(item: Item) -> str:
+    """Return in one line what a result found."""
+    by: dict[str, list[str]] = {}
+    for claim in item.value["claims"]:
+        verdict = claim["verdict"]
+        by.setdefault(verdict["verdict"] + ", confounded" * verdict["confounded"], []).append(claim["name"])
+    told = "; ".join(f"{len(names)} {verdict} ({', '.join(names)})" for verdict, names in by.items())
+    state = "" if item.value["complete"] else ", of a part of the plan"
+    return f"{len(item.value['claims'])} claims{state}: {told}"
+
+
+def tables(items: list[Item]) -> list[Table]:
+    """Return the tables of the page of many results."""
+    tables = []
+    for item in items:
+        value = item.value
+        rows = []
+        for claim in value["claims"]:
+            verdict = claim["verdict"]["verdict"]
+            marks = {} if claim["verdict"]["confounded"] else {"supported": "good", "contradicted": "bad"}
+            mark = marks.get(verdict, "")
+            rows.append(
+                (
+                    Cell(claim["text"], mark="text"),
+                    Cell(said(claim), mark=f"text {mark}".strip(), note=claim["spoken_for"]),
+                    Cell(figure(claim), sort=claim["verdict"]["figure"], note=interval(claim).strip("–")),
+                    Cell(claim["figure"], mark="text"),
+                    Cell(claim["paper"], mark="text"),
+                    Cell(str(claim["verdict"]["seeds"]), sort=claim["verdict"]["seeds"]),
+                )
+            )
+        head = ("claim", "verdict", "ours, 95 % over seeds", "figure", "the paper", "seeds")
+        notes = [] if value["complete"] else ["Not complete."]
+        notes += [f"{WARNED}: {'; '.join(each)}."] if (each := warnings(value)) else []
+        title = f"{item.label}: scale {value['scale']}"
+        tables.append(Table(title, head, tuple(rows), " ".join(notes), item.link, tuple(value["rules"])))
+        beside = tuple(_beside(value))
+        if beside:
+            ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
+            head = ("data", "protocol", "encoding", "test accuracy, %", "on members, %")
+            head = (*head, *(f"AUC, K = {k}" for k in ks), "left out")
+            title = f"{item.label}: AUC beside accuracy"
+            tables.append(Table(title, head, beside, "Means and 95 % over seeds, cut to 0 to 1.", item.link))
+    return tables
+
+
+def _beside(value) -> Iterable[tuple[Cell, ...]]:
+    ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
+    for each in value["audits"]:
+        cells = [name_cell(each["dataset"]), name_cell(each["kind"], each["attack"]), name_cell(each["encoding"])]
+        cells += [number(*over_seeds(each[name].values()), 1, 100) for name in ("test_accuracies", "train_accuracies")]
+        for k in ks:
+            cells.append(number(*over_seeds(each["aucs"].get(k, {}).values())))
+        failed = "; ".join(f"seed {seed}: {names}" for seed, names in each["failed"].items())
+        yield (*cells, Cell(failed or "–", mark="text bad" if failed else "name muted"))
+
+
+def drawings(items: list[Item]) -> list[Drawing]:
+    """Return the pictures of the page of many results."""
+    drawings = []
+    for item in items:
+        auc = [(c, row) for c in item.value["claims"] for row in c["rows"] if row["accuracies"] is not None]
+        other = [(c, row) for c in item.value["claims"] for row in c["rows"] if row["accuracies"] is None]
+        panels = []
+        for name, rows, unit in (("AUC", auc, "difference of AUCs"), ("all else", other, "points or %")):
+            rows = [(c, row) for c, row in rows if row["verdict"]["figure"] is not None]
+            if rows:
+                panels.append((f"{item.label}, {name}", _forest(rows, unit, band=_BAND if name == "AUC" else None)))
+        if panels:
+            drawings.append(
+                Drawing(
+                    f"{item.label}: every figure with its interval",
+                    tuple(svg(axes.figure, name) for name, axes in panels),
+                    (),
+                    "One row a data set and way of measuring. Bars: 95 % over seeds; an arrow leaves the picture. "
+                    "Grey band: ±0.01, where a difference of AUCs does not matter. Which side speaks for a claim is "
+                    "the rule's to say.",
+                )
+            )
+    return drawings
+
+
+def _forest(rows, unit: str, band: float | None) -> Axes:
+    figures = [row["verdict"]["figure"] for _, row in rows]
+    ends = [end for _, row in rows for end in row["verdict"]["interval"] or ()]
+    # The widest intervals, of two seeds, would press all figures into one line.
+    reach = 3.0 * max(max(map(abs, figures)), band or 0.0, 1e-6)
+    reach = min(reach, max([*map(abs, figures), *map(abs, ends), 1e-6]))
+    groups = list(dict.fromkeys(claim["name"] for claim, _ in rows))
+    axes = panel((4.4, 0.8 + 0.24 * (len(rows) + len(groups))))
+    labels = []
+    for style, name in zip(itertools.cycle(STYLES), groups, strict=False):
+        labels.append(name)
+        for _, row in [(claim, row) for claim, row in rows if claim["name"] == name]:
+            y, colour, found = len(labels), style[0], row["verdict"]
+            if found["interval"] is not None:
+                low, high = found["interval"]
+                shown = max(low, -reach), min(high, reach)
+                axes.plot(shown, [y, y], color=colour, lw=1.4)
+                for end, mark, cut in ((shown[0], "<", low < -reach), (shown[1], ">", high > reach)):
+                    axes.plot([end], [y], mark if cut else "|", color=colour, ms=5 if cut else 6)
+            axes.plot([found["figure"]], [y], "o", color=colour, ms=4)
+            at = "" if row["queries"] is None else f", K = {row['queries']}"
+            how = row["measured"] if row["kind"] == "profile" else row["kind"]
+            labels.append(f"{row['dataset']}, {how}{at}")
+    axes.axvline(0.0, color=GREY, lw=0.9)
+    if band is not None:
+        axes.axvspan(-band, band, color=GREY, alpha=0.15, lw=0)
+    axes.set_yticks(range(len(labels)), labels, fontsize=9)
+    for tick, label in zip(axes.get_yticklabels(), labels, strict=True):
+        tick.set_fontweight("bold" if label in groups else "normal")
+    axes.tick_params(axis="y", length=0)
+    axes.set(ylim=(len(labels) - 0.5, -0.5), xlim=(-1.08 * reach, 1.08 * reach), xlabel=unit)
+    axes.grid(alpha=0.3, axis="x")
+    return axes
+
+
+VIEW = StudyView(
+    "The paper's claims",
+    "reproduction.json",
+    ("claims", "plan", "scale"),
+    headline,
+    tables,
+    drawings,
+    owns_inside=True,
+)

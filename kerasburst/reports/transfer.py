@@ -1,4 +1,4 @@
-"""The picture of a transfer experiment: it reads transfer.json."""
+"""A transfer experiment: its tables and pictures, from transfer.json."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from kerasburst import files
+from kerasburst.reports.palette import WIDE, Drawing, legend, panel, styles_of, svg
+from kerasburst.reports.table import Table, estimate, name_cell, number, over_seeds, table_of
+from kerasburst.reports.view import Item, StudyView
 
-_ARMS = (("scratch", "#777777", "o"), ("transfer", "#0072b2", "s"), ("control", "#d55e00", "^"))
+_ARMS = ("scratch", "transfer", "control")
 _LABELS = {"scratch": "from scratch", "transfer": "source's features, frozen", "control": "random features, frozen"}
 
 
@@ -24,17 +27,25 @@ def save_transfer_plot(result: dict, path: str | Path) -> Path:
     """
     encodings = list(result["encodings"])
     figure = Figure(figsize=(9, 1.6 + 0.75 * len(encodings)), layout="constrained")
+    scratch, _, control = styles_of(_ARMS)
     accuracy, difference = figure.subplots(1, 2, sharey=True)
     for row, name in enumerate(encodings):
         found = result["encodings"][name]
-        for offset, (arm, colour, marker) in zip((-0.22, 0.0, 0.22), _ARMS, strict=True):
-            values = [100 * value for value in found[arm]]
-            label = _LABELS[arm] if row == 0 else None
-            accuracy.plot(values, [row + offset] * len(values), marker, color=colour, alpha=0.6, label=label, ls="none")
-            accuracy.plot([sum(values) / len(values)], [row + offset], "|", color=colour, ms=16, mew=2)
-        for offset, (field, colour, against) in zip(
-            (-0.12, 0.12), (("difference", "#777777", "scratch"), ("over_control", "#d55e00", "control")), strict=True
-        ):
+        for offset, style in zip((-0.22, 0.0, 0.22), styles_of(_ARMS), strict=True):
+            values = [100 * value for value in found[style.label]]
+            label = _LABELS[style.label] if row == 0 else None
+            accuracy.plot(
+                values,
+                [row + offset] * len(values),
+                style.marker,
+                color=style.colour,
+                alpha=0.6,
+                label=label,
+                ls="none",
+            )
+            accuracy.plot([sum(values) / len(values)], [row + offset], "|", color=style.colour, ms=16, mew=2)
+        pairs = ((-0.12, "difference", scratch.colour, "scratch"), (0.12, "over_control", control.colour, "control"))
+        for offset, field, colour, against in pairs:
             centre, interval = 100 * found[field], found[f"{field}_interval"]
             ends = [[centre - 100 * interval[0]], [100 * interval[1] - centre]] if interval else None
             label = f"transfer − {against}" if row == 0 else None
@@ -47,8 +58,66 @@ def save_transfer_plot(result: dict, path: str | Path) -> Path:
         axes.grid(alpha=0.3, axis="x")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize="small")
-    data = result["data"]
-    figure.suptitle(f"{data['source']['name']} to {data['target']['name']}, {result['freeze']} frozen")
+    figure.suptitle(f"{_pair(result)}, {result['freeze']} frozen")
     with files.replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
     return Path(path)
+
+
+def headline(item: Item) -> str:
+    """Return in one line what a result found."""
+    value = item.value
+    found = value["encodings"].items()
+    parts = [f"{name} {estimate(each['difference'], each['difference_interval'], 1, 100, '+')}" for name, each in found]
+    return f"{_pair(value)}, points over training from scratch: " + ", ".join(parts)
+
+
+def arms_table(value: dict) -> Table:
+    """Return the accuracies of each encoding's arms and their differences."""
+    rows = []
+    for name, found in value["encodings"].items():
+        cells = [number(*over_seeds(found[arm]), 1, 100) for arm in _ARMS]
+        cells += [number(found[f], found[f"{f}_interval"], 1, 100, "+") for f in ("difference", "over_control")]
+        rows.append((name, *cells, len(value["seeds"])))
+    head = ("encoding", "from scratch, %", "transferred, %", "random features, %")
+    head += ("transferred − scratch, points", "transferred − random, points", "seeds")
+    note = "Intervals are of 95 %, over seeds; of differences over pairs; of accuracies cut to 0 to 100."
+    return table_of(head, rows, note=note)
+
+
+def tables(items: list[Item]) -> list[Table]:
+    """Return the tables of the page of many results."""
+    each = [(item, arms_table(item.value)) for item in items]
+    rows = [
+        (item.cell, name_cell(_pair(item.value), f"{item.value['freeze']} frozen"), *row)
+        for item, table in each
+        for row in table.rows
+    ]
+    return [table_of(("transfer", "data", *each[0][1].head), rows, note=each[0][1].note)]
+
+
+def _pair(value: dict) -> str:
+    return f"{value['data']['source']['name']} to {value['data']['target']['name']}"
+
+
+def drawings(items: list[Item]) -> list[Drawing]:
+    """Return the pictures of the page of many results."""
+    styles = styles_of(_ARMS)
+    panels = []
+    for item in items:
+        axes = panel(WIDE)
+        encodings = list(item.value["encodings"])
+        for style, aside in zip(styles, (-0.2, 0.0, 0.2), strict=True):
+            for x, name in enumerate(encodings):
+                values = [100 * v for v in item.value["encodings"][name][style.label]]
+                axes.plot([x + aside] * len(values), values, style.marker, color=style.colour, ms=4, alpha=0.6)
+                axes.plot([x + aside], [sum(values) / len(values)], "_", color=style.colour, ms=14, mew=2)
+        axes.set_xticks(range(len(encodings)), encodings)
+        axes.set(title=_pair(item.value), ylabel="test accuracy, %", xlim=(-0.5, len(encodings) - 0.5))
+        axes.grid(alpha=0.3, axis="y")
+        panels.append(svg(axes.figure, f"{item.label}, arms"))
+    caption = "One mark a seed, a bar at the mean. Transfer that does not beat the control has carried nothing over."
+    return [Drawing("Transferred, from scratch, on random features", tuple(panels), tuple(legend(styles)), caption)]
+
+
+VIEW = StudyView("Transfers", "transfer.json", ("encodings", "freeze", "budget"), headline, tables, drawings)

@@ -12,7 +12,7 @@ from kerasburst_cli.cmd_sweep import summary
 from kerasburst.study import ClusterLost
 from tests.cli.test_bad_input import assert_refused
 from tests.paper.common import RUN_FLEET, PretendAll
-from tests.reports.test_sweep_figures import both
+from tests.reports.test_sweep import both
 from tests.study.conftest import wait_for
 
 SMALL = (

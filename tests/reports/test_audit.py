@@ -13,15 +13,15 @@ from tests.reports.common import ENCODINGS, Page
 
 
 def above_interval(value, interval):
-    return "–" if value is None else f"{value:.3f}{interval[0]:.3f}–{interval[1]:.3f}"
+    return "–" if value is None else f"{value:.3f}{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def percent(value, interval):
-    return f"{100 * value:.1f} % ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})"
+    return f"{100 * value:.1f} % ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
 
 
 def with_interval(value, interval):
-    return f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
+    return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"
 
 
 def test_validity_first_then_what_was_demanded_in_order(page):
@@ -85,7 +85,7 @@ def test_intervals_above_one_half_are_bold_and_no_others(html, found):
     attacks = [a for result in found["encodings"].values() for a in result["attacks"]]
     assert {a["auc_interval"][0] > 0.5 for a in attacks} == {True, False}
     for a in attacks:
-        bold = f"<b>{a['auc']:.3f}</b> ({a['auc_interval'][0]:.3f}–{a['auc_interval'][1]:.3f})"
+        bold = f"<b>{a['auc']:.3f}</b> ({a['auc_interval'][0]:.3f} to {a['auc_interval'][1]:.3f})"
         assert (bold in html) == (a["auc_interval"][0] > 0.5), a
 
 
@@ -223,7 +223,7 @@ def test_several_targets_have_intervals_over_them(render):
     low, high = next(a for a in found["encodings"]["rate"]["attacks"] if a["name"] == "loss")[
         "auc_interval_over_targets"
     ]
-    assert rows["attack"][2] == "over targets" and rows["loss"][2] == f"{low:.3f}–{high:.3f}"
+    assert rows["attack"][2] == "over targets" and rows["loss"][2] == f"{low:.3f} to {high:.3f}"
 
 
 @pytest.mark.parametrize("protocol", ["paper", "paper-overlapping"])

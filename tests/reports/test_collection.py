@@ -7,10 +7,14 @@ from markupsafe import escape
 from matplotlib.axes import Axes
 
 from kerasburst.paper.result import RULES
+from kerasburst.registry import STUDIES, register
 from kerasburst.reports.collection import MARK, find, write_collection
+from kerasburst.reports.palette import encoding_styles
+from kerasburst.reports.table import table_of
+from kerasburst.reports.view import StudyView
 from kerasburst.validation import InputError
 from tests.reports.test_reproduction import reproduction
-from tests.reports.test_sweep_figures import both
+from tests.reports.test_sweep import both
 
 RUN = {
     "test_accuracy": 0.931,
@@ -148,7 +152,7 @@ def test_the_page_has_every_figure_with_interval_and_link(results, tmp_path):
     assert any("rate | valid | 80.0 | 100.0 | 0.643 | 0.610 to 0.670" in row for row in rows)
     # Student's t over two seeds: 0.91 +- 12.706 * 0.01
     arms = "91.0 | 78.3 to 100.0 | 93.0 | 67.6 to 100.0 | 55.0 | 0.0 to 100.0"
-    assert any(f"{arms} | 2.0 | -10.0 to 14.0 | 38.0" in row for row in rows)
+    assert any(f"{arms} | +2.0 | -10.0 to +14.0 | +38.0" in row for row in rows)
     assert any(row.startswith("2 | 1 | 0.900 | 0.890 to 0.910") and "on the front" in row for row in rows)
     assert any("0.700 | 0.690 to 0.710 | 0.650 | 0.640 to 0.660" in row for row in rows)  # at both K
     effect = "burst interval | 2 | 5 | 1 of 2 | -0.020 | -0.030 to +0.010, 2 of 3 seeds | –"
@@ -239,3 +243,30 @@ def test_a_label_leaves_out_what_leads_to_all_folders(results, monkeypatch):
     assert [item.label for item in two] == ["audit", "r", "r/audit/mnist/seed-0"]
     monkeypatch.chdir(results)
     assert {item.label for item in find(["."], results)[0]} >= {"runs/a run", "runs/r/audit/mnist/seed-0"}
+
+
+def test_a_strangers_study_appears_when_its_view_is_registered(results, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASBURST_PLUGINS", "")
+    monkeypatch.setattr(STUDIES, "_entries", dict(STUDIES._entries))
+    rows = [["ours", 4], ["theirs", 5]]
+    view = StudyView(
+        "Timings",
+        "timing.json",
+        ("seconds",),
+        headline=lambda item: f"took {item.value['seconds']} s",
+        tables=lambda items: [table_of(["arm", "seconds"], rows)],
+    )
+    register("study", "timing", view)
+    write(results / "t" / "timing.json", {"seconds": 9})
+    write(results / "other" / "timing.json", {"minutes": 9})
+    path, counts, problems = write_collection([results], tmp_path / "report.html")
+    assert counts["timing"] == 1 and not problems
+    page = path.read_text()
+    assert "<h2>Timings</h2>" in page and "took 9 s" in page and ["ours", "4"] in Reader(page).rows
+
+
+def test_a_new_encoder_has_a_style_of_its_own():
+    styles = encoding_styles(["latency", "rate", "phase"])
+    assert list(styles) == ["rate", "latency", "phase"]  # those of the registry first
+    assert len({style.colour for style in styles.values()}) == 3
+    assert styles["rate"] == encoding_styles(["rate", "delayed_burst"])["rate"]

@@ -5,7 +5,7 @@ from kerasburst import records
 from kerasburst.paper.claims import CLAIMS
 from kerasburst.paper.result import RULES, Reproduction, audited, judge_claim
 from kerasburst.reports.reproduction import figure, interval, reproduction_markdown, said, write_markdown
-from tests.paper.test_reproduction import audits, part
+from tests.paper.test_result import audits, part
 
 
 def reproduction(complete=True):

@@ -1,15 +1,17 @@
-"""The pictures of a sweep: heat maps or lines for each metric, and the Pareto front; they read sweep.json."""
+"""A sweep: its tables, a heat map or line for each metric, and the Pareto front, from sweep.json."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from kerasburst import files
-from kerasburst.reports.svg import GREY, STYLES
+from kerasburst.reports.palette import GREY, STYLES, Drawing, svg
+from kerasburst.reports.table import Cell, Table, count, estimate, is_number, number, shown, table_of
+from kerasburst.reports.view import Item, StudyView
 
 TITLES = {
     "test_accuracy": "test accuracy",
@@ -65,30 +67,21 @@ def sweep_figures(result: dict) -> dict[str, Figure]:
 
 
 def metric_title(result: dict, metric: str) -> str:
-    """Give what a metric is called, the AUC with its attack and K."""
+    """Return what a metric is called, the AUC with its attack and K."""
     if metric == "audit_auc" and result["attack"]:
         return f"AUC, {result['attack']['name']}, K = {result['attack']['queries']}"
     return TITLES[metric]
 
 
 def fewer_queries(result: dict) -> list[str]:
-    """Give the K of the AUCs beside `audit_auc`, which is at the largest."""
+    """Return the K of the AUCs beside `audit_auc`, which is at the largest."""
     ks = {k for point in result["points"] for k in point["auc_by_queries"] or {}}
     return [k for k in sorted(ks, key=int) if int(k) < result["attack"]["queries"]]
 
 
 def pairs_used(effect: dict) -> str:
-    """Give how many pairs an effect is averaged over, and of how many where some have no figures."""
+    """Return how many pairs an effect is averaged over, and of how many where some have no figures."""
     return str(effect["pairs"]) + f" of {effect['of']}" * (effect["pairs"] < effect["of"])
-
-
-def shown(value: object) -> str:
-    """Give a parameter's value as text."""
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-
-
-def _numeric(values: Sequence) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _figure(result: dict, width: float, height: float, title: str):
@@ -103,7 +96,7 @@ def _line(result: dict, metric: str) -> Figure:
     (label,) = result["parameters"]
     points = [point for point in result["points"] if metric in point["estimates"]]
     values = [point["values"][label] for point in points]
-    numeric = _numeric(values)
+    numeric = all(map(is_number, values))
     x = values if numeric else list(range(len(values)))
     order = sorted(range(len(x)), key=lambda i: x[i])
     figure, axes = _figure(result, 4.6, 3.3, metric_title(result, metric))
@@ -159,7 +152,7 @@ def _cloud(result: dict, metric: str) -> Figure:
     figure, axes = _figure(result, 5.2, 3.8, metric_title(result, metric))
     columns, rows = ([point["values"][label] for point in points] for label in (column_label, row_label))
     for values, ticks in ((columns, axes.set_xticks), (rows, axes.set_yticks)):
-        if not _numeric(values):  # a place for each, in the order of the search
+        if not all(map(is_number, values)):  # a place for each, in the order of the search
             places = {text: i for i, text in enumerate(dict.fromkeys(map(shown, values)))}
             values[:] = [places[shown(value)] for value in values]
             ticks(range(len(places)), list(places))
@@ -219,3 +212,112 @@ def _ends(estimate: dict, scale: float) -> list[list[float]] | None:
         return None
     low, high = estimate["interval"]
     return [[scale * (estimate["mean"] - low)], [scale * (high - estimate["mean"])]]
+
+
+def headline(item: Item) -> str:
+    """Return in one line what a result found."""
+    value = item.value
+    text = f"{', '.join(value['parameters'])}: {len(value['points'])} points"
+    best = [p for p in value["points"] if "test_accuracy" in p["estimates"]]
+    if best:
+        text += "; most accurate " + _point(max(best, key=lambda p: p["estimates"]["test_accuracy"]["mean"]), value)
+    least = [p for p in best if "audit_auc" in p["estimates"]]
+    if least:
+        lowest = min(least, key=lambda p: p["estimates"]["audit_auc"]["mean"])
+        text += f"; least AUC, K = {value['attack']['queries']}, {_point(lowest, value)}"
+    return text
+
+
+def _point(point: dict, sweep: dict) -> str:
+    """Return a point with its accuracy, its AUC where it has one, and the seeds where some do not count."""
+    values = ", ".join(shown(value) for value in point["values"].values())
+    parts = [
+        f"{name} {estimate(found['mean'], found['interval'])}"
+        for metric, name in (("test_accuracy", "accuracy"), ("audit_auc", "AUC"))
+        if (found := point["estimates"].get(metric)) is not None
+    ]
+    counted, of = point["estimates"]["test_accuracy"]["seeds"], len(sweep["seeds"])
+    return f"at {values}: {', '.join(parts)}" + (f", of {counted} of {of} seeds" if counted < of else "")
+
+
+def points_table(value: dict) -> Table:
+    """Return the figures of each point, and what is on the front."""
+    ks, seeds = fewer_queries(value), len(value["seeds"])
+    rows = []
+    for i, point in enumerate(value["points"]):
+        values = [_value(point["values"][label]) for label in value["parameters"]]
+        found = [point["estimates"].get(metric) for metric in value["metrics"]]
+        found += [(point["auc_by_queries"] or {}).get(k) for k in ks]
+        why = [f"seed {each['seed']}: {each['reason']}" for each in point["seeds"] if each["reason"]]
+        why += [point["reason"]] if point["reason"] else []
+        front, mark = ("on the front", "text good") if i in value["front"] else ("", "text")
+        rows.append(
+            (*values, *(_figure_cell(each, seeds) for each in found), Cell(front, note="; ".join(why), mark=mark))
+        )
+    head = (*map(_short, value["parameters"]), *(metric_title(value, metric) for metric in value["metrics"]))
+    head += tuple(f"AUC, K = {k}" for k in ks)
+    title = f"{value['config']['train']['encoding']} on {value['data']['name']}"
+    return table_of((*head, "Pareto"), rows, title, f"Means and 95 % over {count(seeds, 'seed')}.")
+
+
+def effects_table(value: dict) -> Table | None:
+    """Return what each parameter does; None where nothing is compared, or an older version did not write it."""
+    seeds = len(value["seeds"])
+    rows = [
+        (
+            _short(each["parameter"]),
+            *(_value(each[name]) for name in ("against", "value")),
+            Cell(pairs_used(each), sort=each["pairs"]),
+            *(_figure_cell(each["estimates"].get(metric), seeds, "+") for metric in value["metrics"]),
+        )
+        for each in value.get("effects") or ()
+    ]
+    head = ("parameter", "from", "to", "pairs", *(metric_title(value, metric) for metric in value["metrics"]))
+    note = f"{EFFECTS[0].upper()}{EFFECTS[1:]}."
+    return table_of(head, rows, "what each parameter does", note) if rows else None
+
+
+def tables(items: list[Item]) -> list[Table]:
+    """Return the tables of the page of many results."""
+    pairs = [(item, table) for item in items for table in (points_table(item.value), effects_table(item.value))]
+    return [
+        dataclasses.replace(table, title=f"{item.label}: {table.title}", link=item.link)
+        for item, table in pairs
+        if table is not None
+    ]
+
+
+def _value(value: object) -> Cell:
+    return Cell(shown(value), sort=value if is_number(value) else None)
+
+
+def _short(label: str) -> str:
+    """Leave a parameter's scope out, which the summary shows: a phone has no room for it."""
+    return label.partition(".")[2].replace("_", " ")
+
+
+def _figure_cell(found: dict | None, seeds: int, sign: str = "") -> Cell:
+    cell = number(found and found["mean"], found and found["interval"], sign=sign)
+    if found and found["seeds"] < seeds:
+        cell = dataclasses.replace(cell, note=f"{cell.note}, {found['seeds']} of {seeds} seeds".strip(", "))
+    return cell
+
+
+def drawings(items: list[Item]) -> list[Drawing]:
+    """Return the pictures of the page of many results."""
+    drawings = []
+    for item in items:
+        figures = sweep_figures(item.value)
+        titles = {name: metric_title(item.value, name) for name in figures if name != "pareto"}
+        panels = [svg(figure, f"{item.label}, {titles.get(name, 'Pareto front')}") for name, figure in figures.items()]
+        if panels:
+            caption = "Means over seeds with the half-width of their 95 % interval; dark is more, of an AUC less."
+            if "pareto" in figures:
+                caption += " Squares: by their means no other point is as accurate and leaks as little."
+            drawings.append(Drawing(item.label, tuple(panels), (), caption))
+    return drawings
+
+
+VIEW = StudyView(
+    "Sweeps", "sweep.json", ("points", "parameters", "metrics"), headline, tables, drawings, parts="point-"
+)

@@ -1,15 +1,18 @@
-"""How pages draw: styles that are told apart without colour, panels, and figures as inline SVG."""
+"""Colours and line styles of all pictures, legends, and figures as inline SVG."""
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from kerasburst.registry import ENCODERS
 
 SIZE, WIDE = (3.5, 3.1), (4.6, 3.4)  # inches of 96 pixels: a phone shows either without shrinking its text much
 GREY, GUESS = "#777777", (2, 2)
@@ -37,6 +40,23 @@ class Style:
         return (0, self.dash) if self.dash else "-"
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """One figure of the page.
+
+    Args:
+        title: its heading.
+        panels: inline SVGs, side by side or one above the other.
+        legend: inline SVGs of a line or marker, each with what it stands for.
+        caption: how to read it.
+    """
+
+    title: str
+    panels: tuple[Markup, ...]
+    legend: tuple[tuple[Markup, str], ...]
+    caption: str
+
+
 STYLES = (
     ("#0072b2", (), "o"),
     ("#d55e00", (5, 2), "s"),
@@ -48,12 +68,19 @@ STYLES = (
 
 
 def styles_of(labels) -> list[Style]:
-    """Give a style to each label, in order."""
+    """Return a style for each label, in order."""
     return [Style(label, *STYLES[i % len(STYLES)]) for i, label in enumerate(labels)]
 
 
+def encoding_styles(names: Iterable[str]) -> dict[str, Style]:
+    """Return a style for each encoding: one known to the registry looks alike in every picture."""
+    names = list(names)
+    order = list(dict.fromkeys([*ENCODERS, *names]))
+    return {style.label: style for style in styles_of(order) if style.label in names}
+
+
 def panel(size: tuple[float, float]) -> Axes:
-    """Give the axes of a new figure."""
+    """Return the axes of a new figure."""
     axes = Figure(figsize=size, layout="constrained").subplots()
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -71,12 +98,12 @@ _MARKERS = {
 
 
 def legend(styles: list[Style], line: bool = True, marker: bool = True) -> list[tuple[Markup, str]]:
-    """Give each style's line or marker, with what it stands for."""
+    """Return each style's line or marker with its label."""
     return [(key(style, line, marker), style.label) for style in styles]
 
 
 def key(style: Style, line: bool = True, marker: bool = True) -> Markup:
-    """Give a style's line or marker as an inline SVG."""
+    """Return a style's line or marker as an inline SVG."""
     dash = f' stroke-dasharray="{" ".join(map(str, style.dash))}"' if style.dash else ""
     shapes = (f'<path d="M0 6h30"{dash}/>' if line else "") + (_MARKERS[style.marker] if marker else "")
     return Markup(  # of this file's own numbers and colours
@@ -86,7 +113,7 @@ def key(style: Style, line: bool = True, marker: bool = True) -> Markup:
 
 
 def svg(figure: Figure, name: str) -> Markup:
-    """Give a figure as an inline SVG: text as text, no date, identifiers that do not meet other figures'."""
+    """Return a figure as an inline SVG, with text as text, no date, and identifiers of its own."""
     buffer = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)

@@ -4,7 +4,7 @@ import matplotlib.image
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from kerasburst.reports.sweep_figures import fewer_queries, metric_title, save_sweep_figures, shown, sweep_figures
+from kerasburst.reports.sweep import fewer_queries, metric_title, save_sweep_figures, shown, sweep_figures
 
 
 def estimate(mean, half=None):
