@@ -70,8 +70,8 @@ def find_gpu(environment: Mapping[str, str] | None = None) -> Gpu | Unknown:
     """Find the first GPU that CUDA shows to this process, which is TensorFlow's GPU:0.
 
     CUDA_VISIBLE_DEVICES may name it by index, by UUID or the beginning of one, or as a MIG slice. CUDA counts the
-    fastest GPU first, NVML by the bus: among GPUs of several kinds an index is
-    ambiguous unless CUDA_DEVICE_ORDER=PCI_BUS_ID makes CUDA count by the bus too.
+    fastest GPU first, NVML by the bus: among GPUs of several kinds an index is ambiguous unless
+    CUDA_DEVICE_ORDER=PCI_BUS_ID makes CUDA count by the bus too.
 
     Args:
         environment: has the two variables; None for this process's.

@@ -178,8 +178,8 @@ class HostMemory(Metric):
 class HostTime(Metric):
     """Processor time of the process tree, user and system, without the profiler's own thread.
 
-    A child that has ended and was waited for counts with its parent. Descendants that outlived
-    their parent are not counted.
+    A child that has ended and was waited for counts with its parent. Descendants that outlived their
+    parent are not counted.
     """
 
     def __init__(self):

@@ -1,8 +1,8 @@
 """Many trainings for one question: the skeleton of a study, its directory, and the fleet that runs its tasks."""
 
 from kerasburst.study.fleet import check_fleet, run_fleet
-from kerasburst.study.parts import Done, Ended, Part, run_parts
-from kerasburst.study.study import Collection, Stage, Study, stored_result
+from kerasburst.study.parts import Collection, Done, Ended, Part, run_parts
+from kerasburst.study.study import Stage, Study, stored_result
 from kerasburst.study.task import ClusterLost, FleetFailed, FleetObserver, Outcome, Task
 
 __all__ = [

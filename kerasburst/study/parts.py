@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from kerasburst.study.fleet import run_fleet
+from kerasburst.study.fleet import check_fleet, run_fleet
+from kerasburst.study.study import Study
 from kerasburst.study.task import FleetFailed, FleetObserver, Task
 from kerasburst.validation import InputError
 
@@ -114,6 +116,69 @@ def run_parts(
         broken = [failure for failure in caught.failures if not failure.refusal]
         error = FleetFailed(broken) if broken else None
     return Ended(ending.results, ending.failed, error)
+
+
+class Collection(Study):
+    """A study made of parts, which are studies and trainings with directories of their own and share one fleet.
+
+    A part that cannot be begun or finished ends no other: `failed` has the reason, `results` what the others returned.
+
+    Args:
+        config: an instance of `config_class`.
+        out: the directory.
+    """
+
+    def __init__(self, config: Any, out: str | Path):
+        super().__init__(config, out)
+        self.results: dict[str, Any] = {}
+        self.failed: dict[str, str] = {}
+
+    @abstractmethod
+    def parts(self) -> Iterator[tuple[str, Callable[[], Part]]]:
+        """Yield each part's name, which is the path of its directory in `out`, and a function that begins it."""
+
+    def part_finished(self, name: str) -> None:  # noqa: B027
+        """Note that a part has ended, well or not."""
+
+    def run_others(self) -> None:  # noqa: B027
+        """Run what cannot share the fleet."""
+
+    def tasks(self) -> Sequence[Task]:
+        """Return no tasks of its own."""
+        return ()
+
+    def is_done(self, task: Task) -> bool:
+        """Return True, as there are no tasks of its own."""
+        return True
+
+    def run(
+        self,
+        *,
+        resume: bool = False,
+        force: bool = False,
+        jobs: int | None = None,
+        backend: str = "loky",
+        observer: FleetObserver | None = None,
+    ) -> tuple[Any, FleetFailed | None]:
+        """Begin, run the parts' tasks on one fleet, and finish; see `Study.run`.
+
+        Returns:
+            The result, and the fleet's error where tasks failed.
+        """
+        check_fleet(jobs, backend)
+        self.begin(resume=resume, force=force)
+        begun: dict[str, Part] = {}
+        for name, begin in self.parts():
+            try:
+                begun[name] = begin()
+            except InputError as error:  # what only the data can tell
+                self.failed[name] = str(error)
+        around: dict[str, Any] = {"log_dir": self.out / "logs", "jobs": jobs, "backend": backend, "observer": observer}
+        ended = run_parts(begun, finished=self.part_finished, **around)
+        self.results |= ended.results
+        self.failed |= ended.failed
+        self.run_others()
+        return self.finish(), ended.error
 
 
 class _Ending(FleetObserver):

@@ -12,15 +12,14 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from kerasburst import files, records
 from kerasburst.config import TrainConfig, same_config, same_training
 from kerasburst.study.fleet import check_fleet, run_fleet
-from kerasburst.study.parts import Part, run_parts
-from kerasburst.study.task import FleetFailed, FleetObserver, Task
+from kerasburst.study.task import FleetObserver, Task
 from kerasburst.validation import InputError, user_path
 
 Sources = Mapping[str, Any]  # data sets by the config's name for them, each with `name` and `fingerprint`
@@ -208,69 +207,6 @@ class Study(ABC):
                 raise InputError(f"{path} must be {self.what}'s plan, it is not: --force begins anew")
             return plan[key] if isinstance(plan[key], dict) else {"dataset": plan[key]}
         return {}
-
-
-class Collection(Study):
-    """A study made of parts, which are studies and trainings with directories of their own and share one fleet.
-
-    A part that cannot be made takes no other with it: `failed` says why, and `results` holds what the others returned.
-
-    Args:
-        config: an instance of `config_class`.
-        out: the directory.
-    """
-
-    def __init__(self, config: Any, out: str | Path):
-        super().__init__(config, out)
-        self.results: dict[str, Any] = {}
-        self.failed: dict[str, str] = {}
-
-    @abstractmethod
-    def parts(self) -> Iterator[tuple[str, Callable[[], Part]]]:
-        """Yield each part's name, which is the path of its directory in `out`, and a function that begins it."""
-
-    def part_finished(self, name: str) -> None:  # noqa: B027
-        """Note that a part has ended, well or not."""
-
-    def run_others(self) -> None:  # noqa: B027
-        """Run what cannot share the fleet."""
-
-    def tasks(self) -> Sequence[Task]:
-        """Return no tasks of its own."""
-        return ()
-
-    def is_done(self, task: Task) -> bool:
-        """Return True, as there are no tasks of its own."""
-        return True
-
-    def run(
-        self,
-        *,
-        resume: bool = False,
-        force: bool = False,
-        jobs: int | None = None,
-        backend: str = "loky",
-        observer: FleetObserver | None = None,
-    ) -> tuple[Any, FleetFailed | None]:
-        """Begin, run the parts' tasks on one fleet, and finish; see `Study.run`.
-
-        Returns:
-            The result, and the fleet's error where tasks failed.
-        """
-        check_fleet(jobs, backend)
-        self.begin(resume=resume, force=force)
-        begun: dict[str, Part] = {}
-        for name, begin in self.parts():
-            try:
-                begun[name] = begin()
-            except InputError as error:  # what only the data can tell
-                self.failed[name] = str(error)
-        around: dict[str, Any] = {"log_dir": self.out / "logs", "jobs": jobs, "backend": backend, "observer": observer}
-        ended = run_parts(begun, finished=self.part_finished, **around)
-        self.results |= ended.results
-        self.failed |= ended.failed
-        self.run_others()
-        return self.finish(), ended.error
 
 
 def stored_result(path: Path, config: Any, data: Sequence[str]) -> dict | None:

@@ -8,9 +8,10 @@ import pytest
 
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
-from kerasburst.study import stored_result
+from kerasburst.study import Collection, FleetFailed, stored_result
+from kerasburst.study.task import Outcome
 from kerasburst.validation import InputError
-from tests.study.toy import Toy, ToyConfig
+from tests.study.toy import Toy, ToyConfig, ToyResult
 
 
 class Here:
@@ -251,3 +252,107 @@ def test_a_stored_result_is_taken_for_the_same_question_alone(here, config, out)
         assert stored_result(path, config, [sha]) is None
     path.unlink()
     assert stored_result(path, config, [sha]) is None
+
+
+class Toys(Collection):
+    """Toys of several powers, in directories of their own; a power below 0 is refused."""
+
+    config_class, result_name, own_names = ToyConfig, "toys.json", ("toys.json", "config.json", "plan.json")
+
+    def load(self):
+        return {}
+
+    def prepare(self, sources):
+        return {}
+
+    def parts(self):
+        for power in self.config.numbers:
+            yield f"power-{power}", lambda power=power: self._begin(power)
+
+    def _begin(self, power):
+        if power < 0:
+            raise InputError(f"power must be at least 0, received {power}")
+        toy = OneStage(dataclasses.replace(self.config, numbers=(1, 2, 3), power=power), self.out / f"power-{power}")
+        toy.begin(resume=True)
+        return toy
+
+    def part_finished(self, name):
+        self.told = [*getattr(self, "told", []), name]
+
+    def run_others(self):
+        self.results["other"] = 1
+
+    def conclude(self, sources):
+        return Totals({name: getattr(one, "total", one) for name, one in self.results.items()}, dict(self.failed))
+
+
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    totals: dict
+    failed: dict
+
+
+class OneStage(Toy):
+    """A toy whose sum is taken at its end."""
+
+    def stages(self):
+        yield from ()
+
+    def conclude(self, sources):
+        powers = [files.read_json(self.out / str(n) / "power.json") for n in self.config.numbers]
+        return ToyResult(sum(powers), {}, self.config)
+
+
+class Below(Here):
+    """Stands for `run_fleet` below `run_parts`; one task may fail for good."""
+
+    def __init__(self, fail=None, **options):
+        super().__init__(**options)
+        self.fail = fail
+
+    def __call__(self, tasks, *, observer, **options):
+        tasks = list(tasks)
+        observer.start(len(tasks), sum(map(options["is_done"], tasks)))
+        for task in tasks:
+            if task.name != self.fail and not options["is_done"](task):
+                super().__call__([task], **options)
+                assert options["is_done"](task)
+                observer.task_finished(task.name, 1.0)
+        if self.fail:
+            raise FleetFailed([Outcome(self.fail, "its.log", 1.0, "exit status 1", "the end")])
+
+
+@pytest.fixture
+def below(monkeypatch):
+    def use(**options):
+        fleet = Below(**options)
+        monkeypatch.setattr("kerasburst.study.parts.run_fleet", fleet)
+        return fleet
+
+    return use
+
+
+def test_parts_share_a_fleet_and_end_apart(below, config, out):
+    fleet = below(fail="power-3/2")
+    toys = Toys(dataclasses.replace(config, numbers=(1, -1, 2, 3)), out)
+    result, error = toys.run(jobs=2)
+    assert fleet.ran == [f"power-{power}/{n}" for power in (1, 2, 3) for n in (1, 2, 3) if (power, n) != (3, 2)]
+    assert result.totals == {"power-1": 6, "power-2": 14, "other": 1} and toys.told == ["power-1", "power-2"]
+    assert result.failed == {
+        "power--1": "power must be at least 0, received -1",
+        "power-3": "power-3/2 failed twice: exit status 1",
+    }
+    assert [failure.name for failure in error.failures] == ["power-3/2"]
+    assert json.loads((out / "toys.json").read_text()) == dataclasses.asdict(result)
+    assert not (out / "power-3" / "toy.json").exists() and (out / "power-2" / "toy.json").exists()
+
+
+def test_parts_are_resumed(below, config, out):
+    config = dataclasses.replace(config, numbers=(1, 2))
+    below(stop_after=4)
+    with pytest.raises(KeyboardInterrupt):
+        Toys(config, out).run()
+    assert (out / "power-1" / "toy.json").exists() and not (out / "toys.json").exists()
+    again = below()
+    result, error = Toys(config, out).run(resume=True)
+    assert len(again.ran) == 2 and error is None and result.totals["power-2"] == 14
