@@ -34,7 +34,7 @@ def nearest(network, x):
     found = []
 
     def fire(lif, current):
-        spk, mem = plain.lif(lif, current)
+        spk, mem = plain.fire(lif, current)
         distance = tf.abs(mem - lif.neuron_parameters()["threshold"])
         found.append(tf.reduce_min(tf.reshape(distance, [len(x), -1]), axis=1))
         return spk, mem

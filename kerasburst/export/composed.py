@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
 from kerasburst.export import plain
-from kerasburst.export.network import Network
+from kerasburst.export.network import Network, state_keys
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.lif_cell import LIFCell
@@ -44,9 +44,9 @@ class ComposedNetwork(Network):
                 "model must take (batch, *features), or spikes (batch, time, *features), with features of known size; "
                 f"received {tuple(model.inputs[0].shape)}"
             )
-        self._wires = _Wires()
-        self._sequence = _walked(after, self._of_sequence)
-        self.neurons = dict(self._wires.neurons)
+        self._wires, self._step_wires = _Wires(), _Wires()
+        self._sequence = _walked(after, self._stand_in)
+        self.neurons = self._wires.neurons
         if not self.neurons:
             raise InputError("model must have a LIF layer or an RNN of LIFCell that is not nested, received none")
         if len(self._sequence.outputs[0].shape) != 2:
@@ -65,10 +65,9 @@ class ComposedNetwork(Network):
 
     def _try_steps(self, after: keras.Model, spikes: tf.Tensor, whole: dict[str, tf.Tensor]):
         """Return the shapes of the states, or none and the reason; `whole`: logits and last states of the sequence."""
-        self._wires.shapes.clear()
         try:
-            self._one = _walked(after, self._of_step, shape=(None, 1, *self.spike_features))
-            states = dict(self._wires.shapes)
+            self._one = _walked(after, self._stand_in_of_step, shape=(None, 1, *self.spike_features))
+            states = self._step_wires.shapes
             now = {name: tf.zeros((len(spikes), *shape)) for name, shape in states.items()}
             for t in range(spikes.shape[1]):
                 logits, now = self.step(spikes[:, t], now)
@@ -82,13 +81,13 @@ class ComposedNetwork(Network):
             return {}, f"a layer other than LIF mixes the steps: {reason}"
         return states, None
 
-    def _of_sequence(self, layer, *args, **kwargs):
+    def _stand_in(self, layer, *args, **kwargs):
         return _Spiking(layer, self._wires)(*args, **kwargs) if _is_spiking(layer) else layer(*args, **kwargs)
 
-    def _of_step(self, layer, *args, **kwargs):
+    def _stand_in_of_step(self, layer, *args, **kwargs):
         if isinstance(layer, keras.layers.GlobalAveragePooling1D):
-            return _RunningMean(layer.name, self._wires)(args[0])
-        return self._of_sequence(layer, *args, **kwargs)
+            return _RunningMean(layer.name, self._step_wires)(args[0])
+        return _Spiking(layer, self._step_wires)(*args, **kwargs) if _is_spiking(layer) else layer(*args, **kwargs)
 
     def intensities(self, inputs):
         """Return what the encoder sees; see `Network.intensities`."""
@@ -101,8 +100,8 @@ class ComposedNetwork(Network):
 
     def step(self, spikes, states):
         """Advance one step; see `Network.step`."""
-        out = self._wires.run(self._one, spikes[:, None], states)
-        return self._logits(out), dict(self._wires.after)
+        out = self._step_wires.run(self._one, spikes[:, None], states)
+        return self._logits(out), self._step_wires.after
 
     def _logits(self, out):
         out = tf.cast(out, tf.float32)
@@ -113,7 +112,7 @@ class _Wires:
     """Carries states into a model of stand-in layers and out of it, beside the model's own inputs and outputs.
 
     Attributes:
-        neurons: LIF layers by the name of their state.
+        neurons: LIF layers by their name in the export.
         shapes: shape of each state, without batch.
         after: the states after the last run.
         mem: the membrane of the last LIF layer over the last run, `(batch, time, *features)`.
@@ -135,7 +134,7 @@ class _Wires:
 
 
 class _Spiking(keras.layers.Layer):
-    """A LIF layer, or an RNN of LIF cells, in plain operations, with its membrane on the wires."""
+    """A LIF layer, or an RNN of LIF cells, in plain operations, with its states on the wires."""
 
     def __init__(self, layer: keras.layers.Layer, wires: _Wires):
         if layer.stateful:
@@ -147,30 +146,36 @@ class _Spiking(keras.layers.Layer):
         self._flags = (layer.return_sequences, getattr(layer, "return_mem", False), layer.return_state)
         self._wires = wires
         self._key = re.sub(r"\W", "_", layer.name)
-        while self._key in wires.shapes or self._key in ("spikes", "logits"):  # a layer called twice has two membranes
+        while self._key in wires.neurons or self._key in ("spikes", "logits"):  # a layer called twice has two states
             self._key += "_again"
         self.built = True
 
     def call(self, inputs, initial_state=None, mask=None):
         """Run over `inputs`, `(batch, time, *features)`."""
         layer, wires = self._layer, self._wires
-        if isinstance(initial_state, (list, tuple)):
-            (initial_state,) = initial_state
         if mask is not None:
             raise InputError(f"{self._key} must not be masked")
-        start = wires.take(self._key, inputs[:, 0]) if initial_state is None else initial_state
-        spk, mem = plain.lif(layer, inputs, start)
-        last = mem[:, -1]
-        wires.neurons[self._key], wires.after[self._key], wires.mem = layer, last, mem
+        keys = state_keys(self._key, layer)
+        match initial_state:
+            case None:
+                start = {name: wires.take(key, inputs[:, 0]) for name, key in keys.items()}
+            case list() | tuple():
+                start = dict(zip(keys, initial_state, strict=True))
+            case dict():
+                start = initial_state
+            case _:
+                (start,) = ({name: initial_state} for name in keys)
+        spk, sequences = plain.scan(layer, inputs, start)
+        last = {name: sequence[:, -1] for name, sequence in sequences.items()}
+        wires.neurons[self._key], wires.mem = layer, sequences["mem"]
+        wires.after |= {key: last[name] for name, key in keys.items()}
         return_sequences, return_mem, return_state = self._flags
-        if not return_sequences:
-            spk, mem = spk[:, -1], last
-        out = [spk]
+        out = [spk if return_sequences else spk[:, -1]]
         if return_mem:
-            out.append(mem)
+            out.append(sequences["mem"] if return_sequences else last["mem"])
         if return_state:
-            out.append(last)
-        return tuple(out) if len(out) > 1 else spk
+            out += last.values()
+        return tuple(out) if len(out) > 1 else out[0]
 
 
 class _RunningMean(keras.layers.Layer):

@@ -1,4 +1,4 @@
-"""Examples to predict, from a file or an array to the intensities that a model takes."""
+"""Examples to predict: read from a file, and brought to the intensities that a model takes."""
 
 from __future__ import annotations
 
@@ -14,43 +14,40 @@ SUFFIXES = (".npy", ".npz", ".png")
 
 
 def read_examples(path: str | Path) -> np.ndarray:
-    """Read examples from an `.npy`, an `.npz` (its one array, or `x`), or a PNG, whose values come as they are.
+    """Read examples, unscaled, from an `.npy`, an `.npz` (its one array, or `x`), or a PNG (0 to 255 becomes 0 to 1).
 
     Raises:
-        InputError: for a file that is not there, damaged, a pickle, or another kind of file.
+        InputError: for a file that does not exist, is damaged, holds pickles, or is of another kind.
     """
     path = user_path("input", path)
-    if path.suffix.lower() not in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise InputError(f"input must be a file of {', '.join(SUFFIXES)}, received {path.name}")
     if not path.is_file():
         raise InputError(f"input must be a file, {path} {'is a folder' if path.is_dir() else 'does not exist'}")
-    if path.suffix.lower() == ".npz":
-        return next(iter(load_npz(path, lambda keys: [_chosen(path, keys)]).values()))
-    return _read_npy(path) if path.suffix.lower() == ".npy" else _read_png(path)
+    if suffix == ".npz":
+        return next(iter(load_npz(path, lambda keys: [_chosen(path, list(keys))]).values()))
+    return _read_npy(path) if suffix == ".npy" else _read_png(path)
 
 
-def _chosen(path: Path, keys) -> str:
-    keys = list(keys)
-    if len(keys) == 1:
-        return keys[0]
-    if "x" in keys:
-        return "x"
-    raise InputError(f"{path} must hold one array, or x among others, received {', '.join(keys) or 'none'}")
+def _chosen(path: Path, keys: list[str]) -> str:
+    if len(keys) != 1 and "x" not in keys:
+        raise InputError(f"{path} must hold one array, or x among others, received {', '.join(keys) or 'none'}")
+    return keys[0] if len(keys) == 1 else "x"
 
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
-        reason = one_line(error)
-        raise InputError(f"{path} is not a readable .npy file without pickles ({reason})") from None
+        raise InputError(f"{path} is not a readable .npy file without pickles ({one_line(error)})") from None
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} is not a .npy file")
     return array
 
 
 def _read_png(path: Path) -> np.ndarray:
-    """Give float intensities `(1, height, width, channels)`: 0 to 255 becomes 0 to 1."""
+    """Return float intensities `(1, height, width, channels)`."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -62,24 +59,23 @@ def _read_png(path: Path) -> np.ndarray:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is not a readable PNG ({one_line(error)})") from None
-    values = values.reshape(*values.shape[:2], -1)[None]
-    return values.astype("float32") / 255.0
+    return values.reshape(1, *values.shape[:2], -1).astype("float32") / 255.0
 
 
 def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | None) -> np.ndarray:
-    """Give float32 intensities `(n, *features)`.
+    """Return float32 intensities `(n, *features)`.
 
-    - Integers are raw values: the scaling that the model was trained with makes intensities of them.
+    - Integers are raw values and are scaled as the training data were.
     - Floats of images are intensities already. Floats of tables are raw values.
-    - Without a scaling, floats are what the model takes, and integers are refused: nobody knows their range.
+    - Without a scaling, floats are what the model takes, and integers are refused because their range is not known.
 
     Args:
-        x: `(n, *features)`, or one example; of greyscale images the last axis may be missing.
+        x: `(n, *features)`, or one example; greyscale images may lack the last axis.
         features: shape of one example.
-        scaling: of the training data, or None.
+        scaling: the scaling of the training data, or None.
 
     Raises:
-        InputError: for another shape or type, values that are not finite, or outside of their range.
+        InputError: for another shape or type, or values that are not finite or out of range.
 
     Example:
         >>> scaling = Scaling("image", (1, 2, 1), (0.0,), (255.0,))
@@ -98,12 +94,12 @@ def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | 
         return scaling.apply(x)
     if x.dtype.kind in "iu":
         raise InputError(
-            f"input must hold floats, received {x.dtype}: no scaling came with this model, so that the range of "
-            "raw values is not known; divide by their full scale"
+            f"input must hold floats, received {x.dtype}: no scaling came with this model, so the range of raw "
+            "values is not known; divide by their full scale"
         )
     if scaling is not None and (x.min() < 0 or x.max() > 1):
         raise InputError(
-            f"input must hold intensities from 0 to 1 where it is of floats, received {x.min():g} to {x.max():g}; "
+            f"input must hold intensities from 0 to 1 if it holds floats, received {x.min():g} to {x.max():g}; "
             f"integers are raw values from 0 to {scaling.high[0]:g}"
         )
     return x.astype("float32")

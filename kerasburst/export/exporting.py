@@ -13,6 +13,7 @@ from kerasburst.data.scaling import Scaling
 from kerasburst.export.formats import NAME, Format, Manifest, Preprocessing, Written, read_manifest, require
 from kerasburst.export.network import Network, take_apart
 from kerasburst.models.weights import weights_hash
+from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.registry import FORMATS
 from kerasburst.training.evaluation import load_network
 from kerasburst.training.result import versions
@@ -205,9 +206,13 @@ def _manifest(
 
 
 def _neuron(layer) -> dict:
-    config = layer.get_config()
-    shown = {name: config[name] for name in ("reset_mechanism", "surrogate")}
-    for name in ("beta", "threshold"):
-        value = np.asarray(layer.neuron_parameters()[name], "float64")
-        shown[name] = float(value) if value.ndim == 0 else {"min": value.min(), "max": value.max(), "per_neuron": True}
+    """Return a neuron's parameters as JSON values, arrays by their range."""
+    shown, config = {}, layer.get_config()
+    for name, value in layer.neuron_parameters().items():
+        if isinstance(value, (str, Surrogate)):
+            shown[name] = config[name]
+        else:
+            value = np.asarray(value, "float64")
+            extent = {"min": value.min(), "max": value.max(), "per_neuron": True}
+            shown[name] = extent if value.ndim else float(value)
     return shown

@@ -1,4 +1,4 @@
-"""What an export needs of a model: its encoder, and what comes after it, over a sequence and over one step."""
+"""A model taken apart for export: its encoder, and the rest as functions of a sequence and of one step."""
 
 from __future__ import annotations
 
@@ -20,45 +20,31 @@ States = dict[str, tf.Tensor]
 
 
 class Network(ABC):
-    """A model taken apart. Its functions are plain TensorFlow operations that write no variable.
-
-    Attributes:
-        model: the Keras model.
-        encoder: its encoder layer, or None where it takes spikes.
-        features: shape of one example as the model takes it, without batch and time.
-        spike_features: shape of one step's spikes, without batch.
-        num_steps: T, or None where any number fits.
-        num_classes: C.
-        prepares: whether layers of the model come before the encoder.
-        readout: how logits come out of the output neurons, for the manifest.
-        neurons: its LIF layers by name, in order, the output's last.
-        states: shape, without batch, of what `step` carries by name; zeros to start. Empty where there is no step.
-        no_step: why the model cannot run step by step, or None.
-    """
+    """A model taken apart. Its functions are plain TensorFlow operations that write no variable."""
 
     model: keras.Model
-    encoder: Encoder | None
-    features: tuple[int, ...]
-    spike_features: tuple[int, ...]
-    num_steps: int | None
+    encoder: Encoder | None  # None: the model takes spikes
+    features: tuple[int, ...]  # shape of one example as the model takes it, without batch and time
+    spike_features: tuple[int, ...]  # shape of one step's spikes, without batch
+    num_steps: int | None  # None: any number
     num_classes: int
-    prepares: bool = False
-    readout: str
-    neurons: dict[str, LIFBase]
-    states: dict[str, tuple[int, ...]]
-    no_step: str | None = None
+    prepares: bool = False  # whether layers of the model come before the encoder
+    readout: str  # how the logits are read from the output neurons
+    neurons: dict[str, LIFBase]  # in order, the output's last
+    states: dict[str, tuple[int, ...]]  # what `step` carries, from zeros: shapes without batch; empty without a step
+    no_step: str | None = None  # why the model cannot run step by step
 
     def intensities(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Give what the encoder sees of the model's inputs."""
+        """Return what the encoder sees of the model's inputs."""
         return inputs
 
     @abstractmethod
     def encoded(self, spikes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Give logits `(batch, C)` and the last LIF layer's membrane `(batch, T, ...)` of spikes `(batch, T, ...)`."""
+        """Return logits `(batch, C)` and the last layer's membrane `(batch, T, ...)` for spikes `(batch, T, ...)`."""
 
     @abstractmethod
     def step(self, spikes: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
-        """Advance one step: spikes `(batch, ...)` and states to logits `(batch, C)` as of now, and states."""
+        """Advance one step: from spikes `(batch, ...)` and states to the logits `(batch, C)` so far, and states."""
 
     def checked(self, images: tf.Tensor) -> tf.Tensor:
         """Return the intensities that the encoder sees; in a graph, others raise an InvalidArgumentError."""
@@ -106,28 +92,29 @@ class ReadyNetwork(Network):
             raise InputError("model must be built, received one without weights: call it once, or its build")
         self.model = model
         self.encoder = model.encoder
-        self.spike_features = tuple(model.spikes_shape[2:])
-        self.features = self.spike_features
-        self.num_steps = model.spikes_shape[1]
+        _, self.num_steps, *features = model.spikes_shape
+        self.features = self.spike_features = tuple(features)
         self.num_classes = model.num_classes
         self.readout = model.readout
         self.neurons, self.states = {}, {}
-        self._run(tf.zeros((1, 1, *self.spike_features)), self._note)
+
+        def note(layer, current):
+            self.neurons[layer.name] = layer
+            self.states |= dict.fromkeys(state_keys(layer.name, layer).values(), tuple(current.shape[2:]))
+            return plain.fire(layer, current)
+
+        self._run(tf.zeros((1, 1, *self.spike_features)), note)
         if model.readout == "mean":
             self.states |= {"readout_sum": (model.num_classes,), "readout_steps": (1,)}
         elif model.readout == "count":
             self.states["readout_count"] = (model.num_classes,)
-
-    def _note(self, layer, current):
-        self.neurons[layer.name], self.states[layer.name] = layer, tuple(current.shape[2:])
-        return plain.lif(layer, current)
 
     def _run(self, spikes, fire):
         return self.model.run_course(tf.cast(spikes, self.model.compute_dtype), fire, plain.WAYS)
 
     def encoded(self, spikes):
         """Run over a sequence; see `Network.encoded`."""
-        spk, mem = self._run(spikes, plain.lif)
+        spk, mem = self._run(spikes, plain.fire)
         return self.model.read_out(spk, mem), mem
 
     def step(self, spikes, states):
@@ -135,9 +122,10 @@ class ReadyNetwork(Network):
         after = {}
 
         def fire(layer, current):
-            spk, mem = plain.lif(layer, current, states[layer.name])
-            after[layer.name] = mem[:, 0]
-            return spk, mem
+            keys = state_keys(layer.name, layer)
+            spk, sequences = plain.scan(layer, current, {name: states[key] for name, key in keys.items()})
+            after.update({key: sequences[name][:, 0] for name, key in keys.items()})
+            return spk, sequences["mem"]
 
         spk, mem = self._run(spikes[:, None], fire)
         now = self.model.read_out(spk, mem)
@@ -150,8 +138,17 @@ class ReadyNetwork(Network):
         return now, after
 
 
+def state_keys(key: str, layer: LIFBase) -> dict[str, str]:
+    """Return the name in an export of each state of a layer that is called `key` there.
+
+    It is the layer's own name for a neuron with one state, and the layer's and the state's for one with more.
+    """
+    names = plain.state_names(layer)
+    return {names[0]: key} if len(names) == 1 else {name: f"{key}_{name}" for name in names}
+
+
 def course_of(network: Network, format: str) -> list:
-    """Give the course of one of our networks, for a format that is written layer by layer.
+    """Return the course of one of our networks, for a format that is written layer by layer.
 
     Raises:
         InputError: for a composed model, or one that computes in another type than float32.
@@ -219,7 +216,7 @@ def asked_by(function: Callable) -> Callable[[np.ndarray, int, int], dict[str, t
 
 
 def take_apart(model: keras.Model) -> Network:
-    """Give the parts of a model for export.
+    """Take a model apart for export.
 
     Args:
         model: a `SpikingNetwork`, or a functional or sequential Keras model with our layers inside.

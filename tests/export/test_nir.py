@@ -122,7 +122,7 @@ def assert_same_but_for_ties(got, network, x):
     want, ties = output_spikes(network, x), np.zeros(x.shape[:2], bool)
 
     def fire(layer, current):
-        spk, mem = plain.lif(layer, current)
+        spk, mem = plain.fire(layer, current)
         near = np.abs(mem - layer.neuron_parameters()["threshold"]) < 1e-5
         ties[...] |= near.reshape(*ties.shape, -1).any(-1)
         return spk, mem

@@ -24,9 +24,10 @@ def test_lif(reset, features, steps):
     layer.set_weights([rng.uniform(0.2, 1, features), rng.uniform(0.5, 1.5, features)])
     start = tf.constant(rng.uniform(-1, 2, (2, *features)), tf.float32)
     for mem in (None, start):
-        for got, want in zip(plain.lif(layer, current, mem), layer(current, initial_state=mem), strict=True):
+        spk, states = plain.scan(layer, current, None if mem is None else {"mem": mem})
+        for got, want in zip((spk, states["mem"]), layer(current, initial_state=mem), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
-    run = tf.function(lambda x: plain.lif(layer, x), input_signature=[tf.TensorSpec((None, None, *features))])
+    run = tf.function(lambda x: plain.fire(layer, x), input_signature=[tf.TensorSpec((None, None, *features))])
     for got, want in zip(run(current), layer(current), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
@@ -36,7 +37,7 @@ def test_lif_keeps_the_layers_types(dtype):
     layer = LIF(return_mem=True, dtype=dtype)
     current = tf.cast(np.random.default_rng(0).uniform(0, 1, (2, 5, 3)), layer.compute_dtype)
     layer.build(current.shape)
-    for got, want in zip(plain.lif(layer, current), layer(current), strict=True):
+    for got, want in zip(plain.fire(layer, current), layer(current), strict=True):
         assert got.dtype == want.dtype
         np.testing.assert_allclose(tf.cast(got, tf.float64), tf.cast(want, tf.float64), rtol=1e-6)
 

@@ -82,7 +82,7 @@ def test_shapes_of_greyscale_images(shape):
 
 BAD = {
     "shape": (np.zeros((4, 3, 2)), IMAGE, r"of shape \(n, 2, 3, 1\), or one example of it, received \(4, 3, 2\)"),
-    "floats to 255": (np.full((2, 3), 255.0), IMAGE, "from 0 to 1 where it is of floats, received 255 to 255"),
+    "floats to 255": (np.full((2, 3), 255.0), IMAGE, "from 0 to 1 if it holds floats, received 255 to 255"),
     "above full scale": (np.full((2, 3), 17), IMAGE, "values from 0 to 16"),
     "NaN": (np.full((2, 3), np.nan), IMAGE, "finite numbers"),
     "text": (np.full((2, 3), "a"), IMAGE, "integers or floats"),

@@ -38,7 +38,7 @@ def seen_by_layers(network, spikes):
         project=lambda layer, x: layer(x),
         pool=max_pool,
     )
-    network.run_course(tf.constant(spikes, tf.float32), plain.lif, ways)
+    network.run_course(tf.constant(spikes, tf.float32), plain.fire, ways)
     features = {name: x.shape[1:] if name.startswith("conv") else x.shape[2:] for name, x in seen.items()}
     return {layers[name]: x.reshape(*spikes.shape[:2], *features[name]) for name, x in seen.items()}
 
