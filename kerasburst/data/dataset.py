@@ -13,7 +13,7 @@ from kerasburst.data.splits import Splits
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Intensities and labels in three disjoint parts, with how they came about.
+    """Intensities and labels in three disjoint parts, with their splits, scaling and origin.
 
     Args:
         name: Name of the data set.
@@ -29,7 +29,7 @@ class Dataset:
         splits: Which examples of the source are in which part.
         scaling: How raw values became intensities.
         fingerprint: SHA-256 of the source.
-        note: What a reader of results must know about this data.
+        note: A remark that results must carry, such as that this is a subset.
 
     Example:
         >>> source = Source.from_arrays("mine", {"x": np.array([[0.0], [4.0], [2.0]]), "y": np.array([0, 1, 1])})
@@ -59,7 +59,7 @@ class Dataset:
 
     @classmethod
     def from_source(cls, source: Source, splits: Splits) -> Dataset:
-        """Cut a source into parts and scale them by its training part.
+        """Divide a source into parts and scale them by its training part.
 
         Args:
             source: The raw data.

@@ -12,7 +12,7 @@ from kerasburst.encoders.draws import check_intensity
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError, check_bool, check_int, fail
 
-_as_written = tf.autograph.experimental.do_not_convert  # autograph has nothing to convert here, and takes its time
+_as_written = tf.autograph.experimental.do_not_convert  # autograph would convert nothing here, slowly
 
 
 def count_batches(n: int, batch_size: int) -> int:
@@ -38,8 +38,8 @@ def make_dataset(
 ) -> tf.data.Dataset:
     """Shuffle, encode, batch and prefetch.
 
-    An example's spikes depend on (seed, epoch, its index in `x`) alone, and the order on (seed,
-    epoch): neither on the batch size nor on the number of parallel calls.
+    An example's spikes depend only on seed, epoch and its index in `x`; the order depends only on seed and epoch.
+    Neither depends on the batch size or the number of parallel calls.
 
     Args:
         x: intensities `(n, *features)` in [0, 1].
@@ -48,9 +48,9 @@ def make_dataset(
         batch_size: examples in a batch; the last of an epoch may be smaller.
         seed: int of at least 0.
         epoch: number of the first epoch, at least 0.
-        shuffle: whether each epoch takes the examples in an order of its own.
+        shuffle: whether each epoch has its own random order.
         num_parallel_calls: batches encoded at once; None for the number of cores.
-        num_epochs: epochs that the data set holds, one after the other.
+        num_epochs: number of consecutive epochs in the data set.
 
     Returns:
         A data set of `(spikes, labels)`: uint8 `(batch, num_steps, *features)`, and `(batch,)`.
@@ -83,19 +83,19 @@ def make_parts(
     """Stream some parts of each of `make_dataset`'s batches, for one of several machines that share them.
 
     Args:
-        x: intensities `(n, *features)`; as the other arguments, as for `make_dataset`.
+        x: intensities `(n, *features)`; this and the other arguments are as for `make_dataset`.
         y: labels `(n,)`.
         encoder: the encoder layer.
         batch_size: examples in a whole batch.
         seed: int of at least 0.
-        parts: numbers of the parts to give, one after the other for each batch.
-        of: number of parts that a batch is dealt to; some of a small batch's may be empty.
+        parts: numbers of the parts to stream, in order, for each batch.
+        of: number of parts of a batch; some parts of a small batch may be empty.
         epoch: number of the first epoch.
-        shuffle: whether each epoch has an order of its own.
-        num_epochs: epochs that the data set holds.
+        shuffle: whether each epoch has its own random order.
+        num_epochs: number of consecutive epochs.
 
     Returns:
-        A data set of `(spikes, labels, size)`, the last the number of examples in the whole batch.
+        A data set of `(spikes, labels, size)`; size is the number of examples in the whole batch.
 
     Raises:
         InputError: as for `make_dataset`.
@@ -124,7 +124,7 @@ def make_parts(
 
 
 def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs):
-    """Check the arguments; give the data set of each batch's epoch and indices, and what encodes such a batch."""
+    """Check the arguments; return a data set of (epoch, indices) for each batch, and the function that encodes one."""
     batch_size = check_int("batch_size", batch_size, low=1)
     seed = check_int("seed", seed, low=0)
     epoch = check_int("epoch", epoch, low=0)

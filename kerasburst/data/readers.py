@@ -1,6 +1,6 @@
-"""Readers: from files (or scikit-learn, or Keras' downloader) to a dict of arrays, unchecked in content.
+"""Readers of files, of scikit-learn's data sets and of Keras' downloads.
 
-Each gives `x_train, y_train, x_test, y_test`, or `x, y`; `Source.from_arrays` checks what is in them.
+Each function returns arrays `x_train, y_train, x_test, y_test`, or `x, y`; `Source.from_arrays` checks their content.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _DOWNLOAD_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class Layout:
-    """One form in which a data set may lie in a folder.
+    """One form in which a data set may be stored in a folder.
 
     Args:
         files: Paths relative to the folder; all of them must be there.
-        read: Gives the arrays, called with the full paths in the order of `files`.
-        note: What must be known of data in this form, such as that it is a subset.
+        read: Returns the arrays, given the full paths in the order of `files`.
+        note: A remark on data in this form, such as that it is a subset.
 
     Example:
         >>> Layout(("mnist.npz",), read_npz).find(Path("no-such-folder")) is None
@@ -53,12 +53,12 @@ class Layout:
     note: str = ""
 
     def find(self, folder: Path) -> tuple[Path, ...] | None:
-        """Give the full paths if every file is in `folder`, else None."""
+        """Return the full paths if every file is in `folder`, else None."""
         paths = tuple(folder / file for file in self.files)
         return paths if all(path.exists() for path in paths) else None
 
     def missing(self, folder: Path) -> tuple[str, ...]:
-        """Give the files that `folder` lacks while it has others of this layout."""
+        """Return the files that `folder` lacks, if it has others of this layout."""
         missing = tuple(file for file in self.files if not (folder / file).exists())
         return missing if len(missing) < len(self.files) else ()
 
@@ -68,7 +68,7 @@ def load_npz(path: Path, choose: Callable[[Sequence[str]], Sequence[str]]) -> Ar
 
     Args:
         path: The file.
-        choose: Gives the keys to read among those that are there.
+        choose: Returns the keys to read, given the keys in the file.
 
     Returns:
         The chosen arrays by key.
@@ -141,7 +141,7 @@ def read_cifar_tar(paths: Sequence[Path], members: Sequence[str], labels: str) -
     found = {}
     try:
         with tarfile.open(path, "r:*") as archive:
-            for member in archive:  # in the archive's order: a compressed stream cannot be wound back cheaply
+            for member in archive:  # in the archive's order: rewinding a compressed stream is slow
                 if member.name.removeprefix("./") in members and member.isreg():
                     found[member.name.removeprefix("./")] = archive.extractfile(member).read()
     except _DAMAGED as error:
@@ -159,10 +159,10 @@ def read_sklearn(name: str) -> Arrays:
 
 
 def read_keras(name: str) -> Arrays:
-    """Let Keras' own loader of data set `name` give it, from its cache or the network, without its output.
+    """Load a data set by Keras' own loader, from its cache or the network, without its output.
 
     Raises:
-        InputError: If it could not, with the reason.
+        InputError: If that fails, with the reason.
     """
     timeout = socket.getdefaulttimeout()
     try:
@@ -251,7 +251,7 @@ def _cifar_batch(where: str, content: bytes, labels: str) -> tuple[np.ndarray, n
 
 
 class _PickledArray:
-    """What a pickle says of an array, instead of the array: numpy is not handed a stranger's state to restore."""
+    """Stand for a pickled array, so that numpy does not restore an untrusted state."""
 
     def __init__(self, *arguments: object) -> None:
         self.state: object = None
@@ -260,7 +260,7 @@ class _PickledArray:
         self.state = state
 
     def uint8(self) -> np.ndarray:
-        """Give the array, if it is one of bytes."""
+        """Return the array, if it is one of bytes."""
         _, shape, dtype, fortran, values = self.state
         if dtype.spec not in ("u1", b"u1"):
             raise ValueError("not an array of bytes")
@@ -272,7 +272,7 @@ class _PickledDtype:
         self.spec = spec
 
     def __setstate__(self, state: object) -> None:
-        """Leave the state: the type of single bytes has no byte order, fields or alignment."""
+        """Ignore the state: the type of single bytes has no byte order, fields or alignment."""
 
 
 def _pickled_buffer(values: object, dtype: _PickledDtype, shape: object, order: str) -> _PickledArray:
@@ -287,7 +287,7 @@ def _latin1(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-# All that a pickled array (and, from Python 3 in protocol 2, a pickled bytes object) asks for, by stand-ins.
+# Stand-ins for all that a pickled array needs (and a bytes object pickled by Python 3 in protocol 2).
 _REBUILD = {
     ("numpy", "ndarray"): _PickledArray,
     ("numpy", "dtype"): _PickledDtype,
@@ -298,7 +298,7 @@ _REBUILD = {
 
 
 class _CifarUnpickler(pickle.Unpickler):
-    """An unpickler that knows of arrays and nothing else."""
+    """Unpickle arrays and nothing else."""
 
     def __init__(self, file: io.BytesIO, where: str) -> None:
         super().__init__(file, encoding="bytes")
@@ -311,7 +311,7 @@ class _CifarUnpickler(pickle.Unpickler):
 
 
 def cifar_layouts(number: int, train: Sequence[str], test: str, folder: str, labels: str) -> Iterator[Layout]:
-    """Give the layouts of CIFAR-10 or CIFAR-100: unpacked, in Keras' cache, and as archives.
+    """Yield the layouts of CIFAR-10 or CIFAR-100: unpacked, in Keras' cache, and as archives.
 
     Args:
         number: 10 or 100.

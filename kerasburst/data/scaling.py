@@ -40,7 +40,7 @@ class Scaling:
     high: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Check the fields and bring them into their types."""
+        """Check the fields and convert them to their types."""
         check_choice("kind", self.kind, KINDS)
         shape = tuple(check_int("feature_shape", size, 1) for size in self.feature_shape)
         low = tuple(check_float("low", value) for value in self.low)

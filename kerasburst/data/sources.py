@@ -21,10 +21,9 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A pool of labelled examples with raw values; its arrays cannot be written to.
+    """A pool of labelled examples with raw values, in read-only arrays.
 
-    With an official split, training and test part are one pool, the test part behind:
-    `pool = [training | test]`, `test_start` = number of training examples.
+    With an official split, the pool is `[training | test]` and `test_start` the number of training examples.
 
     Args:
         name: Name of the data set.
@@ -34,7 +33,7 @@ class Source:
         num_classes: Number of classes, at least 2.
         class_names: One name per class; empty: the labels as text.
         test_start: First index of the official test part, 1 to n - 1; None: no official split.
-        note: What a reader of results must know about this data, such as that it is a subset.
+        note: A remark that results must carry, such as that this is a subset.
         full_scale: Raw value of full intensity, above 0 (images only); None: 255 for uint8, 1 for float32.
 
     Raises:
@@ -59,7 +58,7 @@ class Source:
     full_scale: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the fields against each other, fill the defaults, close the arrays."""
+        """Check the fields against each other, fill in defaults, and make the arrays read-only."""
         x, y = np.ascontiguousarray(self.x).view(), np.ascontiguousarray(self.y).view()
         check_choice("kind", self.kind, KINDS)
         if x.dtype not in (np.uint8, np.float32) or x.ndim != (4 if self.kind == "image" else 2):
@@ -109,7 +108,7 @@ class Source:
         note: str = "",
         full_scale: float | None = None,
     ) -> Source:
-        """Check arrays as a user brings them and join them into one pool.
+        """Check a user's arrays and join them into one pool.
 
         Args:
             name: Name of the data set.
@@ -118,14 +117,14 @@ class Source:
                 0 to 1; tables any finite numbers. Labels are integers 0 to C - 1, shape `(n,)` or `(n, 1)`.
             where: File that the arrays come from, named in every error.
             class_names: Names of the classes, at least as many as occur; empty: the labels as text.
-            note: What a reader of results must know about this data.
+            note: A remark that results must carry.
             full_scale: Raw value of full intensity, for images that do not use their whole range.
 
         Returns:
             The checked source, images as uint8 or float32 with a channel axis, tables as float32.
 
         Raises:
-            InputError: If anything of the above does not hold; the message names file and key.
+            InputError: If the arrays break one of these rules; the message names file and key.
         """
         keys = array_keys(arrays, where)
         prefix = f"{where}: " if where else ""
@@ -191,7 +190,7 @@ class Reader(ABC):
 
 
 def array_keys(available: Iterable[str], where: str = "") -> tuple[str, ...]:
-    """Give the keys to read: those of an official split where all are there, else `x` and `y`.
+    """Return the keys to read: those of an official split if all are there, else `x` and `y`.
 
     Args:
         available: Keys that are there.

@@ -1,4 +1,4 @@
-"""`Splits`: which examples train, validate and test; a type that cannot overlap."""
+"""`Splits`: disjoint training, validation and test parts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Splits:
     pool_size: int | None = None
 
     def __post_init__(self) -> None:
-        """Check and close the index arrays."""
+        """Check the index arrays and make them read-only."""
         if self.pool_size is not None:
             object.__setattr__(self, "pool_size", check_int("pool_size", self.pool_size, 0))
         for part in _PARTS:
@@ -57,14 +57,14 @@ class Splits:
     def unused(self) -> np.ndarray:
         """Indices of the pool that are in no part, int64, sorted; needs `pool_size`."""
         if self.pool_size is None:
-            raise fail("pool_size", "known to tell the unused examples", None)
+            raise fail("pool_size", "known to find the unused examples", None)
         used = np.zeros(self.pool_size, bool)
         for part in _PARTS:
             used[getattr(self, part)] = True
         return np.flatnonzero(~used).astype(np.int64)
 
     def __eq__(self, other: object) -> bool:
-        """Tell whether the parts have the same indices in the same order, of pools of one size."""
+        """Return whether the parts have the same indices in the same order, in pools of the same size."""
         if not isinstance(other, Splits):
             return NotImplemented
         same = all(np.array_equal(getattr(self, part), getattr(other, part)) for part in _PARTS)
@@ -114,13 +114,13 @@ def make_splits(
 ) -> Splits:
     """Split a source, stratified by class and seeded.
 
-    Each random choice has a stream of its own, from (seed, what is chosen): `train_limit` leaves the test part alone.
+    Each random choice has its own stream, from the seed and its kind: `train_limit` does not change the test part.
 
     Args:
-        source: Its official test part is the test part; without one, a stratified random part is.
+        source: The data. Its official test part is the test part; without one, a stratified random part is.
         seed: An integer of at least 0.
-        train_limit: Training examples to keep, validation included, chosen at random: at least one of each class, at
-            most all there are. None: all.
+        train_limit: Number of training examples to keep, validation included, chosen at random: at least one of each
+            class. None: all.
         validation_split: Fraction of the (limited) training part that validates instead, in [0, 1).
         test_fraction: Fraction of the pool that tests where there is no official test part, in (0, 1).
 
@@ -205,7 +205,7 @@ def _allocate(counts: np.ndarray, size: int, keep: int, least: int) -> np.ndarra
     order = sorted(range(len(counts)), key=lambda i: (-(quotas[i] % total), i))
     shares[order[: size - int(shares.sum())]] += 1
     shares = np.clip(shares, least, counts - keep)
-    while (surplus := int(shares.sum()) - size) != 0:  # the bounds moved something: one by one from the best off
+    while (surplus := int(shares.sum()) - size) != 0:  # the bounds changed a share: correct one by one
         step = -1 if surplus > 0 else 1
         free = [i for i in range(len(counts)) if least <= shares[i] + step <= counts[i] - keep]
         shares[max(free, key=lambda i: (-step * (int(shares[i]) * total - quotas[i]), -i))] += step
@@ -216,7 +216,7 @@ def _indices(part: str, values: object, pool_size: int | None) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise fail(part, "a list of integers", values)
-    array = array.astype(np.int64)  # a copy: the caller's array stays open
+    array = array.astype(np.int64)  # a copy: the caller's array stays writeable
     array.flags.writeable = False
     if array.size and array.min() < 0:
         raise fail(part, "indices of at least 0", int(array.min()))

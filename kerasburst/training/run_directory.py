@@ -32,7 +32,7 @@ import numpy as np
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
-from kerasburst.data.datasets import known_dataset
+from kerasburst.data.datasets import may_have_moved
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
 from kerasburst.validation import InputError, check_int, fail, one_line, user_path
@@ -241,7 +241,7 @@ def same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
     filled = filled.resolved("", filled.epochs)  # model and epochs are known: neither default is used
     begun = stored.resolved("", stored.epochs)  # parameters that came with a later version have their defaults
     may_differ = {"epochs", "data_dir"}
-    if known_dataset(filled.dataset) is None and known_dataset(stored.dataset) is None:
+    if may_have_moved(filled.dataset, stored.dataset):
         may_differ.add("dataset")
     for name in (field.name for field in dataclasses.fields(TrainConfig) if field.name not in may_differ):
         wanted, have = getattr(filled, name), getattr(begun, name)

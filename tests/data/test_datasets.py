@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasburst.data.datasets import DATASETS, availability, load_dataset, load_source
+from kerasburst.data.datasets import DATASETS, availability, load_dataset, load_source, may_have_moved
 from kerasburst.validation import InputError
 
 REAL = os.environ.get("KERASBURST_DATA")
@@ -361,3 +361,20 @@ def test_real_files(name, train, test, first, note):
     data = load_dataset(name, REAL, train_limit=100)
     assert data.x_train.shape == (100, *source.sample_shape) and data.x_test.max() == 1.0
     assert np.bincount(data.y_train).min() >= 1
+
+
+@pytest.mark.parametrize(
+    ("dataset", "stored", "possible"),
+    [
+        ("b/mine.npz", "a/mine.npz", True),
+        ("b/mine.npz:0,1", "a/mine.npz:0,1", True),
+        ("b/mine.npz:0,2", "a/mine.npz:0,1", False),
+        ("b/mine.npz", "a/mine.npz:0,1", False),
+        ("b/mine.npz", "digits", False),
+        ("digits", "iris", False),
+        ("digits:0,1", "b/mine.npz:0,1", False),
+        ("folder", "gone/folder", True),
+    ],
+)
+def test_only_data_named_by_a_path_can_have_moved(dataset, stored, possible):
+    assert may_have_moved(dataset, stored) is possible
