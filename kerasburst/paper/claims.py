@@ -17,9 +17,9 @@ class Claim:
     """One claim.
 
     Args:
-        name: by which it is asked for.
+        name: name on the command line.
         text: what is claimed.
-        paper: its size there.
+        paper: what the paper says about its size.
         measure: "auc" (AUC(a) - AUC(b) of the same members), "accuracy" (points, a - b), "saving" (percent that b
             lies below a), "rise" (percent that b lies above a), "loss" (points that frozen features of a source lose
             against training from scratch, of b).
@@ -43,7 +43,7 @@ class Claim:
 
     @property
     def figure(self) -> str:
-        """What the figure is."""
+        """The figure, in words."""
         return {
             AUC: f"AUC({self.a}) − AUC({self.b})",
             ACCURACY: f"test accuracy, {self.a} − {self.b}, points",

@@ -1,4 +1,4 @@
-"""`ReproduceConfig`: which claims are to be tested, and at which size."""
+"""`ReproduceConfig`: which claims to test, and at which size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kerasburst.validation import check_choice, check_int, fail
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReproduceConfig:
-    """All that `kerasburst reproduce` needs to do it again. All but the scale may change when it is gone on with.
+    """Everything that `kerasburst reproduce` needs; all but the scale may change when a reproduction is resumed.
 
     Args:
         scale: "smoke", "cpu" or "full".

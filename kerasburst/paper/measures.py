@@ -1,4 +1,4 @@
-"""What the parts of a reproduction say of a claim: one figure a seed, and what stands beside it."""
+"""Measure claims: from the finished parts of a reproduction to one figure per seed, with its context."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from kerasburst.paper.claims import ACCURACY, AUC, LOSS, MAIN, PROFILE, RISE, SAVING, TRAIN, Claim
-from kerasburst.paper.parts import Part
-from kerasburst.paper.profiles import read_cost
+from kerasburst.paper.planning import Part
 from kerasburst.privacy.result import auc_at, failed_controls
 from kerasburst.studies.transfer.arms import CONTROL
 
@@ -26,14 +25,14 @@ class Series:
         kind: of the parts.
         measured: by what: an attack, a field.
         values: figure by seed.
-        levels: mean over seeds of what the figure is the difference of, by encoding.
+        levels: mean over seeds by encoding; the figure is their difference.
         queries: K; None where there are none.
         gaps: points of test accuracy, a - b, by seed; None where the figure is not of AUCs.
         member_gaps: likewise, on members.
         accuracies: test accuracy, mean over seeds, by encoding; None alike.
         left_out: seeds that do not count, and why.
         warnings: networks that fell silent or saturated; they count.
-        doubts: what the figure alone does not tell.
+        doubts: what the figure alone does not show.
     """
 
     dataset: str
@@ -51,7 +50,7 @@ class Series:
 
 
 def measure(claim: Claim, found: Found, failed: Failed = ()) -> list[Series]:
-    """Give all that finished parts say of a claim; of AUCs the main attack of each protocol at each K.
+    """Return a claim's figures from finished parts; for AUCs, by each protocol's main attack at each K.
 
     Args:
         claim: the claim.
@@ -158,7 +157,7 @@ def _losses(claim: Claim, found: Found, failed: Failed) -> list[Series]:
 
 
 def _carried(arms: dict) -> tuple[str, ...]:
-    """Doubt a transfer that is no better than random features: a small loss then tells nothing of the source's."""
+    """Doubt a transfer that is no better than random features: its small loss then says nothing about the source."""
     ends = arms["over_control_interval"]
     if ends is not None and ends[0] > 0:
         return ()
@@ -196,8 +195,37 @@ def _costs(claim: Claim, found: Found, failed: Failed) -> list[Series]:
     return series
 
 
+def read_cost(profile: dict, encoding: str, field: str) -> float | str:
+    """Return a figure of profile.json, or the reason why it is missing.
+
+    Rate coding means deterministic rate coding if that was profiled, since the paper compares costs with it.
+
+    Args:
+        profile: the content of profile.json.
+        encoding: name of an encoding.
+        field: of the figure.
+
+    Example:
+        >>> rate = {"wall_s": 2.0, "gpu_power_w": None, "reasons": {"gpu_power_w": "no GPU"}}
+        >>> profile = {"encodings": {"rate": rate}}
+        >>> read_cost(profile, "rate", "wall_s"), read_cost(profile, "rate", "gpu_power_w")
+        (2.0, 'no GPU')
+    """
+    regular = "rate_regular" if encoding == "rate" else encoding
+    found = profile["encodings"].get(regular, profile["encodings"].get(encoding))
+    if not isinstance(found, dict):
+        return f"{encoding} was not profiled"
+    value = found.get(field)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    for reasons in (found.get("reasons"), profile.get("reasons")):
+        if isinstance(reasons, dict) and isinstance(reasons.get(field), str):
+            return reasons[field]
+    return f"the profile has no {field}"
+
+
 def _less(a: dict[int, float], b: dict[int, float]) -> dict[int, float]:
-    """Give a - b for the seeds that both have."""
+    """Return a - b, by seed, for the seeds that both have."""
     return {seed: a[seed] - b[seed] for seed in a if seed in b}
 
 
@@ -206,6 +234,6 @@ def _points(a: dict[int, float], b: dict[int, float]) -> dict[int, float]:
 
 
 def _means(figures: dict[str, dict[int, float]]) -> dict[str, float]:
-    """Give the means over the seeds that all have: those that the difference is of."""
+    """Return the means over the seeds that all have, as the difference uses them."""
     common = set.intersection(*(set(values) for values in figures.values()))
     return {name: float(np.mean([values[s] for s in sorted(common)])) for name, values in figures.items() if common}

@@ -1,4 +1,14 @@
-"""Plan a reproduction: which parts its claims need, on which data, and what they are expected to take."""
+"""The parts of a reproduction: audits, trainings, a transfer and profiles, each with its directory and its config.
+
+    OUT/audit/DATASET/seed-S            an audit's directory
+    OUT/paper/DATASET/seed-S            likewise, by the paper's protocol
+    OUT/train/DATASET/ENCODING-seed-S   a run's directory
+    OUT/transfer/SOURCE/TARGET          a transfer's directory, for all seeds
+    OUT/profile/DATASET/seed-S          a profile's directory
+
+A part is finished if its directory holds a result of this config and this data, whether or not its models are still
+there.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +16,111 @@ import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from kerasburst import study as studies
 from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import availability, known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.paper import scales
 from kerasburst.paper.claims import AUDIT, PAPER, PROFILE, TRAIN, TRANSFER
 from kerasburst.paper.config import ReproduceConfig
-from kerasburst.paper.parts import Part
 from kerasburst.paper.scales import Setting
+from kerasburst.privacy.audit import AuditStudy
 from kerasburst.privacy.config import AuditConfig
 from kerasburst.profiling.config import ProfileConfig
 from kerasburst.registry import ENCODERS
 from kerasburst.studies.transfer.config import TransferConfig
+from kerasburst.studies.transfer.study import TransferStudy
+from kerasburst.study import Done, stored_result
+from kerasburst.training.task import TrainingPart, stored_run
 from kerasburst.validation import InputError
+
+RESULTS = {
+    AUDIT: "audit.json",
+    PAPER: "audit.json",
+    TRAIN: "result.json",
+    TRANSFER: "transfer.json",
+    PROFILE: "profile.json",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part:
+    """One piece of a reproduction.
+
+    Args:
+        kind: "audit", "paper", "train", "transfer" or "profile".
+        dataset: that it is about; a transfer's target.
+        name: of its directory below the reproduction's.
+        config: an `AuditConfig`, a resolved `TrainConfig`, or a `TransferConfig`, or a `ProfileConfig`.
+        tasks: how many processes it takes.
+        seconds: expected, of all of them one after the other.
+        data: SHA-256 of each data set, by name.
+        encoding: of a training.
+        seed: None for a part of all seeds.
+    """
+
+    kind: str
+    dataset: str
+    name: str
+    config: Any
+    tasks: int
+    seconds: float
+    data: dict[str, str]
+    encoding: str | None = None
+    seed: int | None = None
+
+    def to_json(self) -> dict:
+        """Return the part's entry in the plan."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "dataset": self.dataset,
+            "encoding": self.encoding,
+            "seed": self.seed,
+            "tasks": self.tasks,
+            "expected_s": round(self.seconds, 1),
+        }
+
+    def result(self, out: Path) -> dict | None:
+        """Return its result, or None if there is none of this config and this data."""
+        folder = out / self.name
+        path = folder / RESULTS[self.kind]
+        if not path.exists():
+            return None
+        if self.kind == TRAIN:
+            return stored_run(folder, self.config, *self.data.values())
+        return stored_result(path, self.config, self.data.values())
+
+    def begin(self, out: Path) -> studies.Part:
+        """Begin the part, or return its result if it is there.
+
+        Raises:
+            InputError: if its directory holds another part, or its data does not fit.
+        """
+        folder = out / self.name
+        if self.kind == TRAIN:
+            return TrainingPart(self.config, folder, *self.data.values())
+        result = self.result(out)
+        if result is not None:
+            return Done(result)
+        if self.kind == TRANSFER:
+            study = TransferStudy(self.config, folder)
+        else:
+            # Both protocols draw the same target where the pool is large enough: the audit, the first, trains it.
+            beside = out / self.name.replace(PAPER, AUDIT, 1) if self.kind == PAPER else None
+            study = AuditStudy(self.config, folder, beside)
+        study.begin(resume=True)
+        return study
+
 
 _DISTINCT = 0.97  # of a pool, at least: an audit leaves duplicates out
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be done.
+    """The parts of a reproduction, and what was skipped.
 
     Args:
         parts: in the order in which they are begun.
@@ -39,7 +133,7 @@ class Plan:
     notes: dict[str, str]
 
     def seconds(self, jobs: int, out: Path | None = None) -> float:
-        """Give the expected seconds of what is not there: profiles alone, all else `jobs` at once."""
+        """Return the expected seconds of the missing parts: profiles one at a time, all others `jobs` at once."""
         left = [part for part in self.parts if out is None or part.result(out) is None]
         alone = sum(part.seconds for part in left if part.kind == PROFILE)
         return alone + sum(part.seconds for part in left if part.kind != PROFILE) / jobs
@@ -52,7 +146,7 @@ def plan_parts(config: ReproduceConfig) -> Plan:
         config: what is asked for.
 
     Returns:
-        The plan. A data set that is not here, or not as it must be, is skipped with its reason.
+        The plan. A data set that is missing or unusable is skipped, with the reason.
 
     Raises:
         InputError: where `data_dir` is no folder.
@@ -102,7 +196,7 @@ def _load(name: str, data_dir: str | None) -> Source:
 
 
 def _training(config: ReproduceConfig, source: Source, name: str, setting: Setting, seed: int) -> TrainConfig:
-    """Give the training that a setting means on this data."""
+    """Return the training of a setting on this data."""
     fields = dict(setting.train)
     if fields.get("train_limit", 0) and fields["train_limit"] >= _sizes(source)[0]:
         del fields["train_limit"]
@@ -214,12 +308,12 @@ def _profile(config: ReproduceConfig, source: Source, name: str, setting: Settin
 
 
 def _sizes(source: Source) -> tuple[int, int]:
-    """Give the numbers of training and test examples, as they are split."""
+    """Return the numbers of training and test examples, as they are split."""
     n = len(source.y)
     test = round(n * 0.2) if source.test_start is None else n - source.test_start
     return n - test, test
 
 
 def _label(dataset: str) -> str:
-    """Give a data set's name as a folder's, and as a part of a task's name."""
+    """Return a data set's name in a form that folders and tasks can have."""
     return re.sub(r"[^\w.+-]", "_", dataset)

@@ -38,11 +38,11 @@ class ClaimRow:
         measured: an attack, or what was measured.
         queries: K; None where there are none.
         values: figure by seed.
-        levels: what the figure is the difference of, mean over seeds: AUCs, accuracies, costs.
+        levels: mean over seeds by encoding (AUCs, accuracies, costs); the figure is their difference.
         accuracies: test accuracy beside AUCs, mean over seeds, by encoding; else None.
         left_out: seeds that do not count, and why.
         warnings: networks that fell silent or saturated; they count.
-        doubts: what the verdict does not tell.
+        doubts: what the verdict does not show.
         verdict: on this row alone.
     """
 
@@ -61,7 +61,7 @@ class ClaimRow:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClaimResult:
-    """A claim and what became of it.
+    """A claim and its verdict.
 
     Args:
         name: the claim's.
@@ -71,7 +71,7 @@ class ClaimResult:
         rule: of the verdicts.
         spoken_for: which rows speak for it, on which seeds, and which do not: by seed, the mean of their figures.
         verdict: on it.
-        doubts: what the verdict does not tell: of the paper's size, of a data set on which it hinges or that is
+        doubts: what the verdict does not show: of the paper's size, of a data set on which it hinges or that is
             against it, of seeds that could not be made.
         rows: by data set, way of measuring and K.
     """
@@ -89,7 +89,7 @@ class ClaimResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AuditedEncoding:
-    """AUC and accuracy of one encoding over the seeds: never the one without the other.
+    """AUC and accuracy of one encoding over the seeds, always together.
 
     Args:
         dataset: its name.
@@ -148,25 +148,25 @@ class Reproduction:
 
 
 RULES = (
-    "Every verdict follows a rule that stands in the program, on the 95 % Student's t-interval over seeds of a "
-    "difference that is paired by seed. The limits were fixed before anything was measured. After figures of first "
-    "seeds had been seen came: how data sets are joined; that two equal figures decide nothing; that accuracy on "
-    "members confounds, too; and the doubts, which change no verdict.",
-    "A claim as a whole is judged by the mean over data sets, seed by seed: of the data sets with figures, over those "
-    "that have every seed where these are more than half, else over all of them on the seeds that they share. What "
-    "speaks for it, and what does not, is said. AUCs by the protocol audit, online LiRA at the largest K.",
-    "Two seeds that give the same figure decide nothing: of coarse figures that is often chance.",
-    f"An AUC's difference is confounded where the encodings' mean accuracies differ by more than "
-    f"{CONFOUNDED_POINTS:g} points, on test examples or on members, on any of the data sets: it may be that of the "
-    "fit.",
-    "Beside a verdict stands what it hides: a data set without which it would be another, or that alone says the "
-    "contrary; where the verdict is of the direction alone, whether the paper's size is met; parts that failed; a "
-    "transfer that is not better than random features.",
+    "Each verdict follows a rule that is written in the program. It uses the 95 % Student's t-interval over seeds of a "
+    "difference paired by seed. The limits were fixed before anything was measured. Four rules were added after we saw "
+    "the first seeds' results: how data sets are combined; that two equal figures decide nothing; that accuracy on "
+    "members also confounds; and the doubts, which change no verdict.",
+    "A claim as a whole is judged by the mean over data sets, seed by seed. If more than half of the data sets with "
+    "figures have every seed, only those count; otherwise all of them count, on the seeds that they share. The page "
+    "says which data sets and seeds decided, and which did not. AUCs are those of the audit protocol: online LiRA at "
+    "the largest K.",
+    "Two seeds with the same figure decide nothing: coarse figures often agree by chance.",
+    "A difference of AUCs is confounded if the encodings' mean accuracies differ by more than "
+    f"{CONFOUNDED_POINTS:g} points, on test examples or on members, on any of the data sets: it may come from the fit.",
+    "Beside each verdict stands what it hides: a data set without which it would change, or that alone says the "
+    "contrary; whether the paper's size is met, if the verdict is about the direction alone; parts that failed; a "
+    "transfer that is no better than random features.",
     "Figures of an encoding whose controls failed do not count.",
-    "Figures of a network that fell silent or saturated count, and it is named.",
-    "Many intervals stand beside each other: of twenty at 95 %, one misses on average.",
-    "Fix the number of seeds beforehand. Who looks after each seed and stops at the first verdict is wrong more often: "
-    "where there is no difference, in 13 % of cases by the fifth seed, in 20 % by the tenth, in 26 % by the twentieth.",
+    "Figures of a network that fell silent or saturated count, and the network is named.",
+    "There are many intervals: of twenty at 95 %, one misses on average.",
+    "Fix the number of seeds in advance. If you look after each seed and stop at the first verdict, you are wrong "
+    "more often: without a difference in 13 % of cases by the fifth seed, 20 % by the tenth, 26 % by the twentieth.",
 )
 
 
@@ -222,7 +222,7 @@ def _judge(claim: Claim, speaking: Sequence[Series], seeds: Sequence[int]) -> Ve
 def _doubts(
     claim: Claim, verdict: Verdict, speaking: Sequence[Series], seeds: Sequence[int], failed: Failed
 ) -> tuple[str, ...]:
-    """Say what a verdict hides."""
+    """Return what a verdict hides."""
     doubts = []
     if verdict.size == MISSED or (verdict.size is not None and verdict.verdict == SUPPORTED):
         state = "not decided" if verdict.size == OPEN else verdict.size
@@ -262,7 +262,7 @@ def _row(claim: Claim, series: Series) -> ClaimRow:
 
 
 def _speaking(series: Sequence[Series]) -> tuple[list[Series], list[int]]:
-    """Choose what speaks for a claim: the first way of measuring that gave figures, at the largest K; on which seeds.
+    """Return the series and the seeds that decide a claim: the first measure that has figures, at the largest K.
 
     A data set that lacks seeds would take them from all: it stays out, unless half of the data sets would.
     """

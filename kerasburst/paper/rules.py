@@ -1,4 +1,4 @@
-"""From figures over seeds to a verdict, by rules that stand here and know nothing of the figures."""
+"""The rules that turn figures over seeds into a verdict; they do not depend on the figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Interval = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Region:
-    """Where an interval must lie for a verdict: strictly beyond one end, or between two, which count in.
+    """Where an interval must lie for a verdict: strictly beyond one end, or between two ends, both included.
 
     Args:
         verdict: it gives.
@@ -37,13 +37,13 @@ class Region:
     high: float
 
     def contains(self, low, high):
-        """Tell whether an interval lies inside; of arrays, which of them do."""
+        """Return whether an interval lies inside, elementwise for arrays."""
         if math.isinf(self.low) or math.isinf(self.high):
             return (low > self.low) & (high < self.high)
         return (low >= self.low) & (high <= self.high)
 
     def text(self, unit: str) -> str:
-        """Say where it is."""
+        """Return the region in words."""
         if math.isinf(self.high):
             return f"above {self.low:g}{unit}"
         if math.isinf(self.low):
@@ -55,7 +55,7 @@ class Region:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """Regions in order: the first that holds the whole 95 % interval gives the verdict; none leaves it undecided.
+    """Regions in order: the first that contains the whole 95 % interval gives the verdict; without one it is undecided.
 
     Args:
         regions: in order.
@@ -72,11 +72,11 @@ class Rule:
     size: Interval | None = None
 
     def verdict(self, low: float, high: float) -> str:
-        """Give the verdict of an interval."""
+        """Return the verdict of an interval."""
         return next((r.verdict for r in self.regions if r.contains(low, high)), UNDECIDED)
 
     def met(self, low: float, high: float) -> str | None:
-        """Tell whether the paper's size is met: "met" within it, "missed" outside, else "open"; None without one.
+        """Return whether the paper's size is met: "met" within it, "missed" outside, else "open"; None without one.
 
         Example:
             >>> rule = above(0.0, size=(25.0, 30.0))
@@ -91,7 +91,7 @@ class Rule:
 
     @property
     def text(self) -> str:
-        """The rule as a sentence's part."""
+        """The rule in words."""
         said: dict[str, list[str]] = {}
         for region in self.regions:
             said.setdefault(region.verdict, []).append(region.text(self.unit))
@@ -108,7 +108,7 @@ class Rule:
 def above(
     limit: float = 0.0, band: float | None = None, unit: str = "", size: tuple[float, float] | None = None
 ) -> Rule:
-    """Give the rule of a claim that a figure lies above a limit.
+    """Return the rule of a claim that a figure lies above a limit.
 
     Args:
         limit: which it exceeds if the claim holds, and falls short of if the contrary does.
@@ -127,7 +127,7 @@ def above(
 
 
 def below(limit: float, unit: str = "") -> Rule:
-    """Give the rule of a claim that a figure lies below a limit.
+    """Return the rule of a claim that a figure lies below a limit.
 
     Example:
         >>> below(5.0).verdict(1.0, 4.0), below(5.0).verdict(6.0, 9.0), below(5.0).verdict(4.0, 6.0)
@@ -137,7 +137,7 @@ def below(limit: float, unit: str = "") -> Rule:
 
 
 def between(low: float, high: float, unit: str = "") -> Rule:
-    """Give the rule of a claim that a figure lies in a range.
+    """Return the rule of a claim that a figure lies in a range.
 
     Example:
         >>> between(1.5, 4.5).verdict(2.0, 4.0), between(1.5, 4.5).verdict(-1.0, 1.0)
@@ -152,7 +152,7 @@ AUC_RULE = above(0.0, 0.01)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What is to be said of a claim.
+    """The verdict on a claim.
 
     Args:
         verdict: "supported", "not supported", "contradicted", "undecided" or "not measurable here".
@@ -240,7 +240,7 @@ def judge(
 
 
 def seeds_to_decide(mean: float, deviation: float, seeds: int, rule: Rule) -> int | None:
-    """Give the least number of seeds whose interval would decide, at the same mean and standard deviation.
+    """Return the least number of seeds whose interval would decide, at the same mean and standard deviation.
 
     Args:
         mean: of the figures.
@@ -266,5 +266,5 @@ def seeds_to_decide(mean: float, deviation: float, seeds: int, rule: Rule) -> in
 
 
 def not_measurable(reason: str) -> Verdict:
-    """Give the verdict of a claim that nothing here can tell about."""
+    """Return the verdict on a claim that cannot be measured here."""
     return Verdict(verdict=NOT_MEASURABLE, reason=reason)

@@ -52,7 +52,7 @@ class Scale:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """The data sets that parts are planned on, by name; a transfer goes by its target's."""
+        """Names of the data sets of all parts; a transfer counts under its target."""
         return tuple(dict.fromkeys([*self.audited, *self.trained, self.transfer[1], *self.profiled]))
 
 
@@ -145,7 +145,7 @@ PROFILE_S = 25.0  # one encoding, alone
 
 
 def training_seconds(setting: Setting, examples: int, epochs: int, asked: int) -> float:
-    """Give the seconds of one network's process.
+    """Return the seconds of one network's process.
 
     Args:
         setting: with its seconds for 1,000 examples.
@@ -170,7 +170,7 @@ def audit_seconds(
     queries: int,
     only_shadows: bool = False,
 ) -> float:
-    """Give the seconds of all models of an audit of one encoding, one after the other.
+    """Return the seconds of all models of one encoding's audit, one after the other.
 
     Args:
         setting: with its seconds for 1,000 examples.

@@ -1,4 +1,4 @@
-"""Test the paper's claims: plan, run, judge, in a directory that can be gone on with."""
+"""Test the paper's claims: plan, run, judge, in a directory that can be resumed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from kerasburst import files, records
 from kerasburst.paper.claims import KINDS, PROFILE
 from kerasburst.paper.config import ReproduceConfig
 from kerasburst.paper.measures import Found
-from kerasburst.paper.parts import Part
-from kerasburst.paper.planning import Plan, plan_parts
-from kerasburst.paper.profiles import make_profile
+from kerasburst.paper.planning import Part, Plan, plan_parts
 from kerasburst.paper.result import RULES, Reproduction, audited, judge_claim
+from kerasburst.profiling.study import profile
 from kerasburst.study import Collection, FleetFailed, FleetObserver
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, one_line
 
 
 def reproduce(
@@ -33,26 +32,26 @@ def reproduce(
 ) -> tuple[Reproduction, FleetFailed | None]:
     """Test claims into a directory.
 
-    All models are trained as one fleet, each in a process of its own; profiles come after, alone. Each part is judged
-    and written down when it is done, and reproduction.json with it: what was killed goes on from there.
+    One fleet trains all models, each in a process of its own; profiles follow, one at a time. When a part is done, its
+    result and reproduction.json are written: a killed reproduction resumes from there.
 
     Args:
         config: which claims, at which size.
         out: the directory.
-        resume: go on with what stands in `out`, with more claims, data sets or seeds if wanted.
-        force: replace what stands in `out`.
+        resume: resume the reproduction in `out`, with more claims, data sets or seeds if wanted.
+        force: replace what is in `out`.
         jobs: models trained side by side; None for the number of cores.
         backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
-        observer: is told the progress.
-        planned: is told the plan before anything is run.
+        observer: receives the progress.
+        planned: receives the plan before anything is run.
 
     Returns:
-        The result, which stands in `out`/reproduction.json too, and the fleet's error where models could not be
+        The result, which is also in `out`/reproduction.json, and the fleet's error where models could not be
         trained: their parts are left out.
 
     Raises:
-        InputError: for bad input, or what stands in `out` without `resume` or `force`, or no data set that is here.
-        ClusterLost: where a Dask cluster is there no more.
+        InputError: for bad input, or what is in `out` without `resume` or `force`, or if no data set is available.
+        ClusterLost: where a Dask cluster is gone.
     """
     study = ReproductionStudy(config, out, planned)
     return study.run(resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
@@ -70,7 +69,7 @@ class ReproductionStudy(Collection):
     config_class = ReproduceConfig
     result_name = "reproduction.json"
     own_names = ("reproduction.json", "reproduction.md", "config.json", "plan.json")
-    may_differ = ("claims", "datasets", "seeds", "data_dir")  # what is there already is not changed by more
+    may_differ = ("claims", "datasets", "seeds", "data_dir")  # more of them change nothing that is there
 
     def __init__(self, config: ReproduceConfig, out: str | Path, planned: Callable[[Plan], None] = lambda plan: None):
         super().__init__(config, out)
@@ -123,45 +122,34 @@ class ReproductionStudy(Collection):
         for part in self.plan.parts:
             if part.kind == PROFILE and part.result(self.out) is None:
                 try:
-                    make_profile(part.config, self.out / part.name)
+                    profile(part.config, self.out / part.name, resume=True)
                 except (FleetFailed, InputError) as error:
-                    self.failed[part.name] = " ".join(str(error).split())
+                    self.failed[part.name] = one_line(error, None)
 
     def conclude(self, sources):
-        """Judge the claims by what stands in the parts' directories."""
-        return summarise(self.config, self.plan, self.out, self.failed)
-
-
-def summarise(config: ReproduceConfig, plan: Plan, out: Path, failed: dict[str, str]) -> Reproduction:
-    """Judge the claims by what stands in the parts' directories.
-
-    Args:
-        config: of the reproduction.
-        plan: its parts.
-        out: its directory.
-        failed: why parts have no result, by name.
-    """
-    results = [(part, part.result(out)) for part in plan.parts]
-    found: Found = [(part, result) for part, result in results if result is not None]
-    unmade = [(part, failed[part.name]) for part, result in results if result is None and part.name in failed]
-    skipped = [f"{name}: {why}" for name, why in plan.skipped.items()]
-    return Reproduction(
-        scale=config.scale,
-        note=config.size.note,
-        complete=all(result is not None for _, result in results),
-        claims=tuple(judge_claim(claim, found, unmade, skipped) for claim in config.chosen),
-        audits=audited(found),
-        plan=tuple(records.to_json(part) | _state(part, result, failed) for part, result in results),
-        skipped=plan.skipped,
-        notes=plan.notes,
-        rules=RULES,
-        config=records.to_json(config),
-        versions=tuple({json.dumps(made): made for _, result in found if (made := result["versions"])}.values()),
-    )
+        """Judge the claims by the results in the parts' directories."""
+        config, plan, failed = self.config, self.plan, self.failed
+        results = [(part, part.result(self.out)) for part in plan.parts]
+        found: Found = [(part, result) for part, result in results if result is not None]
+        unmade = [(part, failed[part.name]) for part, result in results if result is None and part.name in failed]
+        skipped = [f"{name}: {why}" for name, why in plan.skipped.items()]
+        return Reproduction(
+            scale=config.scale,
+            note=config.size.note,
+            complete=all(result is not None for _, result in results),
+            claims=tuple(judge_claim(claim, found, unmade, skipped) for claim in config.chosen),
+            audits=audited(found),
+            plan=tuple(records.to_json(part) | _state(part, result, failed) for part, result in results),
+            skipped=plan.skipped,
+            notes=plan.notes,
+            rules=RULES,
+            config=records.to_json(config),
+            versions=tuple({json.dumps(made): made for _, result in found if (made := result["versions"])}.values()),
+        )
 
 
 def _check_not_fewer(config: ReproduceConfig, begun: ReproduceConfig) -> None:
-    """Refuse fewer seeds than there were: which verdict stands must not be a matter of choice."""
+    """Refuse fewer seeds than before, so that nobody can choose a verdict."""
     if len(config.seed_list) < len(begun.seed_list):
         raise InputError(
             f"seeds must be at least {len(begun.seed_list)}, with which the reproduction was begun, "

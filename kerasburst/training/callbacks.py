@@ -9,7 +9,7 @@ import numpy as np
 
 
 class TrainingObserver:
-    """Receives a training's progress; every method does nothing unless overridden."""
+    """Receive a training's progress; every method does nothing unless overridden."""
 
     wants_batches = False  # whether `batch` is to be called
 
@@ -23,7 +23,7 @@ class TrainingObserver:
         """An epoch is done and saved; `row` is its line of history.csv."""
 
     def message(self, text: str) -> None:
-        """Something that a reader should know, one line."""
+        """One line that the user should read."""
 
     def close(self) -> None:
         """The training has ended, or failed."""
@@ -34,7 +34,7 @@ class TrainingFailed(RuntimeError):
 
 
 class Recorder(keras.callbacks.Callback):
-    """After each epoch: one history row, one checkpoint, one word to the observer, a decision to stop."""
+    """After each epoch, extend the history, save a checkpoint, inform the observer, and decide whether to stop."""
 
     def __init__(self, config, directory, observer, history, best, steps):
         super().__init__()
@@ -52,7 +52,7 @@ class Recorder(keras.callbacks.Callback):
 
     @property
     def stopped_early(self) -> bool:
-        """Whether patience has run out; a function of the history alone, so that resuming agrees."""
+        """Whether patience has run out; it depends on the history alone, so that a resumed run agrees."""
         patience = self.config.early_stopping
         return patience is not None and bool(self.history) and len(self.history) - self.best_epoch >= patience
 
@@ -62,7 +62,7 @@ class Recorder(keras.callbacks.Callback):
         return len(self.history) >= self.config.epochs or self.stopped_early
 
     def on_train_begin(self, logs=None):
-        """Tell the observer what is to come."""
+        """Report the number of epochs and steps to the observer."""
         self.observer.start(
             epochs=self.config.epochs,
             first_epoch=len(self.history) + 1,
@@ -95,7 +95,7 @@ class Recorder(keras.callbacks.Callback):
 
 
 class Watcher(keras.callbacks.Callback):
-    """Tell the observer of each epoch, on a worker that records nothing."""
+    """Report each epoch to the observer, on a worker that records nothing."""
 
     def __init__(self, config, observer: TrainingObserver, steps: int):
         super().__init__()
@@ -103,7 +103,7 @@ class Watcher(keras.callbacks.Callback):
         self._started = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Start the epoch's clock; which epoch is the first, the chief says."""
+        """Start the epoch's clock; the chief decides which epoch is the first."""
         if self._started is None:
             self._observer.start(
                 epochs=self._config.epochs,
@@ -114,12 +114,12 @@ class Watcher(keras.callbacks.Callback):
         self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Tell of the epoch."""
+        """Report the epoch."""
         self._observer.epoch(_row(epoch, logs, self._started))
 
 
 class BatchTeller(keras.callbacks.Callback):
-    """Tell the observer of every batch; apart, since Keras fetches the losses only where it is used."""
+    """Report every batch to the observer; a callback of its own, since Keras fetches the losses only if it is used."""
 
     def __init__(self, observer: TrainingObserver):
         super().__init__()
@@ -130,12 +130,12 @@ class BatchTeller(keras.callbacks.Callback):
         self._epoch = epoch + 1
 
     def on_train_batch_end(self, batch, logs=None):
-        """Tell of the batch."""
+        """Report the batch."""
         self._observer.batch(self._epoch, batch + 1, float(logs["loss"]), float(logs["accuracy"]))
 
 
 def _row(epoch: int, logs: dict, started: float) -> dict:
-    """Give an epoch's row of the history."""
+    """Return an epoch's row of the history."""
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
     row = {"epoch": epoch + 1, **{name: float(logs[name]) for name in names if name in logs}}
     return {**row, "seconds": round(time.perf_counter() - started, 4)}

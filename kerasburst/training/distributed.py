@@ -1,4 +1,4 @@
-"""The epochs of a training that several devices or machines share: each takes its part of every batch.
+"""Training on several devices or machines, each of which takes its part of every batch.
 
 Whatever the number of parts, an epoch sees the same examples in the same order with the same spikes, and
 the gradients are those of the whole batch: the loss curve is one process's, up to the order of sums.
@@ -93,7 +93,7 @@ def _logs(totals: np.ndarray) -> dict[str, float]:
 
 
 def _steps(strategy: tf.distribute.Strategy, network: SpikingNetwork):
-    """Give the compiled steps of training and of testing: from each replica's part to the batch's sums.
+    """Return the compiled steps of training and of testing: from each replica's part to the batch's sums.
 
     A part is `(spikes, labels, examples of the whole batch)`, the sums are of loss, right answers and examples.
     """

@@ -1,4 +1,4 @@
-"""Train a network, resumably, into a run directory."""
+"""Train a network into a run directory; a killed training can be resumed."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def train(
         resume: go on with an unfinished run in `out`, or train a finished one to more epochs; starts
             where there is none.
         force: replace a run in `out`.
-        observer: is told the progress.
+        observer: receives the progress.
         tensorboard: log to `out`/tensorboard (needs the extra `tensorboard`).
         strategy: "mirrored" to share each batch between this machine's GPUs, "multi_worker" between the workers of
             the environment's TF_CONFIG, each of which runs the same training; or a `tf.distribute.Strategy`.
             "multi_worker" must come before TensorFlow's devices are used.
 
     Returns:
-        The result, which stands in `out`/result.json too; None on a worker that is not the chief.
+        The result, which is also in `out`/result.json; None on a worker that is not the chief.
 
     Raises:
         InputError: for bad input, or a run in `out` without `resume` or `force`.
@@ -116,7 +116,7 @@ def train(
 
 
 def _goes_on(directory: RunDirectory, resume: bool, force: bool) -> bool:
-    """Tell whether there is a run to go on with, and that it may be gone on with or replaced."""
+    """Return whether to resume the run in the directory; refuse one that may be neither resumed nor replaced."""
     if not directory.exists:
         return False
     if force:
@@ -132,7 +132,7 @@ def _goes_on(directory: RunDirectory, resume: bool, force: bool) -> bool:
 
 
 def _must_be_same(config: TrainConfig, data: Dataset) -> dict[str, str]:
-    """Give what must be the same on every worker; the data may lie elsewhere on each."""
+    """Return what must be the same on every worker; the data may lie elsewhere on each."""
     values = {**records.to_json(config), "dataset": data.name, "data_dir": None}
     splits = [data.splits.train.tolist(), data.splits.validation.tolist()]
     return {

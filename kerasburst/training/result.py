@@ -69,7 +69,7 @@ class TrainResult:
 
 
 def versions() -> dict[str, str]:
-    """Give the versions that a figure depends on."""
+    """Return the versions of everything that a figure depends on."""
     packages = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
     return {
         "kerasburst": __version__,

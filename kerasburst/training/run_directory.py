@@ -47,7 +47,7 @@ _FILES = ("result.json", "model.keras", "curves.png", "checkpoint.npz", "history
 
 
 class RunDirectory:
-    """Read and write a run's files; knows whether the run is absent, unfinished or finished.
+    """Read and write a run's files; the run may be absent, unfinished or finished.
 
     Args:
         path: the directory; it need not exist.
@@ -123,7 +123,7 @@ class RunDirectory:
         return value
 
     def check_ours(self) -> None:
-        """Refuse to replace what kerasburst did not write.
+        """Check that the files are kerasburst's own before they are replaced.
 
         Raises:
             InputError: where config.json is some other program's.
@@ -180,7 +180,7 @@ class RunDirectory:
         self.write_history(history)
 
     def load_checkpoint(self, model) -> tuple[list[dict], list[np.ndarray] | None]:
-        """Put the last checkpoint into a compiled `model` that is built, and its optimiser too.
+        """Load the last checkpoint into a built and compiled `model` and its optimiser.
 
         Returns:
             The history, and the best weights where they were kept. Both empty where there is no checkpoint.

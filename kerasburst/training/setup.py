@@ -65,7 +65,7 @@ def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
 
 
 def compile_network(network: SpikingNetwork, config: TrainConfig) -> None:
-    """Compile a network as `build` does; anew where it has been decided what of it is trained."""
+    """Compile a network as `build` does; call it again after layers were frozen."""
     network.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -76,7 +76,7 @@ def compile_network(network: SpikingNetwork, config: TrainConfig) -> None:
 
 
 def describe_data(data: Dataset, where: str) -> dict:
-    """Give what must be known of the data to use the trained network; `where` is the place it was read from."""
+    """Return what a user of the trained network must know about the data; `where` is the place it was read from."""
     return {
         "name": data.name,
         "where": where,

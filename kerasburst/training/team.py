@@ -1,4 +1,4 @@
-"""The devices and machines that train one network side by side, through tf.distribute, and what they agree on.
+"""The devices and machines that train one network together through tf.distribute, and what they agree on.
 
 Keras' own `fit` cannot reduce its metrics over several machines (keras issue 20585), hence
 `kerasburst.training.distributed`; the variables, the collectives and the failures are TensorFlow's.
@@ -65,7 +65,7 @@ class Team:
         return self.rank == 0
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """Give the scope in which variables are made that all replicas share."""
+        """Return the scope in which variables are made that all replicas share."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
     def __str__(self) -> str:
@@ -89,13 +89,13 @@ class Team:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None).numpy()
 
     def from_chief(self, value: np.ndarray) -> np.ndarray:
-        """Give the chief's value of an array to every worker."""
+        """Return the chief's value of an array to every worker."""
         value = np.asarray(value)
         return self.total(value if self.chief else np.zeros_like(value))
 
     @contextlib.contextmanager
     def agreement(self) -> Iterator[Agreement]:
-        """Run what each worker checks before anything is written, and see that all of them may start.
+        """Run each worker's checks before anything is written, and make sure that all workers may start.
 
         Raises:
             InputError: what the body raises; or, where another worker refused or differs, which one.
@@ -187,7 +187,7 @@ def open_team(strategy: object, tell: Callable[[str], None]) -> Team:
 
 
 def _members(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tuple[list[str], int]:
-    """Give what `read_tf_config` does of a strategy that knows its cluster; no addresses where it is alone."""
+    """Return addresses and rank, as `read_tf_config`, from a strategy that knows its cluster; none if it is alone."""
     jobs = resolver.cluster_spec().as_dict()
     addresses = [*jobs.get("chief", []), *jobs.get("worker", [])]
     if len(addresses) < 2:
@@ -196,7 +196,7 @@ def _members(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> tuple[
 
 
 def read_tf_config(text: str | None) -> tuple[list[str], int]:
-    """Give the workers' addresses, the chief's first, and this worker's number, from TF_CONFIG.
+    """Return the workers' addresses, the chief's first, and this worker's number, from TF_CONFIG.
 
     Raises:
         InputError: where it is not set, or does not say so.

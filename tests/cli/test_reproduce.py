@@ -16,7 +16,7 @@ ACCURACY = ("--claims", "poisson_accuracy")
 @pytest.fixture
 def reproduce(kerasburst, monkeypatch):
     monkeypatch.setitem(SCALES, "smoke", TINY)
-    monkeypatch.setattr("kerasburst.paper.study.make_profile", measure_nothing)
+    monkeypatch.setattr("kerasburst.paper.study.profile", measure_nothing)
 
     def run(*arguments, **options):
         monkeypatch.setattr(RUN_FLEET, fleet := PretendAll(**options))

@@ -5,9 +5,8 @@ import dataclasses
 import pytest
 
 from kerasburst.paper.claims import CLAIMS, KINDS, MAIN
-from kerasburst.paper.measures import measure
-from kerasburst.paper.parts import Part
-from kerasburst.paper.profiles import read_cost
+from kerasburst.paper.measures import measure, read_cost
+from kerasburst.paper.planning import Part
 from kerasburst.paper.result import audited, judge_claim
 from kerasburst.privacy.result import auc_at, failed_controls
 

@@ -295,10 +295,10 @@ def test_a_profile_of_another_config_does_not_speak(tmp_path):
     ],
 )  # fmt: skip
 def test_a_profile_that_could_not_be_made_is_left_to_do(fleet, tmp_path, monkeypatch, error, told):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise error
 
-    monkeypatch.setattr("kerasburst.paper.study.make_profile", refuse)
+    monkeypatch.setattr("kerasburst.paper.study.profile", refuse)
     fleet()
     result, _ = reproduce(ReproduceConfig(claims=("poisson_power",), seeds=1), tmp_path / "r")
     assert not result.complete and [(part["state"], part["reason"]) for part in result.plan] == [("failed", told)]

@@ -1,4 +1,4 @@
-"""`SweepConfig`: all that a sweep is, before anything has been trained."""
+"""`SweepConfig`: what a sweep is, before anything is trained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEARCHES = ("grid", "random")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepConfig:
-    """All that `kerasburst sweep` needs to do it again.
+    """Everything that `kerasburst sweep` needs to repeat a sweep.
 
     Args:
         train: what every point shares: data, encoding, training; its seed is the first one.
@@ -87,14 +87,14 @@ class SweepConfig:
         return tuple(range(self.train.seed, self.train.seed + self.seeds))
 
     def points(self) -> list[dict[str, Any]]:
-        """Give the points: value by parameter."""
+        """Return the points, each a value by parameter."""
         chosen = (
             grid(self.parameters) if self.search == "grid" else sample(self.parameters, self.samples, self.train.seed)
         )
         return [dict(zip([p.label for p in self.parameters], point, strict=True)) for point in chosen]
 
     def training(self, point: Mapping[str, Any], seed: int) -> TrainConfig:
-        """Give a point's training.
+        """Return a point's training.
 
         Raises:
             InputError: for a value outside its range.
@@ -108,7 +108,7 @@ class SweepConfig:
         return set_parameters(dataclasses.replace(self.train, seed=seed, **fields), assignments)
 
     def audit_of(self, training: TrainConfig) -> AuditConfig:
-        """Give the audit of a point's training."""
+        """Return the audit of a point's training."""
         return AuditConfig(
             train=training,
             encodings=(training.encoding,),
@@ -118,7 +118,7 @@ class SweepConfig:
         )
 
     def check_names(self, kind: str) -> None:
-        """Check that every parameter is there, which is no matter of its value.
+        """Check that every parameter exists, whatever its values.
 
         Args:
             kind: the data set's, "image" or "tabular".

@@ -72,7 +72,7 @@ class SweepPoint:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What one value of a parameter does, against the parameter's first that any figure stands for.
+    """The effect of one value of a parameter, compared with the parameter's first value that has figures.
 
     Args:
         parameter: its label.
@@ -123,7 +123,7 @@ class SweepResult:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Give the mean over seeds with its interval.
+    """Return the mean over seeds with its interval.
 
     Args:
         values: one for each seed, at least one.
@@ -137,7 +137,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def sum_up(values: Mapping[str, Any], seeds: Sequence[SeedFigures]) -> SweepPoint:
-    """Sum up one point over its seeds: accuracies and AUCs over the same ones.
+    """Summarise one point over its seeds; accuracies and AUCs use the same seeds.
 
     Args:
         values: of the parameters.
@@ -177,7 +177,7 @@ def with_front(points: Sequence[SweepPoint]) -> tuple[tuple[SweepPoint, ...], tu
 def parameter_effects(
     labels: Sequence[str], points: Sequence[SweepPoint], metrics: Sequence[str]
 ) -> tuple[Effect, ...]:
-    """Compare each value of each parameter with the parameter's first that any figure stands for.
+    """Compare each value of each parameter with the parameter's first value that has figures.
 
     Seeds share data, splits and initialisation, so that a difference within a seed is surer than the difference of two
     means. At each seed it is averaged over the pairs of points that are alike but for the parameter; pairs without any
@@ -242,7 +242,7 @@ def _figures(seeds: Sequence[SeedFigures], metric: str) -> dict[int, float]:
 
 
 def pareto_front(points: Sequence[tuple[float, float] | None]) -> list[int]:
-    """Give the points that no other beats: none is at least as accurate and leaks no more, and better in one of them.
+    """Return the points that no other beats: no other is at least as accurate, leaks no more, and is better in one.
 
     Args:
         points: (accuracy, AUC) each, higher and lower being better; None for a point without both.

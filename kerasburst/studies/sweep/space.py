@@ -47,7 +47,7 @@ class Parameter:
     high: float | None = None
 
     def __post_init__(self):
-        """Check what needs no network."""
+        """Check everything that needs no network."""
         if self.scope not in SCOPES or not isinstance(self.name, str) or not self.name:
             raise fail("--param", _FORM + f", SCOPE one of {', '.join(SCOPES)}", self.label)
         if self.scope == "train" and self.name not in TRAIN_NAMES:
@@ -65,12 +65,12 @@ class Parameter:
 
     @property
     def label(self) -> str:
-        """What it is called: scope and name."""
+        """Scope and name."""
         return f"{self.scope}.{self.name}"
 
 
 def parse_parameter(text: str) -> Parameter:
-    """Read SCOPE.NAME=VALUES: a list with commas, `low:high`, or `low:high:step`, whose ends count in.
+    """Read SCOPE.NAME=VALUES: a list with commas, `low:high`, or `low:high:step`, both ends included.
 
     `low:high` runs over the whole numbers where both ends are whole, and means any number between them otherwise, which
     is for a random search.
@@ -109,7 +109,7 @@ def parse_parameter(text: str) -> Parameter:
 
 
 def grid(parameters: Sequence[Parameter]) -> list[tuple]:
-    """Give every combination of values, the last parameter's running fastest.
+    """Return every combination of values; the last parameter's change fastest.
 
     Raises:
         InputError: for a range without steps, or too many points.

@@ -1,4 +1,4 @@
-"""Sweep over parameters: every point a training, or an audit, on every seed; all of them one fleet."""
+"""Sweep over parameters: train or audit every point at every seed, on one fleet."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sweep(
     backend: str = "loky",
     observer: FleetObserver | None = None,
 ) -> tuple[SweepResult, FleetFailed | None]:
-    """Train, and where AUCs are wanted audit, at every point of a space, into a directory.
+    """Train at every point of a space, or audit there if AUCs are wanted, into a directory.
 
     Args:
         config: what to do.
@@ -80,7 +80,7 @@ class SweepStudy(Collection):
         return {"dataset": load_source(self.config.train.dataset, self.config.train.data_dir)}
 
     def prepare(self, sources):
-        """Find the points that are no configuration."""
+        """Find the points that are no valid configuration."""
         source = sources["dataset"]
         self.reasons = _check_points(self.config, source)
         self.data = {"kind": source.kind, "fingerprint": source.fingerprint}
@@ -139,7 +139,7 @@ def part_name(index: int, seed: int) -> str:
 
 
 def _check_points(config: SweepConfig, source: Source) -> dict[int, str]:
-    """Return why points are no configurations, by their index."""
+    """Return why some points are no valid configuration, by index."""
     config.check_names(source.kind)
     epochs = _default_epochs(config)
     # What all points share is refused at once, and not once for each of them.

@@ -1,1 +1,1 @@
-"""What carries over: features learnt on one data set, frozen, under a new head on another."""
+"""Transfer: train on one data set, freeze those features, train a new head on another data set."""

@@ -43,7 +43,7 @@ _HEAD = {"conv": ("hidden", "output"), "hidden": ("output",)}  # how the names o
 
 
 def frozen_layers(network: SpikingNetwork, freeze: str) -> list[keras.layers.Layer]:
-    """Give the layers that `freeze` closes: all before the head.
+    """Return the layers that `freeze` freezes: all before the head.
 
     Args:
         network: a built network.
@@ -65,18 +65,18 @@ def frozen_layers(network: SpikingNetwork, freeze: str) -> list[keras.layers.Lay
 
 
 def task(folder: Path, encoding: str, seed: int, arm: str) -> Task:
-    """Give the fleet's task for one arm."""
+    """Return the fleet's task for one arm."""
     arguments = {"folder": str(folder), "encoding": encoding, "seed": seed, "arm": arm}
     return Task(f"{encoding}/seed-{seed}/{arm}", "kerasburst.studies.transfer.arms:train_arm", arguments)
 
 
 def record_path(folder: str | Path, encoding: str, seed: int, arm: str) -> Path:
-    """Give the path of an arm's record."""
+    """Return the path of an arm's record."""
     return Path(folder) / encoding / f"seed-{seed}" / f"{arm}.json"
 
 
 def is_done(task: Task) -> bool:
-    """Tell whether an arm's record is there."""
+    """Return whether an arm's record is there."""
     return record_path(**task.arguments).exists()
 
 
@@ -96,7 +96,7 @@ def load_plan(folder: str | Path) -> dict:
 
 
 def train_arm(folder: str, encoding: str, seed: int, arm: str) -> None:
-    """Train one arm on the target, and write down how good it has become.
+    """Train one arm on the target, and write its accuracies.
 
     Args:
         folder: the experiment's directory.
@@ -148,7 +148,7 @@ def load_data(training: TrainConfig, shape: tuple[int, ...]) -> Dataset:
 
 
 def _source(config: TransferConfig, training: TrainConfig, path: Path) -> tuple[SpikingNetwork, dict]:
-    """Give the source network, on spikes, and its record: the run's, the one that is there, or a newly trained one."""
+    """Return the source network, on spikes, and its record: the run's, a stored one, or a newly trained one."""
     if config.run is not None:
         network = load_network(config.run.path).with_encoder(None)
         if weights_hash(network) != config.run.weights:

@@ -1,4 +1,4 @@
-"""`TransferConfig`: all that a transfer experiment is, before anything has been trained."""
+"""`TransferConfig`: what a transfer experiment is, before anything is trained."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOURCE, TARGET = "digits:0-4", "digits:5-9"  # what ships with scikit-learn, two
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TransferConfig:
-    """All that `kerasburst transfer` needs to do it again.
+    """Everything that `kerasburst transfer` needs to repeat an experiment.
 
     Args:
         train: how the target is learnt, by every arm alike: its dataset is the target, its epochs the fine-tuning's,
@@ -27,8 +27,8 @@ class TransferConfig:
         encodings: names of encoders.
         freeze: "conv" (the convolutions) or "hidden" (all but the output layer); None for the first where the
             network has convolutions.
-        seeds: number of seeds, at least 1: the first is `train.seed`, the others follow it. With three there are
-            intervals to be had that say something.
+        seeds: number of seeds, at least 1: the first is `train.seed`, the others follow it. Intervals say little
+            below three.
         run: a finished training run whose network is the source for every seed; None to pre-train.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Do features carry over? Pre-train, freeze, learn another task, against scratch and against random features."""
+"""Measure whether features carry over: pre-train, freeze, train a new head; against scratch and random features."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def transfer(
     Args:
         config: what to do.
         out: the experiment's directory.
-        resume: go on with an experiment in `out`, with more seeds if wanted; begins where there is none.
+        resume: go on with an experiment in `out`, with more seeds if wanted; begin where there is none.
         force: replace an experiment in `out`.
         jobs: networks trained side by side; None for the number of cores.
         backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
-        observer: is told the progress.
+        observer: receives the progress.
 
     Returns:
-        The result, which stands in `out`/transfer.json too.
+        The result, which is also in `out`/transfer.json.
 
     Raises:
         InputError: for bad input, data sets whose shapes cannot be made to agree, an experiment in `out` without
             `resume` or `force`.
         FleetFailed: where a network could not be trained.
-        ClusterLost: where a Dask cluster is there no more.
+        ClusterLost: where a Dask cluster is gone.
 
     Example:
         >>> from kerasburst.config import TrainConfig
@@ -112,7 +112,7 @@ class TransferStudy(Study):
 
 
 def config_of_run(run: str | Path, target: str, target_epochs: int | None = None, **options) -> TransferConfig:
-    """Give the config of a transfer whose source is a finished training run.
+    """Return the config of a transfer whose source is a finished training run.
 
     Args:
         run: the run's directory.
@@ -147,7 +147,7 @@ def config_of_run(run: str | Path, target: str, target_epochs: int | None = None
 
 
 def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict, tuple[str, ...]]:
-    """Give plan.json and the names of the frozen layers; everything that can be refused is refused here."""
+    """Check everything that can be refused; return plan.json and the names of the frozen layers."""
     parts = {}
     for part, data, training in (
         ("targets", target, config.train),
