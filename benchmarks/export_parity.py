@@ -44,7 +44,7 @@ def nearest(network, x):
 
 
 def compare(name, reset, images):
-    """Train, export in each format, and give a row of figures for each."""
+    """Train, export in each format, and return a row of figures for each."""
     rows = []
     with tempfile.TemporaryDirectory() as place:
         config = kb.TrainConfig(

@@ -1,7 +1,7 @@
-"""Audit a Keras classifier of your own: ask it and shadow models, then run LiRA and RMIA on what they answer.
+"""Audit a Keras classifier of your own: query it and its shadow models, then run LiRA and RMIA.
 
-`kerasburst attack` does this for our networks, with controls, every attack and a page. Here the pieces stand alone, for
-a model that it does not know. A serious audit trains each shadow in a process of its own (`kerasburst.study`).
+`kerasburst attack` does this for our networks, with controls, every attack and a page. This example uses
+the parts of an audit for any Keras model. A serious audit trains each shadow in its own process (`kerasburst.study`).
 
 Run: python examples/audit_your_own_model.py
 """
@@ -17,7 +17,7 @@ from kerasburst.privacy.statistics import phi
 
 
 def build(seed: int) -> keras.Model:
-    """Give a classifier with a random encoder and spiking neurons inside."""
+    """Return a classifier with a random encoder and spiking neurons inside."""
     keras.utils.set_random_seed(seed)
     table = keras.Input((30,))
     spikes = kb.PoissonBurstEncoder(num_steps=10, seed=seed)(table)
@@ -29,17 +29,17 @@ def build(seed: int) -> keras.Model:
 
 
 def main(shadows: int = 8, epochs: int = 60, queries: int = 16) -> dict[str, kb.MembershipScores]:
-    """Train a target and its shadows, ask each of them, attack; give the scores by attack."""
+    """Train a target and its shadows, query each of them, and return the scores of each attack."""
     bunch = load_breast_cancer()
     x, y = minmax_scale(bunch.data).astype("float32"), bunch.target
     rng = np.random.default_rng(0)
     audited, population = np.split(rng.permutation(len(x))[:400], [300])
 
     def ask(member: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Train on the members; give phi of audited points and population, `(n, queries)`."""
+        """Train on the members; return phi of the audited points and the population, `(n, queries)`."""
         model = build(seed)
         model.fit(x[audited[member]], y[audited[member]], epochs=epochs, batch_size=32, verbose=0)
-        # Each query draws fresh encodings: an attacker who asks once would be fooled by their noise.
+        # Each query draws fresh encodings: with one query the noise of the encoding would hide the leak.
         answers = (kb.collect_signals(model, x[i], queries=queries, seed=seed) for i in (audited, population))
         return tuple(phi(a.logits, y[i]) for a, i in zip(answers, (audited, population), strict=True))
 

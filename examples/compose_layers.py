@@ -13,7 +13,7 @@ import kerasburst as kb
 
 
 def build(num_steps: int = 8) -> keras.Model:
-    """Give a classifier of 8x8 images that spikes inside."""
+    """Return a spiking classifier of 8x8 images."""
     images = keras.Input((8, 8, 1))
     spikes = kb.PoissonBurstEncoder(num_steps, seed=0)(images)  # (batch, 8, 8, 8, 1)
     x = keras.layers.TimeDistributed(keras.layers.Conv2D(16, 3, activation="relu"))(spikes)
@@ -26,7 +26,7 @@ def build(num_steps: int = 8) -> keras.Model:
 
 
 def main() -> float:
-    """Train for a few epochs; give the accuracy."""
+    """Train for a few epochs and return the accuracy."""
     digits = load_digits()
     x, y = (digits.images[..., None] / 16).astype("float32"), digits.target
     model = build()

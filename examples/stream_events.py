@@ -1,4 +1,4 @@
-"""Feed a spike stream in pieces: the membrane goes out of one call and into the next.
+"""Process a spike stream in pieces: each call starts from the membrane that the last one returned.
 
 Run: python examples/stream_events.py
 """
@@ -10,7 +10,7 @@ import kerasburst as kb
 
 
 def main() -> float:
-    """Run 20 steps at once and in four pieces; give the largest difference of the membranes."""
+    """Run 20 steps at once and in four pieces; return the largest difference between the membranes."""
     encoder = kb.DelayedBurstEncoder(num_steps=20, seed=1)
     spikes = encoder(tf.random.stateless_uniform((1, 5), seed=(0, 1)))
     current = 0.4 * spikes

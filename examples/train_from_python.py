@@ -1,4 +1,4 @@
-"""`kerasburst train` as a function: train, and look at the figures.
+"""Train from Python, as `kerasburst train` does, and print the results.
 
 Run: python examples/train_from_python.py
 """
@@ -9,7 +9,7 @@ import kerasburst as kb
 
 
 def main(epochs: int = 60, num_steps: int = 10) -> dict[str, float]:
-    """Train each encoding on breast_cancer; give the accuracy of each."""
+    """Train with each encoding on breast_cancer and return the accuracies."""
     accuracy = {}
     with tempfile.TemporaryDirectory() as folder:
         for encoding in ("rate", "poisson_burst", "delayed_burst"):

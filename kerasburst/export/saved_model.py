@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,8 +38,9 @@ class SavedModel(Format):
             for name, (run, specs) in functions.items()
         }
         for name, signature in signatures.items():
-            assigns = {node.op for node in _nodes(signature.graph.as_graph_def()) if node.op.startswith("Assign")}
-            if assigns:
+            graph = signature.graph.as_graph_def()
+            nodes = itertools.chain(graph.node, *(function.node_def for function in graph.library.function))
+            if assigns := {node.op for node in nodes if node.op.startswith("Assign")}:
                 raise InputError(
                     f"model must not write variables when it is called, its {name} does: {', '.join(assigns)}"
                 )
@@ -129,9 +131,3 @@ def make_functions(network: Network) -> dict[str, tuple[Callable, dict[str, tf.T
             specs[name] = tf.TensorSpec((None, *shape), tf.float32, name=name)
         functions["step"] = step, specs
     return functions
-
-
-def _nodes(graph):
-    yield from graph.node
-    for function in graph.library.function:
-        yield from function.node_def

@@ -19,7 +19,7 @@ RESETS = list(RESET_MECHANISMS)
 
 
 def make(kind="fc", encoder=None, steps=STEPS, **kwargs):
-    """Give a lively network; with an encoder unless `encoder` is False."""
+    """Return a lively network; with an encoder unless `encoder` is False."""
     if encoder is None:
         encoder = PoissonBurstEncoder(steps, seed=0)
     encoder = encoder or None

@@ -17,7 +17,7 @@ from .test_saved_model import seeded, steps
 
 
 def after_encoder(model):
-    """Give the model from spikes on, by Keras' own graph."""
+    """Return the model after its encoder, by Keras' own graph."""
     (encoder,) = (layer for layer in model.layers if isinstance(layer, kb.Encoder))
     return keras.Model(encoder.output, model.output)
 
