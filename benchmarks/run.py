@@ -188,7 +188,7 @@ def _variant(text: str) -> tuple[str, dict]:
 
 def _check(commands: dict[str, tuple[str, ...]], threads: int) -> int:
     from check import check
-    from kerasburst_cli.quiet import load_tensorflow
+    from kerasburst_cli.running import load_tensorflow
 
     load_tensorflow()
     rows = check(commands, threads)

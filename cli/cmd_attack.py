@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 
 import click
-from click.core import ParameterSource
 from kerasburst_cli.options import (
     INVALID,
-    backend_option,
+    TRAIN_DEFAULT,
+    TRAIN_FIELDS,
+    begun_config,
     check_going_on,
     data_dir_option,
     dataset_label,
-    jobs_option,
-    json_option,
+    directory_options,
+    encodings_option,
+    fleet_options,
+    given_values,
     make_absolute,
-    numbered,
     parse_assignment,
+    place,
+    print_result,
     set_option,
+    training_options,
 )
-from kerasburst_cli.quiet import load_tensorflow
+from kerasburst_cli.running import interruptible, load_tensorflow
 
 from kerasburst import config as configs
 from kerasburst import records
-from kerasburst.config import TrainConfig
-from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.validation import InputError, user_path
 
-_DEFAULT = TrainConfig()
-_TRAIN = ("dataset", "num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit", "data_dir")
 _AUDIT = ("protocol", "targets", "shadows", "members", "population", "tf_privacy")
 # What --run leaves open; the rest comes from the run.
 _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "population", "tf_privacy")
@@ -42,15 +42,8 @@ _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "popul
     type=click.Path(),
     help="Audit the network of this finished training run, which must have left examples untouched (--train-limit).",
 )
-@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name or the path of data.")
-@click.option(
-    "--encoding",
-    "encodings",
-    type=click.Choice(list(ENCODERS)),
-    multiple=True,
-    default=list(ENCODERS),
-    help="Repeatable; several are compared on the same members and seeds. Default: all.",
-)
+@training_options("dataset")
+@encodings_option
 @click.option(
     "--protocol",
     type=click.Choice(["audit", "paper", "paper-overlapping"]),
@@ -86,19 +79,12 @@ _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "popul
     type=int,
     help="Examples that train nothing, for RMIA. Default: a fifth of the pool, at most 1000; none by the paper's.",
 )
-@click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
-@click.option("--model", type=click.Choice(list(NETWORKS)), help="Default: by the kind of data.")
-@click.option("--epochs", type=int, help="Default: as many updates as train makes on the whole pool.")
-@click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
-@click.option("--learning-rate", type=float, default=_DEFAULT.learning_rate, show_default=True)
-@click.option(
-    "--seed",
-    type=int,
-    default=_DEFAULT.seed,
-    show_default=True,
-    help="With --run of the audit's own draws, by default the run's seed.",
+@training_options(
+    *("num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit"),
+    epochs="Default: as many updates as train makes on the whole pool.",
+    seed="With --run of the audit's own draws, by default the run's seed.",
+    train_limit="Draw from a stratified subset of this many training examples.",
 )
-@click.option("--train-limit", type=int, help="Draw from a stratified subset of this many training examples.")
 @data_dir_option
 @set_option
 @click.option(
@@ -107,13 +93,8 @@ _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "popul
     help="Run tensorflow-privacy's attacks, too; each class of each encoding takes about a minute of a core. "
     "Needs pip install 'kerasburst[tf-privacy]'; --resume may add or leave them.",
 )
-@jobs_option
-@backend_option
-@click.option("--out", type=click.Path(), help="The audit's directory. Default: runs/attack-DATASET or -RUN, numbered.")
-@click.option("--resume", is_flag=True, help="Go on with the audit in --out, or begin it.")
-@click.option("--force", is_flag=True, help="Replace the audit in --out.")
-@json_option
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@fleet_options
+@directory_options("audit", "runs/attack-DATASET or -RUN")
 @click.pass_context
 def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resume, force, as_json, quiet, **options):
     """Audit encodings for membership inference: can an attacker tell who was in the training set?
@@ -126,15 +107,10 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
     """
     check_going_on(resume, force, out, "audit")
     make_absolute(options)
-    given = {
-        name
-        for name in (*_TRAIN, *_AUDIT, "encodings", "queries")
-        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
-    }
-    if out is None:
-        name = dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
-        out = numbered("runs", f"attack-{name}")
-    out = user_path("--out", out)
+    values = {**options, "encodings": encodings, "queries": queries}
+    given = given_values(ctx, values)
+    name = dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
+    out = place(out, f"attack-{name}")
 
     load_tensorflow()
     from kerasburst_cli.fleet_progress import make_fleet_observer
@@ -142,39 +118,29 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
     from kerasburst.privacy.audit import audit
     from kerasburst.privacy.config import AuditConfig
     from kerasburst.reports.audit import write_report
+    from kerasburst.reports.table import estimate
 
     # A resumed audit is the one that was begun, but for what is said anew: which audit() then refuses if it differs.
-    begun = records.load(AuditConfig, out / "config.json") if resume and (out / "config.json").exists() else None
-    values = {**options, "encodings": encodings, "queries": queries}
+    begun = begun_config(AuditConfig, out, resume)
     if run is not None or (begun is not None and begun.run is not None):
         _check_open(given, assignments, run)
-        config = _of_run(run, begun, {name: values[name] for name in _OPEN if name in given})
+        config = _of_run(run, begun, {name: given[name] for name in _OPEN if name in given})
     else:
-        if begun is not None:
-            values = {name: value for name, value in values.items() if name in given}
-        config = _of_options(AuditConfig(train=_DEFAULT) if begun is None else begun, values, assignments)
+        base = AuditConfig(train=TRAIN_DEFAULT) if begun is None else begun
+        config = _of_options(base, values if begun is None else given, assignments)
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
-    try:
+    with interruptible(observer, out, f"kerasburst attack --resume --out {out}"):
         result = audit(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
-    except KeyboardInterrupt:
-        observer.close()
-        if (out / "config.json").exists():
-            click.echo(f"stopped; go on with: kerasburst attack --resume --out {out}", err=True)
-        raise
-    finally:
-        observer.close()
     write_report(out)
     for name, encoding in result.encodings.items():
         for warning in encoding.warnings:
             click.echo(f"warning: {name}: {warning}", err=True)
-    if as_json:
-        click.echo(json.dumps({"out": str(out), **records.to_json(result)}, indent=2))
-    elif not quiet:
-        click.echo(summary(result, out))
+    value = records.to_json(result)
+    print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out))
     if not result.valid:
         for control in result.controls:
             if not control.ok:
-                came = control.detail if control.auc is None else f"AUC {control.auc:.3f} {_span(control.interval)}"
+                came = control.detail if control.auc is None else f"AUC {estimate(control.auc, control.interval)}"
                 where = f" ({control.encoding})" if control.encoding else ""
                 click.echo(f"control failed: {control.name}{where}: {control.rule}; {came}", err=True)
         click.echo("the audit is invalid: its figures are not to be used", err=True)
@@ -182,8 +148,8 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
 
 
 def _of_options(base, values, assignments):
-    """Give the config of an audit that trains its targets."""
-    train = dataclasses.replace(base.train, **{name: values[name] for name in _TRAIN if name in values})
+    """Return the config of an audit that trains its targets."""
+    train = dataclasses.replace(base.train, **{name: values[name] for name in TRAIN_FIELDS if name in values})
     train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
     return dataclasses.replace(
         base, train=train, **{name: values[name] for name in (*_AUDIT, "encodings", "queries") if name in values}
@@ -204,7 +170,7 @@ def _check_open(given, assignments, run) -> None:
 
 
 def _of_run(run, begun, values):
-    """Give the config of an audit of a run: a new one, or the one that was begun, with the run where it is now."""
+    """Return the config of an audit of a run: a new one, or the one that was begun, with the run where it is now."""
     from kerasburst.privacy.audited_run import AuditedRun
 
     if begun is None:
@@ -214,45 +180,22 @@ def _of_run(run, begun, values):
     if run is not None:
         place = str(user_path("--run", run).resolve())
         begun = dataclasses.replace(begun, run=dataclasses.replace(begun.run, path=place))
-    train = dataclasses.replace(begun.train, **{name: values.pop(name) for name in _TRAIN if name in values})
+    train = dataclasses.replace(begun.train, **{name: values.pop(name) for name in TRAIN_FIELDS if name in values})
     return dataclasses.replace(begun, train=train, **values)
 
 
-def summary(result, out) -> str:
-    """Give the table of attacks at the largest K of each encoding, beside the accuracies."""
-    run = result.config["run"]
-    whose, trained = "each target", "its members"
-    if run is not None:
-        whose, trained = f"the run {run['path']}", "what it was trained on"
-    lines = [
-        f"{result.protocol} on {result.data['name']}: {result.counts['members']} members, "
-        f"{result.counts['non_members']} non-members of {whose}"
-    ]
-    if result.overlap is not None:
-        lines.append(f"target and shadow share {result.overlap} training examples")
-    for name, encoding in result.encodings.items():
-        lines.append("")
-        tested, fitted = (
-            f"{share:.1%} ({low:.1%} to {high:.1%})"
-            for share, (low, high) in (
-                (encoding.test_accuracy, encoding.test_accuracy_interval),
-                (encoding.train_accuracy, encoding.train_accuracy_interval),
-            )
-        )
-        lines.append(f"{name}: test accuracy {tested}, on {trained} {fitted}")
-        lines.append(f"  {'attack':<20} {'K':>3}  {'AUC':>5}  {'95 % interval':<15} TPR at 10 % FPR")
-        for attack in encoding.attacks:
-            tpr = attack.tpr_at_fpr["0.1"]
-            lines.append(
-                f"  {attack.name:<20} {attack.queries:>3}  {attack.auc:.3f}  {_span(attack.auc_interval):<15} "
-                + ("not resolvable" if tpr is None else f"{tpr:.3f}")
-            )
-        if encoding.tf_privacy is not None:
-            found = [a for a in encoding.tf_privacy.attacks if a.label is None and a.skipped is None]
-            lines.append("  AUC by tensorflow-privacy: " + ", ".join(f"{a.attack} {a.auc:.3f}" for a in found))
-    lines += ["", f"written to {out}: audit.html, audit.json, scores.npz"]
-    return "\n".join(lines)
+def summary(result: dict, out) -> str:
+    """Return the table of attacks of each encoding, beside the accuracies."""
+    from kerasburst.reports.audit import attacks_table
+    from kerasburst.reports.table import terminal
 
-
-def _span(interval) -> str:
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"
+    run, counts = result["config"]["run"], result["counts"]
+    whose = "each target" if run is None else f"the run {run['path']}"
+    trained = "its members" if run is None else "what it was trained on"
+    sides = f"{counts['members']} members, {counts['non_members']} non-members"
+    lines = [f"{result['protocol']} on {result['data']['name']}: {sides} of {whose}"]
+    if result["overlap"] is not None:
+        lines.append(f"target and shadow share {result['overlap']} training examples")
+    for name, found in result["encodings"].items():
+        lines += ["", terminal(attacks_table(name, found, trained))]
+    return "\n".join([*lines, "", f"written to {out}: audit.html, audit.json, scores.npz"])

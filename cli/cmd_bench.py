@@ -10,6 +10,7 @@ from kerasburst_cli.options import data_dir_option, json_option
 from kerasburst import records
 from kerasburst.profiling.bench import CHOICES, BenchResult, bench
 from kerasburst.profiling.works import DEFAULT_WORKS, WORKS
+from kerasburst.reports.table import number, table_of, terminal
 
 
 @click.command("bench")
@@ -58,7 +59,7 @@ def command(works, repeats, threads, num_steps, batch_size, seed, data_dir, out,
 
 
 def summary(result: BenchResult) -> str:
-    """Give the table of the figures, and what they are to be read against."""
+    """Return the table of the figures, and what they are to be read against."""
     machine, limits = result.machine, result.limits
     rates = {
         "float32 matmul": (limits.matmul_float32_gflop_per_s, "GFLOP/s"),
@@ -69,20 +70,28 @@ def summary(result: BenchResult) -> str:
         f"machine  {machine['cpu'] or 'unknown processor'}, {machine['cores']} cores",
         "limits   " + ", ".join(f"{name} {_figure(rate)} {unit}" for name, (rate, unit) in rates.items()),
         "",
-        f"{'work':<21} {'batch':>5} {'T':>3} {'ms a step':>10} {'spread':>7} {'samples/s':>10} {'limit':>6} "
-        f"{'peak MB':>8}",
     ]
+    rows, more = [], []
     for m in result.measurements:
+        shared = (m.work, m.batch_size, m.num_steps)
         if m.reason is not None:
-            lines.append(f"{m.work:<21} {m.batch_size:>5} {m.num_steps:>3} unknown: {m.reason}")
+            rows.append((*shared, *[number(None)] * 5))
+            more.append(f"{m.work} unknown: {m.reason}")
             continue
-        share = "-" if m.share_of_limit_percent is None else f"{m.share_of_limit_percent:.0f} %"
-        lines.append(
-            f"{m.work:<21} {m.batch_size:>5} {m.num_steps:>3} {m.step_ms_median:>10.2f} {m.spread_percent:>5.1f} % "
-            f"{m.samples_per_s_median:>10,.0f} {share:>6} {_figure(m.peak_rss_mb):>8}"
+        rows.append(
+            (
+                *shared,
+                number(m.step_ms_median, None, 2),
+                number(m.spread_percent, None, 1),
+                number(m.samples_per_s_median, None, 0, 1, ","),
+                number(m.share_of_limit_percent, None, 0),
+                number(m.peak_rss_mb, None, 0, 1, ","),
+            )
         )
         if m.more:
-            lines.append(" " * 22 + ", ".join(f"{name} {value:g}" for name, value in m.more.items()))
+            more.append(f"{m.work}: " + ", ".join(f"{name} {value:g}" for name, value in m.more.items()))
+    head = ("work", "batch", "T", "ms a step", "spread, %", "samples/s", "limit, %", "peak MB")
+    lines += [terminal(table_of(head, rows)), *more]
     lines += ["", "limit: share of the machine's best rate; spread: between the quartiles of the blocks"]
     if limits.reason is not None:
         lines.append(f"limits unknown: {limits.reason}")

@@ -9,6 +9,7 @@ from kerasburst_cli.options import data_dir_option, json_option
 
 from kerasburst.data.datasets import list_datasets
 from kerasburst.registry import READERS
+from kerasburst.reports.table import Cell, table_of, terminal
 
 
 @click.command("datasets")
@@ -20,37 +21,17 @@ def command(data_dir, as_json):
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (
-        ("name", "left"),
-        ("example", "left"),
-        ("classes", "right"),
-        ("train + test", "right"),
-        ("epochs", "right"),
-        ("here", "left"),
-        ("where", "left"),
-    ):
-        table.add_column(title, justify=justify, overflow="fold")
-    for row in rows:
-        split = f"{row['num_train']:,} + {row['num_test']:,}" if row["num_train"] else f"{row['num_examples']:,} split"
-        table.add_row(
-            row["name"],
-            "x".join(map(str, row["sample_shape"])),
-            str(row["num_classes"]),
-            split,
-            str(row["default_epochs"]),
-            ("part" if row["note"] else "yes") if row["available"] else "no",
-            _place(row),
-        )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
-    console.print(table)
+    head = ("name", "example", "classes", "train + test", "epochs", "here", "where")
+    click.echo(terminal(table_of(head, map(_row, rows))))
     for reader in READERS.values():
-        console.print(f"Or the path of {reader.what} of your own: {reader.contents}.")
+        click.echo(f"Or the path of {reader.what} of your own: {reader.contents}.")
+
+
+def _row(row: dict) -> tuple:
+    split = f"{row['num_train']:,} + {row['num_test']:,}" if row["num_train"] else f"{row['num_examples']:,} split"
+    shape, here = "x".join(map(str, row["sample_shape"])), "part" if row["note"] else "yes"
+    here = here if row["available"] else "no"
+    return row["name"], shape, row["num_classes"], Cell(split), row["default_epochs"], here, _place(row)
 
 
 def _place(row: dict) -> str:

@@ -6,7 +6,7 @@ import json
 
 import click
 from kerasburst_cli.options import data_dir_option, json_option
-from kerasburst_cli.quiet import load_tensorflow
+from kerasburst_cli.running import load_tensorflow
 
 from kerasburst import records
 

@@ -6,7 +6,7 @@ import json
 
 import click
 from kerasburst_cli.options import json_option
-from kerasburst_cli.quiet import load_tensorflow
+from kerasburst_cli.running import load_tensorflow
 
 from kerasburst import files, records
 from kerasburst.validation import InputError, user_path
@@ -38,6 +38,7 @@ def command(model, source, queries, seed, out, as_json):
             raise InputError(f"--out must be a file in a directory that exists, received {out}")
     load_tensorflow()
     from kerasburst.export.predicting import predict
+    from kerasburst.reports.table import number, table_of, terminal
 
     result = predict(model, source, queries=queries, seed=seed)
     if out is not None:
@@ -45,7 +46,7 @@ def command(model, source, queries, seed, out, as_json):
     if as_json:
         click.echo(json.dumps(records.to_json(result), indent=2))
         return
-    width = max(5, *(len(label) for label in result.labels))
-    click.echo(f"{'':>6}  {'class':<{width}}  probability  spread over K = {result.queries}, seed {result.seed}")
-    for i, (c, label) in enumerate(zip(result.classes, result.labels, strict=True)):
-        click.echo(f"{i:>6}  {label:<{width}}  {result.probabilities[i, c]:>11.3f}  {result.spread[i, c]:.3f}")
+    shares = zip(result.classes, result.labels, result.probabilities, result.spread, strict=True)
+    rows = [(i, label, number(p[c]), number(spread[c])) for i, (c, label, p, spread) in enumerate(shares)]
+    head = ("", "class", "probability", f"spread over K = {result.queries}, seed {result.seed}")
+    click.echo(terminal(table_of(head, rows)))

@@ -9,22 +9,24 @@ import os
 import sys
 
 import click
-from click.core import ParameterSource
 from kerasburst_cli.options import (
     INVALID,
-    backend_option,
+    begun_config,
     check_going_on,
     data_dir_option,
-    jobs_option,
-    json_option,
-    numbered,
+    directory_options,
+    fleet_options,
+    given_values,
+    make_absolute,
+    place,
+    print_result,
 )
-from kerasburst_cli.quiet import load_tensorflow
+from kerasburst_cli.running import interruptible, load_tensorflow
 
 from kerasburst import files, records
 from kerasburst.paper.claims import CLAIMS
 from kerasburst.paper.scales import SCALES
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import InputError
 
 _DATASETS = list(dict.fromkeys(name for scale in SCALES.values() for name in scale.datasets))
 
@@ -43,17 +45,8 @@ _DATASETS = list(dict.fromkeys(name for scale in SCALES.values() for name in sca
 )
 @click.option("--seeds", type=int, help="Number of seeds. Default: the scale's.")
 @data_dir_option
-@jobs_option
-@backend_option
-@click.option("--out", type=click.Path(), help="The directory. Default: runs/reproduce-SCALE, numbered.")
-@click.option(
-    "--resume",
-    is_flag=True,
-    help="Go on with what stands in --out, or begin it; claims, data sets and seeds may be more.",
-)
-@click.option("--force", is_flag=True, help="Replace what stands in --out.")
-@json_option
-@click.option("--quiet", is_flag=True, help="Show neither plan nor progress.")
+@fleet_options
+@directory_options("reproduction", "runs/reproduce-SCALE", "or begin it; claims, data sets and seeds may be more")
 @click.pass_context
 def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
     """Test the paper's claims on this machine: each with an interval and a verdict by a rule that is shown with it.
@@ -63,23 +56,18 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
     that controls of an audit failed: those figures do not count; 1, that parts could not be made.
     """
     check_going_on(resume, force, out, "reproduction")
-    if options["data_dir"] is not None:
-        options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
-    given = {
-        name: value for name, value in options.items() if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
-    }
-    if out is None:
-        out = numbered("runs", f"reproduce-{options['scale']}")
-    out = user_path("--out", out)
+    make_absolute(options)
+    given = given_values(ctx, options)
+    out = place(out, f"reproduce-{options['scale']}")
 
     load_tensorflow()
-    from kerasburst_cli.fleet_progress import interruptible, make_fleet_observer
+    from kerasburst_cli.fleet_progress import make_fleet_observer
 
     from kerasburst.paper.config import ReproduceConfig
     from kerasburst.paper.study import reproduce
     from kerasburst.reports.reproduction import write_markdown
 
-    begun = records.load(ReproduceConfig, out / "config.json") if resume and (out / "config.json").exists() else None
+    begun = begun_config(ReproduceConfig, out, resume)
     if begun is not None:
         for name in ("claims", "datasets"):
             if name in given:  # more of them; None is all there are
@@ -91,7 +79,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
         if not quiet:
             click.echo(plan_text(plan, config, out, jobs), err=as_json)
 
-    with interruptible(observer, "reproduce", out):
+    with interruptible(observer, out, f"kerasburst reproduce --resume --out {out}"):
         try:
             result, error = reproduce(
                 config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer, planned=show
@@ -103,10 +91,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
             raise
     value = json.loads(json.dumps(records.to_json(result)))
     write_markdown(value, out / "reproduction.md")
-    if as_json:
-        click.echo(json.dumps({"out": str(out), **value}, indent=2))
-    elif not quiet:
-        click.echo(summary(value, out))
+    print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out))
     if error is not None:
         raise error
     code = 0
@@ -122,34 +107,32 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
 
 
 def plan_text(plan, config, out, jobs) -> str:
-    """Give what is going to be run, and about how long it takes."""
-    from kerasburst_cli.fleet_progress import duration
+    """Return what is going to be run, and about how long it takes."""
+    from kerasburst.reports.table import count, duration, table_of, terminal
 
     jobs = jobs or os.cpu_count() or 1
     groups: dict[tuple[str, str], list] = {}
     for part in plan.parts:
         groups.setdefault((part.kind, part.dataset), []).append(part)
-    seeds = len(config.seed_list)
     lines = [
         f"scale {config.scale}: {config.size.note}",
-        f"{len(config.claims)} claims, {seeds} seed{'s' * (seeds != 1)}, {jobs} at once",
-        "",
-        f"{'what':<10} {'data':<16} {'parts':>5} {'models':>7} {'done':>5}  expected",
+        f"{len(config.claims)} claims, {count(len(config.seed_list), 'seed')}, {jobs} at once",
     ]
+    rows = []
     for (kind, dataset), parts in groups.items():
         left = [part for part in parts if part.result(out) is None]
         seconds = sum(part.seconds for part in left) / (1 if kind == "profile" else jobs)
-        lines.append(
-            f"{kind:<10} {dataset:<16} {len(parts):>5} {sum(part.tasks for part in parts):>7} "
-            f"{len(parts) - len(left):>5}  {duration(seconds) if left else '-'}"
-        )
-    lines += [f"{'skipped':<10} {name:<16} {why}" for name, why in plan.skipped.items()]
+        models = sum(part.tasks for part in parts)
+        expected = duration(seconds) if left else "-"
+        rows.append((kind, dataset, len(parts), models, len(parts) - len(left), expected))
+    lines += ["", terminal(table_of(("what", "data", "parts", "models", "done", "expected"), rows))]
+    lines += [f"skipped: {name}: {why}" for name, why in plan.skipped.items()]
     lines += ["", f"about {duration(plan.seconds(jobs, out))} in all, on cores like those it was estimated on"]
     return "\n".join(lines) + "\n"
 
 
 def summary(result: dict, out) -> str:
-    """Give each claim with its figure and verdict."""
+    """Return each claim with its figure and verdict."""
     from kerasburst.reports.reproduction import figure, interval, said
 
     lines = []

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 
 import click
-from click.core import ParameterSource
 from kerasburst_cli.options import (
+    TRAIN_DEFAULT,
     all_parameters,
     check_going_on,
     data_dir_option,
     dataset_label,
+    given_values,
     json_option,
     make_absolute,
-    numbered,
     parse_assignment,
+    place,
+    print_result,
+    quiet_option,
     set_option,
+    training_options,
 )
 from kerasburst_cli.progress import make_observer
-from kerasburst_cli.quiet import load_tensorflow
+from kerasburst_cli.running import interruptible, load_tensorflow
 
 from kerasburst import config as configs
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
-from kerasburst.registry import ENCODERS, NETWORKS
+from kerasburst.registry import ENCODERS
 from kerasburst.validation import InputError, user_path
 
-_DEFAULT = TrainConfig()
 _FIELDS = {field.name for field in dataclasses.fields(TrainConfig)} - {"encoder", "network", "neuron"}
 
 
@@ -41,15 +42,11 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 
 
 @click.command("train")
-@click.option("--dataset", default=_DEFAULT.dataset, show_default=True, help="A data set's name or the path of data.")
-@click.option("--encoding", type=click.Choice(list(ENCODERS)), multiple=True, help=f"Default: {_DEFAULT.encoding}.")
-@click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
-@click.option("--model", type=click.Choice(list(NETWORKS)), help="Default: by the kind of data.")
-@click.option("--epochs", type=int, help="Default: the data set's own.")
-@click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
-@click.option("--learning-rate", type=float, default=_DEFAULT.learning_rate, show_default=True)
-@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True)
-@click.option("--train-limit", type=int, help="Train on a stratified subset of this many examples.")
+@training_options("dataset")
+@click.option(
+    "--encoding", type=click.Choice(list(ENCODERS)), multiple=True, help=f"Default: {TRAIN_DEFAULT.encoding}."
+)
+@training_options("num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit")
 @data_dir_option
 @set_option
 @click.option(
@@ -63,7 +60,7 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 @click.option(
     "--validation-split",
     type=float,
-    default=_DEFAULT.validation_split,
+    default=TRAIN_DEFAULT.validation_split,
     show_default=True,
     help="Share of the training part held out for validation.",
 )
@@ -79,14 +76,14 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 @click.option(
     "--queries",
     type=int,
-    default=_DEFAULT.queries,
+    default=TRAIN_DEFAULT.queries,
     show_default=True,
     help="K, encodings of each test example that the test accuracy is a mean over.",
 )
 @click.option(
     "--precision",
     type=click.Choice(configs.PRECISIONS),
-    default=_DEFAULT.precision,
+    default=TRAIN_DEFAULT.precision,
     show_default=True,
     help="mixed_bfloat16 is faster where the processor has it (AVX512_BF16, AMX, GPUs); mixed_float16 is for GPUs.",
 )
@@ -104,7 +101,7 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 )
 @click.option("--tensorboard", is_flag=True, help="Log to OUT/tensorboard.")
 @json_option
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@quiet_option
 @click.pass_context
 def command(ctx, assignments, config_file, out, resume, force, strategy, tensorboard, as_json, quiet, **options):
     """Train a spiking network on encoded data, and measure it.
@@ -113,16 +110,12 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
     was interrupted goes on with --resume --out DIRECTORY.
     """
     check_going_on(resume, force, out, "run")
-    given = {
-        name: value
-        for name, value in options.items()
-        if name in _FIELDS and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
-    }
+    given = given_values(ctx, {name: value for name, value in options.items() if name in _FIELDS})
     if len(options["encoding"]) > 1:
         raise InputError(f"--encoding of train must be given once, received {', '.join(options['encoding'])}")
     if "encoding" in given:
         (given["encoding"],) = given["encoding"]
-    base = _DEFAULT
+    base = TRAIN_DEFAULT
     if config_file is not None:
         base = records.from_json(TrainConfig, files.read_json(config_file), config_file)
     elif resume and (user_path("--out", out) / "config.json").exists():
@@ -139,40 +132,28 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
     if "model" in given and given["model"] != base.model:
         config = dataclasses.replace(config, network={})
     config = configs.set_parameters(config, [parse_assignment(text) for text in assignments])
-    if out is None:
-        out = numbered("runs", f"{dataset_label(config.dataset)}-{config.encoding}")
-    out = user_path("--out", out)
+    out = place(out, f"{dataset_label(config.dataset)}-{config.encoding}")
 
     load_tensorflow()
     from kerasburst.training.fit import train
 
     observer = make_observer(quiet=quiet, as_json=as_json)
-    try:
+    again = f"kerasburst train --resume --out {out}"
+    if strategy is not None:  # another worker may not see this directory: its command must say it all
+        again = "the same command and --resume"
+    with interruptible(observer, out, again):
         result = train(
             config, out, resume=resume, force=force, observer=observer, tensorboard=tensorboard, strategy=strategy
         )
-    except KeyboardInterrupt:
-        observer.close()
-        if Path(out, "config.json").exists():
-            again = f"kerasburst train --resume --out {out}"
-            if strategy is not None:  # another worker may not see this directory: its command must say it all
-                again = "the same command and --resume"
-            click.echo(f"stopped; go on with: {again}", err=True)
-        raise
-    finally:
-        observer.close()
     if result is None:  # a worker that is not the chief
         return
     for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
-    if as_json:
-        click.echo(json.dumps({"out": str(out), **records.to_json(result)}, indent=2))
-    elif not quiet:
-        click.echo(summary(result, out))
+    print_result(records.to_json(result), out, as_json=as_json, quiet=quiet, text=lambda: summary(result, out))
 
 
 def summary(result, out) -> str:
-    """Give the lines that end a training."""
+    """Return the lines that end a training."""
     low, high = result.test_accuracy_interval
     draws = f"mean of {result.test_queries} encodings" if result.test_queries > 1 else "1 encoding"
     lines = [

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import click
-from click.core import ParameterSource
 from kerasburst_cli.options import (
-    backend_option,
+    TRAIN_DEFAULT,
+    begun_config,
     check_going_on,
     data_dir_option,
     dataset_label,
-    jobs_option,
-    json_option,
+    directory_options,
+    encodings_option,
+    fleet_options,
+    given_values,
     make_absolute,
-    numbered,
     parse_assignment,
+    place,
+    print_result,
     set_option,
+    training_options,
 )
-from kerasburst_cli.quiet import load_tensorflow
+from kerasburst_cli.running import interruptible, load_tensorflow
 
 from kerasburst import config as configs
 from kerasburst import records
-from kerasburst.config import TrainConfig
-from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.studies.transfer.config import FREEZES, SOURCE, TARGET
 from kerasburst.validation import InputError, user_path
 
-_DEFAULT = TrainConfig()
 # Options of the target's training, by their names there; the target's epochs go by another name.
 _TRAIN = {
     **{name: name for name in ("num_steps", "model", "batch_size", "learning_rate", "seed", "train_limit")},
@@ -52,14 +52,7 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
     type=click.Path(),
     help="Start from this finished training run instead of --source; its settings are the defaults.",
 )
-@click.option(
-    "--encoding",
-    "encodings",
-    type=click.Choice(list(ENCODERS)),
-    multiple=True,
-    default=list(ENCODERS),
-    help="Repeatable. Default: all.",
-)
+@encodings_option
 @click.option(
     "--freeze",
     type=click.Choice(FREEZES),
@@ -69,28 +62,22 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
 @click.option("--source-epochs", type=int, help="Default: the source's own.")
 @click.option("--target-epochs", type=int, help="Of every arm alike. Default: the target's own.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds, for paired intervals.")
-@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="The first of them.")
-@click.option("--train-limit", type=int, help="Train source and target on stratified subsets of this many examples.")
-@click.option("--num-steps", type=int, default=_DEFAULT.num_steps, show_default=True, help="T, time steps.")
-@click.option("--model", type=click.Choice(list(NETWORKS)), help="Default: by the kind of data.")
-@click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
-@click.option("--learning-rate", type=float, default=_DEFAULT.learning_rate, show_default=True)
+@training_options(
+    *("seed", "train_limit", "num_steps", "model", "batch_size", "learning_rate"),
+    seed="The first of them.",
+    train_limit="Train source and target on stratified subsets of this many examples.",
+)
 @click.option(
     "--queries",
     type=int,
-    default=_DEFAULT.queries,
+    default=TRAIN_DEFAULT.queries,
     show_default=True,
     help="K, encodings of each test example that an accuracy is a mean over.",
 )
 @data_dir_option
 @set_option
-@jobs_option
-@backend_option
-@click.option("--out", type=click.Path(), help="The directory. Default: runs/transfer-SOURCE-TARGET, numbered.")
-@click.option("--resume", is_flag=True, help="Go on with what stands in --out, or begin it; it may take more --seeds.")
-@click.option("--force", is_flag=True, help="Replace what stands in --out.")
-@json_option
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@fleet_options
+@directory_options("transfer", "runs/transfer-SOURCE-TARGET", "or begin it; it may take more --seeds")
 @click.pass_context
 def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, quiet, **options):
     """Measure what carries over: learn one data set, freeze, learn another under a new head.
@@ -101,13 +88,9 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     """
     check_going_on(resume, force, out, "transfer")
     make_absolute(options)
-    given = {
-        name: value for name, value in options.items() if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
-    }
-    if out is None:
-        source = options["source"] if run is None else user_path("--from-run", run).resolve().name
-        out = numbered("runs", f"transfer-{dataset_label(source)}-{dataset_label(options['target'])}")
-    out = user_path("--out", out)
+    given = given_values(ctx, options)
+    source = options["source"] if run is None else user_path("--from-run", run).resolve().name
+    out = place(out, f"transfer-{dataset_label(source)}-{dataset_label(options['target'])}")
 
     load_tensorflow()
     from kerasburst_cli.fleet_progress import make_fleet_observer
@@ -117,33 +100,24 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     from kerasburst.studies.transfer.study import config_of_run, transfer
 
     # What is resumed is what was begun, but for what is said anew; transfer() refuses what may not differ.
-    begun = records.load(TransferConfig, out / "config.json") if resume and (out / "config.json").exists() else None
+    begun = begun_config(TransferConfig, out, resume)
     if run is not None:
         config = _of_run(run, given, assignments, config_of_run)
     else:
-        base = TransferConfig(train=dataclasses.replace(_DEFAULT, dataset=TARGET)) if begun is None else begun
+        base = TransferConfig(train=dataclasses.replace(TRAIN_DEFAULT, dataset=TARGET)) if begun is None else begun
         train = dataclasses.replace(base.train, **{_TRAIN[name]: v for name, v in given.items() if name in _TRAIN})
         train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
         config = dataclasses.replace(base, train=train, **{n: v for n, v in given.items() if n in _PLAN})
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
-    try:
+    with interruptible(observer, out, f"kerasburst transfer --resume --out {out}"):
         result = transfer(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
-    except KeyboardInterrupt:
-        observer.close()
-        if (out / "config.json").exists():
-            click.echo(f"stopped; go on with: kerasburst transfer --resume --out {out}", err=True)
-        raise
-    finally:
-        observer.close()
-    save_transfer_plot(records.to_json(result), out / "transfer.png")
-    if as_json:
-        click.echo(json.dumps({"out": str(out), **records.to_json(result)}, indent=2))
-    elif not quiet:
-        click.echo(summary(result, out))
+    value = records.to_json(result)
+    save_transfer_plot(value, out / "transfer.png")
+    print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out))
 
 
 def _of_run(run, given, assignments, config_of_run):
-    """Give the config of a transfer from a run, which says itself how its network is built."""
+    """Return the config of a transfer from a run, which says itself how its network is built."""
     closed = [f"--{name.replace('_', '-').removesuffix('s')}" for name in given if name in _CLOSED]
     closed += ["--set"] * bool(assignments)
     if closed:
@@ -156,30 +130,18 @@ def _of_run(run, given, assignments, config_of_run):
     return config_of_run(run, given["target"], given.get("target_epochs"), **options)
 
 
-def summary(result, out) -> str:
-    """Give the table of arms by encoding, and what the differences are."""
-    data, budget = result.data, result.budget
+def summary(result: dict, out) -> str:
+    """Return the table of arms by encoding, and what was trained."""
+    from kerasburst.reports.table import count, terminal
+    from kerasburst.reports.transfer import arms_table
+
+    data, budget = result["data"], result["budget"]
     lines = [
-        f"{data['source']['name']} to {data['target']['name']}: {', '.join(result.frozen_layers)} frozen, "
+        f"{data['source']['name']} to {data['target']['name']}: {', '.join(result['frozen_layers'])} frozen, "
         f"{budget['source_epochs']} + {budget['target_epochs']} epochs, {budget['target_train_examples']} training "
-        f"examples, {len(result.seeds)} seed{'s' * (len(result.seeds) != 1)}",
+        f"examples, {count(len(result['seeds']), 'seed')}",
         "",
-        f"{'encoding':<14} {'scratch':>8} {'transfer':>9} {'control':>8}   {'transfer - scratch':<26} "
-        "transfer - control",
+        terminal(arms_table(result)),
     ]
-    for name, found in result.encodings.items():
-        means = [100 * sum(values) / len(values) for values in (found.scratch, found.transfer, found.control)]
-        lines.append(
-            f"{name:<14} {means[0]:>7.1f}% {means[1]:>8.1f}% {means[2]:>7.1f}%   "
-            f"{_points(found.difference, found.difference_interval):<26} "
-            + _points(found.over_control, found.over_control_interval)
-        )
-    lines += ["", "differences in points of test accuracy, 95 % intervals over paired seeds"]
-    lines += [f"{name}: warning: {text}" for name, found in result.encodings.items() for text in found.warnings]
-    lines += ["", f"written to {out}: transfer.json, transfer.png"]
-    return "\n".join(lines)
-
-
-def _points(difference, interval) -> str:
-    text = f"{100 * difference:+.1f}"
-    return text if interval is None else f"{text} ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})"
+    lines += [f"{name}: warning: {text}" for name, found in result["encodings"].items() for text in found["warnings"]]
+    return "\n".join([*lines, "", f"written to {out}: transfer.json, transfer.png"])

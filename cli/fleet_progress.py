@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from kerasburst.reports.table import duration
 from kerasburst.study import FleetObserver
 
 
@@ -71,7 +69,7 @@ class Tally(FleetObserver):
         return max([(waiting * mean + sum(under_way)) / self._most_running, *under_way])
 
     def settled(self) -> str:
-        """Give how many of the tasks need no more work, of all."""
+        """Return how many of all tasks need no more work."""
         return f"{self.done + self.failed:>{len(str(self.total))}}/{self.total}"
 
 
@@ -83,7 +81,7 @@ class Lines(Tally):
         self._err = to_stderr
 
     def start(self, total, done):
-        """Tell what is there already."""
+        """Print how much is done already."""
         super().start(total, done)
         if done:
             click.echo(f"{self.settled()} done before", err=self._err)
@@ -182,29 +180,3 @@ def make_fleet_observer(*, quiet: bool, as_json: bool) -> FleetObserver:
         return FleetObserver()
     console = Console(stderr=as_json)
     return Live(console) if console.is_terminal else Lines(to_stderr=as_json)
-
-
-@contextlib.contextmanager
-def interruptible(observer: FleetObserver, command: str, out: Path) -> Iterator[None]:
-    """Close the observer after the body, and on Ctrl-C say how to go on with what the command has begun in `out`."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        observer.close()
-        if (out / "config.json").exists():
-            click.echo(f"stopped; go on with: kerasburst {command} --resume --out {out}", err=True)
-        raise
-    finally:
-        observer.close()
-
-
-def duration(seconds: float) -> str:
-    """Give a time to the precision of an estimate.
-
-    Example:
-        >>> duration(41.2), duration(170), duration(9000)
-        ('41 s', '3 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

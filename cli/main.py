@@ -12,7 +12,7 @@ import sys
 import traceback
 
 import click
-from kerasburst_cli.interrupts import noted_interrupts
+from kerasburst_cli.running import noted_interrupts
 
 from kerasburst.validation import InputError, one_line, suggestion
 from kerasburst.version import __version__

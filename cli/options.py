@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from kerasburst.config import parameters
+from kerasburst import records
+from kerasburst.config import TrainConfig, parameters
 from kerasburst.data.datasets import path_reader
 from kerasburst.data.derived import split_classes
 from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.validation import InputError, user_path
 
+T = TypeVar("T")
 INVALID = 3  # exit code where a control of an audit failed
 
 
@@ -48,7 +52,7 @@ def _value(text: str) -> Any:
 
 
 def numbered(folder: str, name: str) -> Path:
-    """Give the first of folder/name, folder/name-2, folder/name-3, ... that does not exist."""
+    """Return the first of folder/name, folder/name-2, folder/name-3, ... that does not exist."""
     path, number = Path(folder, name), 1
     while path.exists():
         number += 1
@@ -65,7 +69,7 @@ def full_dataset(text: str) -> str:
 
 
 def dataset_label(dataset: str) -> str:
-    """Give what a data set is called in the name of a folder.
+    """Return what a data set is called in the name of a folder.
 
     Example:
         >>> dataset_label("/data/mine.npz"), dataset_label("digits:0-4")
@@ -117,11 +121,105 @@ backend_option = click.option(
     help="Processes here, or a cluster whose machines see --out: that of DASK_SCHEDULER_ADDRESS or RAY_ADDRESS, else "
     "one of this machine.",
 )
+TRAIN_DEFAULT = TrainConfig()
+_TRAINING = {
+    "dataset": {"help": "A data set's name or the path of data."},
+    "encoding": {"type": click.Choice(list(ENCODERS))},
+    "num_steps": {"type": int, "help": "T, time steps."},
+    "model": {"type": click.Choice(list(NETWORKS)), "help": "Default: by the kind of data."},
+    "epochs": {"type": int, "help": "Default: the data set's own."},
+    "batch_size": {"type": int},
+    "learning_rate": {"type": float},
+    "seed": {"type": int},
+    "train_limit": {"type": int, "help": "Train on a stratified subset of this many examples."},
+}
+TRAIN_FIELDS = (*_TRAINING, "data_dir")  # those of TrainConfig's fields that are options of studies
+
+
+def _combine(*options: Callable) -> Callable:
+    """Return a decorator that adds options, shown in this order."""
+
+    def add(command):
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def training_options(*names: str, **helps: str) -> Callable:
+    """Return a decorator that adds options which set fields of `TrainConfig`.
+
+    Args:
+        names: of the fields, in the order of `--help`.
+        helps: another help text than usual, by name.
+    """
+    found = []
+    for name in names:
+        settings = {"default": getattr(TRAIN_DEFAULT, name), "show_default": True} | _TRAINING[name]
+        settings |= {"help": helps[name]} if name in helps else {}
+        found.append(click.option(f"--{name.replace('_', '-')}", **settings))
+    return _combine(*found)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 
 
+encodings_option = click.option(
+    "--encoding",
+    "encodings",
+    type=click.Choice(list(ENCODERS)),
+    multiple=True,
+    default=list(ENCODERS),
+    help="Repeatable; all are trained with the same examples and seeds. Default: all.",
+)
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
+fleet_options = _combine(jobs_option, backend_option)
+
+
+def directory_options(what: str, place: str, resume: str = "or begin it") -> Callable:
+    """Return a decorator that adds --out, --resume, --force, --json and --quiet.
+
+    Args:
+        what: is in the directory, as in "the audit in --out".
+        place: the directory by default, as `--help` shows it.
+        resume: what more --resume means.
+    """
+    return _combine(
+        click.option("--out", type=click.Path(), help=f"The {what}'s directory. Default: {place}, numbered."),
+        click.option("--resume", is_flag=True, help=f"Resume the {what} in --out, {resume}."),
+        click.option("--force", is_flag=True, help=f"Replace the {what} in --out."),
+        json_option,
+        quiet_option,
+    )
+
+
+def given_values(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
+    """Return those of a command's values that are not defaults."""
+    return {n: v for n, v in values.items() if ctx.get_parameter_source(n) is not ParameterSource.DEFAULT}
+
+
+def begun_config(cls: type[T], out: Path, resume: bool) -> T | None:
+    """Return the config of what is resumed in `out`; None where it begins there."""
+    path = out / "config.json"
+    return records.load(cls, path) if resume and path.exists() else None
+
+
+def place(out: str | None, name: str) -> Path:
+    """Return the directory to write to, by default a new one in runs/."""
+    return user_path("--out", numbered("runs", name) if out is None else out)
+
+
+def print_result(value: dict, out: Path, *, as_json: bool, quiet: bool, text: Callable[[], str]) -> None:
+    """Print a result's JSON, or what `text` returns, or nothing."""
+    if as_json:
+        click.echo(json.dumps({"out": str(out), **value}, indent=2))
+    elif not quiet:
+        click.echo(text())
+
+
 def all_parameters() -> list[tuple[str, str, Any]]:
-    """Give every parameter `--set` takes: (owner, "scope.name", default)."""
+    """Return every parameter `--set` takes: (owner, "scope.name", default)."""
     rows = []
     for scope, registry in (("encoder", ENCODERS), ("model", NETWORKS)):
         for owner in registry:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import click
-from kerasburst_cli.interrupts import raise_lost
+from kerasburst_cli.running import raise_lost
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -108,7 +108,7 @@ def make_observer(*, quiet: bool, as_json: bool):
 
 
 def describe(row: dict, epochs: int) -> str:
-    """Give an epoch's line."""
+    """Return an epoch's line."""
     text = f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}"
     if "val_loss" in row:
         text += f"  validation loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.4f}"

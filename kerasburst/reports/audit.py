@@ -10,7 +10,7 @@ from kerasburst import files
 from kerasburst.privacy.result import MAIN_ATTACK, failed_controls
 from kerasburst.reports.audit_figures import audit_figures, undetermined
 from kerasburst.reports.palette import GREY, GUESS, SIZE, Drawing, encoding_styles, legend, panel, svg
-from kerasburst.reports.table import Cell, Table, name_cell, number, percent, span
+from kerasburst.reports.table import Cell, Table, estimate, name_cell, number, percent, span, table_of
 from kerasburst.reports.view import Item, StudyView, make_environment
 from kerasburst.validation import InputError
 
@@ -65,6 +65,32 @@ def _signed(*values: float) -> str:
 
 def _number(value, otherwise: str = "–") -> str:
     return otherwise if value is None else f"{value:.3f}"
+
+
+def attacks_table(name: str, found: dict, trained: str) -> Table:
+    """Return every attack on an encoding.
+
+    Args:
+        name: of the encoding.
+        found: its part of audit.json.
+        trained: the training examples in words.
+    """
+    rows = []
+    for a in found["attacks"]:
+        tpr = a["tpr_at_fpr"]["0.1"]
+        resolved = Cell("not resolvable", mark="muted") if tpr is None else number(tpr, a["tpr_at_fpr_interval"]["0.1"])
+        rows.append((a["name"], a["queries"], number(a["auc"], a["auc_interval"]), resolved))
+    tested, fitted = (
+        estimate(found[f"{part}_accuracy"], found[f"{part}_accuracy_interval"], 1, 100) for part in ("test", "train")
+    )
+    title = f"{name}: test accuracy {tested} %, on {trained} {fitted} %"
+    theirs = [
+        f"{a['attack']} {a['auc']:.3f}"
+        for a in (found.get("tf_privacy") or {"attacks": ()})["attacks"]
+        if a["label"] is None and a["skipped"] is None
+    ]
+    note = f"AUC by tensorflow-privacy: {', '.join(theirs)}" if theirs else ""
+    return table_of(("attack", "K", "AUC, 95 % interval", "TPR at 10 % FPR"), rows, title, note)
 
 
 def headline(item: Item) -> str:

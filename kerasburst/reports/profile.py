@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from kerasburst import files
 from kerasburst.profiling.config import BASELINES
 from kerasburst.reports.palette import styles_of
-from kerasburst.reports.table import Cell, Table, is_number, name_cell
+from kerasburst.reports.table import Cell, Table, is_number, name_cell, number, table_of
 from kerasburst.reports.view import Item, StudyView
 from kerasburst.validation import InputError
 
@@ -126,6 +126,67 @@ def _traces(path: Path, encodings: list[str]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+# (field, heading, factor, digits after the point)
+_FIGURES = (
+    ("wall_s", "wall s", 1, 3),
+    ("cpu_time_s", "CPU s", 1, 2),
+    ("peak_rss_mb", "peak MB", 1, 0),
+    ("gpu_power_w", "GPU W", 1, 1),
+    ("gpu_energy_j", "GPU J", 1, 2),
+    ("gpu_peak_mb", "GPU peak MB", 1, 1),
+    ("cpu_package_energy_j", "CPU package J", 1, 2),
+    ("effective_acs_per_sample", "AC", 1, 0),
+    ("effective_macs_per_sample", "MAC", 1, 0),
+    ("energy_estimate_j_per_sample", "µJ", 1e6, 2),
+)
+
+
+def _columns(profile: dict) -> list[tuple]:
+    """Return the columns that some encoding has a figure of."""
+    encodings = profile["encodings"].values()
+    return [column for column in _FIGURES if any(one[column[0]] is not None for one in encodings)]
+
+
+def medians_table(profile: dict) -> Table:
+    """Return each encoding's accuracy and medians, with the quartiles of several repeats."""
+    columns = _columns(profile)
+    rows = []
+    for name, one in profile["encodings"].items():
+        cells = []
+        for field, _, factor, digits in columns:
+            ends = one["spread"][field] if len(one["values"].get(field, ())) > 1 else None
+            cells.append(number(one[field], ends, digits, factor, ","))
+        rows.append((name, number(one["evaluation"]["accuracy"], None, 1, 100), *cells))
+    return table_of(("encoding", "accuracy, %", *(head for _, head, *_ in columns)), rows)
+
+
+def ratio_tables(profile: dict) -> list[Table]:
+    """Return the ratios to each baseline that is there, with their quartiles."""
+    tables, columns = [], _columns(profile)
+    for base in BASELINES:
+        ratios = {name: one["ratios"][base] for name, one in profile["encodings"].items() if base in one["ratios"]}
+        rows = [(name, *(_ratio(each.get(field)) for field, *_ in columns)) for name, each in ratios.items()]
+        if len(rows) > 1:
+            head = ("encoding", *(head for _, head, *_ in columns))
+            tables.append(table_of(head, [row for row in rows if row[0] != base], f"ratio to {base}"))
+    return tables
+
+
+def _ratio(found: list[float] | None) -> Cell:
+    low, median, high = found or (None, None, None)
+    return number(median, None if low == high else (low, high), 2)
+
+
+def reasons(profile: dict) -> dict[str, list[str]]:
+    """Return the fields without a figure by the reason."""
+    found: dict[str, list[str]] = {}
+    for one in profile["encodings"].values():
+        for field, reason in one["reasons"].items():
+            fields = found.setdefault(reason, [])
+            fields += [field] if field not in fields else []
+    return found
 
 
 def headline(item: Item) -> str:

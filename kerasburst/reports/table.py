@@ -7,8 +7,6 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kerasburst.intervals import seed_interval
-
 _LAST = -1e300  # sorts unknown values below all others
 
 
@@ -153,6 +151,8 @@ def estimate(
 
 def over_seeds(values: Iterable[float]) -> tuple[float | None, tuple[float, float] | None]:
     """Return the mean of shares over seeds, and its 95 % interval cut to 0 to 1; None for what too few seeds tell."""
+    from kerasburst.intervals import seed_interval  # scipy's, which a table without seeds need not wait for
+
     values = list(values)
     if len(values) < 2:
         return (values[0] if values else None), None

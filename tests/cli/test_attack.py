@@ -27,12 +27,12 @@ def test_an_audit(attack, tmp_path):
     lines = outcome.out.splitlines()
     assert lines[4].startswith("5/5 rate/planted done in")
     assert lines[5] == "audit on data: 60 members, 60 non-members of each target"
-    tested, fitted = (f"{100 * low:.1f}% to {100 * high:.1f}%" for low, high in ACCURACIES)
-    assert f"rate: test accuracy 80.0% ({tested}), on its members 90.0% ({fitted})" in lines
+    tested, fitted = (f"{100 * low:.1f} to {100 * high:.1f}" for low, high in ACCURACIES)
+    assert f"rate: test accuracy 80.0 ({tested}) %, on its members 90.0 ({fitted}) %" in lines
     result = audited(tmp_path, "deep/audit")
     for found in result["encodings"]["rate"]["attacks"]:
         low, high = found["auc_interval"]
-        row = f"{found['auc']:.3f}  {low:.3f} to {high:.3f}  not resolvable"
+        row = f"{found['auc']:.3f} ({low:.3f} to {high:.3f}) not resolvable"
         assert [" ".join(line.split()) for line in lines].count(
             " ".join(f"{found['name']} {found['queries']} {row}".split())
         ) == 1

@@ -125,8 +125,8 @@ def test_values_of_assignments(text, expected):
 
 def test_an_interrupt_that_is_lost_is_raised_again():
     """A finaliser swallows the KeyboardInterrupt; the next epoch's end raises it."""
-    from kerasburst_cli.interrupts import noted_interrupts
     from kerasburst_cli.progress import Silent
+    from kerasburst_cli.running import noted_interrupts
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -34,8 +34,11 @@ def test_the_default_takes_what_ships_with_scikit_learn(transfer, tmp_path):
     lines = outcome.out.splitlines()
     assert "conv1, conv2 frozen, 1 + 1 epochs, 60 training examples, 2 seeds" in lines[0]
     scratch = sum(found["encodings"]["rate"]["scratch"]) / 2
-    row = next(line for line in lines if line.startswith("rate")).split()
-    assert row[1] == f"{100 * scratch:.1f}%" and row[4] == f"{100 * found['encodings']['rate']['difference']:+.1f}"
+    row = next(line for line in lines if line.startswith("rate"))
+    assert row.split()[1] == f"{100 * scratch:.1f}"
+    rate = found["encodings"]["rate"]
+    low, high = rate["difference_interval"]
+    assert f"{100 * rate['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})" in row
     assert lines[-1].startswith("written to runs/transfer-digits_0-4-digits_5-9")
 
 

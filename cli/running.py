@@ -1,0 +1,118 @@
+"""How a command runs: TensorFlow without its start-up lines, and Ctrl-C that is not lost.
+
+Python raises KeyboardInterrupt wherever it stands; in a finaliser or a callback out of C the exception is printed and
+forgotten, and the command would continue. So it is noted too, and raised again after the epoch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from kerasburst.study import FleetObserver
+    from kerasburst.training.observer import TrainingObserver
+
+_lost = threading.Event()
+
+
+@contextlib.contextmanager
+def noted_interrupts() -> Iterator[None]:
+    """Note each Ctrl-C while the body runs, besides raising it; only the main thread receives any."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(signum, frame):
+        _lost.set()
+        raise KeyboardInterrupt
+
+    _lost.clear()
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # the caller's own, or none: a shell's background job ignores Ctrl-C
+        yield
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def raise_lost() -> None:
+    """Raise a Ctrl-C that came and was lost.
+
+    Raises:
+        KeyboardInterrupt: where one did.
+    """
+    if _lost.is_set():
+        _lost.clear()
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interruptible(observer: FleetObserver | TrainingObserver, out: Path, again: str) -> Iterator[None]:
+    """Close the observer after the body; on Ctrl-C say how to resume what has begun in `out`.
+
+    Args:
+        observer: of the progress.
+        out: the directory, with a config.json once something has begun.
+        again: the command that resumes it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        observer.close()
+        if (out / "config.json").exists():
+            click.echo(f"stopped; go on with: {again}", err=True)
+        raise
+    finally:
+        observer.close()
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow and Keras; what they print on the way is shown only if they fail.
+
+    The lines come from C++ before its log level is read, hence the file descriptor. A lower
+    TF_CPP_MIN_LOG_LEVEL in the environment means that somebody wants to see them.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
+        _load()
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as swallowed:
+        os.dup2(swallowed.fileno(), 2)
+        try:
+            _load()
+        except BaseException:
+            sys.stderr.flush()
+            swallowed.seek(0)
+            os.write(kept, swallowed.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _load() -> None:
+    import keras
+    import tensorflow as tf
+
+    from kerasburst.validation import InputError
+
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(f"KERAS_BACKEND must be tensorflow, received {keras.backend.backend()}")
+    tf.config.list_physical_devices()
+    tf.get_logger().setLevel("ERROR")
