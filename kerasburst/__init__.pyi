@@ -27,6 +27,7 @@ from .neurons.surrogate import Triangular as Triangular
 from .paper.config import ReproduceConfig as ReproduceConfig
 from .paper.result import Reproduction as Reproduction
 from .paper.study import reproduce as reproduce
+from .privacy.attacks import Attack as Attack
 from .privacy.attacks import lira as lira
 from .privacy.attacks import rmia as rmia
 from .privacy.audit import audit as audit

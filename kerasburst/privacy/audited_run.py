@@ -1,8 +1,8 @@
 """`AuditedRun`: a finished training run whose network is audited, and the parts that an audit draws around it.
 
-Members come from what the run trained on, the rest from what it left untouched. The run's training part must have been
-a random part of one pool, stratified or not, as `train_limit` draws it; what it left of that pool is the rest. Given
-the class, membership is then chance, as in `draw_audit_splits`.
+Members come from the run's training part, all other parts from the examples that it left unused. The training part must
+be a random part of one pool, stratified or not, as `train_limit` draws it. Given the class, membership is then random,
+as in `draw_audit_splits`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class AuditedRun:
         training = dataclasses.replace(
             config,
             epochs=result.get("best_epoch") or result["epochs"],
-            train_limit=None,  # the recorded splits say who was taken
+            train_limit=None,  # the recorded splits have the training part
             validation_split=0.0,
             early_stopping=None,
             keep_best=False,
@@ -148,14 +148,13 @@ def draw_run_splits(
 ) -> AuditSplits:
     """Draw members, non-members, shadow pool and population for the audit of a run's network.
 
-    Members are some of the run's training examples, non-members as many of the untouched ones, with class counts such
-    as a random split of both together would have. Each shadow trains on half of the audited points, in complementary
-    pairs, and on fillers out of the shadow pool, drawn anew for each shadow, up to the size of the run's training
-    part: the run must have left as many examples untouched as it trained on, and the population.
+    Members are some of the run's training examples, non-members as many of the unused ones, with the class counts of a
+    random split of both together. Each shadow trains on half of the audited points, in complementary pairs, and on
+    fillers from the shadow pool, drawn for each shadow, up to the size of the run's training part. So the run must have
+    left as many examples unused as it trained on, plus the population.
 
-    An example that has an equal among the run's training, validation and untouched ones is in no part but the
-    run's training, if it is there: of examples with copies the members have more than their share, since one copy
-    is enough to be a member.
+    An example with an equal among the run's training, validation and unused examples is in no part but `target_only`:
+    members would have more than their share of such examples, since one copy is enough to be a member.
 
     Args:
         source: the run's data.

@@ -25,9 +25,9 @@ class AveragingFit:
     AUCs determine only ratios: s_m^2 + s_e^2, the variance of one query's signal, is the unit.
 
     Args:
-        delta_mu: dmu, distance of members' and non-members' means; None where there is no fit.
-        model_variance: s_m^2, which averaging cannot remove; None where there is no fit.
-        encoding_variance: s_e^2, which averaging removes; None where there is no fit.
+        delta_mu: dmu, distance of members' and non-members' means; None without a fit.
+        model_variance: s_m^2, which averaging cannot remove; None without a fit.
+        encoding_variance: s_e^2, which averaging removes; None without a fit.
         ks: the fitted K.
         aucs: the AUC at each.
         limit_interval: of the limit, by bootstrap over examples; None without a fit or a bootstrap.
@@ -48,13 +48,13 @@ class AveragingFit:
     reason: str | None = None
 
     def auc(self, queries: float) -> float | None:
-        """Return the fitted AUC at K queries, at least 1, not necessarily whole; None where there is no fit."""
+        """Return the fitted AUC at K queries, at least 1, not necessarily whole; None without a fit."""
         queries = check_float("queries", queries, low=1)
         return self._at(queries)
 
     @property
     def limit(self) -> float | None:
-        """Fitted AUC for K -> infinity; 1 where no model variance shows; None where there is no fit."""
+        """Fitted AUC for K -> infinity; 1 if the model variance is 0; None without a fit."""
         return self._at(np.inf)
 
     def to_json(self) -> dict:

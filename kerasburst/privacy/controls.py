@@ -14,7 +14,7 @@ from kerasburst.seeding import derive_seed
 
 CONFIDENCE = 0.999  # of a chance control: an audit has many, and each fails by chance at this rate
 DEALS = 200  # of membership: their mean AUC is within 0.01 of 0.5 for 100 members and 100 non-members
-LEAST_LEAK = 0.6  # what the interval of a planted leak must lie above
+LEAST_LEAK = 0.6  # the interval of a planted leak must lie above this AUC
 _HOLDS = "the 99.9 % interval of the AUC holds 0.5"
 
 

@@ -20,7 +20,7 @@ RESOLVABLE = 10  # false positives that a TPR at a FPR must rest on at least
 class MembershipScores:
     """Scores of an attack on one target, higher for a member.
 
-    An AUC below 0.5 is reported as it is. An example is called a member where its score is at least a threshold.
+    An AUC may be below 0.5. An example is called a member if its score is at least a threshold.
 
     Args:
         member_scores: `(m,)`, at least one; infinite scores are accepted, NaN is refused.
@@ -137,7 +137,7 @@ class MembershipScores:
     def tpr_at_fpr_interval(
         self, fpr: float, confidence: float = 0.95, num_samples: int = 2000, seed: int = 0
     ) -> tuple[float, float] | None:
-        """Return an interval of the TPR at `fpr` over examples, (low, high); None where it is not resolvable.
+        """Return an interval of the TPR at `fpr` over examples, (low, high); None if it is not resolvable.
 
         Percentiles of the stratified bootstrap, in which the threshold varies too, widened to contain the
         Clopper-Pearson interval of the TPR at the threshold found, which has a width even at a TPR of 0 or 1.

@@ -6,7 +6,7 @@ import dataclasses
 
 Interval = tuple[float, float]
 
-# The attack that stands for an audit, by protocol.
+# The attack whose AUC represents an audit, by protocol.
 MAIN_ATTACK = {"audit": "lira_online", "paper": "svm", "paper-overlapping": "svm"}
 
 

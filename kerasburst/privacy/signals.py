@@ -113,11 +113,11 @@ def collect_signals(
 def fed_probabilities(network: SpikingNetwork, encoder: Encoder, x: np.ndarray, batch_size: int = 128) -> Signals:
     """Ask a spiking network with the exact spike probabilities in place of spikes, K = 1.
 
-    The attacker who knows the encoder needs no draws of it: this query is free of encoding noise.
+    An attacker who knows the encoder can compute these probabilities: the query has no encoding noise.
 
     Args:
         network: takes spikes.
-        encoder: gives `spike_probability`.
+        encoder: has `spike_probability`.
         x: intensities `(n, *features)` in [0, 1].
         batch_size: examples at once.
     """

@@ -239,7 +239,7 @@ def complementary_halves(n: int, shadows: int, seed: int) -> list[np.ndarray]:
 
 
 def digests(x: np.ndarray) -> np.ndarray:
-    """Return each example's hash `(n,)`: examples are equal, byte by byte, where their hashes are."""
+    """Return each example's hash `(n,)`: examples are equal byte by byte if their hashes are."""
     rows = np.ascontiguousarray(x)
     return np.array([hashlib.blake2b(example.tobytes(), digest_size=16).digest() for example in rows], "S16")
 

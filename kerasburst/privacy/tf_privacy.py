@@ -36,9 +36,9 @@ LEAST, LEAST_TRAINED = 2, 12  # of a side: two for an interval; two folds of thr
 LIMITS = (
     "They are run on target 0 only, on the means of logits, loss and entropy over the largest K.",
     "The trained attacks (logistic regression, MLP, random forest, k-NN) cross-validate on the target's own "
-    "membership labels: they stand for an attacker who knows half of the members already. Each half is scored by the "
-    "attacker that learnt from the other, so that an AUC without any leak can fall well below 0.5; the intervals, over "
-    "examples, and 'by chance' do not know of that.",
+    "membership labels: they model an attacker who already knows half of the members. Each half is scored by the "
+    "attacker that learnt from the other, so without any leak the AUC can be well below 0.5; the intervals over "
+    "examples and 'by chance' do not include this effect.",
     "The epsilon lower bound is the best of all thresholds, each at 95 % confidence, without correction for their "
     "number: from 100 members and 100 non-members that nothing tells apart it is above 0 in four of five draws. "
     "'By chance' is what it exceeds in one of twenty such draws of the same sizes, for one attack; a bound below that "
@@ -82,7 +82,7 @@ def check_installed() -> None:
     """Check that the extra is installed.
 
     Raises:
-        InputError: where it is missing or does not fit the rest, with the line that mends it.
+        InputError: if it is missing or does not load, with the pip line that installs it.
     """
     load("membership_inference_attack.membership_inference_attack")
 

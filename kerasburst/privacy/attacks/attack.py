@@ -44,7 +44,7 @@ class Evidence:
         shadows: each shadow's answers about those.
         membership: which of them are IN which shadow, bool `(N, r)`.
         population_labels: of the points that no model trained on, `(m,)`.
-        population_target: the target's answers about those; None where there are no such points.
+        population_target: the target's answers about those; None without such points.
         population_shadows: each shadow's answers about those.
         seed: of what an attack draws.
     """
