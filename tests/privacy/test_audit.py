@@ -100,7 +100,7 @@ def test_what_another_audit_has_trained_alike_is_not_trained_again(tmp_path, mon
     first = tmp_path / "first"
 
     def run(name, config, *roles, beside=first):
-        """Run the tasks of these roles; give how many models were trained."""
+        """Run the tasks of these roles, and return how many models were trained."""
         trained.clear()
         study = AuditStudy(config, tmp_path / name, beside=beside)
         study.begin()
@@ -111,19 +111,19 @@ def test_what_another_audit_has_trained_alike_is_not_trained_again(tmp_path, mon
         with np.load(tmp_path / name / "rate/signals/target-0.npz") as stored:
             return {field: stored[field].tobytes() for field in stored.files}
 
-    assert run("first", config, "target-0", "untrained", "planted", beside=None) == 2
+    assert run("first", config, "target-0", "planted", beside=None) == 2
     paper = dataclasses.replace(config, protocol="paper", population=None)
     assert run("alone", paper, "target-0", beside=tmp_path / "absent") == 1
-    assert run("beside", paper, "target-0", "shadow-0", "untrained", "planted") == 1  # the shadow
+    assert run("beside", paper, "target-0", "shadow-0", "planted") == 1  # the shadow
     assert answers("beside") == answers("alone")
     targets = [AuditSplits.load(tmp_path / name / "splits.npz").target_train(0) for name in ("alone", "first")]
     assert np.array_equal(*targets)
     # A target's accuracy is over four encodings, that of other models over one.
     records = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("beside/rate/models/*.json")}
     queries = {role: record["test_queries"] for role, record in records.items()}
-    assert queries == {"target-0": 4, "shadow-0": 1, "untrained": 1, "planted": 1}
+    assert queries == {"target-0": 4, "shadow-0": 1, "planted": 1}
 
-    # Nothing that would have become another model serves.
+    # A model that this training would not have given is not used.
     def train_again(*_):
         raise TrainedAgain
 

@@ -192,7 +192,7 @@ def test_configs_that_contradict_the_run(config, given, message):
 )
 def test_references_that_are_none(value):
     with pytest.raises(InputError, match="run"):
-        records.from_json(RunReference, value)
+        records.from_json(RunReference, value, "run")
 
 
 @pytest.fixture
