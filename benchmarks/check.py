@@ -1,8 +1,8 @@
-"""Is the same work timed? Weights and spikes in common, logits, gradients and spikes compared.
+"""Check that all libraries do the same work: same weights and input, then compare logits, gradients and spikes.
 
 - snnTorch's equation is kerasburst's: logits and gradients agree for the same weights and input, at any T.
-- SpikingJelly resets at once, so that the reset decays: equal at beta = 1, with its membrane taken before the reset.
-- Norse resets likewise, and has no beta = 1: equal at T = 1.
+- SpikingJelly resets at once, so the reset decays: equal at beta = 1, with the membrane read before the reset.
+- Norse also resets at once, and has no beta = 1: equal at T = 1.
 - The neurons alone spike as the formulas in their scripts say, exactly, on numbers that float32 holds exactly.
 """
 
@@ -35,10 +35,10 @@ _TOLERANCE = {"conv": 1e-4, "fc": 1e-4, "conv_lif": 1e-2}
 
 
 def check(commands: dict[str, tuple[str, ...]], threads: int) -> list[dict]:
-    """Compare every peer that there is with kerasburst.
+    """Compare each available peer with kerasburst.
 
     Returns:
-        One dict a comparison: "library", "what", "difference" (None where unknown), "allowed", "agrees", "reason".
+        One dict per comparison: "library", "what", "difference" (None where unknown), "allowed", "agrees", "reason".
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What is measured against what, and how much is asked of it: the table of the comparison."""
+"""The comparison: which works are measured together, and the speed that each should reach."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PEERS = ("snntorch", "spikingjelly", "norse")
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """How many times as fast `of` is to be as `to`.
+    """The speed of `of` in multiples of that of `to`.
 
     Args:
         of: a label.
         to: a label.
-        target: the least ratio; None where it is only reported.
-        or_limit_percent: a share of the machine's limit that will do instead.
+        target: least ratio; None to report it only.
+        or_limit_percent: a share of the machine's limit that also meets the target.
     """
 
     of: str
@@ -36,7 +36,7 @@ class Group:
         ours: kerasburst's parts in it, label to work's name.
         peers: the peers' parts, label to (library, work's name).
         comparisons: what is compared.
-        limit_percent: the share of the machine's limit that `ours`' first is to reach; None: not asked.
+        limit_percent: the share of the machine's limit that the first of `ours` should reach; None for no such target.
     """
 
     title: str
@@ -139,8 +139,8 @@ def participants(
     Args:
         group: the group.
         options: "threads", "inputs", "batch_size", "num_steps", "seed" and "beta".
-        commands: by peer, how to start its worker; peers that are not in it are left out.
-        variants: by label, parameters of the network: kerasburst's first work again with these.
+        commands: by peer, how to start its worker; other peers are left out.
+        variants: by label, network parameters for another measurement of kerasburst's first work.
     """
     ours = [Participant(label, work, options) for label, work in group.ours.items()]
     theirs = [

@@ -30,7 +30,7 @@ def points(quick: bool) -> list[tuple[int, int]]:
 
 
 def measure_point(batch_size: int, num_steps: int, settings: Settings, tell: Callable[[str], None]) -> dict:
-    """Measure all at one size: together where they fit into memory at once, else one after the other.
+    """Measure all at one size: together where all fit into memory, otherwise one after the other.
 
     Returns:
         "batch_size", "num_steps", "measured_together", and "measurements", of type `Measurement`.
@@ -52,7 +52,7 @@ def measure_point(batch_size: int, num_steps: int, settings: Settings, tell: Cal
 
 
 def point_json(point: dict, limits: LimitRates) -> dict:
-    """Return a point as JSON values, with the limits as they are known by now."""
+    """Return a point as JSON values, with the limits known so far."""
     limit_ms = limits.limit_ms(_WORK, point["batch_size"], point["num_steps"])
     return {**point, "measurements": [records.to_json(m.against(limit_ms)) for m in point["measurements"]]}
 

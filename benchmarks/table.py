@@ -1,4 +1,4 @@
-"""The table: every group measured, its comparisons drawn, and memory against time steps."""
+"""The table: measure each group and compare, and measure memory against time steps."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from kerasburst.profiling.works import make_inputs
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What holds for a whole run.
+    """The settings of a whole run.
 
     Args:
         commands: by peer, how to start its worker.
-        variants: by label, network parameters that kerasburst's first work is measured again with.
+        variants: by label, network parameters for another measurement of kerasburst's first work.
         threads: threads of each process.
         repeats: blocks of each work.
-        quick: sizes so small that the figures mean nothing, to see that everything runs.
-        bfloat16: whether the processor has instructions for it; None: not known.
+        quick: use tiny sizes, only to see that everything runs; the figures mean nothing.
+        bfloat16: whether the processor has instructions for it; None for unknown.
         seed: of inputs and weights.
         beta: of all neurons.
         data_dir: folder of data files; None for KERASBURST_DATA.
@@ -82,7 +82,7 @@ def measure_group(group: Group, settings: Settings, tell: Callable[[str], None])
 
 
 def compare(group: Group, measurements: list[Measurement]) -> list[dict]:
-    """Return a group's comparisons: how many times as fast, in pairs of blocks, and whether that meets the target.
+    """Return a group's comparisons: the speed ratios, in pairs of blocks, and whether they meet the targets.
 
     Where one of two has no figures, the ratio is None, with the reason; where a peer was left out, there is no entry.
     """
@@ -108,7 +108,7 @@ def compare(group: Group, measurements: list[Measurement]) -> list[dict]:
 
 
 def group_json(name: str, measurements: list[Measurement], origin: str, limits: LimitRates) -> dict:
-    """Return a group's results as JSON values, with the limits as they are known by now."""
+    """Return a group's results as JSON values, with the limits known so far."""
     group = GROUPS[name]
     measurements = [m.against(limits.limit_ms(m.work, m.batch_size, m.num_steps)) for m in measurements]
     by_label = {m.label: m for m in measurements}

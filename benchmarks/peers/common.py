@@ -1,7 +1,7 @@
-"""What the peers' workers share: the pipe, the inputs, the optimiser, the check. Needs torch and numpy alone.
+"""Shared code of the peers' workers: the pipe, the inputs, the optimiser, the check. Needs only torch and numpy.
 
 A worker reads one line of JSON and answers with one, as `kerasburst.profiling.worker` does: "build" a work, "run" a
-block of steps, tell its "peak" memory; and "check", which gives logits and gradients for given weights.
+block of steps, report its "peak" memory; and "check", which writes logits and gradients for given weights.
 """
 
 import importlib.metadata

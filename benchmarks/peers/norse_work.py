@@ -1,4 +1,4 @@
-"""Norse 1.1 as its documents use it: `SequentialState`, called for each time step with the state handed on.
+"""Norse 1.1 as its documents use it: `SequentialState`, called for each time step passing the state on.
 
 `LIFBoxCell` is its LIF neuron without a synaptic current, the nearest to kerasburst's and the cheaper one. With
 k = dt / tau_mem = 1 - beta and reset by subtraction:
