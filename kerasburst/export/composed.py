@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import keras
 import numpy as np
@@ -45,7 +46,7 @@ class ComposedNetwork(Network):
                 f"received {tuple(model.inputs[0].shape)}"
             )
         self._wires, self._step_wires = _Wires(), _Wires()
-        self._sequence = _walked(after, self._stand_in)
+        self._sequence = _walked(after, partial(self._stand_in, self._wires))
         self.neurons = self._wires.neurons
         if not self.neurons:
             raise InputError("model must have a LIF layer or an RNN of LIFCell that is not nested, received none")
@@ -66,7 +67,7 @@ class ComposedNetwork(Network):
     def _try_steps(self, after: keras.Model, spikes: tf.Tensor, whole: dict[str, tf.Tensor]):
         """Return the shapes of the states, or none and the reason; `whole`: logits and last states of the sequence."""
         try:
-            self._one = _walked(after, self._stand_in_of_step, shape=(None, 1, *self.spike_features))
+            self._one = _walked(after, partial(self._stand_in, self._step_wires), (None, 1, *self.spike_features))
             states = self._step_wires.shapes
             now = {name: tf.zeros((len(spikes), *shape)) for name, shape in states.items()}
             for t in range(spikes.shape[1]):
@@ -81,13 +82,12 @@ class ComposedNetwork(Network):
             return {}, f"a layer other than LIF mixes the steps: {reason}"
         return states, None
 
-    def _stand_in(self, layer, *args, **kwargs):
-        return _Spiking(layer, self._wires)(*args, **kwargs) if _is_spiking(layer) else layer(*args, **kwargs)
-
-    def _stand_in_of_step(self, layer, *args, **kwargs):
-        if isinstance(layer, keras.layers.GlobalAveragePooling1D):
-            return _RunningMean(layer.name, self._step_wires)(args[0])
-        return _Spiking(layer, self._step_wires)(*args, **kwargs) if _is_spiking(layer) else layer(*args, **kwargs)
+    def _stand_in(self, wires, layer, *args, **kwargs):
+        if _is_spiking(layer):
+            return _Spiking(layer, wires)(*args, **kwargs)
+        if wires is self._step_wires and isinstance(layer, keras.layers.GlobalAveragePooling1D):
+            return _RunningMean(layer.name, wires)(args[0])
+        return layer(*args, **kwargs)
 
     def intensities(self, inputs):
         """Return what the encoder sees; see `Network.intensities`."""
@@ -156,15 +156,11 @@ class _Spiking(keras.layers.Layer):
         if mask is not None:
             raise InputError(f"{self._key} must not be masked")
         keys = state_keys(self._key, layer)
-        match initial_state:
-            case None:
-                start = {name: wires.take(key, inputs[:, 0]) for name, key in keys.items()}
-            case list() | tuple():
-                start = dict(zip(keys, initial_state, strict=True))
-            case dict():
-                start = initial_state
-            case _:
-                (start,) = ({name: initial_state} for name in keys)
+        if initial_state is None:
+            start = {name: wires.take(key, inputs[:, 0]) for name, key in keys.items()}
+        else:
+            given = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
+            start = dict(zip(keys, given, strict=True))
         spk, sequences = plain.scan(layer, inputs, start)
         last = {name: sequence[:, -1] for name, sequence in sequences.items()}
         wires.neurons[self._key], wires.mem = layer, sequences["mem"]

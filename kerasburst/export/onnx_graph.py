@@ -66,11 +66,7 @@ class ONNX(Format):
         no_encoder = "ONNX has no counter-based random numbers: encode outside"
         return Written(
             {"encoded": {"does": does, "inputs": {"spikes": spikes}, "outputs": described}},
-            {
-                "serving_default": no_encoder,
-                "seeded": no_encoder,
-                "step": "the SavedModel and LiteRT have it",
-            },
+            {"serving_default": no_encoder, "seeded": no_encoder, "step": "the SavedModel and LiteRT have it"},
             _CALL,
             {"opset": _OPSET, "onnx": onnx.__version__},
         )
