@@ -21,7 +21,6 @@ from kerasburst_cli.options import (
     set_option,
     training_options,
 )
-from kerasburst_cli.progress import make_observer
 from kerasburst_cli.running import interruptible, load_tensorflow
 
 from kerasburst import config as configs
@@ -135,6 +134,8 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
     out = place(out, f"{dataset_label(config.dataset)}-{config.encoding}")
 
     load_tensorflow()
+    from kerasburst_cli.progress import make_observer
+
     from kerasburst.training.fit import train
 
     observer = make_observer(quiet=quiet, as_json=as_json)

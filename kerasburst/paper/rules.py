@@ -7,9 +7,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special
 
-from kerasburst.intervals import seed_interval
 from kerasburst.validation import InputError, fail
 
 SUPPORTED, NOT_SUPPORTED, CONTRADICTED = "supported", "not supported", "contradicted"
@@ -220,6 +218,8 @@ def judge(
     }
     if len(values) < 2:
         return Verdict(verdict=UNDECIDED, reason="one seed has no spread; two or more give an interval", **common)
+    from kerasburst.intervals import seed_interval  # scipy's: `kerasburst reproduce --help` need not wait for it
+
     _, low, high = seed_interval(values)
     if len(values) == 2 and math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):  # of coarse figures, often chance
         same = "both seeds give the same figure; three or more show whether that is chance"
@@ -257,6 +257,8 @@ def seeds_to_decide(mean: float, deviation: float, seeds: int, rule: Rule) -> in
     """
     if deviation < 0:
         raise InputError(f"deviation must be at least 0, received {deviation}")
+    from scipy import special
+
     n = np.arange(seeds + 1, MOST_SEEDS + 1)
     half = -special.stdtrit(n - 1, _TAIL) * deviation / np.sqrt(n)
     decides = np.zeros(len(n), bool)

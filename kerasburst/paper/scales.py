@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kerasburst.privacy.shadow import TARGET_QUERIES, TEST_EXAMPLES
+from kerasburst.privacy.config import TARGET_QUERIES, TEST_EXAMPLES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

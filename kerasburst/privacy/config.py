@@ -12,6 +12,9 @@ from kerasburst.registry import ENCODERS
 from kerasburst.training.run_directory import RunReference
 from kerasburst.validation import LARGEST, check_bool, check_choice, check_int, fail
 
+TEST_EXAMPLES = 2000  # at most, for an accuracy
+TARGET_QUERIES = 4  # a target's accuracy is the mean over this many encodings; other models have one
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AuditConfig:

@@ -19,10 +19,10 @@ from kerasburst.privacy.attacks import (
     per_class_auc,
 )
 from kerasburst.privacy.averaging import fit_averaging_attack
-from kerasburst.privacy.config import AuditConfig
+from kerasburst.privacy.config import TEST_EXAMPLES, AuditConfig
 from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference
 from kerasburst.privacy.result import AttackResult, Comparison, EncodingResult
-from kerasburst.privacy.shadow import TEST_EXAMPLES, roles
+from kerasburst.privacy.shadow import roles
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
 from kerasburst.registry import ATTACKS

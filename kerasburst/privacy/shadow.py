@@ -28,7 +28,7 @@ from kerasburst.data.splits import Splits
 from kerasburst.models.loading import load_recorded
 from kerasburst.models.weights import weights_hash
 from kerasburst.privacy.audited_run import AuditedRun
-from kerasburst.privacy.config import AuditConfig
+from kerasburst.privacy.config import TARGET_QUERIES, TEST_EXAMPLES, AuditConfig
 from kerasburst.privacy.signals import cached, collect_signals, fed_probabilities, key_text, stored_key
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
@@ -42,8 +42,6 @@ from kerasburst.validation import InputError
 UNTRAINED, PLANTED = "untrained", "planted"
 _CANARIES = 64  # half of them members
 _CANARY_EPOCHS = 300
-TEST_EXAMPLES = 2000  # at most, for an accuracy
-TARGET_QUERIES = 4  # a target's accuracy is the mean over this many encodings; other models have one
 
 
 def roles(splits: AuditSplits) -> list[str]:

@@ -2,13 +2,29 @@
 
 import contextlib
 import json
+import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from kerasburst_cli.main import COMMANDS
 
 from kerasburst import __version__
 from tests.cli.conftest import TINY
+
+PLUGIN = """
+from kerasburst.encoders.rate import RateEncoder
+from kerasburst.registry import register
+
+
+class HalfRate(RateEncoder):
+    pass
+
+
+register("encoder", "half_rate", HalfRate)
+"""
 
 
 def test_datasets(kerasburst, tmp_path, monkeypatch):
@@ -97,6 +113,46 @@ def test_version_and_help(kerasburst):
     assert bare.code == 0 and "train" in bare.out
     for name in ("train", "evaluate", "encode", "bench", "datasets"):
         assert "Usage: kerasburst " + name in kerasburst(name, "--help").out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_waits_for_nothing_slow(name):
+    code = f"""
+import sys
+from kerasburst_cli.main import main
+try:
+    main([{name!r}, "--help"])
+finally:
+    slow = {{"tensorflow", "keras", "scipy", "sklearn", "matplotlib"}} & set(sys.modules)
+    print(sorted(slow), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"Usage: kerasburst {name}" in done.stdout and done.stderr == "[]\n"
+
+
+def test_a_plugin_is_among_the_choices_and_its_parameters_can_be_set(tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    around = os.environ | {"KERASBURST_PLUGINS": "mine", "PYTHONPATH": str(tmp_path)}
+    code = "import sys; from kerasburst_cli.main import main; main(sys.argv[1:])"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "encode",
+        "--dataset",
+        "iris",
+        "--draws",
+        "10",
+        "--encoding",
+        "half_rate",
+        "--out",
+        "pictures",
+    ]
+    done = subprocess.run(
+        [*command, "--set", "encoder.gain=0.5"], cwd=tmp_path, env=around, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "pictures" / "encoding.json").read_text())["encoder"] == "HalfRate"
 
 
 def test_list_parameters(kerasburst):
