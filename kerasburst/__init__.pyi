@@ -4,6 +4,8 @@ from .data.dataset import Dataset as Dataset
 from .data.datasets import list_datasets as list_datasets
 from .data.datasets import load_dataset as load_dataset
 from .data.pipeline import make_dataset as make_dataset
+from .data.sources import Reader as Reader
+from .data.sources import Source as Source
 from .data.splits import Splits as Splits
 from .encoders.base import Encoder as Encoder
 from .encoders.delayed_burst import DelayedBurstEncoder as DelayedBurstEncoder
