@@ -117,8 +117,8 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
         result, error = sweep(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
     value = records.to_json(result)
     pictures = save_sweep_figures(value, out)
-    text = lambda: summary(value, out, [path.name for path in pictures])  # noqa: E731
-    print_result(value, out, as_json=as_json, quiet=quiet, text=text)
+    names = [path.name for path in pictures]
+    print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out, names))
     if error is not None:
         raise error
     invalid = sum(bool(each["failed_controls"]) for point in value["points"] for each in point["seeds"])

@@ -74,6 +74,7 @@ class RunDirectory:
         if not (path / "config.json").exists():
             raise InputError(f"run must be the directory of a training run, {path} has no config.json")
         directory = cls(path)
+        directory.config()  # a config that cannot be read is refused as that, not as an unfinished run
         if not directory.finished:
             raise InputError(f"run must be finished, {path} is not: kerasburst train --resume --out {path}")
         return directory
