@@ -21,7 +21,7 @@ from kerasburst import records
 def command(run, queries, batch_size, dataset, data_dir, as_json):
     """Measure a trained run's accuracy on its test part, over many encodings.
 
-    The accuracy is the mean over K encodings of each example; beside it stands that of the mean of the K
+    The accuracy is the mean over K encodings of each example; it is shown with that of the mean of the K
     logits, which is what asking the network K times gives.
     """
     load_tensorflow()

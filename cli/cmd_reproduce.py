@@ -96,7 +96,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
         raise error
     code = 0
     if any(each["failed"] for each in value["audits"]):
-        click.echo("controls of an audit failed: the figures that stand on them do not count", err=True)
+        click.echo("controls of an audit failed: the figures that rest on them do not count", err=True)
         code = INVALID
     unmade = sum(part["state"] == "failed" for part in value["plan"])
     if unmade:

@@ -89,7 +89,7 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 @click.option("--config", "config_file", type=click.Path(), help="Redo the run of this config.json; options override.")
 @click.option("--out", type=click.Path(), help="The run directory. Default: runs/DATASET-ENCODING, numbered.")
 @click.option(
-    "--resume", is_flag=True, help="Go on with the run in --out, or begin it; with more --epochs a finished one too."
+    "--resume", is_flag=True, help="Resume the run in --out, or begin it; with more --epochs a finished one too."
 )
 @click.option("--force", is_flag=True, help="Replace the run in --out.")
 @click.option(

@@ -175,7 +175,7 @@ class _TimeLeft(ProgressColumn):
 
 
 def make_fleet_observer(*, quiet: bool, as_json: bool) -> FleetObserver:
-    """Choose how to show progress; with JSON on stdout it goes to stderr."""
+    """Return an observer that shows progress; with JSON on stdout it goes to stderr."""
     if quiet:
         return FleetObserver()
     console = Console(stderr=as_json)

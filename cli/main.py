@@ -39,7 +39,7 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands, in the order of the work."""
+        """Return the commands, in the order of the work."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -112,7 +112,7 @@ def _refuse(message: str) -> int:
 
 
 def _failed(error: Exception) -> int:
-    """Tell of a failure that is not the user's input: one line if it is foreseen, else a report of the defect."""
+    """Print a failure that is not the user's: one line if it is foreseen, else a report of the defect."""
     if type(error).__name__ in ("TrainingFailed", "FleetFailed", "ClusterLost", "WorkerLost"):
         click.echo(f"kerasburst: {error}", err=True)
     elif type(error).__name__ == "ResourceExhaustedError":

@@ -100,7 +100,7 @@ class Live(TrainingObserver):
 
 
 def make_observer(*, quiet: bool, as_json: bool):
-    """Choose how to show progress; with JSON on stdout it goes to stderr."""
+    """Return an observer that shows progress; with JSON on stdout it goes to stderr."""
     if quiet:
         return Silent()
     console = Console(stderr=as_json)

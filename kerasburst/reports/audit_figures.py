@@ -1,4 +1,4 @@
-"""The figures of an audit's page: panels of one width each, which stand side by side or one above the other."""
+"""The figures of an audit's page: panels of one width, side by side or one above the other."""
 
 from __future__ import annotations
 

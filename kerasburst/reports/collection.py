@@ -26,7 +26,7 @@ def write_collection(folders: Sequence[str | Path], out: str | Path) -> tuple[Pa
 
     Args:
         folders: where to look.
-        out: path of the page; what stands there is replaced if it is such a page.
+        out: path of the page; such a page there is replaced.
 
     Returns:
         the path, how many results of each kind it shows, and what could not be read, with its reason.

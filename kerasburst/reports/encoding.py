@@ -137,7 +137,7 @@ def draw_encoding(
 
 
 def _spread(x: np.ndarray, most: int = 24) -> list[int]:
-    """Choose features from the darkest to the brightest, silent background once."""
+    """Return features from the darkest to the brightest, silent background once."""
     order = np.argsort(x, kind="stable")
     bright = order[x[order] > 0]
     pool = np.concatenate([order[:1], bright]) if len(bright) < len(order) else order

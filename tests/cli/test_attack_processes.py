@@ -42,7 +42,7 @@ class Attack:
         )
 
     def workers(self):
-        """Give the processes that train a model now, by role."""
+        """Return the processes that train a model now, by role."""
         found = {}
         for pid in descendants(self.process.pid):
             with contextlib.suppress(OSError):

@@ -49,6 +49,6 @@ class Page(HTMLParser):
                 return
 
     def rows(self, heading, number=0):
-        """Give the rows of the `number`-th table under a heading that starts so, by their first cell."""
+        """Return the rows of the `number`-th table under a heading that starts so, by their first cell."""
         rows = [rows for found, rows in self.tables if found.startswith(heading)][number]
         return {row[0]: row[1:] for row in rows}

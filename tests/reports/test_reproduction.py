@@ -9,7 +9,7 @@ from tests.paper.test_result import audits, part
 
 
 def reproduction(complete=True):
-    """Give a reproduction of two claims, one of which could not be measured."""
+    """Return a reproduction of two claims, one of which could not be measured."""
     found = audits(0.02, 0.03, 0.04, accuracies=(0.9, 0.87, 0.9))
     plan = [records.to_json(p) | {"state": "finished", "reason": ""} for p, _ in found]
     plan.append(records.to_json(part("profile")) | {"state": "failed", "reason": "no GPU | here"})
