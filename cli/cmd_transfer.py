@@ -82,8 +82,8 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
 def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, quiet, **options):
     """Measure what carries over: learn one data set, freeze, learn another under a new head.
 
-    Each transfer is compared with training from scratch, with the same budget, order and seeds, and a control whose frozen
-    layers were never trained: transfer that does not beat it has carried nothing over. The directory holds
+    Each transfer is compared with training from scratch, with the same budget, order and seeds, and with a control
+    whose frozen layers were never trained: transfer that does not beat it has carried nothing over. The directory holds
     transfer.json, transfer.png and every network's record.
     """
     check_going_on(resume, force, out, "transfer")
