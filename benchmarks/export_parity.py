@@ -17,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 import kerasburst as kb
-from kerasburst.export import export, plain
+from kerasburst.export import export
 from kerasburst.export.formats import read_manifest
+from kerasburst.neurons.scan import scan
 from kerasburst.registry import FORMATS
 
 NETWORKS = {
@@ -34,12 +35,12 @@ def nearest(network, x):
     found = []
 
     def fire(lif, current):
-        spk, mem = plain.fire(lif, current)
-        distance = tf.abs(mem - lif.neuron_parameters()["threshold"])
+        spk, states = scan(lif, current)
+        distance = tf.abs(states["mem"] - lif.neuron_parameters()["threshold"])
         found.append(tf.reduce_min(tf.reshape(distance, [len(x), -1]), axis=1))
-        return spk, mem
+        return spk, states
 
-    network.run_course(tf.constant(x), fire, plain.WAYS)
+    network.run_course(tf.constant(x), fire)
     return tf.reduce_min(tf.stack(found), axis=0).numpy()
 
 

@@ -14,12 +14,15 @@ from .encoders.rate import RateEncoder as RateEncoder
 from .export.predicting import Prediction as Prediction
 from .export.predicting import predict as predict
 from .models.base import SpikingNetwork as SpikingNetwork
-from .models.loading import load_model as load_model
+from .models.saving import load_model as load_model
 from .models.snn_conv_net import SNNConvNet as SNNConvNet
 from .models.snn_fc_net import SNNFCNet as SNNFCNet
+from .neurons.base import Neuron as Neuron
+from .neurons.base import NeuronCell as NeuronCell
+from .neurons.base import NeuronLayer as NeuronLayer
 from .neurons.functional import lif_sequence as lif_sequence
 from .neurons.lif import LIF as LIF
-from .neurons.lif_cell import LIFCell as LIFCell
+from .neurons.lif import LIFCell as LIFCell
 from .neurons.surrogate import ATan as ATan
 from .neurons.surrogate import FastSigmoid as FastSigmoid
 from .neurons.surrogate import Sigmoid as Sigmoid

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from kerasburst.registry import ENCODERS, NETWORKS
+from kerasburst.registry import ENCODERS, NETWORKS, NEURONS
 from kerasburst.validation import (
     LARGEST,
     InputError,
@@ -23,7 +22,6 @@ from kerasburst.validation import (
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("mirrored", "multi_worker")  # of tf.distribute
-NEURON = "kerasburst.neurons.base:LIFBase"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,7 +163,9 @@ def parameters(scope: str, name: str = "") -> dict[str, Any]:
         {'mode': 'bernoulli', 'gain': 1.0}
     """
     given_elsewhere = {"self", "num_steps", "num_classes", "seed", "encoder", "kwargs"}
-    if scope == "model":
+    if scope == "neuron":
+        given_elsewhere |= {"return_sequences", "return_mem", "return_state", "stateful"}
+    elif scope == "model":
         given_elsewhere |= set(parameters("neuron"))
     found = {}
     for base in reversed(_settable_class(scope, name).__mro__):
@@ -178,8 +178,7 @@ def parameters(scope: str, name: str = "") -> dict[str, Any]:
 
 def _settable_class(scope: str, name: str) -> type:
     if scope == "neuron":
-        module, _, name = NEURON.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return NEURONS["lif"]
     return {"encoder": ENCODERS, "model": NETWORKS}[scope][name]
 
 

@@ -10,11 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.export import plain
 from kerasburst.export.network import Network, state_keys
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.neurons.lif import LIF
-from kerasburst.neurons.lif_cell import LIFCell
+from kerasburst.neurons.lif import LIF, LIFCell
+from kerasburst.neurons.scan import scan
 from kerasburst.validation import InputError, one_line
 
 _TOLERANCE = 1e-4  # of logits
@@ -161,7 +160,7 @@ class _Spiking(keras.layers.Layer):
         else:
             given = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
             start = dict(zip(keys, given, strict=True))
-        spk, sequences = plain.scan(layer, inputs, start)
+        spk, sequences = scan(layer, inputs, start)
         last = {name: sequence[:, -1] for name, sequence in sequences.items()}
         wires.neurons[self._key], wires.mem = layer, sequences["mem"]
         wires.after |= {key: last[name] for name, key in keys.items()}

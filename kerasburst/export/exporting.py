@@ -12,7 +12,7 @@ from kerasburst import files, records
 from kerasburst.data.scaling import Scaling
 from kerasburst.export.formats import NAME, Format, Manifest, Preprocessing, Written, read_manifest, require
 from kerasburst.export.network import Network, take_apart
-from kerasburst.models.weights import weights_hash
+from kerasburst.models.saving import weights_hash
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.registry import FORMATS
 from kerasburst.training.evaluation import load_network

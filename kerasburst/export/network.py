@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.draws import check_intensity
-from kerasburst.export import plain
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.neurons.base import LIFBase
+from kerasburst.neurons.base import Neuron
+from kerasburst.neurons.scan import scan
 from kerasburst.validation import InputError, fail
 
 States = dict[str, tf.Tensor]
@@ -30,7 +30,7 @@ class Network(ABC):
     num_classes: int
     prepares: bool = False  # whether layers of the model come before the encoder
     readout: str  # how the logits are read from the output neurons
-    neurons: dict[str, LIFBase]  # in order, the output's last
+    neurons: dict[str, Neuron]  # in order, the output's last
     states: dict[str, tuple[int, ...]]  # what `step` carries, from zeros: shapes without batch; empty without a step
     no_step: str | None = None  # why the model cannot run step by step
 
@@ -101,7 +101,7 @@ class ReadyNetwork(Network):
         def note(layer, current):
             self.neurons[layer.name] = layer
             self.states |= dict.fromkeys(state_keys(layer.name, layer).values(), tuple(current.shape[2:]))
-            return plain.fire(layer, current)
+            return scan(layer, current)
 
         self._run(tf.zeros((1, 1, *self.spike_features)), note)
         if model.readout == "mean":
@@ -110,12 +110,12 @@ class ReadyNetwork(Network):
             self.states["readout_count"] = (model.num_classes,)
 
     def _run(self, spikes, fire):
-        return self.model.run_course(tf.cast(spikes, self.model.compute_dtype), fire, plain.WAYS)
+        return self.model.run_course(tf.cast(spikes, self.model.compute_dtype), fire)
 
     def encoded(self, spikes):
         """Run over a sequence; see `Network.encoded`."""
-        spk, mem = self._run(spikes, plain.fire)
-        return self.model.read_out(spk, mem), mem
+        spk, states = self._run(spikes, scan)
+        return self.model.read_out(spk, states["mem"]), states["mem"]
 
     def step(self, spikes, states):
         """Advance one step; see `Network.step`."""
@@ -123,12 +123,12 @@ class ReadyNetwork(Network):
 
         def fire(layer, current):
             keys = state_keys(layer.name, layer)
-            spk, sequences = plain.scan(layer, current, {name: states[key] for name, key in keys.items()})
+            spk, sequences = scan(layer, current, {name: states[key] for name, key in keys.items()})
             after.update({key: sequences[name][:, 0] for name, key in keys.items()})
-            return spk, sequences["mem"]
+            return spk, sequences
 
-        spk, mem = self._run(spikes[:, None], fire)
-        now = self.model.read_out(spk, mem)
+        spk, sequences = self._run(spikes[:, None], fire)
+        now = self.model.read_out(spk, sequences["mem"])
         if self.readout == "mean":
             after["readout_sum"] = states["readout_sum"] + now
             after["readout_steps"] = states["readout_steps"] + 1.0
@@ -138,12 +138,12 @@ class ReadyNetwork(Network):
         return now, after
 
 
-def state_keys(key: str, layer: LIFBase) -> dict[str, str]:
+def state_keys(key: str, layer: Neuron) -> dict[str, str]:
     """Return the name in an export of each state of a layer that is called `key` there.
 
     It is the layer's own name for a neuron with one state, and the layer's and the state's for one with more.
     """
-    names = plain.state_names(layer)
+    names = layer.state_names
     return {names[0]: key} if len(names) == 1 else {name: f"{key}_{name}" for name in names}
 
 

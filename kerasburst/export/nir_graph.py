@@ -24,7 +24,7 @@ import tensorflow as tf
 from kerasburst.export.formats import Format, Written
 from kerasburst.export.network import Network, course_of
 from kerasburst.export.nir_reader import DT, read_layers
-from kerasburst.models.fast.pooling import Pool
+from kerasburst.models.forward import Pool
 from kerasburst.neurons.lif import LIF
 from kerasburst.validation import InputError
 

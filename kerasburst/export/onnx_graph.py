@@ -7,7 +7,7 @@ import numpy as np
 
 from kerasburst.export.formats import Format, Written, require
 from kerasburst.export.network import course_of
-from kerasburst.models.fast.pooling import Pool
+from kerasburst.models.forward import Pool
 from kerasburst.neurons.lif import LIF
 from kerasburst.validation import InputError, one_line
 from kerasburst.version import __version__

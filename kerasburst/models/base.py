@@ -1,7 +1,8 @@
-"""What every spiking network shares: its layers' course, the encoder inside, readout, trace, firing rates."""
+"""The base of all spiking networks: forward pass, encoder inside, readout, membrane trace, firing rates."""
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
@@ -11,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.models.course import Fire, Part, Synapse, Ways, synapses_of, walk
-from kerasburst.models.fast.stages import run_stages, split_stages
+from kerasburst.models.fast.stages import run_fast
+from kerasburst.models.forward import Fire, Part, Synapse, synapses_of, walk
+from kerasburst.neurons.base import NeuronLayer, arguments_of
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.seeding import derive_seed
@@ -22,7 +24,11 @@ READOUTS = ("last", "mean", "count")
 
 
 class SpikingNetwork(keras.Model, ABC):
-    """A classifier over spike trains; a subclass gives `build_synapses` and `course`.
+    """A classifier over spike trains.
+
+    A subclass creates its layers in `__init__`, builds them in `build_synapses`, and returns them in order from
+    `course`, the neurons `output_lif` last; `_dense` and `_lif` create layers with the network's seed and parameters.
+    Constructor arguments that are kept as attributes of the same name are part of the config.
 
     Args:
         num_classes: C, at least 2.
@@ -36,9 +42,9 @@ class SpikingNetwork(keras.Model, ABC):
         surrogate: a name or a configured `Surrogate`.
         trainable_beta: whether beta is trained.
         trainable_threshold: whether the threshold is trained.
-        per_neuron: whether what is trained has a value for each neuron instead of one for each layer.
-        recompute: compute the maps of convolutions again on the way back instead of keeping them: less memory a step,
-            more time.
+        per_neuron: whether trained parameters have a value for each neuron instead of one for each layer.
+        recompute: compute the maps of convolutions again in the backward pass instead of keeping them: less memory per
+            step, more time.
         seed: int of at least 0 that fixes the initial weights, or None. They are uniform within
             1 / sqrt(fan-in), the default of the framework that the authors' earlier code was written in.
         **kwargs: as for `keras.Model`. Under a 16-bit policy the membranes and logits stay float32.
@@ -86,7 +92,7 @@ class SpikingNetwork(keras.Model, ABC):
         self.output_dense = self._dense(self.num_classes, "output_dense")
         self.output_lif = self._lif("output_lif", return_mem=True)
 
-    # What a subclass says -------------------------------------------------------------------------
+    # For subclasses -------------------------------------------------------------------------
 
     @abstractmethod
     def build_synapses(self, input_shape: tuple[int | None, ...]) -> None:
@@ -94,7 +100,7 @@ class SpikingNetwork(keras.Model, ABC):
 
     @abstractmethod
     def course(self) -> list[Part]:
-        """Give what spikes pass through, in order: convolutions, pooling, dense and LIF layers, last the output's."""
+        """Return the layers in order: convolutions, `Pool`, dense and LIF layers, `output_lif` last."""
 
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
         return keras.layers.Dense(units, kernel_initializer=self._initializer(name), dtype=self.dtype_policy, name=name)
@@ -107,42 +113,49 @@ class SpikingNetwork(keras.Model, ABC):
         seed = None if self.seed is None else derive_seed(self.seed, "weights", name)
         return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
 
-    # How spikes pass through ----------------------------------------------------------------------
+    # Forward pass ----------------------------------------------------------------------
 
-    def run_course(self, spikes: tf.Tensor, fire: Fire, ways: Ways | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Send spikes through the course, each LIF layer by `fire`; see `kerasburst.models.course.walk`.
+    def run_course(self, spikes: tf.Tensor, fire: Fire) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Send spikes through the course in plain operations; see `kerasburst.models.forward.walk`.
 
         Returns:
-            Spikes and membrane of the output neurons, `(batch, num_steps, C)`.
+            Spikes and states of the output neurons, `(batch, num_steps, C)`.
         """
-        return walk(self.course(), spikes, fire, ways or Ways())
+        return walk(self.course(), spikes, fire)
 
     def simulate(self, spikes: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Run the network over spikes in the compute dtype.
 
         Returns:
-            The spikes of every LIF layer by name, in the order of the network and each
+            The spikes of all neurons by layer name, in the order of the network and each
             `(batch, num_steps, *features)`, and the output membrane `(batch, num_steps, C)`.
         """
         activity = {}
 
-        def fire(lif, current):
-            activity[lif.name], mem = _fire(lif, current)
-            return activity[lif.name], mem
+        def fire(neurons, current):
+            activity[neurons.name], states = _fire(neurons, current)
+            return activity[neurons.name], states
 
-        return activity, self._run(spikes, fire, firing=False)[1]
+        return activity, self._run(spikes, fire)[1]["mem"]
 
-    def _run(self, spikes: tf.Tensor, fire: Fire, firing: bool, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """Run the course, its first stages the fast way; with `firing` those too whose neurons `fire` then misses."""
-        stages, others = split_stages(self.course(), firing)
-        x = run_stages(stages, spikes, self.recompute, training) if stages else spikes
-        return walk(others, x, fire, Ways())
+    def _run(self, spikes: tf.Tensor, fire: Fire, firing: bool = False, training: bool = False):
+        """Run the course, fast where possible; with `firing`, `fire` may miss neurons in convolutional stages."""
+        course = self.course()
+        done = run_fast(course, spikes, fire, firing=firing, recompute=self.recompute, training=training)
+        if done is not None:
+            return done
+        if self.recompute and firing:  # the maps before the first dense layer, in this pass too
+            images = list(itertools.takewhile(lambda part: not isinstance(part, keras.layers.Dense), course))
+            if images:
+                spikes = tf.recompute_grad(lambda x: walk(images, x, fire)[0])(spikes)
+                course = course[len(images) :]
+        return walk(course, spikes, fire)
 
     def synapses(self) -> tuple[Synapse, ...]:
-        """Give the layers with weights of a network that is built, in its order, and what reaches each."""
+        """Return the layers with weights of a built network, in order, and where their input comes from."""
         return synapses_of(self.course(), tuple(self.spikes_shape[2:]))
 
-    # What a user calls ----------------------------------------------------------------------------
+    # For users ----------------------------------------------------------------------------
 
     def build(self, input_shape):
         """Find the sizes of all layers from the input's shape."""
@@ -156,11 +169,12 @@ class SpikingNetwork(keras.Model, ABC):
         self.built = True
 
     def call(self, inputs, training=None):
-        """Give logits `(batch, num_classes)`, float32."""
-        return self.read_out(*self._run(self._spikes(inputs), _fire, firing=True, training=bool(training)))
+        """Compute logits `(batch, num_classes)`, float32."""
+        spk, states = self._run(self._spikes(inputs), _fire, firing=True, training=bool(training))
+        return self.read_out(spk, states["mem"])
 
     def read_out(self, spk: tf.Tensor, mem: tf.Tensor) -> tf.Tensor:
-        """Give the logits of the output neurons' spikes and membrane, each `(batch, num_steps, C)`."""
+        """Compute the logits of the output neurons' spikes and membrane, each `(batch, num_steps, C)`."""
         if self.readout == "last":
             return mem[:, -1]
         if self.readout == "mean":
@@ -171,15 +185,15 @@ class SpikingNetwork(keras.Model, ABC):
         return tf.cast(inputs if self.encoder is None else self.encoder(inputs), self.compute_dtype)
 
     def compute_output_spec(self, inputs, training=None):
-        """Give the logits' shape and dtype."""
+        """Return the logits' shape and dtype."""
         return keras.KerasTensor((inputs.shape[0], self.num_classes), dtype="float32")
 
     def compute_output_shape(self, input_shape):
-        """Give the logits' shape."""
+        """Return the logits' shape."""
         return (input_shape[0], self.num_classes)
 
     def membrane_trace(self, inputs, batch_size: int = 128) -> np.ndarray:
-        """Give the output neurons' membrane at every step.
+        """Return the output neurons' membrane at every step.
 
         Args:
             inputs: what the network takes, `(n, ...)`.
@@ -191,7 +205,7 @@ class SpikingNetwork(keras.Model, ABC):
         return np.concatenate([mem.numpy() for _, mem, _ in self._probe_batches(inputs, batch_size)])
 
     def firing_rates(self, inputs, batch_size: int = 128) -> dict[str, float]:
-        """Give each LIF layer's mean firing rate over `inputs`, in spikes per neuron and step.
+        """Compute each LIF layer's mean firing rate over `inputs`, in spikes per neuron and step.
 
         Layers are named in the order of the network, after "input", the rate of the input spikes.
         """
@@ -210,17 +224,17 @@ class SpikingNetwork(keras.Model, ABC):
 
     @property
     def traced_probe(self) -> Callable:
-        """`probe` as a graph, traced once for a shape, whoever asks."""
+        """`probe` as a graph that is shared by all callers and traced once for each shape."""
         if self._graph is None:
             self._graph = tf.function(self.probe, reduce_retracing=True, autograph=False)
         return self._graph
 
     def probe(self, inputs, count: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-        """Give one batch's logits, membrane trace, and firing rate by layer; for use in a `tf.function`.
+        """Compute one batch's logits, membrane trace, and firing rate by layer; for use in a `tf.function`.
 
         Args:
             inputs: what the network takes.
-            count: how many of `inputs`, the first ones, the rates are of; None for all.
+            count: compute the rates over this many of the first `inputs`; None for all.
         """
         if not self.built:
             self.build(inputs.shape)
@@ -231,13 +245,13 @@ class SpikingNetwork(keras.Model, ABC):
         return self.read_out(activity["output_lif"], mem), mem, rates
 
     def probe_batch(self, inputs, size: int) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-        """Probe a batch as one of `size` examples: it is filled up, since each shape is compiled anew.
+        """Probe a batch, padded to `size` examples so that no new shape is compiled.
 
-        A network with an encoder inside gets it as it is: an encoder draws for what it gets, and for nothing else.
+        A network with an encoder inside gets the batch unpadded, since its draws depend on the batch.
 
         Args:
             inputs: what the network takes, at most `size` examples.
-            size: of the larger batches that come, too.
+            size: number of examples in the larger batches.
 
         Raises:
             InputError: for more than `size` examples.
@@ -251,7 +265,7 @@ class SpikingNetwork(keras.Model, ABC):
         return logits[:count], mem[:count], rates
 
     def with_encoder(self, encoder: Encoder | None) -> SpikingNetwork:
-        """Give a copy with the same weights that has `encoder` inside, or none."""
+        """Return a copy with the same weights and another encoder inside, or none."""
         if not self.built:
             raise InputError("with_encoder needs a network that is built, received one without weights")
         copy = type(self).from_config({**self.get_config(), "encoder": encoder})
@@ -265,12 +279,8 @@ class SpikingNetwork(keras.Model, ABC):
         neuron = self.output_lif.get_config()
         return {
             **super().get_config(),
-            "num_classes": self.num_classes,
-            "encoder": None if self.encoder is None else keras.saving.serialize_keras_object(self.encoder),
-            "readout": self.readout,
+            **arguments_of(self),
             **{name: neuron[name] for name in self._neuron},
-            "recompute": self.recompute,
-            "seed": self.seed,
         }
 
     @classmethod
@@ -279,5 +289,8 @@ class SpikingNetwork(keras.Model, ABC):
         return cls(**config)
 
 
-def _fire(lif: LIF, current: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-    return lif(current) if lif.return_mem else (lif(current), None)
+def _fire(neurons: NeuronLayer, current: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    if not neurons.return_mem:
+        return neurons(current), {}
+    spk, mem = neurons(current)
+    return spk, {"mem": mem}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import keras
 
+from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.fast.pooling import Pool
+from kerasburst.models.forward import Pool
+from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.validation import LARGEST, check_choice, check_int, fail
 
 CONV_ACTIVATIONS = ("relu", "lif")
@@ -24,7 +26,9 @@ class SNNConvNet(SpikingNetwork):
         kernel_size: side of their kernels, pixels.
         hidden_units: size of the hidden layer.
         conv_activation: "relu", or "lif" to put LIF neurons in place of both ReLUs.
-        **kwargs: encoder, readout, neuron parameters, seed: see `SpikingNetwork`.
+        encoder, readout, beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron,
+            recompute, seed: as for `SpikingNetwork`.
+        **kwargs: as for `keras.Model`.
 
     Call arguments:
         inputs: spikes `(batch, num_steps, height, width, channels)`, any dtype, at least 4x4 pixels; with
@@ -56,9 +60,34 @@ class SNNConvNet(SpikingNetwork):
         kernel_size: int = 3,
         hidden_units: int = 1000,
         conv_activation: str = "relu",
+        encoder: Encoder | None = None,
+        readout: str = "last",
+        beta: float = 0.95,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str | Surrogate = "atan",
+        trainable_beta: bool = False,
+        trainable_threshold: bool = False,
+        per_neuron: bool = False,
+        recompute: bool = False,
+        seed: int | None = None,
         **kwargs,
     ):
-        super().__init__(num_classes, **kwargs)
+        super().__init__(
+            num_classes,
+            encoder=encoder,
+            readout=readout,
+            beta=beta,
+            threshold=threshold,
+            reset_mechanism=reset_mechanism,
+            surrogate=surrogate,
+            trainable_beta=trainable_beta,
+            trainable_threshold=trainable_threshold,
+            per_neuron=per_neuron,
+            recompute=recompute,
+            seed=seed,
+            **kwargs,
+        )
         if not isinstance(filters, (list, tuple)) or len(filters) != 2:
             raise fail("filters", "a pair of integers", filters)
         self.filters = tuple(check_int("filters", n, low=1, high=LARGEST) for n in filters)
@@ -98,19 +127,9 @@ class SNNConvNet(SpikingNetwork):
         self.output_lif.build((batch, steps, self.num_classes))
 
     def course(self):
-        """Give the layers in order; see `SpikingNetwork.course`."""
+        """Return the layers in order; see `SpikingNetwork.course`."""
         parts = []
         for conv, lif in ((self.conv1, self.conv1_lif), (self.conv2, self.conv2_lif)):
             # The maximum before the ReLU: the same values, from a quarter of the ReLUs.
             parts += [conv, Pool(relu=True)] if lif is None else [conv, lif, Pool()]
         return [*parts, self.hidden_dense, self.hidden_lif, self.output_dense, self.output_lif]
-
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "hidden_units": self.hidden_units,
-            "conv_activation": self.conv_activation,
-        }

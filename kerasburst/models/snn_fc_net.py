@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 
+from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.validation import LARGEST, check_int
 
 
@@ -15,7 +19,9 @@ class SNNFCNet(SpikingNetwork):
     Args:
         num_classes: C, at least 2.
         hidden_units: size of the hidden layer.
-        **kwargs: encoder, readout, neuron parameters, seed: see `SpikingNetwork`.
+        encoder, readout, beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron,
+            recompute, seed: as for `SpikingNetwork`.
+        **kwargs: as for `keras.Model`.
 
     Call arguments:
         inputs: spikes `(batch, num_steps, *features)`, any dtype; with an encoder inside, intensities
@@ -42,8 +48,39 @@ class SNNFCNet(SpikingNetwork):
     default_for = "tabular"
     steps_at_once = 10
 
-    def __init__(self, num_classes: int, *, hidden_units: int = 1000, **kwargs):
-        super().__init__(num_classes, **kwargs)
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        hidden_units: int = 1000,
+        encoder: Encoder | None = None,
+        readout: str = "last",
+        beta: float = 0.95,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str | Surrogate = "atan",
+        trainable_beta: bool = False,
+        trainable_threshold: bool = False,
+        per_neuron: bool = False,
+        recompute: bool = False,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(
+            num_classes,
+            encoder=encoder,
+            readout=readout,
+            beta=beta,
+            threshold=threshold,
+            reset_mechanism=reset_mechanism,
+            surrogate=surrogate,
+            trainable_beta=trainable_beta,
+            trainable_threshold=trainable_threshold,
+            per_neuron=per_neuron,
+            recompute=recompute,
+            seed=seed,
+            **kwargs,
+        )
         self.hidden_units = check_int("hidden_units", hidden_units, low=1, high=LARGEST)
         self.hidden_dense = self._dense(self.hidden_units, "hidden_dense")
         self.hidden_lif = self._lif("hidden_lif")
@@ -51,18 +88,11 @@ class SNNFCNet(SpikingNetwork):
     def build_synapses(self, input_shape):
         """Build the layers for spikes of shape `(batch, num_steps, *features)`."""
         batch, steps, *features = input_shape
-        size = 1
-        for n in features:
-            size *= n
-        self.hidden_dense.build((batch, steps, size))
+        self.hidden_dense.build((batch, steps, math.prod(features)))
         self.hidden_lif.build((batch, steps, self.hidden_units))
         self.output_dense.build((batch, steps, self.hidden_units))
         self.output_lif.build((batch, steps, self.num_classes))
 
     def course(self):
-        """Give the layers in order; see `SpikingNetwork.course`."""
+        """Return the layers in order; see `SpikingNetwork.course`."""
         return [self.hidden_dense, self.hidden_lif, self.output_dense, self.output_lif]
-
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "hidden_units": self.hidden_units}

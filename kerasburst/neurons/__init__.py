@@ -1,7 +1,7 @@
-"""Leaky integrate-and-fire neurons: the equation, a cell for RNNs, a layer over sequences."""
+"""Spiking neurons: the equation, a layer over sequences, a cell for RNNs."""
 
+from kerasburst.neurons.base import Neuron, NeuronCell, NeuronLayer
 from kerasburst.neurons.functional import lif_sequence, lif_step
-from kerasburst.neurons.lif import LIF
-from kerasburst.neurons.lif_cell import LIFCell
+from kerasburst.neurons.lif import LIF, LIFCell
 
-__all__ = ["LIF", "LIFCell", "lif_sequence", "lif_step"]
+__all__ = ["LIF", "LIFCell", "Neuron", "NeuronCell", "NeuronLayer", "lif_sequence", "lif_step"]

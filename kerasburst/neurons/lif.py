@@ -1,23 +1,76 @@
-"""The LIF neuron as a layer over whole sequences."""
+"""The leaky integrate-and-fire neuron as a layer over whole sequences, and as a cell of `keras.layers.RNN`."""
 
 from __future__ import annotations
 
 import keras
 import tensorflow as tf
 
-from kerasburst.neurons.base import LIFBase
-from kerasburst.neurons.functional import run
-from kerasburst.validation import InputError, check_bool, fail
+from kerasburst.neurons import surrogate as surrogates
+from kerasburst.neurons.base import NeuronCell, NeuronLayer
+from kerasburst.neurons.functional import RESET_MECHANISMS, lif_step, run
+from kerasburst.neurons.surrogate import Surrogate
+from kerasburst.validation import InputError, check_bool, check_choice, check_float
+
+
+class _LIF:
+    """The parameters and the step of both: beta, threshold, reset mechanism and surrogate."""
+
+    def _set_parameters(
+        self, beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron
+    ):
+        self.beta = check_float("beta", beta, low=0.0, high=1.0)
+        self.threshold = check_float("threshold", threshold, above=0.0)
+        self.reset_mechanism = check_choice("reset_mechanism", reset_mechanism, RESET_MECHANISMS)
+        self.surrogate = surrogates.get(surrogate)
+        self.trainable_beta = check_bool("trainable_beta", trainable_beta)
+        self.trainable_threshold = check_bool("trainable_threshold", trainable_threshold)
+        self.per_neuron = check_bool("per_neuron", per_neuron)
+        if self.per_neuron and not (self.trainable_beta or self.trainable_threshold):
+            raise InputError("per_neuron must be false unless trainable_beta or trainable_threshold is set")
+        self._beta = self._threshold = None
+
+    def build_parameters(self, features):
+        """Create the trained parameters, of shape () or, per neuron, `features`."""
+        if self.per_neuron and None in features:
+            raise InputError(f"per_neuron needs features of known size, received {features}")
+        shape = features if self.per_neuron else ()
+        if self.trainable_beta:
+            start = keras.initializers.Constant(self.beta)
+            self._beta = self.add_weight(name="beta", shape=shape, initializer=start, autocast=False)
+        if self.trainable_threshold:
+            start = keras.initializers.Constant(self.threshold)
+            self._threshold = self.add_weight(
+                name="threshold", shape=shape, initializer=start, constraint=_positive, autocast=False
+            )
+
+    def neuron_parameters(self) -> dict:
+        """Return the current parameters of the equation; a trained beta is clipped to [0, 1]."""
+        beta, threshold = self.beta, self.threshold
+        if self._beta is not None:
+            beta = tf.clip_by_value(tf.convert_to_tensor(self._beta), 0.0, 1.0)
+        if self._threshold is not None:
+            threshold = tf.convert_to_tensor(self._threshold)
+        return {
+            "beta": beta,
+            "threshold": threshold,
+            "reset_mechanism": self.reset_mechanism,
+            "surrogate": self.surrogate,
+        }
+
+    def step(self, current, state):
+        """Advance one step; see `kerasburst.neurons.functional.lif_step`."""
+        spk, mem = lif_step(current, state["mem"], **self.neuron_parameters())
+        return spk, {"mem": mem}
 
 
 @keras.saving.register_keras_serializable("kerasburst")
-class LIF(LIFBase):
+class LIF(_LIF, NeuronLayer):
     """Leaky integrate-and-fire neurons over sequences of any feature rank, elementwise.
 
         mem[t] = beta mem[t-1] + current[t] - threshold spk[t-1],   spk[t] = mem[t] > threshold
 
     with reset_mechanism "subtract"; "zero" and "none" as in `kerasburst.neurons.functional`. Membranes
-    are float32 under mixed precision; spikes come in the layer's compute dtype.
+    are float32 under mixed precision; spikes have the layer's compute dtype.
 
     Args:
         beta: membrane decay per step, in [0, 1].
@@ -27,18 +80,18 @@ class LIF(LIFBase):
             configured `kerasburst.neurons.surrogate.Surrogate`.
         trainable_beta: whether beta is trained (clipped to [0, 1] in the forward pass).
         trainable_threshold: whether the threshold is trained (kept above 0).
-        per_neuron: whether what is trained has a value for each neuron instead of a shared one.
-        return_sequences: spikes of all steps (default) or of the last alone.
-        return_mem: return the membrane too, of all steps or the last, as the spikes.
-        return_state: return the final membrane as the last output, to hand on as `initial_state`.
+        per_neuron: whether trained parameters have a value for each neuron instead of a shared one.
+        return_sequences: return the spikes of all steps (default) or of the last one only.
+        return_mem: also return the membrane, of all steps or the last, like the spikes.
+        return_state: also return the final membrane, as the last output, to pass as `initial_state`.
         stateful: keep the final membrane for the next call; needs a static batch size. `reset_state()`
             sets it to zero. The state is not a weight and is not saved.
         **kwargs: as for `keras.layers.Layer`.
 
     Call arguments:
         inputs: current `(batch, time, *features)`.
-        initial_state: membrane before the first step, `(batch, *features)`; default zeros, or the kept
-            state of a stateful layer.
+        initial_state: membrane before the first step, `(batch, *features)`: a tensor, a list of one, or
+            `{"mem": tensor}`; default zeros, or the kept state of a stateful layer.
 
     Returns:
         `spk`, or the tuple of `spk`, then `mem` with return_mem, then the final membrane with return_state.
@@ -55,111 +108,107 @@ class LIF(LIFBase):
         [0.0, 1.0, 0.0]
 
     References:
-        snnTorch 1.0 `Leaky`, of which this is the equal step for step.
+        snnTorch 1.0 `Leaky`, which gives the same values at every step.
     """
 
     def __init__(
         self,
         *,
+        beta: float = 0.95,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str | Surrogate = "atan",
+        trainable_beta: bool = False,
+        trainable_threshold: bool = False,
+        per_neuron: bool = False,
         return_sequences: bool = True,
         return_mem: bool = False,
         return_state: bool = False,
         stateful: bool = False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.return_sequences = check_bool("return_sequences", return_sequences)
-        self.return_mem = check_bool("return_mem", return_mem)
-        self.return_state = check_bool("return_state", return_state)
-        self.stateful = check_bool("stateful", stateful)
-        self._state = None
+        super().__init__(
+            return_sequences=return_sequences,
+            return_mem=return_mem,
+            return_state=return_state,
+            stateful=stateful,
+            **kwargs,
+        )
+        self._set_parameters(
+            beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron
+        )
 
-    def build(self, input_shape):
-        """Create the trained parameters, and the state of a stateful layer."""
-        if len(input_shape) < 2:
-            raise fail("inputs", "of shape (batch, time, *features)", tuple(input_shape))
-        self._build_parameters(tuple(input_shape[2:]))
-        if self.stateful:
-            shape = (input_shape[0], *input_shape[2:])
-            if None in shape:
-                raise InputError(f"inputs must have a static batch and feature shape where stateful, received {shape}")
-            self._state = _State(keras.Variable(tf.zeros(shape), trainable=False, dtype="float32", name="mem"))
-        self.built = True
-
-    def call(self, inputs, initial_state=None):
-        """Run over `inputs` from `initial_state`."""
-        if isinstance(initial_state, (list, tuple)):
-            (initial_state,) = initial_state
-        if self._state is not None:
-            inputs = self._check_batch(inputs)
-            if initial_state is None:
-                initial_state = self._state.variable.value
-        if initial_state is not None:
-            initial_state = tf.convert_to_tensor(initial_state)
-            expected = inputs.shape[:1].concatenate(inputs.shape[2:])
-            if not initial_state.shape.is_compatible_with(expected):
-                raise fail(
-                    "initial_state", f"of shape {tuple(expected)}, (batch, *features)", tuple(initial_state.shape)
-                )
+    def run(self, current, state):
+        """Run over a sequence in one compiled pass; see `NeuronLayer.run`."""
         spk, mem, last = run(
-            inputs,
+            current,
             **self.neuron_parameters(),
-            initial_mem=initial_state,
+            initial_mem=None if state is None else state["mem"],
             return_mem=self.return_mem and self.return_sequences,
             spike_dtype=self.compute_dtype,
         )
-        if self._state is not None:
-            self._state.variable.assign(last)
-        if not self.return_sequences:
-            spk, mem = spk[:, -1], last
-        extra = (mem,) * self.return_mem + (last,) * self.return_state
-        return (spk, *extra) if extra else spk
-
-    def _check_batch(self, inputs):
-        expected = self._state.variable.shape[0]
-        if inputs.shape[0] not in (None, expected):
-            raise InputError(
-                f"inputs must have the batch size {expected} that this stateful layer was built with, "
-                f"received {inputs.shape[0]}"
-            )
-        return tf.ensure_shape(inputs, (expected, *inputs.shape[1:]))
-
-    def reset_state(self) -> None:
-        """Set the kept state of a stateful layer to zero."""
-        if self._state is not None:
-            self._state.variable.assign(tf.zeros(self._state.variable.shape))
-
-    reset_states = reset_state  # the name Keras' containers call
-
-    def compute_output_spec(self, inputs, initial_state=None):
-        """Give the shapes and dtypes of the outputs."""
-        shape = tuple(inputs.shape)
-        last = (shape[0], *shape[2:])
-        sequence = shape if self.return_sequences else last
-        membrane = "float64" if keras.backend.standardize_dtype(inputs.dtype) == "float64" else "float32"
-        spk = keras.KerasTensor(sequence, dtype=self.compute_dtype)
-        extra = [keras.KerasTensor(sequence, dtype=membrane)] * self.return_mem
-        extra += [keras.KerasTensor(last, dtype=membrane)] * self.return_state
-        return (spk, *extra) if extra else spk
-
-    def compute_output_shape(self, input_shape):
-        """Give the shapes of the outputs."""
-        spec = self.compute_output_spec(keras.KerasTensor(tuple(input_shape)))
-        return tuple(s.shape for s in spec) if isinstance(spec, tuple) else spec.shape
-
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "return_sequences": self.return_sequences,
-            "return_mem": self.return_mem,
-            "return_state": self.return_state,
-            "stateful": self.stateful,
-        }
+        return spk, {"mem": mem}, {"mem": last}
 
 
-class _State:
-    """Hold the state out of Keras' sight: weights then pass between stateful and stateless networks."""
+@keras.saving.register_keras_serializable("kerasburst")
+class LIFCell(_LIF, NeuronCell):
+    """Leaky integrate-and-fire cell for `keras.layers.RNN`, elementwise.
 
-    def __init__(self, variable: keras.Variable):
-        self.variable = variable
+        mem[t] = beta mem[t-1] + current[t] - threshold spk[t-1],   spk[t] = mem[t] > threshold
+
+    with reset_mechanism "subtract"; "zero" and "none" as in `kerasburst.neurons.functional`. The state
+    is the membrane. It is computed in float32 under every global policy.
+
+    Args:
+        units: number of neurons, equal to the input's last axis.
+        beta: membrane decay per step, in [0, 1].
+        threshold: firing threshold, above 0.
+        reset_mechanism: "subtract", "zero" or "none".
+        surrogate: a name ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through") or a
+            configured `kerasburst.neurons.surrogate.Surrogate`.
+        trainable_beta: whether beta is trained (clipped to [0, 1] in the forward pass).
+        trainable_threshold: whether the threshold is trained (kept above 0).
+        per_neuron: whether trained parameters have a value for each neuron instead of a shared one.
+        **kwargs: as for `keras.layers.Layer`; a 16-bit dtype is refused.
+
+    Call arguments:
+        inputs: current `(batch, units)`.
+        states: list of the membrane `(batch, units)`.
+
+    Returns:
+        `(spk, [mem])`, each `(batch, units)`.
+
+    Raises:
+        InputError: for a parameter outside its range, or an input of another size than `units`.
+
+    Example:
+        >>> layer = keras.layers.RNN(LIFCell(1, beta=1.0), return_sequences=True)
+        >>> layer(tf.constant([[[0.6], [0.6], [0.6]]])).numpy().ravel().tolist()
+        [0.0, 1.0, 0.0]
+
+    References:
+        snnTorch 1.0 `Leaky`, which gives the same values at every step.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        beta: float = 0.95,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str | Surrogate = "atan",
+        trainable_beta: bool = False,
+        trainable_threshold: bool = False,
+        per_neuron: bool = False,
+        **kwargs,
+    ):
+        super().__init__(units, **kwargs)
+        self._set_parameters(
+            beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron
+        )
+
+
+def _positive(threshold):
+    """Keep a trained threshold above 0."""
+    return keras.ops.maximum(threshold, 1e-3)

@@ -16,7 +16,7 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.weights import weights_hash
+from kerasburst.models.saving import weights_hash
 from kerasburst.privacy.config import AuditConfig
 from kerasburst.privacy.splits import LARGEST_DEFAULT, AuditSplits, check_shadows, complementary_halves, digests
 from kerasburst.seeding import derive_seed

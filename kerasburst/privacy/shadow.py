@@ -25,8 +25,7 @@ from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
-from kerasburst.models.loading import load_recorded
-from kerasburst.models.weights import weights_hash
+from kerasburst.models.saving import load_recorded, weights_hash
 from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.config import TARGET_QUERIES, TEST_EXAMPLES, AuditConfig
 from kerasburst.privacy.signals import cached, collect_signals, fed_probabilities, key_text, stored_key

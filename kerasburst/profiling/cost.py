@@ -17,8 +17,7 @@ import tensorflow as tf
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.course import Synapse
-from kerasburst.models.fast.pooling import max_pool
+from kerasburst.models.forward import Pool, Synapse
 from kerasburst.validation import InputError, check_int, fail
 
 PJ_PER_MAC = 4.6
@@ -209,7 +208,7 @@ def _arriving(train: tf.Tensor, synapse: Synapse) -> tf.Tensor:
     if not synapse.pooled:
         return train
     lead = tf.shape(train)[:2]
-    pooled = max_pool(tf.reshape(train, [-1, *train.shape[2:]]))
+    pooled = Pool()(tf.reshape(train, [-1, *train.shape[2:]]))
     return tf.reshape(pooled, tf.concat([lead, pooled.shape[1:]], 0))
 
 

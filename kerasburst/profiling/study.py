@@ -27,7 +27,7 @@ from kerasburst.data.pipeline import make_dataset
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits, make_splits
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.loading import load_model
+from kerasburst.models.saving import load_model
 from kerasburst.profiling.config import BASELINES, ProfileConfig
 from kerasburst.profiling.cost import ENERGY_SOURCE, network_cost
 from kerasburst.profiling.host import load_average, machine_facts

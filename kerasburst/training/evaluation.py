@@ -15,7 +15,7 @@ from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.intervals import wilson
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.loading import load_model
+from kerasburst.models.saving import load_model
 from kerasburst.seeding import derive_seed
 from kerasburst.training.run_directory import RunDirectory, check_same_data
 from kerasburst.training.setup import prepare

@@ -8,8 +8,7 @@ from kerasburst.encoders.poisson_burst import PoissonBurstEncoder
 from kerasburst.models.snn_conv_net import SNNConvNet
 from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.neurons.functional import RESET_MECHANISMS
-from kerasburst.neurons.lif import LIF
-from kerasburst.neurons.lif_cell import LIFCell
+from kerasburst.neurons.lif import LIF, LIFCell
 from tests.models.common import draw_spikes, enliven
 
 STEPS, CLASSES = 6, 3

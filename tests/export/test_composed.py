@@ -8,8 +8,7 @@ import tensorflow as tf
 import kerasburst as kb
 from kerasburst.export import savedmodel
 from kerasburst.models.snn_fc_net import SNNFCNet
-from kerasburst.neurons.lif import LIF
-from kerasburst.neurons.lif_cell import LIFCell
+from kerasburst.neurons.lif import LIF, LIFCell
 from kerasburst.validation import InputError
 
 from .common import composed

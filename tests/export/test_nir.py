@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 
 import kerasburst as kb
-from kerasburst.export import from_nir, plain
+from kerasburst.export import from_nir
 from kerasburst.export import nir as export_nir
 from kerasburst.export.network import take_apart
 from kerasburst.export.nir_graph import DT, make_graph
 from kerasburst.neurons.lif import LIF
+from kerasburst.neurons.scan import scan
 from kerasburst.validation import InputError
 
 from .common import RESETS, composed, make, spikes
@@ -122,10 +123,10 @@ def assert_same_but_for_ties(got, network, x):
     want, ties = output_spikes(network, x), np.zeros(x.shape[:2], bool)
 
     def fire(layer, current):
-        spk, mem = plain.fire(layer, current)
-        near = np.abs(mem - layer.neuron_parameters()["threshold"]) < 1e-5
+        spk, states = scan(layer, current)
+        near = np.abs(states["mem"] - layer.neuron_parameters()["threshold"]) < 1e-5
         ties[...] |= near.reshape(*ties.shape, -1).any(-1)
-        return spk, mem
+        return spk, states
 
     network.with_encoder(None).run_course(tf.constant(x), fire)
     before = ~np.logical_or.accumulate(ties, axis=1)

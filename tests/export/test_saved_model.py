@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.export import savedmodel
-from kerasburst.models.loading import load_model
+from kerasburst.models.saving import load_model
 from tests.models.common import ENCODERS, VARIED
 
 from .common import CLASSES, KINDS, RESETS, STEPS, images, logits_of_keras, make, spikes

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.neurons.lif import LIF
-from kerasburst.neurons.lif_cell import LIFCell
+from kerasburst.neurons.lif import LIF, LIFCell
 from kerasburst.neurons.surrogate import ATan, FastSigmoid, Sigmoid
 from kerasburst.validation import InputError
 

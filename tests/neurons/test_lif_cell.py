@@ -5,8 +5,7 @@ import tensorflow as tf
 from keras.src.testing import TestCase
 
 from kerasburst.neurons.functional import lif_sequence
-from kerasburst.neurons.lif import LIF
-from kerasburst.neurons.lif_cell import LIFCell
+from kerasburst.neurons.lif import LIF, LIFCell
 from kerasburst.neurons.surrogate import FastSigmoid
 from kerasburst.validation import InputError
 

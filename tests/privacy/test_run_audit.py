@@ -9,7 +9,7 @@ import pytest
 from kerasburst_cli.main import main
 
 from kerasburst import InputError, Splits, TrainConfig, files, load_model, load_network, records, train
-from kerasburst.models.weights import weights_hash
+from kerasburst.models.saving import weights_hash
 from kerasburst.privacy import shadow
 from kerasburst.privacy.audit import audit
 from kerasburst.privacy.audited_run import AuditedRun

@@ -6,7 +6,7 @@ from scipy import special
 
 from kerasburst import InputError, PoissonBurstEncoder, RateEncoder, SNNFCNet
 from kerasburst.data.pipeline import make_dataset
-from kerasburst.models.weights import weights_hash
+from kerasburst.models.saving import weights_hash
 from kerasburst.privacy.signals import cached, collect_signals, fed_probabilities, stored_key
 
 X = np.random.default_rng(0).uniform(0.2, 0.8, (10, 4)).astype("float32")

@@ -6,10 +6,8 @@ import pytest
 import tensorflow as tf
 
 from kerasburst import records
-from kerasburst.export import plain
 from kerasburst.models import SNNConvNet, SNNFCNet
-from kerasburst.models.course import Ways
-from kerasburst.models.fast.pooling import max_pool
+from kerasburst.neurons.scan import scan
 from kerasburst.profiling.cost import _by_position, fan_out, network_cost
 from kerasburst.validation import InputError
 from tests.models.common import ENCODERS, draw_spikes, enliven
@@ -33,12 +31,7 @@ def seen_by_layers(network, spikes):
     }
     for layer in layers.values():
         watch(layer)
-    ways = Ways(
-        convolve=lambda layer, x: layer(x),
-        project=lambda layer, x: layer(x),
-        pool=max_pool,
-    )
-    network.run_course(tf.constant(spikes, tf.float32), plain.fire, ways)
+    network.run_course(tf.constant(spikes, tf.float32), scan)
     features = {name: x.shape[1:] if name.startswith("conv") else x.shape[2:] for name, x in seen.items()}
     return {layers[name]: x.reshape(*spikes.shape[:2], *features[name]) for name, x in seen.items()}
 

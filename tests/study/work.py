@@ -71,7 +71,7 @@ def names(path, kind):
 
 def layer(path, model):
     """Save the name of the class of a model's first layer."""
-    from kerasburst.models.loading import load_model
+    from kerasburst.models.saving import load_model
 
     files.write_json(path, type(load_model(model).layers[0]).__name__)
 

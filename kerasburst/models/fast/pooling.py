@@ -7,22 +7,15 @@ added after the maximum, to a quarter of the values, which changes none of them:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import tensorflow as tf
 
 from kerasburst.models.fast.synapses import column_sums
+from kerasburst.models.forward import merge, split
 
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of a window, row and column, in reading order
 _NONE = 4  # the winner's number where the ReLU lets nothing through
-
-
-@dataclasses.dataclass(frozen=True)
-class Pool:
-    """Max-pooling by 2 as a part of a network's course; `relu`: followed by a ReLU."""
-
-    relu: bool = False
 
 
 def max_pool(x: tf.Tensor, relu: bool = False, bias: tf.Tensor | None = None) -> tf.Tensor:
@@ -67,33 +60,11 @@ class SpikePool:
     def forward(self, spikes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Give the pooled spikes of uint8 ones, each `(batch, time, height, width, channels)`, and which won."""
         pooled, winner = _forward_spikes(merge(spikes), dtype=self.dtype)
-        return part(pooled, spikes), winner
+        return split(pooled, spikes), winner
 
     def backward(self, upstream: tf.Tensor, winner: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
         """Give the gradient of spikes of `shape`."""
-        return part(way_back(merge(upstream), winner, shape[1:])[0], upstream)
-
-
-def merge(x: tf.Tensor) -> tf.Tensor:
-    """Make one axis of batch and time.
-
-    Example:
-        >>> merge(tf.zeros((2, 5, 4, 4, 1))).shape
-        TensorShape([10, 4, 4, 1])
-    """
-    return tf.reshape(x, [-1, *x.shape[2:]])
-
-
-def part(x: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """Make batch and time two axes again, as they are in `like`.
-
-    Example:
-        >>> part(tf.zeros((10, 3)), tf.zeros((2, 5, 4, 4, 1))).shape
-        TensorShape([2, 5, 3])
-    """
-    shape = tf.shape(like)
-    lead = [known or shape[axis] for axis, known in enumerate(like.shape[:2])]
-    return tf.reshape(x, [*lead, *x.shape[1:]])
+        return split(way_back(merge(upstream), winner, shape[1:])[0], upstream)
 
 
 @tf.function(jit_compile=True, autograph=False)

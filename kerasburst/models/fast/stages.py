@@ -1,36 +1,85 @@
-"""The way through convolutions and poolings when only what leaves the last pooling is wanted: fast, and nothing else.
+"""The fast forward pass on a CPU: the leading stages of convolution and pooling, and the layers after them.
 
-What `kerasburst.models.course.walk` does part by part is here done a stage at a time, a stage being a convolution, LIF
-neurons or none, and a pooling: the bias after the maximum, the spikes in bytes, a few examples after the others.
+A stage is a convolution, neurons or none, and a pooling. Only the output of a pooling is kept: the bias is added after
+the maximum, spikes are bytes, and a few examples are computed at a time, so that the maps between two convolutions stay
+in the processor's cache. For a whole batch these maps, the largest tensors of a network, would go to memory and back at
+every operation, and a training's memory would grow with them at every step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
 
-from kerasburst.models.fast.chunks import over_batch
 from kerasburst.models.fast.convolution import convolve, convolve_and_pool
-from kerasburst.models.fast.pooling import Pool, SpikePool, merge, part
+from kerasburst.models.fast.pooling import SpikePool, max_pool
+from kerasburst.models.fast.synapses import project
+from kerasburst.models.forward import Fire, Part, Pool, merge, split, walk
 from kerasburst.neurons.functional import run
 from kerasburst.neurons.lif import LIF
 
-# Bytes of the first map that are worked on at a time. Neurons go over it again and again: they want it in the cache.
-# Without them smaller parts gain nothing; larger ones are what a long sequence's memory would grow by.
+# Bytes of the first map that are computed at a time. Neurons read it many times, so it should fit the cache. Without
+# neurons smaller parts gain nothing, and larger ones cost memory in long sequences.
 _FIRING, _PASSING = 8 * 2**20, 128 * 2**20
+_SIDE_BY_SIDE = 2  # parts: while one is in a compiled pass of one thread, another is in a convolution
+
+
+def run_fast(
+    course: Sequence[Part], spikes: tf.Tensor, fire: Fire, *, firing: bool, recompute: bool, training: bool
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]] | None:
+    """Return what `kerasburst.models.forward.walk` returns, faster; None where the fast pass does not apply.
+
+    It applies on a CPU, to layers that are exactly Keras' `Dense` and `Conv2D`, neither quantised nor with LoRA, and
+    exactly our `LIF`. Without `training` all spikes and membranes are the same bits as in the plain pass. In training
+    a first convolution of a single channel rounds differently, by about 1e-6 of its values.
+
+    Args:
+        course: as for `walk`.
+        spikes: likewise.
+        fire: likewise.
+        firing: whether `fire` may miss neurons in convolutional stages.
+        recompute: keep only the output of the stages for the backward pass.
+        training: as for `kerasburst.models.fast.convolution.convolve`.
+    """
+    if tf.config.list_logical_devices("GPU") or not all(_is_plain(part) for part in course):
+        return None
+    stages, rest = split_stages(course, firing)
+    x = run_stages(stages, spikes, recompute, training) if stages else spikes
+    return walk(rest, x, fire, _apply)
+
+
+def _is_plain(part: Part) -> bool:
+    if type(part) is LIF:
+        return not part.stateful
+    if type(part) not in (keras.layers.Dense, keras.layers.Conv2D):
+        return type(part) is Pool
+    unchanged = part.quantization_mode is None and not part.lora_enabled
+    linear = part.use_bias and part.activation is keras.activations.linear
+    if type(part) is keras.layers.Conv2D:
+        form = (part.strides, part.dilation_rate, part.groups, part.padding, part.data_format)
+        linear = linear and form == ((1, 1), (1, 1), 1, "same", "channels_last")
+    return unchanged and linear
+
+
+def _apply(part: Part, x: tf.Tensor) -> tf.Tensor:
+    if isinstance(part, Pool):
+        return max_pool(x, part.relu)
+    if isinstance(part, keras.layers.Conv2D):
+        return convolve(x, tf.cast(part.kernel, x.dtype), tf.cast(part.bias, x.dtype), False)
+    return project(part, x)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A convolution, what fires on its map, and the pooling of that.
+    """A convolution, neurons or none, and a pooling.
 
     Args:
         conv: of stride 1 with padding "same".
-        lif: None for no neurons.
-        pool: after them.
+        lif: the neurons, or None.
+        pool: the pooling after them.
     """
 
     conv: keras.layers.Conv2D
@@ -38,7 +87,7 @@ class Stage:
     pool: Pool
 
     def weights(self, dtype: tf.DType) -> dict[str, tf.Tensor]:
-        """Give all that gradients flow to."""
+        """Return all tensors that receive a gradient."""
         trained = {} if self.lif is None else self.lif.neuron_parameters()
         return {
             "kernel": tf.cast(self.conv.kernel, dtype),
@@ -47,12 +96,12 @@ class Stage:
         }
 
     def run(self, x: tf.Tensor, training: bool, kernel: tf.Tensor, bias: tf.Tensor, **trained: tf.Tensor) -> tf.Tensor:
-        """Send `(batch, num_steps, height, width, channels)` through, with these weights."""
+        """Send `(batch, num_steps, height, width, channels)` through the stage, with these weights."""
         images = merge(x)
         if self.lif is None:
-            return part(convolve_and_pool(images, kernel, bias, self.pool.relu, training), x)
+            return split(convolve_and_pool(images, kernel, bias, self.pool.relu, training), x)
         spikes, _, _ = run(
-            part(convolve(images, kernel, bias, training), x),
+            split(convolve(images, kernel, bias, training), x),
             **{"beta": self.lif.beta, "threshold": self.lif.threshold} | trained,
             reset_mechanism=self.lif.reset_mechanism,
             surrogate=self.lif.surrogate,
@@ -63,12 +112,12 @@ class Stage:
         return spikes
 
 
-def split_stages(course: Sequence, firing: bool) -> tuple[list[Stage], list]:
-    """Split a course after the stages that it begins with.
+def split_stages(course: Sequence[Part], firing: bool) -> tuple[list[Stage], list]:
+    """Split a course into the stages at its start and the rest.
 
     Args:
-        course: as for `kerasburst.models.course.walk`.
-        firing: whether stages may have neurons; their spikes are then nowhere to be seen.
+        course: as for `kerasburst.models.forward.walk`.
+        firing: whether stages may have neurons, whose own spikes are not returned.
 
     Example:
         >>> course = [keras.layers.Conv2D(2, 3), LIF(), Pool(), keras.layers.Dense(3)]
@@ -88,12 +137,12 @@ def split_stages(course: Sequence, firing: bool) -> tuple[list[Stage], list]:
 
 
 def run_stages(stages: Sequence[Stage], spikes: tf.Tensor, recompute: bool, training: bool = False) -> tf.Tensor:
-    """Send `(batch, num_steps, height, width, channels)` through stages; on a CPU a few examples after the others.
+    """Send `(batch, num_steps, height, width, channels)` through stages, a few examples at a time.
 
     Args:
         stages: at least one.
         spikes: in the layers' compute dtype.
-        recompute: keep nothing but the outcome for the way back.
+        recompute: keep only the output for the backward pass.
         training: as for `kerasburst.models.fast.convolution.convolve`.
     """
     weights = [stage.weights(spikes.dtype) for stage in stages]
@@ -105,9 +154,56 @@ def run_stages(stages: Sequence[Stage], spikes: tf.Tensor, recompute: bool, trai
 
     tensors = tuple(tf.nest.flatten(weights))
     _, steps, height, width, _ = spikes.shape
-    if steps is None or tf.config.list_logical_devices("GPU"):
+    if steps is None:
         return (tf.recompute_grad(function) if recompute else function)(spikes, *tensors)
     most = _FIRING if any(stage.lif for stage in stages) else _PASSING
     examples = max(1, most // (steps * height * width * stages[0].conv.filters * spikes.dtype.size))
     outputs = (steps, height >> len(stages), width >> len(stages), stages[-1].conv.filters)
     return over_batch(function, spikes, tensors, outputs=outputs, examples=examples, recompute=recompute)
+
+
+def over_batch(
+    function: Callable[..., tf.Tensor],
+    inputs: tf.Tensor,
+    parameters: tuple[tf.Tensor, ...],
+    *,
+    outputs: tuple[int, ...],
+    examples: int,
+    recompute: bool = False,
+) -> tf.Tensor:
+    """Apply a function to a batch, at most `examples` at a time.
+
+    Args:
+        function: `(n, *features), *parameters -> (n, *outputs)`, each example computed by itself, in the inputs' dtype.
+        inputs: `(batch, *features)`.
+        parameters: the function's other arguments, which receive gradients.
+        outputs: shape of the output for one example.
+        examples: at least 1.
+        recompute: keep nothing of a part for the backward pass, and compute it again there.
+
+    Returns:
+        `(batch, *outputs)`.
+
+    Example:
+        >>> over_batch(lambda x, w: x @ w, tf.ones((5, 3)), (tf.ones((3, 1)),), outputs=(1,), examples=2).shape
+        TensorShape([5, 1])
+    """
+    function = tf.recompute_grad(function) if recompute else function
+    batch = inputs.shape[0]
+    if batch is not None and batch <= examples:
+        return function(inputs, *parameters)
+    if batch is None:
+        batch = tf.shape(inputs)[0]
+        count = tf.maximum(-(-batch // examples), 1)
+    else:
+        count = -(-batch // examples)
+    length = -(-batch // count)
+    beyond = [[0, count * length - batch]] + [[0, 0]] * (inputs.shape.rank - 1)  # the last part is filled up
+    parts = tf.reshape(tf.pad(inputs, beyond), [count, length, *inputs.shape[1:]])
+    done = tf.map_fn(
+        lambda part: function(part, *parameters),
+        parts,
+        parallel_iterations=_SIDE_BY_SIDE,
+        fn_output_signature=tf.TensorSpec([None if tf.is_tensor(length) else length, *outputs], inputs.dtype),
+    )
+    return tf.reshape(done, [-1, *outputs])[:batch]

@@ -28,8 +28,7 @@ from kerasburst.data.derived import with_sample_shape
 from kerasburst.data.splits import make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.loading import load_recorded
-from kerasburst.models.weights import weights_hash
+from kerasburst.models.saving import load_recorded, weights_hash
 from kerasburst.seeding import derive_seed
 from kerasburst.studies.transfer.config import TransferConfig
 from kerasburst.study import Task

@@ -13,7 +13,7 @@ from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.derived import with_sample_shape
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
-from kerasburst.models.weights import weights_hash
+from kerasburst.models.saving import weights_hash
 from kerasburst.studies.transfer.arms import ARMS, SCRATCH, TRANSFER, frozen_layers, is_done, record_path, task
 from kerasburst.studies.transfer.config import TransferConfig
 from kerasburst.studies.transfer.result import TransferResult, compare_arms

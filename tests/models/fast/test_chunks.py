@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.models.fast.chunks import over_batch
+from kerasburst.models.fast.stages import over_batch
 
 RNG = np.random.default_rng(0)
 

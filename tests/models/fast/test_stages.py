@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.models.course import Ways, walk
 from kerasburst.models.fast import stages as fast
-from kerasburst.models.fast.pooling import Pool, SpikePool
-from kerasburst.models.fast.stages import Stage, run_stages, split_stages
+from kerasburst.models.fast.pooling import SpikePool
+from kerasburst.models.fast.stages import Stage, run_fast, run_stages, split_stages
+from kerasburst.models.forward import Pool
 from kerasburst.models.snn_conv_net import SNNConvNet
+from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.neurons.functional import run
 from kerasburst.neurons.lif import LIF
+from kerasburst.neurons.scan import scan
 from tests.models.common import draw_spikes, enliven
 from tests.neurons.reference import RESETS
 
@@ -19,9 +21,6 @@ from tests.neurons.reference import RESETS
 def plain_pool(x, relu=False):
     x = tf.nn.max_pool2d(x, 2, 2, "VALID")
     return tf.nn.relu(x) if relu else x
-
-
-PLAIN = Ways(convolve=lambda layer, x: layer(x), project=lambda layer, x: layer(x), pool=plain_pool)
 
 
 def gradients(call, network, spikes):
@@ -34,8 +33,8 @@ def gradients(call, network, spikes):
 
 def one_by_one(network):
     def call(spikes):
-        spk, mem = walk(network.course(), spikes, lambda lif, x: lif(x) if lif.return_mem else (lif(x), None), PLAIN)
-        return network.read_out(spk, mem)
+        spk, states = network.run_course(spikes, scan)
+        return network.read_out(spk, states["mem"])
 
     return call
 
@@ -174,3 +173,93 @@ def test_only_a_training_may_round_otherwise(monkeypatch, activation, name):
     assert told == [False, False, False, False, True, True]  # two convolutions
     np.testing.assert_array_equal(network(spikes), network.membrane_trace(spikes)[:, -1])
     assert not any(told[6:])
+
+
+# Where the fast pass applies, and where it does not ----------------------------------------------------
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("activation", ["relu", "lif"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_inference_has_the_bits_of_the_plain_pass(activation, channels, dtype):
+    network = SNNConvNet(3, filters=(3, 4), hidden_units=7, conv_activation=activation, dtype=dtype)
+    spikes = tf.cast(draw_spikes(5, 6, 9, 8, channels), network.compute_dtype)
+    network.build(spikes.shape)
+    enliven(network)
+    spk, states = network.run_course(spikes, lambda lif, x: (lif(x), {}) if not lif.return_mem else both(lif(x)))
+    activity, mem = network.simulate(spikes)
+    assert 0 < np.mean(spk) < 1
+    np.testing.assert_array_equal(activity["output_lif"], spk)
+    np.testing.assert_array_equal(mem, states["mem"])
+    np.testing.assert_array_equal(network(spikes), mem[:, -1])
+
+
+def both(outputs):
+    return outputs[0], {"mem": outputs[1]}
+
+
+class Doubled(keras.layers.Dense):
+    def call(self, inputs, training=None):
+        return 2 * super().call(inputs)
+
+
+class Other(LIF):
+    pass
+
+
+def applies(*course):
+    spikes = tf.zeros((1, 2, 4, 4, 1))
+    for part in course:
+        if isinstance(part, keras.layers.Layer) and not part.built:
+            part.build((1, 2, 16) if isinstance(part, keras.layers.Dense) else (1, 4, 4, 1))
+    options = {"firing": False, "recompute": False, "training": False}
+    return run_fast(course, spikes, scan, **options) is not None
+
+
+def test_the_fast_pass_leaves_other_layers_and_gpus_to_the_plain_one(monkeypatch):
+    conv, dense = keras.layers.Conv2D, keras.layers.Dense
+    assert applies(conv(2, 3, padding="same"), LIF()) and applies(dense(2), LIF())
+    assert not applies(Doubled(2)) and not applies(dense(2), Other()) and not applies(dense(2, activation="relu"))
+    assert not applies(conv(2, 3, padding="same", strides=2)) and not applies(conv(2, 3))
+    assert not applies(conv(2, 3, padding="same", use_bias=False))
+    quantised, adapted = dense(2), dense(2)
+    quantised.build((1, 2, 16))
+    quantised.quantize("int8")
+    adapted.build((1, 2, 16))
+    adapted.enable_lora(1)
+    assert not applies(quantised) and not applies(adapted)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    assert not applies(dense(2))
+
+
+def test_a_layer_of_another_kind_counts():
+    network = SNNFCNet(3, hidden_units=5, seed=0)
+    network.hidden_dense = Doubled(5, name="hidden_dense")
+    spikes = tf.constant(draw_spikes(4, 6, 12), tf.float32)
+    network.build(spikes.shape)
+    enliven(network)
+    twin = SNNFCNet(3, hidden_units=5)
+    twin.build(spikes.shape)
+    kernel, bias, *others = network.get_weights()  # the output's layers come first
+    twin.set_weights([kernel, bias, *(2 * w for w in others)])
+    np.testing.assert_allclose(network(spikes), twin(spikes), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["relu", "lif"])
+def test_recomputing_in_the_plain_pass(monkeypatch, activation):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    spikes = tf.constant(draw_spikes(5, 6, 9, 8, 1), tf.float32)
+    found = []
+    for recompute in (False, True):
+        network = SNNConvNet(
+            3, filters=(3, 4), hidden_units=7, conv_activation=activation, recompute=recompute, trainable_beta=True
+        )
+        network.build(spikes.shape)
+        enliven(network)
+        found.append(gradients(network, network, spikes))
+        compiled = tf.function(lambda x, network=network: gradients(network, network, x), autograph=False)
+        found.append(compiled(spikes))
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

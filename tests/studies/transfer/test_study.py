@@ -6,8 +6,7 @@ import pytest
 from kerasburst import records
 from kerasburst.config import TrainConfig
 from kerasburst.models import SNNConvNet, SNNFCNet
-from kerasburst.models.loading import load_model
-from kerasburst.models.weights import weights_hash
+from kerasburst.models.saving import load_model, weights_hash
 from kerasburst.studies.transfer import arms
 from kerasburst.studies.transfer.study import config_of_run, transfer
 from kerasburst.training.evaluation import load_network

@@ -1,13 +1,17 @@
-"""Plain inference against the training forms, which have tests by hand of their own."""
+"""The plain scan against the compiled layer, which is tested against values by hand."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.export import plain
-from kerasburst.models.fast.pooling import max_pool
 from kerasburst.neurons.functional import RESET_MECHANISMS
 from kerasburst.neurons.lif import LIF
+from kerasburst.neurons.scan import scan
+
+
+def plain(layer, current, mem=None):
+    spk, states = scan(layer, current, None if mem is None else {"mem": mem})
+    return spk, states["mem"]
 
 
 @pytest.mark.sampled(3)
@@ -24,10 +28,9 @@ def test_lif(reset, features, steps):
     layer.set_weights([rng.uniform(0.2, 1, features), rng.uniform(0.5, 1.5, features)])
     start = tf.constant(rng.uniform(-1, 2, (2, *features)), tf.float32)
     for mem in (None, start):
-        spk, states = plain.scan(layer, current, None if mem is None else {"mem": mem})
-        for got, want in zip((spk, states["mem"]), layer(current, initial_state=mem), strict=True):
+        for got, want in zip(plain(layer, current, mem), layer(current, initial_state=mem), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
-    run = tf.function(lambda x: plain.fire(layer, x), input_signature=[tf.TensorSpec((None, None, *features))])
+    run = tf.function(lambda x: plain(layer, x), input_signature=[tf.TensorSpec((None, None, *features))])
     for got, want in zip(run(current), layer(current), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
@@ -37,13 +40,6 @@ def test_lif_keeps_the_layers_types(dtype):
     layer = LIF(return_mem=True, dtype=dtype)
     current = tf.cast(np.random.default_rng(0).uniform(0, 1, (2, 5, 3)), layer.compute_dtype)
     layer.build(current.shape)
-    for got, want in zip(plain.fire(layer, current), layer(current), strict=True):
+    for got, want in zip(plain(layer, current), layer(current), strict=True):
         assert got.dtype == want.dtype
         np.testing.assert_allclose(tf.cast(got, tf.float64), tf.cast(want, tf.float64), rtol=1e-6)
-
-
-@pytest.mark.parametrize("relu", [False, True])
-@pytest.mark.parametrize("shape", [(3, 4, 6, 2), (2, 5, 7, 3)])
-def test_pool(relu, shape):
-    x = tf.constant(np.random.default_rng(0).normal(size=shape), tf.float32)
-    np.testing.assert_array_equal(plain.pool(x, relu), max_pool(x, relu))

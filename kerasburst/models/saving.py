@@ -1,20 +1,19 @@
-"""Load saved models that hold our layers."""
+"""Load saved models that contain our layers, and fingerprint weights."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from kerasburst import files
-from kerasburst.models.weights import weights_hash
 
 
 def load_model(path: str | Path) -> keras.Model:
-    """Load a `.keras` file: a network of ours, or any Keras model composed from our layers.
-
-    `keras.saving.load_model` does the same in a process that has already used the classes in the file.
+    """Load a `.keras` file: one of our networks, or any Keras model composed from our layers.
 
     Args:
         path: the file, such as a run directory's model.keras.
@@ -30,7 +29,6 @@ def load_model(path: str | Path) -> keras.Model:
         4
     """
     importlib.import_module("kerasburst.layers")
-
     return keras.saving.load_model(path)
 
 
@@ -49,3 +47,18 @@ def load_recorded(model_path: str | Path, record_path: str | Path) -> tuple[kera
         return (model, record) if record["weights"] == weights_hash(model) else None
     except Exception:  # damaged in any way: the caller trains anew
         return None
+
+
+def weights_hash(model: keras.Model | keras.layers.Layer) -> str:
+    """Compute the SHA-256 (hex) of a model's or a layer's weights, in order, types and shapes included.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> weights_hash(model) == weights_hash(keras.models.clone_model(model))
+        True
+    """
+    digest = hashlib.sha256()
+    for value in model.get_weights():
+        digest.update(f"|{value.dtype.str} {value.shape}|".encode())
+        digest.update(np.ascontiguousarray(value))
+    return digest.hexdigest()

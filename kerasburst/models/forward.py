@@ -1,0 +1,141 @@
+"""The forward pass: spikes through a list of layers, all steps at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from kerasburst.neurons.base import Neuron
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Max-pooling by 2 as a part of a network's course.
+
+    Args:
+        relu: whether a ReLU follows.
+
+    Example:
+        >>> Pool(relu=True)(tf.constant([[[[1.0], [2.0]], [[-3.0], [0.0]]]])).numpy().ravel().tolist()
+        [2.0]
+    """
+
+    relu: bool = False
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Pool `(batch, height, width, channels)`."""
+        x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        return tf.nn.relu(x) if self.relu else x
+
+
+@dataclass(frozen=True)
+class Synapse:
+    """A layer with weights, and where its input comes from.
+
+    Args:
+        layer: a `Dense`, or a `Conv2D` of stride 1 with padding "same".
+        input_shape: shape of its input at one step, `(*features)`.
+        source: the neurons whose spikes it receives, "input" for the network's input, or None if its input is not
+            spikes.
+        pooled: whether the spikes pass a max-pooling by 2 first.
+    """
+
+    layer: keras.layers.Layer
+    input_shape: tuple[int, ...]
+    source: str | None
+    pooled: bool = False
+
+
+Part = keras.layers.Layer | Pool
+Fire = Callable[[Neuron, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]
+
+
+def walk(
+    course: Sequence[Part],
+    spikes: tf.Tensor,
+    fire: Fire,
+    apply: Callable[[Part, tf.Tensor], tf.Tensor] = lambda part, x: part(x),
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Send spikes through a course. All layers see all steps at once; only neurons run over time.
+
+    Args:
+        course: neurons, dense layers (which flatten their input), and layers that take images, such as convolutions
+            and pooling.
+        spikes: `(batch, num_steps, *features)`, in the layers' compute dtype.
+        fire: returns the spikes of neurons for their current, and their states by name as far as they are needed; all
+            `(batch, num_steps, *features)`. `kerasburst.neurons.scan.scan` is one.
+        apply: computes a part that is not neurons; by default the part is called.
+
+    Returns:
+        The output of the last part, `(batch, num_steps, ...)`, and the states that `fire` returned last.
+
+    Example:
+        >>> from kerasburst.neurons.lif import LIF
+        >>> from kerasburst.neurons.scan import scan
+        >>> neurons = LIF()
+        >>> neurons.build((1, 5, 2))
+        >>> spk, states = walk([keras.layers.Dense(2), neurons], tf.ones((1, 5, 3, 2)), scan)
+        >>> spk.shape, states["mem"].shape
+        (TensorShape([1, 5, 2]), TensorShape([1, 5, 2]))
+    """
+    x, folded, states = spikes, False, {}  # folded: batch and time are one axis
+    for part in course:
+        sequence = isinstance(part, (Neuron, keras.layers.Dense))
+        if sequence and folded:
+            x = split(x, spikes)
+        elif not sequence and not folded:
+            x = merge(x)
+        folded = not sequence
+        if isinstance(part, Neuron):
+            x, states = fire(part, x)
+            continue
+        if isinstance(part, keras.layers.Dense) and x.shape.rank > 3:
+            x = split(tf.reshape(x, [-1, math.prod(x.shape[2:])]), spikes)
+        x = apply(part, x)
+    return split(x, spikes) if folded else x, states
+
+
+def synapses_of(course: Sequence[Part], features: tuple[int, ...]) -> tuple[Synapse, ...]:
+    """Return the layers with weights of a course, and where their input comes from.
+
+    Args:
+        course: as for `walk`.
+        features: shape of the network's spikes at one step.
+    """
+    found, source, pooled = [], "input", False
+    for part in course:
+        if isinstance(part, Neuron):
+            source, pooled = part.name, False
+        elif isinstance(part, Pool):
+            features, pooled = (features[0] // 2, features[1] // 2, features[2]), source is not None
+        else:
+            found.append(Synapse(part, features, source, pooled))
+            image = isinstance(part, keras.layers.Conv2D)
+            features, source, pooled = (*features[:2], part.filters) if image else (part.units,), None, False
+    return tuple(found)
+
+
+def merge(x: tf.Tensor) -> tf.Tensor:
+    """Merge the axes batch and time into one.
+
+    Example:
+        >>> merge(tf.zeros((2, 5, 4, 4, 1))).shape
+        TensorShape([10, 4, 4, 1])
+    """
+    return tf.reshape(x, [-1, *x.shape[2:]])
+
+
+def split(x: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Split the first axis into batch and time, as they are in `like`.
+
+    Example:
+        >>> split(tf.zeros((10, 3)), tf.zeros((2, 5, 4, 4, 1))).shape
+        TensorShape([2, 5, 3])
+    """
+    shape = tf.shape(like)
+    lead = [known or shape[axis] for axis, known in enumerate(like.shape[:2])]
+    return tf.ensure_shape(tf.reshape(x, [*lead, *x.shape[1:]]), [*like.shape[:2], *x.shape[1:]])

@@ -1,0 +1,67 @@
+"""Files of networks and of composed models, read in a fresh process after `import kerasburst` alone; clones."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from kerasburst.encoders.rate import RateEncoder
+from kerasburst.models import SNNConvNet, SNNFCNet
+from kerasburst.models.saving import weights_hash
+from kerasburst.neurons import LIF, LIFCell
+
+X = np.random.default_rng(0).uniform(size=(4, 6)).astype("float32")
+
+
+def composed():
+    inputs = keras.Input((6,))
+    x = RateEncoder(5, mode="regular")(inputs)
+    x = LIF(beta=0.8, trainable_beta=True)(keras.layers.Dense(7)(x))
+    x = keras.layers.RNN(LIFCell(3, threshold=0.5))(keras.layers.Dense(3)(x))
+    return keras.Model(inputs, x)
+
+
+def network():
+    made = SNNFCNet(3, hidden_units=5, encoder=RateEncoder(5, mode="regular"), seed=1)
+    made(X)
+    return made
+
+
+@pytest.mark.parametrize("make", [network, composed])
+def test_load_in_a_fresh_process(make, tmp_path):
+    model = make()
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", X)
+    code = (
+        "import kerasburst, keras, numpy as np\n"
+        "model = keras.saving.load_model('model.keras')\n"
+        "np.save('y.npy', model(np.load('x.npy')))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, timeout=300)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model(X))
+
+
+def test_clones():
+    model = composed()
+    clone = keras.models.clone_model(model)
+    assert [type(layer) for layer in clone.layers] == [type(layer) for layer in model.layers]
+    assert [layer.get_config() for layer in clone.layers[1:]] == [layer.get_config() for layer in model.layers[1:]]
+    clone.set_weights(model.get_weights())
+    np.testing.assert_array_equal(clone(X), model(X))
+
+
+@pytest.mark.parametrize("make", [SNNFCNet, SNNConvNet])
+def test_clones_of_networks(make):
+    one = make(3, hidden_units=5, beta=0.7)
+    clone = keras.models.clone_model(one)
+    assert type(clone) is make and clone.get_config() == one.get_config() and clone.output_lif.beta == 0.7
+
+
+def test_weights_hash_sees_values_shapes_and_types():
+    one = network()
+    before = weights_hash(one)
+    assert before == weights_hash(one.with_encoder(None)) and len(before) == 64
+    one.hidden_dense.kernel.assign(one.hidden_dense.kernel + 1)
+    assert weights_hash(one) != before
