@@ -157,6 +157,8 @@ class _Spiking(keras.layers.Layer):
         keys = state_keys(self._key, layer)
         if initial_state is None:
             start = {name: wires.take(key, inputs[:, 0]) for name, key in keys.items()}
+        elif isinstance(initial_state, dict):
+            start = initial_state
         else:
             given = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
             start = dict(zip(keys, given, strict=True))
