@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -65,12 +66,13 @@ class Registry(Mapping):
         self._discover()
         return name in self._entries
 
-    def register(self, name: str, target: Any) -> None:
+    def register(self, name: str, target: Any, module: str = "__main__") -> None:
         """Add a name, for this process and those that it starts.
 
         Args:
             name: a word of letters, digits and underscores that is not taken.
             target: what it stands for.
+            module: the module that registers it, which processes that this one starts import; not for "__main__".
 
         Raises:
             InputError: for another name, or one that is taken by something else.
@@ -81,7 +83,6 @@ class Registry(Mapping):
         if known is not None and not _same(known, target):
             raise InputError(f"name must be new among the {self.kind}s, {name} is taken")
         self._entries[name] = target
-        module = getattr(target, "__module__", type(target).__module__)
         if module != "__main__" and module.split(".")[0] != "kerasburst":
             modules = [each for each in os.environ.get(PLUGINS, "").split(",") if each]
             os.environ[PLUGINS] = ",".join(dict.fromkeys([*modules, module]))
@@ -174,9 +175,9 @@ _REGISTRIES = {
 def register(kind: str, name: str, target: Any) -> None:
     """Make something of your own known by a name, as those that kerasburst has.
 
-    Processes that this one starts import the module in which `target` is defined, so it must be importable there; a
-    class defined in `__main__` is known in this process alone. A package makes its own known without a call by an entry
-    point of the group `kerasburst.<kind>`; with `KERASBURST_PLUGINS=module` the command line imports a module first.
+    Processes that this one starts import the module that calls this, so it must be importable there; what a script
+    registers itself, as `__main__`, is known in this process alone. A package makes its own known without a call by an
+    entry point of the group `kerasburst.<kind>`; with `KERASBURST_PLUGINS=module` the command line imports a module.
 
     Args:
         kind: "encoder", "network", "neuron", "attack", "reader", "format" or "study".
@@ -195,4 +196,5 @@ def register(kind: str, name: str, target: Any) -> None:
         >>> "half_rate" in ENCODERS
         True
     """
-    _REGISTRIES[check_choice("kind", kind, _REGISTRIES)].register(name, target)
+    module = sys._getframe(1).f_globals.get("__name__", "__main__")
+    _REGISTRIES[check_choice("kind", kind, _REGISTRIES)].register(name, target, module)
