@@ -132,7 +132,13 @@ NETWORKS = Registry(
     },
 )
 NEURONS = Registry("neuron", {"lif": "kerasburst.neurons.lif:LIF"})
-READERS = Registry("reader", {"npz": "kerasburst.data.readers:NpzReader"})
+READERS = Registry(
+    "reader",
+    {
+        "npz": "kerasburst.data.readers:NpzReader",
+        "image_folder": "kerasburst.data.image_folder:ImageFolderReader",
+    },
+)
 FORMATS = Registry(
     "format",
     {

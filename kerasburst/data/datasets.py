@@ -209,7 +209,7 @@ def path_reader(name: str | Path) -> Reader | None:
     readers = [cls() for cls in READERS.values()]
     if isinstance(name, str | Path) and str(name):
         path = user_path("dataset", name)
-        for reader in readers:
+        for reader in sorted(readers, key=lambda reader: reader.catch_all):
             if reader.claims(path):
                 return reader
     raise InputError(

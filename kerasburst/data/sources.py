@@ -164,6 +164,7 @@ class Reader(ABC):
     Attributes:
         what: What it reads, with an article, as messages name it: "an .npz file".
         contents: What must be in it, in a line that `kerasburst datasets` prints.
+        catch_all: Whether to ask all other readers first, as one that claims every folder wants.
 
     Example:
         >>> class TextReader(Reader):
@@ -179,6 +180,7 @@ class Reader(ABC):
 
     what: str
     contents: str
+    catch_all = False
 
     @abstractmethod
     def claims(self, path: Path) -> bool:
