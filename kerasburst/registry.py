@@ -122,6 +122,7 @@ ENCODERS = Registry(
         "rate": "kerasburst.encoders.rate:RateEncoder",
         "poisson_burst": "kerasburst.encoders.poisson_burst:PoissonBurstEncoder",
         "delayed_burst": "kerasburst.encoders.delayed_burst:DelayedBurstEncoder",
+        "latency": "kerasburst.encoders.latency:LatencyEncoder",
     },
 )
 NETWORKS = Registry(
