@@ -155,6 +155,7 @@ ATTACKS = Registry(
         "loss": "kerasburst.privacy.attacks.threshold:LOSS",
         "entropy": "kerasburst.privacy.attacks.threshold:ENTROPY",
         "modified_entropy": "kerasburst.privacy.attacks.threshold:MODIFIED_ENTROPY",
+        "energy": "kerasburst.privacy.attacks.energy:ENERGY",
         "lira_online": "kerasburst.privacy.attacks.lira:LIRA_ONLINE",
         "lira_offline": "kerasburst.privacy.attacks.lira:LIRA_OFFLINE",
         "rmia": "kerasburst.privacy.attacks.rmia:RMIA",

@@ -242,18 +242,18 @@ def test_a_registered_attack_is_run_judged_and_reported_like_the_others(tmp_path
         return logsumexp(evidence.target.logits, axis=-1).mean(1)  # the energy, with its sign turned
 
     monkeypatch.setattr(ATTACKS, "_entries", dict(ATTACKS._entries))
-    register("attack", "energy", Attack(score=score, threshold=True, per_class=True, bypass=True))
+    register("attack", "mean_energy", Attack(score=score, threshold=True, per_class=True, bypass=True))
     monkeypatch.setattr(RUN_FLEET, Pretend())
     config = audit_config(write_data(tmp_path / "data.npz"), members=40, population=20, shadows=2, queries=(1, 2))
     found = audit(config, tmp_path / "audit").encodings["rate"]
     names = [a.name for a in found.attacks]
-    assert names[-7:-5] == ["energy", "energy"] and names[-1] == "bypass_energy"
-    energy = found.attack("energy", 2)
+    assert names[-7:-5] == ["mean_energy", "mean_energy"] and names[-1] == "bypass_mean_energy"
+    energy = found.attack("mean_energy", 2)
     splits = AuditSplits.load(tmp_path / "audit" / "splits.npz")
     with np.load(tmp_path / "audit/rate/signals/target-0.npz") as stored:
         rows = [stored["asked"].tolist().index(i) for i in splits.audited]
         scores = np.log(np.exp(np.float64(stored["logits"])).sum(-1)).mean(1)[rows]
     assert energy.auc == pytest.approx(roc_auc_score(splits.targets[0], scores))
     assert energy.threshold_advantage is not None and set(energy.auc_per_class) == {"0", "1", "2"}
-    assert "energy" in found.averaging
-    assert "energy" in write_report(tmp_path / "audit").read_text()
+    assert "mean_energy" in found.averaging
+    assert "mean_energy" in write_report(tmp_path / "audit").read_text()

@@ -67,7 +67,7 @@ def test_every_attack_with_its_intervals(page, found, encoding):
     attacks = found["encodings"][encoding]["attacks"]
     rows, everything = (page.rows(f"{encoding}: test accuracy", number) for number in (0, 1))
     names = list(dict.fromkeys(a["name"] for a in attacks))
-    assert list(rows) == ["attack", *names] and len(names) == 13 and list(everything) == ["attack", *names]
+    assert list(rows) == ["attack", *names] and len(names) == 14 and list(everything) == ["attack", *names]
     for name in names:
         of = {a["queries"]: a for a in attacks if a["name"] == name}
         cells = [with_interval(of[k]["auc"], of[k]["auc_interval"]) if k in of else "–" for k in (1, 2, 4)]
@@ -78,7 +78,7 @@ def test_every_attack_with_its_intervals(page, found, encoding):
         assert last["tpr_at_fpr"]["0.1"] is not None and last["tpr_at_fpr"]["0.01"] is None
         assert everything[name][5] == above_interval(last["threshold_advantage"], last["threshold_advantage_interval"])
     with_threshold = {a["name"] for a in attacks if a["threshold_advantage"] is not None}
-    assert with_threshold == {"loss", "entropy", "modified_entropy"}
+    assert with_threshold == {"loss", "entropy", "modified_entropy", "energy"}
 
 
 def test_intervals_above_one_half_are_bold_and_no_others(html, found):
@@ -91,7 +91,7 @@ def test_intervals_above_one_half_are_bold_and_no_others(html, found):
 
 def test_limits_of_averaging_with_intervals(page, found):
     rows = page.rows("The limit for K")
-    assert set(found["encodings"]["rate"]["averaging"]) == set(rows) - {"attack"} and len(rows) == 10
+    assert set(found["encodings"]["rate"]["averaging"]) == set(rows) - {"attack"} and len(rows) == 11
     seen = set()
     for name, cells in rows.items():
         for encoding, cell in zip(ENCODINGS, cells, strict=True):

@@ -1,6 +1,7 @@
 """Attacks: pure functions from signals to membership scores, higher for a member; `Attack` is how an audit runs one."""
 
 from kerasburst.privacy.attacks.attack import Answers, Attack, Evidence
+from kerasburst.privacy.attacks.energy import energy_scores
 from kerasburst.privacy.attacks.lira import lira, temporal_lira
 from kerasburst.privacy.attacks.rmia import rmia
 from kerasburst.privacy.attacks.svm import ClassAUC, SVMScores, per_class_auc, svm_scores
@@ -22,6 +23,7 @@ __all__ = [
     "ThresholdResult",
     "apply_threshold",
     "choose_threshold",
+    "energy_scores",
     "entropy_scores",
     "lira",
     "loss_scores",
