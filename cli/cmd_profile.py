@@ -24,7 +24,7 @@ from kerasburst_cli.running import interruptible, load_tensorflow
 
 from kerasburst import config as configs
 from kerasburst import records
-from kerasburst.profiling.config import DEFAULT_EPOCHS, ENCODINGS, MODES, ProfileConfig
+from kerasburst.profiling.config import DEFAULT_ENCODINGS, DEFAULT_EPOCHS, ENCODINGS, MODES, ProfileConfig
 from kerasburst.validation import InputError, user_path
 
 _TRAIN = ("dataset", "num_steps", "epochs", "batch_size", "seed", "train_limit", "data_dir")
@@ -40,8 +40,8 @@ _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
     "encodings",
     type=click.Choice(list(ENCODINGS)),
     multiple=True,
-    default=list(ENCODINGS),
-    help="Repeatable. rate is Bernoulli, rate_regular deterministic. Default: all.",
+    default=DEFAULT_ENCODINGS,
+    help=f"Repeatable. rate is Bernoulli, rate_regular deterministic. Default: {', '.join(DEFAULT_ENCODINGS)}.",
 )
 @click.option(
     "--mode",

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from kerasburst import records
-from kerasburst.config import TrainConfig, parameters
+from kerasburst.config import COMPARED_ENCODINGS, TrainConfig, parameters
 from kerasburst.data.datasets import path_reader
 from kerasburst.data.derived import split_classes
 from kerasburst.registry import ENCODERS, NETWORKS
@@ -170,8 +170,8 @@ encodings_option = click.option(
     "encodings",
     type=click.Choice(list(ENCODERS)),
     multiple=True,
-    default=list(ENCODERS),
-    help="Repeatable; all are trained with the same examples and seeds. Default: all.",
+    default=COMPARED_ENCODINGS,
+    help=f"Repeatable; all are trained with the same examples and seeds. Default: {', '.join(COMPARED_ENCODINGS)}.",
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
 fleet_options = _combine(jobs_option, backend_option)

@@ -20,6 +20,8 @@ from kerasburst.validation import (
     suggestion,
 )
 
+# What a study compares unless it is told otherwise: an encoder that is added changes no study that was begun before.
+COMPARED_ENCODINGS = ("rate", "poisson_burst", "delayed_burst")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("mirrored", "multi_worker")  # of tf.distribute
 

@@ -53,7 +53,7 @@ class Claim:
         }[self.measure]
 
 
-_RATE, _POISSON, _DELAYED = "rate", "poisson_burst", "delayed_burst"
+ENCODINGS = _RATE, _POISSON, _DELAYED = "rate", "poisson_burst", "delayed_burst"
 _OF_AUC = {"measure": AUC, "rule": AUC_RULE, "kinds": (AUDIT, PAPER)}
 _OF_COST = {"kinds": (PROFILE,)}
 _OF_ACCURACY = {"measure": ACCURACY, "kinds": (TRAIN,)}

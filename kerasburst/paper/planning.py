@@ -23,13 +23,12 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import availability, known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.paper import scales
-from kerasburst.paper.claims import AUDIT, PAPER, PROFILE, TRAIN, TRANSFER
+from kerasburst.paper.claims import AUDIT, ENCODINGS, PAPER, PROFILE, TRAIN, TRANSFER
 from kerasburst.paper.config import ReproduceConfig
 from kerasburst.paper.scales import Setting
 from kerasburst.privacy.audit import AuditStudy
 from kerasburst.privacy.config import AuditConfig
 from kerasburst.profiling.config import ProfileConfig
-from kerasburst.registry import ENCODERS
 from kerasburst.studies.transfer.config import TransferConfig
 from kerasburst.studies.transfer.study import TransferStudy
 from kerasburst.study import Done, stored_result
@@ -211,6 +210,7 @@ def _audit(config: ReproduceConfig, kind: str, source: Source, name: str, settin
     members, population = (of_audit, population) if kind == AUDIT else (of_paper, 0)
     audit = AuditConfig(
         train=_training(config, source, name, setting, seed),
+        encodings=ENCODINGS,
         protocol=kind,
         shadows=shadows,
         queries=queries,
@@ -242,7 +242,7 @@ def _trainings(
     epochs = known_dataset(name).default_epochs
     parts = []
     needed = {e for claim in config.chosen if TRAIN in claim.kinds for e in (claim.a, claim.b)}
-    for encoding in [name for name in ENCODERS if name in needed]:
+    for encoding in [name for name in ENCODINGS if name in needed]:
         given = dataclasses.replace(_training(config, source, name, setting, seed), encoding=encoding)
         training = given.resolved(source.kind, epochs)
         examples = training.train_limit or train
@@ -272,7 +272,11 @@ def _transfer(
     if (training.train_limit or 0) >= _sizes(source)[0]:  # it is of source and target alike
         training = dataclasses.replace(training, train_limit=None)
     transfer = TransferConfig(
-        train=training, source=source_name, source_epochs=source_epochs, seeds=len(config.seed_list)
+        train=training,
+        encodings=ENCODINGS,
+        source=source_name,
+        source_epochs=source_epochs,
+        seeds=len(config.seed_list),
     )
     train, test = _sizes(target)
     epochs = training.epochs or known_dataset(name).default_epochs
@@ -293,7 +297,7 @@ def _transfer(
 
 
 def _profile(config: ReproduceConfig, source: Source, name: str, setting: Setting, seed: int) -> Part:
-    encodings = ("rate_regular", *(encoding for encoding in ENCODERS if encoding != "rate"))
+    encodings = ("rate_regular", *(encoding for encoding in ENCODINGS if encoding != "rate"))
     training = _training(config, source, name, setting, seed)
     return Part(
         kind=PROFILE,

@@ -8,7 +8,6 @@ from typing import ClassVar
 from kerasburst import config as configs
 from kerasburst.config import TrainConfig
 from kerasburst.privacy.splits import PROTOCOLS
-from kerasburst.registry import ENCODERS
 from kerasburst.training.run_directory import RunReference
 from kerasburst.validation import LARGEST, check_bool, check_choice, check_int, fail
 
@@ -47,7 +46,7 @@ class AuditConfig:
     WHAT: ClassVar[str] = "an audit"
 
     train: TrainConfig
-    encodings: tuple[str, ...] = tuple(ENCODERS)
+    encodings: tuple[str, ...] = configs.COMPARED_ENCODINGS
     protocol: str = "audit"
     targets: int = 1
     shadows: int = 8

@@ -25,6 +25,9 @@ ENCODINGS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+DEFAULT_ENCODINGS = ("rate", "rate_regular", *(name for name in configs.COMPARED_ENCODINGS if name != "rate"))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProfileConfig:
     """What `kerasburst profile` needs to run again.
@@ -52,7 +55,7 @@ class ProfileConfig:
     WHAT: ClassVar[str] = "a profile"
 
     train: TrainConfig
-    encodings: tuple[str, ...] = tuple(ENCODINGS)
+    encodings: tuple[str, ...] = DEFAULT_ENCODINGS
     mode: str = "train"
     repeats: int = 3
     run: str | None = None

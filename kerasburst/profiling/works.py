@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasburst.config import COMPARED_ENCODINGS
 from kerasburst.data.datasets import availability, load_source
 from kerasburst.data.splits import make_splits
 from kerasburst.registry import ENCODERS
@@ -159,7 +160,7 @@ WORKS: dict[str, WorkInfo] = {
 }
 
 # What `kerasburst bench` measures by default: a minute or two.
-DEFAULT_WORKS = ("conv_train", "conv_infer", "fc_train", "lif", *_ENCODINGS)
+DEFAULT_WORKS = ("conv_train", "conv_infer", "fc_train", "lif", *(f"encode_{name}" for name in COMPARED_ENCODINGS))
 
 
 def builder(work: str) -> Callable[[dict], Callable[[int], dict]]:

@@ -208,7 +208,7 @@ def test_what_is_there_is_used(done, fleet, tmp_path, monkeypatch):
     shutil.copytree(out, tmp_path / "r")
     for models in tmp_path.glob("r/*/*/*/*/models"):
         shutil.rmtree(models)  # results without their models, as they are passed on
-    monkeypatch.setattr("kerasburst.privacy.audit.judge", lambda *_: pytest.fail("judged again"))
+    monkeypatch.setattr("kerasburst.privacy.audit.AuditStudy.conclude", lambda *_: pytest.fail("judged again"))
     again = fleet()
     same, _ = reproduce(ReproduceConfig(claims=("poisson_auc", "poisson_transfer")), tmp_path / "r", resume=True)
     assert again.ran == [] and same.claims[0] == result.claims[0]

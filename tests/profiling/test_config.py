@@ -4,14 +4,14 @@ import pytest
 
 from kerasburst import records
 from kerasburst.config import TrainConfig
-from kerasburst.profiling.config import ENCODINGS, ProfileConfig
+from kerasburst.profiling.config import DEFAULT_ENCODINGS, ProfileConfig
 from kerasburst.validation import InputError
 
 
 def test_each_name_has_its_encoder_and_those_parameters_that_it_has():
     train = TrainConfig(dataset="iris", encoder={"gain": 0.5, "mean_burst_size": 4.0}, num_steps=20, epochs=2)
     found = ProfileConfig(train=train).trainings("tabular")
-    assert list(found) == ["rate", "rate_regular", "poisson_burst", "delayed_burst"] == list(ENCODINGS)
+    assert list(found) == ["rate", "rate_regular", "poisson_burst", "delayed_burst"] == list(DEFAULT_ENCODINGS)
     assert [one.encoding for one in found.values()] == ["rate", "rate", "poisson_burst", "delayed_burst"]
     assert [one.encoder.get("mode") for one in found.values()] == ["bernoulli", "regular", None, None]
     assert [one.encoder.get("gain") for one in found.values()] == [0.5, 0.5, None, None]

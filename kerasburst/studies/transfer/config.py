@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from kerasburst import config as configs
 from kerasburst.config import TrainConfig
-from kerasburst.registry import ENCODERS
 from kerasburst.training.run_directory import RunReference
 from kerasburst.validation import LARGEST, check_choice, check_int, fail
 
@@ -45,7 +44,7 @@ class TransferConfig:
     train: TrainConfig
     source: str = SOURCE
     source_epochs: int | None = None
-    encodings: tuple[str, ...] = tuple(ENCODERS)
+    encodings: tuple[str, ...] = configs.COMPARED_ENCODINGS
     freeze: str | None = None
     seeds: int = 3
     run: RunReference | None = None

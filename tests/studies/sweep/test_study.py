@@ -176,7 +176,7 @@ def test_audits_give_auc_beside_accuracy(tmp_path, monkeypatch):
         assert point.estimates["test_accuracy"].mean == found["test_accuracy"]
     assert result.front and result.attack == {"name": "lira_online", "queries": 2}
     # What is finished is read, and not judged again.
-    monkeypatch.setattr("kerasburst.privacy.audit.judge", lambda *_: pytest.fail("judged again"))
+    monkeypatch.setattr("kerasburst.privacy.audit.AuditStudy.conclude", lambda *_: pytest.fail("judged again"))
     monkeypatch.setattr(RUN_FLEET, fleet := PretendAll())
     again, _ = sweep(audited(seeds=1), tmp_path / "s", resume=True)
     assert fleet.ran == [] and again.points == result.points
