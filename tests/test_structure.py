@@ -62,3 +62,30 @@ def test_files_are_packaged():
     listed = set(parser["options"]["packages"].split())
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("kerasburst/**/__init__.py")}
     assert listed == found | {"kerasburst_cli"}
+
+
+def _modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def test_only_pages_and_commands_know_of_the_paper():
+    sources = [*ROOT.glob("kerasburst/**/*.py"), *ROOT.glob("cli/*.py")]
+    allowed = ("kerasburst/paper", "kerasburst/reports", "cli")
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in sources
+        if any(module.startswith("kerasburst.paper") for module in _modules(path))
+        and not str(path.relative_to(ROOT)).startswith(allowed)
+    ]
+    assert not wrong
+
+
+def test_private_parts_of_other_packages_are_not_imported():
+    private = ("tensorflow.python", "tensorflow.compiler", "keras.src", "joblib.externals")
+    sources = [*ROOT.glob("kerasburst/**/*.py"), *ROOT.glob("cli/*.py")]
+    found = {str(path.relative_to(ROOT)) for path in sources for m in _modules(path) if m.startswith(private)}
+    assert found == {"kerasburst/neurons/kernel.py"}  # which does without where it is missing

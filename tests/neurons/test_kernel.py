@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.neurons.functional import run
+from kerasburst.neurons.functional import lif_sequence, run
 from kerasburst.neurons.lif import LIF
 
 from .reference import DERIVATIVES, RESETS, backward, forward
@@ -186,3 +186,19 @@ def test_a_saved_model_runs_and_its_gradients_flow(tmp_path):
     want = expected(*given[:1], 0.9, 0.8, zeros, given[4], 0 * given[5], zeros, "subtract", DERIVATIVES["atan"])
     np.testing.assert_array_equal(spk, want[0])
     np.testing.assert_allclose(tape.gradient(loss, current), want[3], rtol=1e-9, atol=1e-9)
+
+
+def test_without_the_private_operation_a_public_one_gives_the_same(monkeypatch):
+    current = np.random.default_rng(3).normal(0.4, 1.0, (2, 37, 3)).astype("float32")  # so many steps run in a loop
+
+    def both(batch):
+        x = tf.constant(np.repeat(current, batch, axis=0))
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            spk, mem = lif_sequence(x, beta=0.9)
+        return spk.numpy()[::batch], mem.numpy()[::batch], tape.gradient(spk, x).numpy()[::batch]
+
+    expected = both(1)
+    monkeypatch.setattr("kerasburst.neurons.kernel.xla", None)
+    for ours, theirs in zip(both(2), expected, strict=True):  # another batch, as compiled passes are kept by shape
+        np.testing.assert_array_equal(ours, theirs)
