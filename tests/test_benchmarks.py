@@ -213,8 +213,9 @@ def test_the_extra_pins_what_the_method_names():
 @pytest.mark.parametrize("library", ["snntorch", "spikingjelly", "norse"])
 def test_peers_do_the_same_work(benchmarks, library):
     """Needs the library, which kerasburst does not: without it this is skipped."""
-    if importlib.util.find_spec(library) is None:
-        pytest.skip(f"{library} is not installed")
+    for name in (library, "torch"):  # snntorch installs without torch, and does not import without it
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
     command = (sys.executable, str(FOLDER / "peers" / f"{library}_work.py"))
     rows = benchmarks("check").check({library: command}, threads=1)
     assert len(rows) == 5 and all(row["agrees"] for row in rows), rows
