@@ -1,10 +1,10 @@
-"""The LIF equation and its backward pass written again, in float64 NumPy, from SPEC.md section 2 alone."""
+"""The LIF equation and its backward pass written again, in float64 NumPy, apart from the code under test."""
 
 import numpy as np
 
 RESETS = ("subtract", "zero", "none")
 
-# SPEC.md section 2, with the default alpha and k.
+# Of the documented surrogates, with the default alpha and k.
 DERIVATIVES = {
     "atan": lambda v, alpha=2.0: (alpha / 2) / (1 + (np.pi * alpha * v / 2) ** 2),
     "fast_sigmoid": lambda v, k=25.0: 1 / (1 + k * np.abs(v)) ** 2,

@@ -1,4 +1,4 @@
-"""snnTorch 1.0's Leaky as the oracle: the contract says equal, step for step, gradients too.
+"""snnTorch 1.0's Leaky as the oracle: we are equal to it step for step, gradients too.
 
 Needs torch and snntorch, which kerasburst does not: without them these tests are skipped. snnTorch's
 `triangular` is left out: its gradient is +1 below the threshold and -1 above, which is no triangle.
@@ -17,6 +17,9 @@ from .reference import RESETS
 torch = pytest.importorskip("torch")
 snntorch = pytest.importorskip("snntorch")
 from snntorch import surrogate as theirs  # noqa: E402
+
+# A build of torch for GPUs says so where there is none.
+pytestmark = pytest.mark.filterwarnings("ignore:CUDA initialization")
 
 SURROGATES = {
     "default": (None, "atan"),
