@@ -26,7 +26,7 @@ def conv(num_classes=3, **kwargs):
 NETWORKS = pytest.mark.parametrize(("make", "features"), [(fc, (5,)), (conv, (8, 8, 1))], ids=["fc", "conv"])
 
 
-def test_the_readouts_are_those_of_the_contract():
+def test_the_documented_readouts():
     assert READOUTS == ("last", "mean", "count")
 
 

@@ -19,7 +19,7 @@ def draw(*shape, seed=0, scale=1.5, offset=-0.3):
     return np.random.default_rng(seed).uniform(offset, scale + offset, shape)
 
 
-def test_the_resets_are_those_of_the_contract():
+def test_the_documented_resets():
     assert RESET_MECHANISMS == RESETS
 
 
@@ -52,7 +52,7 @@ def test_trace_by_hand_with_another_threshold():
     assert spk.numpy().tolist() == [[1, 1, 0, 0]]
 
 
-def test_defaults_are_those_of_the_contract():
+def test_the_documented_defaults():
     # beta 0.95, threshold 1, subtract: 0.8; 0.76+0.8 = 1.56 > 1; 1.482+0.8-1 = 1.282 > 1; 1.2179+0.8-1 = 1.0179 > 1
     spk, mem = lif_sequence(one([0.8, 0.8, 0.8, 0.8]))
     np.testing.assert_allclose(mem[0], [0.8, 1.56, 1.282, 1.0179], rtol=1e-6)

@@ -48,7 +48,7 @@ def test_primitive_rises_and_is_odd_about_its_centre(surrogate):
 
 
 @pytest.mark.parametrize(("name", "kind"), NAMES.items())
-def test_formula_of_the_contract(name, kind):
+def test_the_documented_formula(name, kind):
     v = np.concatenate([GRID, [0.0, 1.0, -1.0, 0.04, -0.3]])
     np.testing.assert_allclose(kind().derivative(tf.constant(v)), DERIVATIVES[name](v), rtol=1e-10, atol=1e-14)
 
@@ -106,7 +106,7 @@ def test_get_by_name_gives_the_default(name, kind):
     assert type(surrogates.get(name)) is kind and surrogates.get(name) == kind()
 
 
-def test_the_names_are_those_of_the_contract():
+def test_the_documented_names():
     assert set(surrogates.SURROGATES) == set(NAMES)
     assert (ATan().alpha, FastSigmoid().slope, Sigmoid().slope) == (2.0, 25.0, 25.0)
 
