@@ -190,8 +190,6 @@ class _Ending(FleetObserver):
         self.owner = {f"{name}/{task.name}": (name, task) for name, part in parts.items() for task in part.tasks()}
         self.tasks = [Task(full, task.function, task.arguments) for full, (_, task) in self.owner.items()]
         self._parts, self._observer, self._finished = parts, observer, finished
-        self.task_started, self.close = observer.task_started, observer.close
-        self.task_retried, self.task_failed = observer.task_retried, observer.task_failed
         self._done: set[str] = set()  # full names of tasks
         self._left = dict.fromkeys(parts, 0)
         for name, _ in self.owner.values():
@@ -223,3 +221,19 @@ class _Ending(FleetObserver):
         """Pass on; finish the part if that was its last task."""
         self._observer.task_finished(name, seconds)
         self._finish_those_done()
+
+    def task_started(self, name):
+        """Pass on."""
+        self._observer.task_started(name)
+
+    def task_retried(self, name, reason):
+        """Pass on."""
+        self._observer.task_retried(name, reason)
+
+    def task_failed(self, name, reason):
+        """Pass on."""
+        self._observer.task_failed(name, reason)
+
+    def close(self):
+        """Pass on."""
+        self._observer.close()
