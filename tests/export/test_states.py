@@ -16,7 +16,7 @@ from .test_saved_model import steps
 
 @pytest.fixture
 def two_states(monkeypatch):
-    """Give LIF a synapse: syn[t] = syn[t-1] / 2 + current[t] is what its membrane receives."""
+    """A LIF whose membrane receives a synaptic current: syn[t] = syn[t-1] / 2 + current[t]."""
 
     def step(self, current, state):
         syn = state["syn"] / 2 + current

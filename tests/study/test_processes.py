@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -129,7 +130,10 @@ def test_a_system_that_cannot_fork_is_told_in_one_line(fleet, monkeypatch):
     assert fleet.recorder.events == [] and not fleet.logs.exists()
 
 
-def test_a_group_that_is_gone_needs_no_killing():
-    with subprocess.Popen([sys.executable, "-c", ""], start_new_session=True) as process:
-        pass
+@pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX's")
+def test_a_group_is_killed_and_one_that_is_gone_needs_no_killing():
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        kill_group(process.pid)
+        assert process.wait(timeout=30) == -signal.SIGKILL
     kill_group(process.pid)

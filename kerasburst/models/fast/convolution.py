@@ -47,7 +47,7 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, training: bool = 
 def convolve_and_pool(
     x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, relu: bool, training: bool = False
 ) -> tf.Tensor:
-    """Give `kerasburst.models.fast.pooling.max_pool` of what `convolve` gives.
+    """Return `convolve`'s result, pooled as by `kerasburst.models.fast.pooling.max_pool`.
 
     Args:
         x: as for `convolve`.
