@@ -14,7 +14,7 @@ import traceback
 import click
 from kerasburst_cli.running import noted_interrupts
 
-from kerasburst.validation import InputError, one_line, suggestion
+from kerasburst.validation import InputError, check_backend, one_line, suggestion
 from kerasburst.version import __version__
 
 # name: (module, the line that `kerasburst --help` shows)
@@ -46,6 +46,7 @@ class LazyGroup(click.Group):
         """Import one command."""
         if name not in COMMANDS:
             return None
+        check_backend()
         return importlib.import_module(COMMANDS[name][0]).command
 
     def resolve_command(self, ctx: click.Context, args: list[str]):

@@ -8,6 +8,8 @@ is not dressed up as the user's.
 from __future__ import annotations
 
 import difflib
+import importlib.util
+import json
 import math
 import numbers
 import os
@@ -15,6 +17,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 LARGEST = 2**31 - 1  # what the libraries underneath take for a size or a number of times
+BACKENDS = {  # of Keras, and how to install the package of each
+    "tensorflow": "pip install tensorflow",
+    "jax": "pip install 'kerasburst[jax]'",
+    "torch": "pip install 'kerasburst[torch]'",
+}
 
 
 class InputError(ValueError):
@@ -109,6 +116,28 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
             f"{argument} must be one of {', '.join(choices)}, received {shown(value)}" + suggestion(value, choices)
         )
     return value
+
+
+def check_backend() -> str:
+    """Return the backend that Keras uses or would use: `KERAS_BACKEND`, else Keras' own settings file.
+
+    It imports neither Keras nor the backend.
+
+    Raises:
+        InputError: for a backend that kerasburst does not run on, or whose package is not installed.
+    """
+    argument, backend = "KERAS_BACKEND", os.environ.get("KERAS_BACKEND")
+    if not backend:
+        path = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser()) / "keras.json"
+        argument = f"backend in {path}"
+        try:
+            backend = json.loads(path.read_text()).get("backend", "tensorflow")
+        except (OSError, ValueError, AttributeError):  # Keras itself then uses its default
+            backend = "tensorflow"
+    check_choice(argument, backend, BACKENDS)
+    if importlib.util.find_spec(backend) is None:
+        raise InputError(f"{argument} is {backend}, which is not installed: {BACKENDS[backend]}")
+    return backend
 
 
 def user_path(argument: str, value: object) -> Path:

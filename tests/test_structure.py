@@ -7,7 +7,8 @@ import kerasburst
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    *("version", "validation", "intervals", "files", "process", "seeding", "registry", "records", "config", "study"),
+    *("version", "validation", "backend", "intervals", "files", "process"),
+    *("seeding", "registry", "records", "config", "study"),
     *(
         "encoders",
         "data",
