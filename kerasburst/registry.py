@@ -157,6 +157,7 @@ ATTACKS = Registry(
         "modified_entropy": "kerasburst.privacy.attacks.threshold:MODIFIED_ENTROPY",
         "energy": "kerasburst.privacy.attacks.energy:ENERGY",
         "lira_online": "kerasburst.privacy.attacks.lira:LIRA_ONLINE",
+        "lira_shrunk": "kerasburst.privacy.attacks.lira:LIRA_SHRUNK",
         "lira_offline": "kerasburst.privacy.attacks.lira:LIRA_OFFLINE",
         "rmia": "kerasburst.privacy.attacks.rmia:RMIA",
         "svm": "kerasburst.privacy.attacks.svm:SVM",

@@ -67,7 +67,7 @@ def test_every_attack_with_its_intervals(page, found, encoding):
     attacks = found["encodings"][encoding]["attacks"]
     rows, everything = (page.rows(f"{encoding}: test accuracy", number) for number in (0, 1))
     names = list(dict.fromkeys(a["name"] for a in attacks))
-    assert list(rows) == ["attack", *names] and len(names) == 14 and list(everything) == ["attack", *names]
+    assert list(rows) == ["attack", *names] and len(names) >= 14 and list(everything) == ["attack", *names]
     for name in names:
         of = {a["queries"]: a for a in attacks if a["name"] == name}
         cells = [with_interval(of[k]["auc"], of[k]["auc_interval"]) if k in of else "–" for k in (1, 2, 4)]

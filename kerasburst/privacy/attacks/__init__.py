@@ -2,6 +2,14 @@
 
 from kerasburst.privacy.attacks.attack import Answers, Attack, Evidence
 from kerasburst.privacy.attacks.energy import energy_scores
+from kerasburst.privacy.attacks.every_model import (
+    every_target,
+    leave_pair_out,
+    partners,
+    references,
+    target_scores,
+    tpr_over_targets,
+)
 from kerasburst.privacy.attacks.lira import lira, temporal_lira
 from kerasburst.privacy.attacks.rmia import rmia
 from kerasburst.privacy.attacks.svm import ClassAUC, SVMScores, per_class_auc, svm_scores
@@ -25,11 +33,17 @@ __all__ = [
     "choose_threshold",
     "energy_scores",
     "entropy_scores",
+    "every_target",
+    "leave_pair_out",
     "lira",
     "loss_scores",
     "modified_entropy_scores",
+    "partners",
     "per_class_auc",
+    "references",
     "rmia",
     "svm_scores",
+    "target_scores",
     "temporal_lira",
+    "tpr_over_targets",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -93,6 +93,8 @@ class Attack:
         per_class: whether an AUC is reported for each class.
         paper: whether the paper's protocols run it.
         bypass: whether it also runs on the answers to exact spike probabilities, as "bypass_NAME".
+        description: what it does, in one sentence or two for a reader of the result.
+        parameters: what its score depends on, such as RMIA's gamma. Results from before it was stated had gamma 2.
 
     Example:
         >>> surest = Attack(score=lambda evidence: evidence.target.logits.max(-1).mean(1), threshold=True)
@@ -107,6 +109,8 @@ class Attack:
     per_class: bool = False
     paper: bool = False
     bypass: bool = False
+    description: str = ""
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
     def applies(self, evidence: Evidence) -> bool:
         """Return whether the evidence has all that the attack needs."""

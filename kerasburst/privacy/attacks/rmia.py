@@ -35,7 +35,8 @@ def rmia(
         membership: which points are IN which shadow, `(N, n)`.
         population_target: phi of the target on the population, `(m,)` or `(m, K)`.
         population_shadows: phi of the shadows on the population, `(N, m)` or `(N, m, K)`.
-        gamma: above 0; a point must stand out gamma times as much.
+        gamma: above 0; a point must stand out gamma times as much. Where confidences saturate, p / pbar is close to
+            1 for most points, so that few pairs differ by a factor of 2; audits use 1.
         online: use all shadows; else only OUT shadows.
         offline_a: a, from 0 to 1; with 1, pbar is pbar_out.
 
@@ -83,8 +84,11 @@ def _log_sigmoid(phi: np.ndarray) -> np.ndarray:
     return -np.logaddexp(0.0, -phi)
 
 
+GAMMA = 1.0  # of an audit: where confidences saturate, no point stands out twice as much as another
 RMIA = Attack(
-    score=lambda e: rmia(*e.phi(), e.membership, *e.population_phi()),
+    score=lambda e: rmia(*e.phi(), e.membership, *e.population_phi(), gamma=GAMMA),
     needs_population=True,
     bypass=True,
+    description="RMIA: the share of population points that a point stands out from",
+    parameters={"gamma": GAMMA},
 )

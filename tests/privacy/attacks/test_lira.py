@@ -130,6 +130,90 @@ def test_hardness_is_what_the_loss_attack_misses():
     assert min(gains) > 0.1
 
 
+def shrunk_naive(target, shadows, membership):
+    points = range(len(target))
+    groups = {
+        side: [[s[i] for s, m in zip(shadows, membership, strict=True) if m[i] == side] for i in points]
+        for side in (True, False)
+    }
+    mu = {side: [statistics.fmean(g) for g in groups[side]] for side in groups}
+    variance = {
+        side: sum((v - statistics.fmean(g)) ** 2 for g in groups[side] for v in g)
+        / sum(len(g) - 1 for g in groups[side])
+        for side in groups
+    }
+    d = [mu[True][i] - mu[False][i] for i in points]
+    noise = {side: [variance[side] / len(g) for g in groups[side]] for side in groups}
+    v = [noise[True][i] + noise[False][i] for i in points]
+    between = max(0.0, statistics.variance(d) - statistics.fmean(v))
+    scores = []
+    for i in points:
+        weight = between / (between + v[i])
+        effect = statistics.fmean(d) + weight * (d[i] - statistics.fmean(d))
+        precision = {side: 1 / noise[side][i] for side in groups}
+        centre = sum(precision[side] * mu[side][i] for side in groups) / sum(precision.values())
+        of_in = precision[True] / sum(precision.values())
+        means = {True: centre + (1 - of_in) * effect, False: centre - of_in * effect}
+        one, other = (statistics.NormalDist(means[side], math.sqrt(variance[side])) for side in (True, False))
+        scores.append(math.log(one.pdf(target[i])) - math.log(other.pdf(target[i])))
+    return scores
+
+
+@pytest.mark.parametrize("effects", [0.0, 2.0])
+@pytest.mark.parametrize("num_shadows", [4, 7, 16])
+def test_shrunk_formula(effects, num_shadows):
+    rng = np.random.default_rng(num_shadows)
+    membership = rng.random((num_shadows, 23)) < 0.5
+    membership[:2], membership[2:4] = True, False
+    shadows = rng.normal(membership * rng.normal(1.0, effects, 23), 1.0 + membership)
+    target = rng.normal(0.5, 1.5, 23)
+    expected = shrunk_naive(target, shadows, membership)
+    np.testing.assert_allclose(lira(target, shadows, membership, shrink=True), expected, rtol=1e-9)
+
+
+def leak_of(effect, spread, shadows, *, n=400, seed=0, **how):
+    """AUC on points whose rise by training is N(effect, spread^2), under models with noise of 1."""
+    rng = np.random.default_rng(seed)
+    hard, rise = rng.normal(0, 3, n), rng.normal(effect, spread, n)
+    membership, truth = halves(rng, shadows, n), rng.random(n) < 0.5
+    target = rng.normal(hard + rise * truth)
+    return MembershipScores.from_labels(
+        lira(target, rng.normal(hard + rise * membership), membership, **how), truth
+    ).auc()
+
+
+def test_shrinking_wins_back_what_few_shadows_lose():
+    ideal = stats.norm.cdf(0.5 / np.sqrt(2))  # 0.638, of someone who knows the means
+    plain, shrunk = (np.mean([leak_of(0.5, 0.0, 14, seed=s, shrink=k) for s in range(40)]) for k in (False, True))
+    assert plain < ideal - 0.04 and ideal - 0.015 < shrunk < ideal + 0.01
+    # Where the effect of training differs between points, what they differ by is kept.
+    plain, shrunk = (np.mean([leak_of(0.0, 2.0, 30, seed=s, shrink=k) for s in range(40)]) for k in (False, True))
+    assert shrunk > plain > 0.6
+
+
+def test_shrunk_and_plain_agree_without_noise():
+    membership = np.array([[1, 0, 1], [0, 1, 0]])
+    shadows = np.where(membership, 2.0, 0.0)
+    assert np.sign(lira([1.9, 0.2, 1.0], shadows, membership, shrink=True)).tolist() == [1, -1, 0]
+
+
+@pytest.mark.parametrize(("effect", "spread"), [(0.5, 0.0), (0.1, 0.6), (-0.3, 0.6)])
+def test_offline_is_as_good_as_the_mean_effect(effect, spread):
+    outs, repeats = 8, 60  # OUT shadows alone, so that their number is the same for every point
+    rng = np.random.default_rng(0)
+    aucs = []
+    for _ in range(repeats):
+        rise, truth = rng.normal(effect, spread, 400), rng.random(400) < 0.5
+        shadows, target = rng.normal(size=(outs, 400)), rng.normal(rise * truth)
+        score = lira(target, shadows, np.zeros((outs, 400)), online=False)
+        aucs.append(MembershipScores.from_labels(score, truth).auc())
+    # The median of 8 Gaussians has a variance of 0.168 (tables of order statistics); a mean's would be 1 / 8.
+    closed = stats.norm.cdf(effect / np.sqrt(2 * (1 + 0.168) + spread**2))
+    assert np.mean(aucs) == pytest.approx(closed, abs=4 * np.std(aucs) / np.sqrt(repeats))
+    online = np.mean([leak_of(effect, spread, 40, seed=s) for s in range(20)])
+    assert online > 0.53  # though offline is at or below 0.5
+
+
 GOOD = dict(
     target=np.zeros(3), shadows=np.arange(12.0).reshape(4, 3), membership=np.repeat([[1], [1], [0], [0]], 3, axis=1)
 )
@@ -158,6 +242,9 @@ GOOD = dict(
         (dict(membership=np.ones((4, 3)), online=False), "received 3 of 3 points OUT of none of 4 shadows"),
         (dict(online="yes"), "online must be true or false"),
         (dict(fixed_variance=1), "fixed_variance must be true or false"),
+        (dict(shrink=1), "shrink must be true or false"),
+        (dict(shrink=True, online=False), "shrink must be false for the offline attack"),
+        (dict(shrink=True, fixed_variance=False), "shrink must be false for"),
     ],
 )
 def test_bad_input(change, message):

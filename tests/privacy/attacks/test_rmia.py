@@ -7,6 +7,7 @@ import pytest
 
 from kerasburst.privacy.attacks import rmia
 from kerasburst.privacy.metrics import MembershipScores
+from kerasburst.registry import ATTACKS
 from kerasburst.validation import InputError
 
 
@@ -119,6 +120,23 @@ def test_power(online):
             results.append(MembershipScores.from_labels(scores, truth))
     assert np.mean([r.auc() for r in results[:20]]) > 0.75
     assert sum(low <= 0.5 <= high for low, high in (r.auc_interval() for r in results[20:])) >= 17
+
+
+def test_an_audits_gamma_finds_a_leak_among_saturated_confidences():
+    rng = np.random.default_rng(5)
+    sure, leak, truth = rng.normal(6, 0.5, 300), 1.0, rng.random(300) < 0.5
+    membership = halves(rng, 8, 300)
+    signals = dict(
+        target=rng.normal(sure + leak * truth),
+        shadows=rng.normal(sure + leak * membership),
+        membership=membership,
+        population_target=rng.normal(6, 1, 200),
+        population_shadows=rng.normal(6, 1, (8, 200)),
+    )
+    # p = sigmoid(6) is 0.9975: no p is twice another, so that at gamma 2 every score is 0.
+    assert set(rmia(**signals, gamma=2.0)) == {0.0}
+    assert MembershipScores.from_labels(rmia(**signals, gamma=1.0), truth).auc() > 0.6
+    assert ATTACKS["rmia"].parameters == {"gamma": 1.0}
 
 
 @pytest.mark.parametrize(
