@@ -269,34 +269,54 @@ def check_encodings(encodings: object) -> tuple[str, ...]:
     return names
 
 
-def same_training(one: TrainConfig, other: TrainConfig) -> bool:
-    """Return whether two trainings are the same, wherever the data lies and whichever version wrote the config.
+def same_config(one: Any, other: Any) -> bool:
+    """Return whether two configs, or two of their values, are the same, wherever the data lies.
 
-    A parameter that one of them lacks, as it was added later, has its default there.
+    It does not matter which version wrote them: a parameter that one of them lacks, as it was added
+    later, has its default there.
+
+    Args:
+        one: a `TrainConfig`, or the config of a study.
+        other: another of the same class.
 
     Example:
         >>> done = TrainConfig(model="SNNFCNet", epochs=3, neuron={"beta": 0.9}, data_dir="elsewhere")
-        >>> same_training(done, done.resolved("tabular", 3)), same_training(done, TrainConfig())
+        >>> same_config(done, done.resolved("tabular", 3)), same_config(done, TrainConfig())
         (True, False)
     """
-    complete = [config if config.model is None else config.resolved("", config.epochs or 0) for config in (one, other)]
-    return dataclasses.replace(complete[0], data_dir=None) == dataclasses.replace(complete[1], data_dir=None)
+    if type(one) is not type(other) or not dataclasses.is_dataclass(one):
+        return one == other
+    if isinstance(one, TrainConfig):
+        return set(differing_fields(one, other)) <= {"data_dir"}
+    return all(
+        same_config(getattr(one, field.name), getattr(other, field.name))
+        for field in dataclasses.fields(one)
+        if field.compare and field.name != "data_dir"
+    )
 
 
-def same_config(one: Any, other: Any) -> bool:
-    """Return whether two configs' JSON values are the same, wherever the data lies and whichever version wrote them.
+def differing_fields(one: TrainConfig, other: TrainConfig) -> list[str]:
+    """Return the names of the fields in which two trainings differ; a parameter that one lacks has its default there.
 
     Example:
-        >>> same_config({"data_dir": "a", "queries": (1, 4)}, {"data_dir": None, "queries": [1, 4]})
-        True
+        >>> differing_fields(TrainConfig(epochs=3, neuron={"beta": 0.9}), TrainConfig(neuron={"threshold": 1.0}))
+        ['neuron', 'epochs']
     """
+    one, other = _complete(one), _complete(other)
+    fields = (field.name for field in dataclasses.fields(TrainConfig))
+    return [name for name in fields if getattr(one, name) != getattr(other, name)]
 
-    def bare(value):
-        if isinstance(value, Mapping):
-            return {k: bare(v) for k, v in value.items() if k not in ("kerasburst", "data_dir")}
-        return [bare(v) for v in value] if isinstance(value, list | tuple) else value
 
-    return bare(one) == bare(other)
+def _complete(config: TrainConfig) -> TrainConfig:
+    """Return a config with every default filled in that is known without its data."""
+    scopes = {"encoder": ("encoder", config.encoding), "neuron": ("neuron", "")}
+    if config.model is not None:
+        scopes["network"] = ("model", config.model)
+    filled: dict[str, Any] = {}
+    for field, (scope, name) in scopes.items():
+        values = {**parameters(scope, name), **getattr(config, field)}
+        filled[field] = {name: _as_json(f"{scope}.{name}", value) for name, value in values.items()}
+    return dataclasses.replace(config, **filled)
 
 
 def _filled(scope: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:

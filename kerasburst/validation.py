@@ -146,13 +146,19 @@ def user_path(argument: str, value: object) -> Path:
     Raises:
         InputError: where no file can have that path.
     """
-    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str) or not text:
         raise fail(argument, "a path", value)
-    path = Path(os.path.expanduser(value))
+    path = Path(os.path.expanduser(text))
+    problem: object = ""
     try:
-        path.exists()
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        problem = "a link to nothing" if path.is_symlink() else ""
     except (OSError, ValueError) as error:
-        raise InputError(f"{argument} must be a usable path, {shown(str(path))}: {error}") from None
+        problem = error
+    if problem:
+        raise InputError(f"{argument} must be a usable path, received {shown(str(path))}: {problem}")
     return path
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from kerasburst import files
 from kerasburst.data.sources import Reader, Source
 from kerasburst.validation import InputError, one_line
 
@@ -78,37 +79,20 @@ class _Images:
     def __init__(self) -> None:
         self._first: tuple[Path, tuple[int, int], str] | None = None
 
-    def read(self, files: Sequence[Path], folder: Path) -> np.ndarray:
+    def read(self, paths: Sequence[Path], folder: Path) -> np.ndarray:
         """Return the images as uint8, `(n, height, width)` or `(n, height, width, 3)`."""
-        first = self._pixels(files[0])
+        first = self._pixels(paths[0])
         try:
-            x = np.empty((len(files), *first.shape), np.uint8)
+            x = np.empty((len(paths), *first.shape), np.uint8)
         except MemoryError as error:
             raise InputError(f"{folder} holds more images than this machine's memory ({one_line(error)})") from None
         x[0] = first
-        for i, file in enumerate(files[1:], 1):
+        for i, file in enumerate(paths[1:], 1):
             x[i] = self._pixels(file)
         return x
 
     def _pixels(self, path: Path) -> np.ndarray:
-        from PIL import Image, UnidentifiedImageError
-
-        try:
-            if not stat.S_ISREG(os.stat(path).st_mode):
-                raise InputError(f"{path} must be a file")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # remarks on metadata
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(path, formats=("PNG", "JPEG")) as image:
-                    self._check(path, image.size, image.mode)
-                    return np.asarray(image)
-        except InputError:
-            raise
-        except UnidentifiedImageError:
-            raise InputError(f"{path} is no PNG or JPEG image") from None
-        except Exception as error:  # a damaged image raises nearly anything
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise InputError(f"{path} is not a readable PNG or JPEG image ({one_line(reason)})") from None
+        return read_image(path, ("PNG", "JPEG"), lambda size, mode: self._check(path, size, mode))
 
     def _check(self, path: Path, size: tuple[int, int], mode: str) -> None:
         if mode not in _MODES:
@@ -120,6 +104,36 @@ class _Images:
             raise InputError(f"{path} must be of {wanted} as {first} is, it is of {size[0]} x {size[1]}")
         if mode != first_mode:
             raise InputError(f"{path} must be {_MODES[first_mode]} as {first} is, it is {_MODES[mode]}")
+
+
+def read_image(path: Path, formats: Sequence[str], check: Callable[[tuple[int, int], str], None]) -> np.ndarray:
+    """Return the pixels of an image as uint8, `(height, width)` or `(height, width, 3)`.
+
+    Args:
+        path: The file.
+        formats: Pillow's names of the formats that it may have.
+        check: Receives (width, height) and Pillow's mode before the pixels are read, and raises what it refuses.
+
+    Raises:
+        InputError: If the file cannot be read, is damaged, or unpacks to an image beyond all use.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    known = " or ".join(formats)
+    with files.reading(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks on metadata
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(file, formats=formats) as image:
+                check(image.size, image.mode)
+                return np.asarray(image.convert("L") if image.mode == "1" else image)
+        except InputError:
+            raise
+        except UnidentifiedImageError:
+            raise InputError(f"{path} is no {known} image") from None
+        except Exception as error:  # a damaged image raises nearly anything
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise InputError(f"{path} is not a readable {known} image ({one_line(reason)})") from None
 
 
 def _parts(path: Path) -> dict[str, Path]:
@@ -145,13 +159,13 @@ def _classes(path: Path) -> dict[str, list[Path]]:
 
 
 def _files(folder: Path) -> list[Path]:
-    files = _entries(folder)
-    for file in files:
+    found = _entries(folder)
+    for file in found:
         if file.suffix.lower() not in SUFFIXES:
             raise InputError(f"{folder} must hold only files of {', '.join(SUFFIXES)}, {file} is none")
-    if not files:
+    if not found:
         raise InputError(f"{folder} must hold images ({', '.join(SUFFIXES)}), received none")
-    return files
+    return found
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasburst import files
 from kerasburst.data.sources import Reader, Source, array_keys
 from kerasburst.validation import InputError, one_line
 
@@ -32,6 +33,7 @@ Arrays = dict[str, np.ndarray]
 _DAMAGED = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 _DAMAGED_NPZ = (KeyError, IndexError, TypeError, NotImplementedError, RuntimeError, SyntaxError, tokenize.TokenError)
 _DOWNLOAD_TIMEOUT_S = 30.0
+_LARGEST_IDX = 1 << 30  # bytes; MNIST's images are 47 million
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,35 @@ def load_npz(path: Path, choose: Callable[[Sequence[str]], Sequence[str]]) -> Ar
     Raises:
         InputError: If the file is missing, a folder, damaged, or holds anything but plain arrays.
     """
-    _check_file(path)
     with contextlib.ExitStack() as stack:
+        file = stack.enter_context(files.reading(path))  # numpy leaves it open where it finds damage
         try:
-            file = stack.enter_context(open(path, "rb"))  # numpy leaves it open where it finds damage
             archive = np.load(file, allow_pickle=False)
         except (*_DAMAGED, *_DAMAGED_NPZ, pickle.UnpicklingError) as error:
             raise InputError(f"{path} is not a readable .npz file ({one_line(error)})") from error
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise InputError(f"{path} is a single array, not an .npz file: save it with numpy.savez")
         stack.enter_context(archive)
-        return {key: _npz_member(path, archive, key) for key in choose(archive.files)}
+        keys = list(choose(archive.files))
+        sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.zip.infolist()}
+        files.check_memory(str(path), sum(sizes.get(key, 0) for key in keys))
+        return {key: _npz_member(path, archive, key) for key in keys}
+
+
+def load_npy(path: Path) -> np.ndarray:
+    """Read the array of an `.npy` file, pickles excluded.
+
+    Raises:
+        InputError: If the file cannot be read, is damaged, or holds anything but a plain array.
+    """
+    with files.reading(path) as file:
+        try:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+        except MemoryError:
+            raise InputError(f"{path} is damaged, or too large for this machine's memory") from None
+        except (*_DAMAGED, *_DAMAGED_NPZ) as error:
+            raise InputError(f"{path} is not a readable .npy file without pickles ({one_line(error)})") from None
+    return array
 
 
 def read_npz(paths: Sequence[Path]) -> Arrays:
@@ -126,26 +146,24 @@ def read_fashion_mnist(paths: Sequence[Path]) -> Arrays:
 
 def read_cifar_files(paths: Sequence[Path], labels: str) -> Arrays:
     """Read CIFAR batch files, the test batch last; `labels` is the key of the labels."""
-    for path in paths:
-        _check_file(path)
-    try:
-        return _cifar_arrays([(str(path), path.read_bytes()) for path in paths], labels)
-    except OSError as error:
-        raise InputError(f"{paths[0].parent} cannot be read ({one_line(error)})") from error
+    return _cifar_arrays([(str(path), _content(path)) for path in paths], labels)
 
 
 def read_cifar_tar(paths: Sequence[Path], members: Sequence[str], labels: str) -> Arrays:
     """Read CIFAR batches out of the one archive in `paths`, in memory; `members` has the test batch last."""
     (path,) = paths
-    _check_file(path)
     found = {}
-    try:
-        with tarfile.open(path, "r:*") as archive:
-            for member in archive:  # in the archive's order: rewinding a compressed stream is slow
-                if member.name.removeprefix("./") in members and member.isreg():
-                    found[member.name.removeprefix("./")] = archive.extractfile(member).read()
-    except _DAMAGED as error:
-        raise InputError(f"{path} is not a readable tar archive ({one_line(error)})") from error
+    with files.reading(path) as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:*") as archive:
+                for member in archive:  # in the archive's order: rewinding a compressed stream is slow
+                    if member.name.removeprefix("./") in members and member.isreg():
+                        files.check_memory(f"{path}: {member.name}", member.size)
+                        found[member.name.removeprefix("./")] = archive.extractfile(member).read()
+        except InputError:
+            raise
+        except _DAMAGED as error:
+            raise InputError(f"{path} is not a readable tar archive ({one_line(error)})") from error
     if missing := [member for member in members if member not in found]:
         raise InputError(f"{path} must hold {', '.join(members)}; {missing[0]} is missing")
     return _cifar_arrays([(f"{path}: {member}", found[member]) for member in members], labels)
@@ -182,11 +200,10 @@ def _channels_last(x: np.ndarray) -> np.ndarray:
     return np.moveaxis(x, 1, -1) if x.ndim == 4 and x.shape[1] == 3 and x.shape[-1] != 3 else x
 
 
-def _check_file(path: Path) -> None:
-    if os.path.isdir(path):
-        raise InputError(f"{path} is a folder, not a file")
-    if not os.path.isfile(path):
-        raise InputError(f"{path} does not exist")
+def _content(path: Path) -> bytes:
+    with files.reading(path) as file:
+        files.check_memory(str(path), os.fstat(file.fileno()).st_size)
+        return file.read()
 
 
 def _npz_member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
@@ -202,13 +219,15 @@ def _npz_member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarr
 
 
 def _read_idx_file(path: Path, rank: int) -> np.ndarray:
-    _check_file(path)
-    try:
-        with gzip.open(path, "rb") as file:
-            content = file.read()
-    except _DAMAGED as error:
-        raise InputError(f"{path} is not a readable gzip file ({one_line(error)})") from error
     start = 4 + 4 * rank
+    with files.reading(path) as file:
+        try:
+            with gzip.open(file, "rb") as unpacked:
+                content = unpacked.read(_LARGEST_IDX + 1)
+        except _DAMAGED as error:
+            raise InputError(f"{path} is not a readable gzip file ({one_line(error)})") from error
+    if len(content) > _LARGEST_IDX:
+        raise InputError(f"{path} must hold at most {_LARGEST_IDX} bytes, it holds more")
     if len(content) < start or content[:4] != bytes((0, 0, 8, rank)):
         raise InputError(f"{path} is not an idx file of bytes in {rank} dimension(s)")
     shape = struct.unpack(f">{rank}I", content[4:start])

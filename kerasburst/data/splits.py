@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,14 @@ class Splits:
         for part in _PARTS:
             used[getattr(self, part)] = True
         return np.flatnonzero(~used).astype(np.int64)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the parts, in their order, and `pool_size`."""
+        digest = hashlib.sha256(repr(self.pool_size).encode())
+        for part in _PARTS:
+            digest.update(f"|{part}|".encode() + getattr(self, part).astype("<i8").tobytes())
+        return digest.hexdigest()
 
     def __eq__(self, other: object) -> bool:
         """Return whether the parts have the same indices in the same order, in pools of the same size."""

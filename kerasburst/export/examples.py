@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst.data.readers import load_npz
+from kerasburst.data.image_folder import read_image
+from kerasburst.data.readers import load_npy, load_npz
 from kerasburst.data.scaling import Scaling
-from kerasburst.validation import InputError, one_line, user_path
+from kerasburst.validation import InputError, user_path
 
 SUFFIXES = (".npy", ".npz", ".png")
 
@@ -23,11 +24,9 @@ def read_examples(path: str | Path) -> np.ndarray:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"input must be a file of {', '.join(SUFFIXES)}, received {path.name}")
-    if not path.is_file():
-        raise InputError(f"input must be a file, {path} {'is a folder' if path.is_dir() else 'does not exist'}")
     if suffix == ".npz":
         return next(iter(load_npz(path, lambda keys: [_chosen(path, list(keys))]).values()))
-    return _read_npy(path) if suffix == ".npy" else _read_png(path)
+    return load_npy(path) if suffix == ".npy" else _read_png(path)
 
 
 def _chosen(path: Path, keys: list[str]) -> str:
@@ -36,29 +35,14 @@ def _chosen(path: Path, keys: list[str]) -> str:
     return keys[0] if len(keys) == 1 else "x"
 
 
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
-        raise InputError(f"{path} is not a readable .npy file without pickles ({one_line(error)})") from None
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{path} is not a .npy file")
-    return array
-
-
 def _read_png(path: Path) -> np.ndarray:
     """Return float intensities `(1, height, width, channels)`."""
-    from PIL import Image, UnidentifiedImageError
 
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            if image.mode not in ("1", "L", "RGB"):
-                raise InputError(f"{path} must be 8-bit greyscale or RGB, not transparent; its mode is {image.mode}")
-            values = np.asarray(image.convert("L") if image.mode == "1" else image)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not a readable PNG ({one_line(error)})") from None
+    def check(size, mode):
+        if mode not in ("1", "L", "RGB"):
+            raise InputError(f"{path} must be 8-bit greyscale or RGB, not transparent; its mode is {mode}")
+
+    values = read_image(path, ("PNG",), check)
     return values.reshape(1, *values.shape[:2], -1).astype("float32") / 255.0
 
 

@@ -146,14 +146,12 @@ def load_run(run: str | Path) -> tuple[keras.Model, Scaling, tuple[str, ...]]:
     Raises:
         InputError: if `run` is not a finished run.
     """
-    directory = RunDirectory(run)
-    directory.config()
+    directory = RunDirectory.of_finished(run)
     network = load_network(directory.path)
     data = directory.data()
     if data is None:
         raise InputError(f"run must be a finished run, {directory.path / 'data.json'} does not exist")
-    scaling = records.from_json(Scaling, data["scaling"], f"{directory.path}/data.json: scaling")
-    return network, scaling, tuple(data["class_names"])
+    return network, data.scaling, data.class_names
 
 
 def _writer(format: str) -> Format:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from kerasburst import files
+from kerasburst.validation import InputError, one_line, user_path
 
 
 def load_model(path: str | Path) -> keras.Model:
@@ -17,6 +19,9 @@ def load_model(path: str | Path) -> keras.Model:
 
     Args:
         path: the file, such as a run directory's model.keras.
+
+    Raises:
+        InputError: where it cannot be read, is damaged, or needs more memory than there is.
 
     Example:
         >>> import tempfile
@@ -29,7 +34,20 @@ def load_model(path: str | Path) -> keras.Model:
         4
     """
     importlib.import_module("kerasburst.layers")
-    return keras.saving.load_model(path)
+    path = user_path("model", path)
+    try:
+        with files.reading(path) as file, zipfile.ZipFile(file) as archive:
+            files.check_memory(str(path), sum(entry.file_size for entry in archive.infolist()))
+            files.parse_json(archive.read("config.json"), f"{path}: config.json")
+        model = keras.saving.load_model(path)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive raises nearly anything
+        raise InputError(f"{path} cannot be loaded: {one_line(error, 200)}") from None
+    for variable in model.variables:
+        if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+            raise InputError(f"{path}: {variable.path} must hold finite numbers, received NaN or infinity")
+    return model
 
 
 def load_recorded(model_path: str | Path, record_path: str | Path) -> tuple[keras.Model, dict] | None:

@@ -70,7 +70,7 @@ class AuditedRun:
         result = directory.result()
         training = dataclasses.replace(
             config,
-            epochs=result.get("best_epoch") or result["epochs"],
+            epochs=result.best_epoch or result.epochs,
             train_limit=None,  # the recorded splits have the training part
             validation_split=0.0,
             early_stopping=None,

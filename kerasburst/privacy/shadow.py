@@ -202,7 +202,7 @@ def _alike(
     if role not in roles(splits):
         return None
     theirs = lesson(role, splits, what.y, data.num_classes, config.train.seed)
-    alike = encoding in trainings and same_config(records.to_json(trainings[encoding]), records.to_json(training))
+    alike = encoding in trainings and same_config(trainings[encoding], training)
     same = alike and config.run is None and np.array_equal(theirs.train, what.train)
     found = load_recorded(*_paths(beside, encoding, role)[:2]) if same else None
     return found if found is not None and found[1]["data"] == data.fingerprint else None  # which is of labels, too

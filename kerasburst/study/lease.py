@@ -8,7 +8,6 @@ replaced when the fleet starts again.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import socket
 import time
@@ -18,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from kerasburst import files
 from kerasburst.validation import InputError
 
 try:
     import fcntl
 except ImportError:  # not POSIX: the token alone counts
     fcntl = None
-
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True)
@@ -83,17 +81,8 @@ def hold_lease(folder: Path, patience_s: float = 1.0) -> Iterator[Lease]:
 
 def _lock(file: IO[bytes], deadline: float, folder: Path) -> bool:
     """Lock the file and return True; return False where there are no locks."""
-    if fcntl is None:
-        return False
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise InputError(f"log_dir must be free, another process runs a fleet in {folder}") from None
-            time.sleep(0.05)
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                return False
-            raise
+    while (locked := files.lock(file.fileno())) is False:
+        if time.monotonic() > deadline:
+            raise InputError(f"log_dir must be free, another process runs a fleet in {folder}")
+        time.sleep(0.05)
+    return locked is True

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig, same_config, same_training
+from kerasburst.config import same_config
 from kerasburst.study.fleet import check_fleet, run_fleet
 from kerasburst.study.task import FleetObserver, Task
 from kerasburst.validation import InputError, user_path
@@ -225,7 +225,9 @@ def stored_result(path: Path, config: Any, data: Sequence[str]) -> dict | None:
         theirs = result["data"]
         parts = [theirs] if "fingerprint" in theirs else theirs.values()
         found = sorted(part["fingerprint"] for part in parts)
-        same = found == sorted(data) and same_config(result["config"], records.to_json(config))
+        same = found == sorted(data) and same_config(
+            records.from_json(type(config), result["config"], str(path)), config
+        )
     except (InputError, KeyError, TypeError, AttributeError):
         return None
     return result if same else None
@@ -257,16 +259,10 @@ def _resumes(study: Study, *, resume: bool, force: bool) -> bool:
             "--force replaces it"
         )
     names = [f.name for f in dataclasses.fields(study.config) if f.name not in study.may_differ]
-    differ = [name for name in names if not _same(getattr(begun, name), getattr(study.config, name))]
+    differ = [name for name in names if not same_config(getattr(begun, name), getattr(study.config, name))]
     if differ:
         raise InputError(f"{what} goes on with the config it was begun with, {', '.join(differ)} differs from {out}")
     return True
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, TrainConfig) and isinstance(other, TrainConfig):
-        return same_training(one, other)
-    return one == other
 
 
 def _clear(out: Path, own_names: tuple[str, ...], own_folders: str) -> None:

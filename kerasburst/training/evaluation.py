@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +13,12 @@ from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.intervals import wilson
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.saving import load_model
+from kerasburst.models.saving import load_model, weights_hash
+from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.seeding import derive_seed
 from kerasburst.training.run_directory import RunDirectory, check_same_data
 from kerasburst.training.setup import prepare
-from kerasburst.validation import InputError, check_int, one_line
+from kerasburst.validation import InputError, check_int, fail, shown
 
 # Below and above these mean rates a layer passes nothing on that varies.
 _SILENT, _SATURATED = 1e-6, 0.999
@@ -182,10 +181,36 @@ def load_network(run: str | Path) -> SpikingNetwork:
     Raises:
         InputError: where `run` is not a run directory with a trained network, or its file is damaged.
     """
-    path = RunDirectory(run).path / "model.keras"
+    directory = RunDirectory(run)
+    path = directory.path / "model.keras"
     if not path.exists():
         raise InputError(f"run must be a finished run, {path} does not exist")
-    try:
-        return load_model(path)
-    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} cannot be loaded: {one_line(error, 200)}") from None
+    network = load_model(path)
+    if directory.exists:
+        _check_network(network, directory, path)
+    return network
+
+
+def _check_network(network, directory: RunDirectory, path: Path) -> None:
+    """Check that a network is the one that its run trained.
+
+    Raises:
+        InputError: where it is another.
+    """
+    config, result, data = directory.config(), directory.result(), directory.data()
+
+    def agree(name: str, wanted, found) -> None:
+        if wanted != found:
+            raise fail(f"{path} must be the run's network: {name}", shown(wanted), found)
+
+    agree("model", NETWORKS[str(config.model)].__name__, type(network).__name__)
+    agree("encoding", ENCODERS[config.encoding].__name__, type(network.encoder).__name__)
+    agree("num_steps", config.num_steps, network.encoder.num_steps)
+    if data is not None:
+        agree("num_classes", data.num_classes, network.num_classes)
+    have = {**network.encoder.get_config(), **network.get_config()}
+    for name, value in {**config.encoder, **config.network, **config.neuron}.items():
+        if isinstance(value, int | float | str) and type(have.get(name)) is type(value):
+            agree(name, value, have[name])
+    if result is not None and result.weights is not None:
+        agree("weights", result.weights, weights_hash(network.with_encoder(None)))

@@ -18,6 +18,7 @@ from kerasburst.data.datasets import availability
 from kerasburst.data.pipeline import count_batches, make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.saving import weights_hash
 from kerasburst.seeding import derive_seed
 from kerasburst.training import distributed
 from kerasburst.training.callbacks import BatchTeller, Recorder, TrainingObserver, Watcher
@@ -93,7 +94,7 @@ def train(
         if not team.chief:
             return None
         observer.message(f"{directory.path} is finished; --epochs with a higher number trains on")
-        return records.from_json(TrainResult, directory.result(), "result.json")
+        return directory.result()
     if not team.chief:
         network, encoder = _build_for(team, config, data)
         watcher = Watcher(config, observer, count_batches(len(data.x_train), config.batch_size))
@@ -105,14 +106,18 @@ def train(
             if not force:
                 raise InputError(f"out must be a new directory, another run has just begun in {directory.path}")
             directory.clear()
+        network, encoder = _build_for(team, config, data)
+        history, best = directory.load_checkpoint(network)  # before anything is written
         directory.begin(config)
         if directory.splits() is None:  # a new run, or one that was killed right after its config
             data.splits.save(directory.path / "splits.npz")
-        files.write_json(
-            directory.path / "data.json", describe_data(data, availability(config.dataset, config.data_dir).where)
-        )
+        described = describe_data(data, availability(config.dataset, config.data_dir).where)
+        files.write_json(directory.path / "data.json", records.to_json(described))
         log = directory.path / "tensorboard" if tensorboard else None
-        return _train(config, data, directory, observer, log, team)
+        recorder = Recorder(
+            config, directory, observer, history, best, count_batches(len(data.x_train), config.batch_size)
+        )
+        return _train(network, encoder, config, data, recorder, log, team)
 
 
 def _goes_on(directory: RunDirectory, resume: bool, force: bool) -> bool:
@@ -128,6 +133,7 @@ def _goes_on(directory: RunDirectory, resume: bool, force: bool) -> bool:
             f"out must be a new directory, {directory.path} holds {state} run: "
             "--resume goes on with it, --force replaces it"
         )
+    directory.check()
     return True
 
 
@@ -146,14 +152,18 @@ def _must_be_same(config: TrainConfig, data: Dataset) -> dict[str, str]:
 
 
 def _train(
-    config: TrainConfig, data: Dataset, directory: RunDirectory, observer: TrainingObserver, tensorboard, team: Team
+    network: SpikingNetwork,
+    encoder: Encoder,
+    config: TrainConfig,
+    data: Dataset,
+    recorder: Recorder,
+    tensorboard,
+    team: Team,
 ) -> TrainResult:
-    network, encoder = _build_for(team, config, data)
-    history, best = directory.load_checkpoint(network)
+    directory, observer, history = recorder.directory, recorder.observer, recorder.history
     if history:
         directory.write_history(history)  # a kill may have come between the checkpoint and its line
         observer.message(f"going on after epoch {len(history)} of {config.epochs}")
-    recorder = Recorder(config, directory, observer, history, best, count_batches(len(data.x_train), config.batch_size))
     callbacks: list = [recorder]
     if observer.wants_batches:
         callbacks.append(BatchTeller(observer))
@@ -263,6 +273,9 @@ def _finish(
         seed=config.seed,
         replicas=team.replicas,
         versions=versions(),
+        weights=weights_hash(network),
+        splits=data.splits.fingerprint,
+        config=config,
     )
     with files.replacing(directory.path / "model.keras") as temporary:
         network.with_encoder(encoder).save(temporary)

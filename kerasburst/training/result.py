@@ -7,11 +7,9 @@ import importlib.metadata
 import platform
 from pathlib import Path
 
-import tensorflow as tf
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
+from kerasburst.config import TrainConfig
 from kerasburst.files import replacing
+from kerasburst.validation import check_float, check_int
 from kerasburst.version import __version__
 
 
@@ -42,6 +40,12 @@ class TrainResult:
         seed: the run's seed.
         replicas: devices that shared each batch, in the run's last session.
         versions: of kerasburst and what it stands on.
+        weights: SHA-256 (hex) of the trained network's weights; None of a run of version 0.1, as for the next two.
+        splits: SHA-256 (hex) of the run's splits.
+        config: the run's config.
+
+    Raises:
+        InputError: for a share outside 0 to 1, or epochs that cannot be.
     """
 
     test_accuracy: float
@@ -66,10 +70,26 @@ class TrainResult:
     seed: int
     replicas: int
     versions: dict[str, str]
+    weights: str | None = None
+    splits: str | None = None
+    config: TrainConfig | None = None
+
+    def __post_init__(self):
+        """Check what others rely on."""
+        check_int("epochs", self.epochs, low=1)
+        if self.best_epoch is not None:
+            check_int("best_epoch", self.best_epoch, low=1, high=self.epochs)
+        for name in ("test_accuracy", "train_accuracy", "validation_accuracy", "test_accuracy_interval"):
+            value = getattr(self, name)
+            for share in value if isinstance(value, tuple) else (value,):
+                if share is not None:
+                    check_float(name, share, low=0.0, high=1.0)
 
 
 def versions() -> dict[str, str]:
     """Return the versions of everything that a figure depends on."""
+    import tensorflow as tf  # here, as for the next: who reads results needs neither
+
     packages = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
     return {
         "kerasburst": __version__,
@@ -82,6 +102,9 @@ def versions() -> dict[str, str]:
 
 def save_curves(history: list[dict], path: Path, title: str) -> None:
     """Draw `history`, one row an epoch, to a PNG at `path`."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     epochs = [row["epoch"] for row in history]
     panels = (("loss", "cross-entropy (nats)"), ("accuracy", "accuracy"))

@@ -19,31 +19,72 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import os
 import re
 import shutil
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig
+from kerasburst.config import TrainConfig, differing_fields
 from kerasburst.data.dataset import Dataset
-from kerasburst.data.datasets import may_have_moved
+from kerasburst.data.datasets import DATASETS, may_have_moved
+from kerasburst.data.derived import split_classes
+from kerasburst.data.readers import load_npz
+from kerasburst.data.scaling import Scaling
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
-from kerasburst.validation import InputError, check_int, fail, one_line, user_path
-
-try:
-    import fcntl
-except ImportError:  # not POSIX: nothing keeps two processes from training in one directory
-    fcntl = None
+from kerasburst.training.result import TrainResult
+from kerasburst.validation import InputError, check_int, fail, shown, user_path
 
 # In the order of deletion. config.json is not deleted but replaced: while it stands, the directory is a run's.
 _FILES = ("result.json", "model.keras", "curves.png", "checkpoint.npz", "history.csv", "splits.npz", "data.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataRecord:
+    """What data.json says of a run's data; see `kerasburst.data.dataset.Dataset`.
+
+    Args:
+        where: the place that it was read from.
+        splits: SHA-256 (hex) of the run's splits; None of a run of version 0.1.
+
+    Raises:
+        InputError: where the fields do not fit each other.
+    """
+
+    name: str
+    where: str
+    kind: str
+    sample_shape: tuple[int, ...]
+    num_classes: int
+    class_names: tuple[str, ...]
+    scaling: Scaling
+    fingerprint: str
+    note: str = ""
+    splits: str | None = None
+
+    def __post_init__(self):
+        """Check what others rely on."""
+        if len(self.class_names) != self.num_classes:
+            raise fail("class_names", f"one for each of {self.num_classes} classes", self.class_names)
+        if self.scaling.feature_shape != self.sample_shape:
+            raise fail("scaling", f"of features {self.sample_shape}", self.scaling.feature_shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Epoch:
+    """A row of the history in a checkpoint."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    seconds: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
 
 
 class RunDirectory:
@@ -74,7 +115,7 @@ class RunDirectory:
         if not (path / "config.json").exists():
             raise InputError(f"run must be the directory of a training run, {path} has no config.json")
         directory = cls(path)
-        directory.config()  # a config that cannot be read is refused as that, not as an unfinished run
+        directory.check()  # files that cannot be read are refused as that, not as an unfinished run
         if not directory.finished:
             raise InputError(f"run must be finished, {path} is not: kerasburst train --resume --out {path}")
         return directory
@@ -88,7 +129,7 @@ class RunDirectory:
     def finished(self) -> bool:
         """Whether the run that config.json describes has come to its end."""
         result = self.result()
-        return result is not None and (result["epochs"] == self.config().epochs or result["stopped_early"])
+        return result is not None and (result.epochs == self.config().epochs or result.stopped_early)
 
     def config(self) -> TrainConfig:
         """Read the run's config.
@@ -99,29 +140,73 @@ class RunDirectory:
         path = self.path / "config.json"
         if not path.exists():
             raise InputError(f"{self.path} must be a run directory, it has no config.json")
-        return records.from_json(TrainConfig, files.read_json(path), str(path))
+        return records.load(TrainConfig, path)
 
-    def result(self) -> dict | None:
+    def result(self) -> TrainResult | None:
         """Read result.json, or None if the run never finished."""
-        return self._read("result.json", ("epochs", "stopped_early"))
+        return self._read(TrainResult, "result.json")
 
-    def data(self) -> dict | None:
+    def data(self) -> DataRecord | None:
         """Read data.json, or None if it was never written."""
-        return self._read("data.json", ("fingerprint",))
+        return self._read(DataRecord, "data.json")
 
     def splits(self) -> Splits | None:
         """Read splits.npz, or None if it was never written."""
         path = self.path / "splits.npz"
         return Splits.load(path) if path.exists() else None
 
-    def _read(self, name: str, keys: tuple[str, ...]) -> dict | None:
+    def _read(self, cls, name: str):
         path = self.path / name
-        if not path.exists():
-            return None
-        value = files.read_json(path)
-        if not isinstance(value, dict) or any(key not in value for key in keys):
-            raise InputError(f"{path} is damaged: it must be a JSON object with {', '.join(keys)}")
-        return value
+        return records.load(cls, path) if path.exists() else None
+
+    def check(self) -> None:
+        """Check that the files that are there belong to one run.
+
+        Raises:
+            InputError: for files of different runs, by the names of file and field.
+        """
+        config, data, result, splits = self.config(), self.data(), self.result(), self.splits()
+        begun, ended = self.path / "config.json", self.path / "result.json"
+        for name in ("epochs", "model") if data or result else ():
+            if getattr(config, name) is None:
+                raise InputError(f"{begun}: {name} must be that of the run that was begun, received null")
+        if data is not None:
+            name, classes = split_classes(config.dataset)
+            named = str(name) + ("" if classes is None else f":{','.join(map(str, classes))}")
+            if name in DATASETS and data.name != named:
+                raise InputError(f"{begun}: dataset must be {data.name}, as in data.json, received {config.dataset!r}")
+        if splits is not None:
+            for path, recorded in ((self.path / "data.json", data), (ended, result)):
+                if recorded is not None and recorded.splits not in (None, splits.fingerprint):
+                    raise InputError(
+                        f"{self.path / 'splits.npz'} must be the run's, {path} was written with other splits"
+                    )
+        if result is None:
+            return
+        if result.config is not None:
+            self._must_agree(config, result.config, "result.json")
+        elif result.seed != config.seed:
+            raise InputError(f"{begun}: seed must be {result.seed}, as in result.json, received {config.seed}")
+        if data is not None and data.num_classes != result.num_classes:
+            raise InputError(
+                f"{ended}: num_classes must be {data.num_classes}, as in data.json, received {result.num_classes}"
+            )
+        if splits is not None:
+            sizes = {part: len(getattr(splits, part)) for part in ("train", "validation", "test")}
+            if dict(result.examples) != sizes:
+                raise InputError(
+                    f"{ended}: examples must be {sizes}, as in splits.npz, received {dict(result.examples)}"
+                )
+
+    def _must_agree(self, config: TrainConfig, recorded: TrainConfig, name: str) -> None:
+        """Check that a file of this run was written with the run's config, but for what may change."""
+        for field in differing_fields(config, recorded):
+            moved = field == "dataset" and may_have_moved(config.dataset, recorded.dataset)
+            if field not in ("epochs", "data_dir") and not moved:
+                have, want = getattr(config, field), getattr(recorded, field)
+                raise InputError(
+                    f"{self.path / 'config.json'}: {field} must be {shown(want)}, as in {name}, received {shown(have)}"
+                )
 
     def check_ours(self) -> None:
         """Check that the files are kerasburst's own before they are replaced.
@@ -146,15 +231,14 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        if fcntl is None:
+        try:
+            handle = os.open(self.path, os.O_RDONLY)
+        except OSError:  # a folder cannot be opened on Windows, which has no such locks either
             yield
             return
-        handle = os.open(self.path, os.O_RDONLY)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"out must be free, another process is training in {self.path}") from None
+            if files.lock(handle) is False:
+                raise InputError(f"out must be free, another process is training in {self.path}")
             yield
         finally:
             os.close(handle)
@@ -176,8 +260,9 @@ class RunDirectory:
         arrays = {f"weight_{i}": v.numpy() for i, v in enumerate(model.weights)}
         arrays |= {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
         arrays |= {f"best_{i}": v for i, v in enumerate(best or [])}
+        config = json.dumps(records.to_json(self.config()))
         with files.replacing(self.path / "checkpoint.npz") as temporary:
-            np.savez(temporary, history=np.array(json.dumps(history)), **arrays)
+            np.savez(temporary, history=np.array(json.dumps(history)), config=np.array(config), **arrays)
         self.write_history(history)
 
     def load_checkpoint(self, model) -> tuple[list[dict], list[np.ndarray] | None]:
@@ -187,17 +272,37 @@ class RunDirectory:
             The history, and the best weights where they were kept. Both empty where there is no checkpoint.
 
         Raises:
-            InputError: where the checkpoint is damaged or belongs to another network.
+            InputError: where the checkpoint is damaged or belongs to another run.
         """
-        path = self.path / "checkpoint.npz"
-        if not path.exists():
+        stored = self._stored(lambda names: names)
+        if stored is None:
             return [], None
-        with self._opened(path) as stored:
-            for prefix, variables in (("weight", model.weights), ("optimizer", model.optimizer.variables)):
-                for i, variable in enumerate(variables):
-                    variable.assign(stored[f"{prefix}_{i}"])
-            best = [stored[f"best_{i}"] for i in range(len(model.weights))] if "best_0" in stored else None
-            return json.loads(str(stored["history"])), best
+        history = self._history(stored)
+        if "config" in stored:
+            path = f"{self._checkpoint}: config"
+            config = records.from_json(TrainConfig, files.parse_json(str(stored["config"]), path), path)
+            self._must_agree(self.config(), config, "checkpoint.npz")
+        groups = [("weight", model.weights), ("optimizer", model.optimizer.variables)]
+        if "best_0" in stored:
+            groups.append(("best", model.weights))
+        for prefix, variables in groups:
+            for i, variable in enumerate(variables):
+                self._check_array(f"{prefix}_{i}", stored.get(f"{prefix}_{i}"), tuple(variable.shape))
+        for prefix, variables in groups[:2]:
+            for i, variable in enumerate(variables):
+                variable.assign(stored[f"{prefix}_{i}"])
+        best = [stored[f"best_{i}"] for i in range(len(model.weights))] if "best_0" in stored else None
+        return history, best
+
+    def _check_array(self, name: str, array: np.ndarray | None, shape: tuple[int, ...]) -> None:
+        if array is None or array.shape != shape:
+            have = "nothing" if array is None else array.shape
+            raise InputError(
+                f"{self._checkpoint} is damaged or of another network: {name} must be of shape {shape}, received "
+                f"{have}; --force starts afresh"
+            )
+        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+            raise InputError(f"{self._checkpoint} is damaged: {name} must hold finite numbers; --force starts afresh")
 
     def finished_epochs(self) -> int:
         """Count the epochs in the last checkpoint.
@@ -205,20 +310,32 @@ class RunDirectory:
         Raises:
             InputError: where the checkpoint is damaged.
         """
-        path = self.path / "checkpoint.npz"
-        if not path.exists():
-            return 0
-        with self._opened(path) as stored:
-            return len(json.loads(str(stored["history"])))
+        stored = self._stored(lambda names: [name for name in names if name == "history"])
+        return 0 if stored is None else len(self._history(stored))
 
-    @contextlib.contextmanager
-    def _opened(self, path: Path):
+    @property
+    def _checkpoint(self) -> Path:
+        return self.path / "checkpoint.npz"
+
+    def _stored(self, choose) -> dict[str, np.ndarray] | None:
+        """Return arrays of the checkpoint by name; None where there is none."""
+        if not self._checkpoint.exists():
+            return None
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-                yield stored
-        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            reason = one_line(error, None)
-            raise InputError(f"{path} is damaged or of another network ({reason}); --force starts afresh") from None
+            return load_npz(self._checkpoint, choose)
+        except InputError as error:
+            raise InputError(f"{error}: it is damaged; --force starts afresh") from None
+
+    def _history(self, stored: dict[str, np.ndarray]) -> list[dict]:
+        where = f"{self._checkpoint}: history"
+        rows = files.parse_json(str(stored.get("history")), where)
+        if not isinstance(rows, list) or not rows:
+            raise fail(where, "a list of epochs", rows)
+        for i, row in enumerate(rows):
+            epoch = records.from_json(_Epoch, row, where)
+            if epoch.epoch != i + 1 or not math.isfinite(epoch.loss):
+                raise InputError(f"{where} must be of epochs 1, 2, ... with finite losses, received {shown(row)}")
+        return rows
 
     def write_history(self, history: list[dict]) -> None:
         """Replace history.csv."""
@@ -240,16 +357,14 @@ def same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
     stored = directory.config()
     filled = dataclasses.replace(config, epochs=config.epochs or stored.epochs, model=config.model or stored.model)
     filled = filled.resolved("", filled.epochs)  # model and epochs are known: neither default is used
-    begun = stored.resolved("", stored.epochs)  # parameters that came with a later version have their defaults
     may_differ = {"epochs", "data_dir"}
     if may_have_moved(filled.dataset, stored.dataset):
         may_differ.add("dataset")
-    for name in (field.name for field in dataclasses.fields(TrainConfig) if field.name not in may_differ):
-        wanted, have = getattr(filled, name), getattr(begun, name)
-        if wanted != have:
+    for name in differing_fields(filled, stored):
+        if name not in may_differ:
             raise InputError(
-                f"{name} must be what the run in {directory.path} was begun with, {have!r}, to resume it; "
-                f"received {wanted!r}"
+                f"{name} must be what the run in {directory.path} was begun with, {getattr(stored, name)!r}, to resume "
+                f"it; received {getattr(filled, name)!r}"
             )
     check_int("epochs", filled.epochs, low=max(1, directory.finished_epochs()))
     return filled
@@ -262,7 +377,7 @@ def check_same_data(data: Dataset | Source, directory: RunDirectory) -> None:
         InputError: where its fingerprint differs.
     """
     recorded = directory.data()
-    if recorded is not None and recorded["fingerprint"] != data.fingerprint:
+    if recorded is not None and recorded.fingerprint != data.fingerprint:
         raise InputError(f"dataset must be the data that {directory.path} was begun with, {data.name} has changed")
 
 

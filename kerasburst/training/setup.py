@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 
-from kerasburst import records
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.splits import Splits, make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.validation import InputError
+from kerasburst.training.run_directory import DataRecord
+from kerasburst.validation import InputError, one_line
 
 DEFAULT_EPOCHS = 20  # of a user's own data
 
@@ -46,10 +47,13 @@ def check_fits(config: TrainConfig, num_classes: int, sample_shape: tuple[int, .
     """Check that a resolved config's encoder and network can be built for such examples.
 
     Raises:
-        InputError: for what they refuse.
+        InputError: for what they refuse, or a network beyond this machine's memory.
     """
     encoder = config.make_encoder()
-    config.make_network(num_classes).build(encoder.compute_output_shape((None, *sample_shape)))
+    try:
+        config.make_network(num_classes).build(encoder.compute_output_shape((None, *sample_shape)))
+    except (MemoryError, OverflowError, tf.errors.ResourceExhaustedError) as error:
+        raise InputError(f"model must fit this machine's memory: {one_line(error)}") from None
 
 
 def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
@@ -75,16 +79,17 @@ def compile_network(network: SpikingNetwork, config: TrainConfig) -> None:
     network.optimizer.build(network.trainable_variables)
 
 
-def describe_data(data: Dataset, where: str) -> dict:
+def describe_data(data: Dataset, where: str) -> DataRecord:
     """Return what a user of the trained network must know about the data; `where` is the place it was read from."""
-    return {
-        "name": data.name,
-        "where": where,
-        "kind": data.kind,
-        "sample_shape": list(data.sample_shape),
-        "num_classes": data.num_classes,
-        "class_names": list(data.class_names),
-        "scaling": records.to_json(data.scaling),
-        "fingerprint": data.fingerprint,
-        "note": data.note,
-    }
+    return DataRecord(
+        name=data.name,
+        where=where,
+        kind=data.kind,
+        sample_shape=data.sample_shape,
+        num_classes=data.num_classes,
+        class_names=data.class_names,
+        scaling=data.scaling,
+        fingerprint=data.fingerprint,
+        note=data.note,
+        splits=data.splits.fingerprint,
+    )

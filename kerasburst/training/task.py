@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig, same_training
+from kerasburst.config import TrainConfig, same_config
 from kerasburst.study import Task
 from kerasburst.training.callbacks import TrainingFailed
 from kerasburst.training.fit import train
@@ -34,8 +34,8 @@ class TrainingPart:
                 raise InputError(
                     f"{out} must hold the run that is planned, it was begun with another config: delete it"
                 )
-            begun = RunDirectory(self.out).data() or {"fingerprint": data}
-            if begun["fingerprint"] != data:
+            begun = RunDirectory(self.out).data()
+            if begun is not None and begun.fingerprint != data:
                 raise InputError(f"dataset must be the data that {out} was begun with, {config.dataset} has changed")
 
     def tasks(self) -> tuple[Task]:
@@ -55,7 +55,7 @@ class TrainingPart:
         """
         if (self.out / _FAILED).exists():
             raise InputError(files.read_json(self.out / _FAILED)["reason"])
-        return RunDirectory(self.out).result()
+        return records.to_json(RunDirectory(self.out).result())
 
 
 def stored_run(out: Path, config: TrainConfig, data: str) -> dict | None:
@@ -69,11 +69,12 @@ def stored_run(out: Path, config: TrainConfig, data: str) -> dict | None:
     directory = RunDirectory(out)
     if not _of(out, config) or not directory.finished:
         return None
-    return directory.result() if (directory.data() or {}).get("fingerprint") == data else None
+    begun = directory.data()
+    return records.to_json(directory.result()) if begun is not None and begun.fingerprint == data else None
 
 
 def _of(out: Path, config: TrainConfig) -> bool:
-    return (out / "config.json").exists() and same_training(RunDirectory(out).config(), config)
+    return (out / "config.json").exists() and same_config(RunDirectory(out).config(), config)
 
 
 def train_into(config: dict, out: str) -> None:

@@ -107,12 +107,12 @@ BAD = {
         "cat/b.png is n.* PNG or JPEG image",
     ),
     "other file": (lambda d: (d / "cat/notes.txt").touch(), r"cat must hold only files of .*, .*cat/notes.txt is none"),
-    "folder as file": (lambda d: (d / "cat/c.png").mkdir(), "cat/c.png must be a file"),
+    "folder as file": (lambda d: (d / "cat/c.png").mkdir(), "cat/c.png is a folder, not a file"),
     "folder in class": (lambda d: (d / "cat/more").mkdir(), r"cat must hold only files of .*cat/more is none"),
-    "pipe": (lambda d: replace(d / "cat/b.png", os.mkfifo), "cat/b.png must be a file"),
+    "pipe": (lambda d: replace(d / "cat/b.png", os.mkfifo), "cat/b.png is a pipe or a device, not a file"),
     "dead link": (
         lambda d: replace(d / "cat/b.png", lambda path: path.symlink_to("absent")),
-        r"cat/b.png is not a readable .* \(No such file or directory\)",
+        "cat/b.png does not exist",
     ),
     "dead link as class": (lambda d: (d / "eel").symlink_to("absent"), r"eel cannot be read \(No such file"),
     "file beside classes": (lambda d: (d / "labels.csv").touch(), "pets must hold .* each class, .*labels.csv is no"),
@@ -193,10 +193,10 @@ def test_remarks_on_metadata_are_not_shown(folder, monkeypatch):
     assert len(load_source(folder).y) == 4
 
 
-@pytest.mark.parametrize(("where", "name"), [("os.listdir", "cat"), ("PIL.Image.open", "cat/a.png")])
+@pytest.mark.parametrize(("where", "name"), [("os.listdir", "cat"), ("os.open", "cat/a.png")])
 def test_what_may_not_be_read_is_named(folder, monkeypatch, where, name):
-    module, _, function = where.rpartition(".")
-    real = {"os": os.listdir, "PIL.Image": Image.open}[module]
+    function = where.removeprefix("os.")
+    real = getattr(os, function)
 
     def refuse(path, *arguments, **options):
         if path == folder / name:
@@ -204,5 +204,5 @@ def test_what_may_not_be_read_is_named(folder, monkeypatch, where, name):
         return real(path, *arguments, **options)
 
     monkeypatch.setattr(where, refuse)
-    with pytest.raises(InputError, match=rf"{name} .*\(Permission denied\)$"):
+    with pytest.raises(InputError, match=rf"{name} .*Permission denied"):
         load_source(folder)

@@ -151,7 +151,7 @@ def bad_files(folder):
         ("empty.npz", "received none"),
         ("cut.npy", "not a readable .npy"),
         ("text.npy", "not a readable .npy"),
-        ("text.png", "not a readable PNG"),
+        ("text.png", "is no PNG image"),
         ("cut.png", "not a readable PNG"),
         ("deep.png", "its mode is I;16"),
         ("clear.png", "its mode is RGBA"),

@@ -5,11 +5,15 @@ from pathlib import Path
 
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
+from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
+from kerasburst.data.splits import make_splits
 from kerasburst.paper.scales import Scale, Setting
 from kerasburst.studies.transfer.arms import load_plan, record_path
 from kerasburst.study import FleetFailed, FleetObserver
 from kerasburst.study.task import Outcome
+from kerasburst.training.result import TrainResult
+from kerasburst.training.setup import describe_data
 from kerasburst.validation import InputError
 from tests.privacy.common import Pretend
 
@@ -90,22 +94,34 @@ class PretendAll(FleetHere):
         out.mkdir(parents=True, exist_ok=True)
         accuracy = ACCURACIES[config.encoding] - (0.012 if config.encoding == "poisson_burst" else 0.01) * config.seed
         files.write_json(out / "config.json", records.to_json(config))
-        files.write_json(out / "data.json", {"fingerprint": load_source(config.dataset).fingerprint})
-        files.write_json(
-            out / "result.json",
-            {
-                "epochs": config.epochs,
-                "stopped_early": False,
-                "test_accuracy": accuracy,
-                "test_accuracy_interval": [accuracy - 0.05, accuracy + 0.05],
-                "train_accuracy": accuracy + 0.05,
-                "firing_rates": {"input": 0.25},
-                "seed": config.seed,
-                "train_seconds": 1.5,
-                "warnings": [],
-                "versions": {"kerasburst": "of a test"},
-            },
+        source = load_source(config.dataset)
+        data = Dataset.from_source(source, make_splits(source, config.seed))
+        files.write_json(out / "data.json", records.to_json(describe_data(data, "nowhere")))
+        result = TrainResult(
+            test_accuracy=accuracy,
+            test_accuracy_interval=(accuracy - 0.05, accuracy + 0.05),
+            test_queries=1,
+            test_accuracies=(accuracy,),
+            test_accuracy_of_mean_logits=accuracy,
+            train_accuracy=accuracy + 0.05,
+            validation_accuracy=None,
+            loss=0.5,
+            test_loss=0.5,
+            epochs=config.epochs,
+            stopped_early=False,
+            best_epoch=None,
+            train_seconds=1.5,
+            samples_per_second=100.0,
+            firing_rates={"input": 0.25},
+            warnings=(),
+            examples={part: len(getattr(data, f"x_{part}")) for part in ("train", "validation", "test")},
+            num_classes=data.num_classes,
+            note="",
+            seed=config.seed,
+            replicas=1,
+            versions={"kerasburst": "of a test"},
         )
+        files.write_json(out / "result.json", records.to_json(result))
 
     def _arm(self, task):
         folder, encoding, seed, arm = (task.arguments[name] for name in ("folder", "encoding", "seed", "arm"))

@@ -139,7 +139,7 @@ def config_of_run(run: str | Path, target: str, target_epochs: int | None = None
     return TransferConfig(
         train=train,
         source=training.dataset,
-        source_epochs=directory.result()["epochs"],
+        source_epochs=directory.result().epochs,
         encodings=(training.encoding,),
         run=reference,
         **mine,
