@@ -1,6 +1,8 @@
-"""Intervals: of proportions, and of a figure over seeds."""
+"""Intervals: of proportions, of a figure over seeds, and over target models in pairs and pools."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -99,3 +101,177 @@ def seed_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, 
     mean = float(values.mean())
     width = stats.t.ppf((1.0 + confidence) / 2.0, len(values) - 1) * stats.sem(values)
     return mean, float(mean - width), float(mean + width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    """A mean over models with its interval.
+
+    Args:
+        mean: over pools of the means over pairs of the means over models.
+        low: lower end of the interval.
+        high: upper end.
+        unit: what varies in the interval: "pool" or "pair".
+        units: how many of these there are.
+        degrees_of_freedom: of Student's t.
+    """
+
+    mean: float
+    low: float
+    high: float
+    unit: str
+    units: int
+    degrees_of_freedom: float
+
+
+def hierarchical_interval(
+    values: np.ndarray,
+    pools: np.ndarray | None = None,
+    pairs: np.ndarray | None = None,
+    without: np.ndarray | None = None,
+    confidence: float = 0.95,
+) -> Mean:
+    """Compute a mean over models with Student's t-interval, whose unit is the pool or the pair, never the model.
+
+        mean +- t_df s,  s^2 = sum_p v_p / P^2
+
+    With at least 3 pools, v_p is the variance between the P pools' means and df = P - 1: an interval for new pools.
+    With 1 or 2 pools, v_p = b_p = var(pair means in pool p) / Q_p, and df is Satterthwaite's,
+    (sum v_p)^2 / sum(v_p^2 / (Q_p - 1)): an interval for these pools. Variances have ddof 1.
+
+    That takes pairs as independent. Figures of `leave_pair_out` are not: targets of a pool share their references. Give
+    `without` for these, the figures without each pair:
+
+        v_p = (b_p + j_p) / 2,  j_p = (Q_p - 1) / Q_p sum_q (without_pq - mean of these)^2
+
+    The jackknife's j_p counts twice what two pairs have in common, b_p once or not at all. Without any leak the
+    variance is about 2 b_p and j_p / 2; with a strong leak all three are equal.
+
+    Coverage of the 95 % interval in 20,000 simulations each: 94.9 % (3 pools of 4 pairs), 94.9 % (1 pool of 8 pairs),
+    95.5 and 93.2 % (2 pools of 3 and 8 pairs, the spread of the larger or of the smaller pool three times the other's).
+    With `without`, for plain and shrunk LiRA on 200 points, 4 or 8 pairs, and no, a weak or a strong leak: 95 to 98 %,
+    without it 83 to 95 %.
+
+    Args:
+        values: one figure for each model, `(N,)`: an AUC, or the difference of two arms' AUCs for the same target.
+        pools: each model's pool, `(N,)`; None for one pool.
+        pairs: each model's pair, `(N,)`; numbers may recur in other pools. None where each model stands for itself.
+        without: for each pair, in ascending order of pools and pairs, the mean over the other models of its pool when
+            the pair is left out as targets and as references; not used with at least 3 pools.
+        confidence: between 0 and 1.
+
+    Raises:
+        InputError: for bad arguments, or a pool with fewer than 2 pairs where there are fewer than 3 pools.
+
+    Example:
+        >>> found = hierarchical_interval([0.5, 0.6, 0.6, 0.7, 0.7, 0.8], pairs=[0, 0, 1, 1, 2, 2])
+        >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3), found.unit, found.units
+        (0.65, 0.402, 0.898, 'pair', 3)
+
+    References:
+        Satterthwaite, An approximate distribution of estimates of variance components, 1946; Efron and Stein, The
+        jackknife estimate of variance, 1981.
+    """
+    check_float("confidence", confidence, above=0.0, below=1.0)
+    of_pairs = pair_means(values, pools, pairs)
+    sizes = np.array([len(of_pool) for of_pool in of_pairs])
+    if without is not None:
+        without = np.asarray(without, np.float64)
+        if without.shape != (sizes.sum(),) or not np.isfinite(without).all():
+            raise fail("without", f"a finite number for each of {sizes.sum()} pairs", without.tolist())
+    means = np.array([of_pool.mean() for of_pool in of_pairs])
+    if len(of_pairs) >= 3:
+        unit, units = "pool", len(of_pairs)
+        variance, freedom = means.var(ddof=1) / units, float(units - 1)
+    else:
+        unit, units = "pair", int(sizes.sum())
+        if sizes.min() < 2:
+            raise fail("pairs", "at least 2 in each of fewer than 3 pools", int(sizes.min()))
+        parts = np.array([of_pool.var(ddof=1) for of_pool in of_pairs]) / sizes
+        if without is not None:
+            left = np.split(without, np.cumsum(sizes)[:-1])
+            parts = (parts + (sizes - 1) * np.array([each.var() for each in left])) / 2.0
+        variance = parts.sum() / len(parts) ** 2
+        weights = (parts**2 / (sizes - 1)).sum()
+        freedom = float(parts.sum() ** 2 / weights) if weights > 0 else float(units - len(of_pairs))
+    mean = float(means.mean())
+    width = float(stats.t.ppf((1.0 + confidence) / 2.0, freedom) * np.sqrt(variance))
+    return Mean(mean=mean, low=mean - width, high=mean + width, unit=unit, units=units, degrees_of_freedom=freedom)
+
+
+def pair_means(values: np.ndarray, pools: np.ndarray | None, pairs: np.ndarray | None) -> list[np.ndarray]:
+    """Return for each pool, in ascending order of its number, the means over each of its pairs.
+
+    Raises:
+        InputError: for values that are not finite, or pools or pairs that do not fit them.
+
+    Example:
+        >>> [means.tolist() for means in pair_means([1.0, 3.0, 5.0], [0, 0, 1], [0, 0, 0])]
+        [[2.0], [5.0]]
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
+        raise fail("values", "finite numbers, at least one", values.tolist())
+    pools = np.zeros(len(values), int) if pools is None else np.asarray(pools)
+    pairs = np.arange(len(values)) if pairs is None else np.asarray(pairs)
+    for name, numbers in (("pools", pools), ("pairs", pairs)):
+        if numbers.shape != values.shape:
+            raise fail(name, f"of shape ({len(values)},), one for each of the values", f"shape {numbers.shape}")
+    return [
+        np.array([values[(pools == pool) & (pairs == pair)].mean() for pair in np.unique(pairs[pools == pool])])
+        for pool in np.unique(pools)
+    ]
+
+
+def units_to_decide(
+    values: np.ndarray, effect: float, power: float = 0.8, confidence: float = 0.95
+) -> tuple[int, int, int]:
+    """Return how many seeds, pairs or pools would tell an effect from 0 with a stated power, with an interval.
+
+        the least n of at least 2 with P(|t_{n-1}(effect sqrt(n) / s)| > t_{n-1, (1 + confidence) / 2}) >= power
+
+    where t(c) has the noncentral t-distribution. The effect is given; the mean that was seen would not do, as a mean
+    that is large by chance needs few. The chi-square interval of s gives that of n.
+
+    Args:
+        values: one figure for each unit that there is, `(S,)`, at least 2, finite, not all equal.
+        effect: the smallest mean that matters, such as an equivalence margin; above 0.
+        power: probability of telling it from 0, between 0 and 1.
+        confidence: of the test and of the interval of n.
+
+    Returns:
+        (n, low, high).
+
+    Raises:
+        InputError: for bad arguments.
+
+    Example:
+        >>> units_to_decide([0.02, 0.03, 0.05], effect=0.02)  # s = 0.0153
+        (7, 4, 183)
+    """
+    effect = check_float("effect", effect, above=0.0)
+    power = check_float("power", power, above=0.0, below=1.0)
+    check_float("confidence", confidence, above=0.0, below=1.0)
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all() or np.ptp(values) == 0:
+        raise fail("values", "at least 2 finite numbers, not all equal", values.tolist())
+    freedom, deviation = len(values) - 1, values.std(ddof=1)
+    tails = (1.0 + confidence) / 2.0, (1.0 - confidence) / 2.0
+    spreads = [deviation, *(deviation * np.sqrt(freedom / stats.chi2.ppf(tail, freedom)) for tail in tails)]
+    found, low, high = (_least_units(effect / spread, power, confidence) for spread in spreads)
+    return found, low, high
+
+
+def _least_units(effect: float, power: float, confidence: float) -> int:
+    def enough(n: int) -> bool:
+        limit, shift = stats.t.ppf((1.0 + confidence) / 2.0, n - 1), effect * np.sqrt(n)
+        return stats.nct.sf(limit, n - 1, shift) + stats.nct.cdf(-limit, n - 1, shift) >= power
+
+    high = 2
+    while not enough(high):
+        high *= 2
+    low = high // 2  # not enough, or 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
