@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import keras
@@ -87,7 +88,7 @@ class SpikingNetwork(keras.Model, ABC):
             "trainable_threshold": trainable_threshold,
             "per_neuron": per_neuron,
         }
-        self._graph = None
+        self._compiled = None
         self.spikes_shape = None
         self.output_dense = self._dense(self.num_classes, "output_dense")
         self.output_lif = self._lif("output_lif", return_mem=True)
@@ -224,10 +225,15 @@ class SpikingNetwork(keras.Model, ABC):
 
     @property
     def traced_probe(self) -> Callable:
-        """`probe` as a graph that is shared by all callers and traced once for each shape."""
-        if self._graph is None:
-            self._graph = tf.function(self.probe, reduce_retracing=True, autograph=False)
-        return self._graph
+        """`probe` as a graph that is shared by all callers and traced once for each shape.
+
+        It is made anew after a layer was quantised, adapted or replaced: a graph keeps the layers it was traced with.
+        """
+        layers = [part for part in self.course() if isinstance(part, keras.layers.Layer)]
+        parts = [each for layer in layers for each in (layer, *layer.variables)]
+        if self._compiled is None or not self._compiled.is_of(parts):
+            self._compiled = _Compiled(tf.function(self.probe, reduce_retracing=True, autograph=False), parts)
+        return self._compiled.function
 
     def probe(self, inputs, count: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
         """Compute one batch's logits, membrane trace, and firing rate by layer; for use in a `tf.function`.
@@ -268,14 +274,35 @@ class SpikingNetwork(keras.Model, ABC):
         """Return a copy with the same weights and another encoder inside, or none."""
         if not self.built:
             raise InputError("with_encoder needs a network that is built, received one without weights")
-        copy = type(self).from_config({**self.get_config(), "encoder": encoder})
+        config = self._own_config()
+        changed = {name: type(layer).from_config(layer.get_config()) for name, layer in self._changed_layers(config)}
+        copy = type(self).from_config({**config, "encoder": encoder, "layers": changed})
         spikes = self.spikes_shape
         copy.build(spikes if encoder is None else (spikes[0], *spikes[2:]))
-        copy.set_weights(self.get_weights())
+        for part, copied in zip(self.course(), copy.course(), strict=True):
+            if isinstance(part, keras.layers.Layer):
+                for own, other in zip(part._flatten_layers(), copied._flatten_layers(), strict=True):
+                    store = {}  # by name: the order of a quantised layer's variables depends on when it was quantised
+                    own.save_own_variables(store)
+                    other.load_own_variables(store)
         return copy
 
+    def __setattr__(self, name, value):
+        """Set an attribute; a layer that replaces another takes its place among the network's layers."""
+        old = getattr(self, name, None) if isinstance(value, keras.layers.Layer) else None
+        if isinstance(old, keras.layers.Layer) and old is not value and not self._tracker.locked:
+            self._tracker.replace_tracked_value("layers", old, value)
+        super().__setattr__(name, value)
+
     def get_config(self):
-        """Return the constructor's arguments."""
+        """Return the constructor's arguments, and the layers that are no longer as the constructor makes them."""
+        config = self._own_config()
+        changed = {name: keras.saving.serialize_keras_object(layer) for name, layer in self._changed_layers(config)}
+        for serialized in changed.values():
+            serialized.pop("build_config", None)  # `build` builds all layers
+        return {**config, "layers": changed} if changed else config
+
+    def _own_config(self) -> dict:
         neuron = self.output_lif.get_config()
         return {
             **super().get_config(),
@@ -283,10 +310,51 @@ class SpikingNetwork(keras.Model, ABC):
             **{name: neuron[name] for name in self._neuron},
         }
 
+    def _changed_layers(self, config: dict) -> Iterator[tuple[str, keras.layers.Layer]]:
+        """Yield the layers, by attribute, that were quantised, adapted, frozen or replaced since they were made."""
+        attributes = {id(getattr(self, name)): name for name in {*vars(self), *getattr(self, "_modules", ())}}
+        for own, made in zip(self.course(), type(self)(**config).course(), strict=True):
+            if not isinstance(own, keras.layers.Layer) or _described(own) == _described(made):
+                continue
+            if id(own) not in attributes:
+                raise InputError(
+                    f"layer {own.name} must be an attribute of the network to be saved as it is now: it was changed "
+                    "after it was made"
+                )
+            yield attributes[id(own)], own
+
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Build from `get_config`."""
-        return cls(**config)
+        config = dict(config)
+        layers = config.pop("layers", {})
+        network = cls(**config)
+        for name, layer in layers.items():
+            if isinstance(layer, dict):
+                layer = keras.saving.deserialize_keras_object(layer, custom_objects)
+            setattr(network, name, layer)
+        return network
+
+
+class _Compiled:
+    """A compiled function and the layers and variables that it was made for, out of sight of Keras' tracking."""
+
+    def __init__(self, function: Callable, parts: list):
+        self.function, self._parts = function, parts
+
+    def is_of(self, parts: list) -> bool:
+        return len(parts) == len(self._parts) and all(map(operator.is_, parts, self._parts))
+
+
+def _described(part) -> tuple:
+    """Return what a layer is made from, without what Keras counts up."""
+
+    def bare(value):
+        if isinstance(value, dict):
+            return {name: bare(each) for name, each in value.items() if name != "shared_object_id"}
+        return value
+
+    return type(part), {**bare(part.get_config()), "name": None} if isinstance(part, keras.layers.Layer) else part
 
 
 def _fire(neurons: NeuronLayer, current: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:

@@ -32,9 +32,10 @@ def run_fast(
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]] | None:
     """Return what `kerasburst.models.forward.walk` returns, faster; None where the fast pass does not apply.
 
-    It applies on a CPU, to layers that are exactly Keras' `Dense` and `Conv2D`, neither quantised nor with LoRA, and
-    exactly our `LIF`. Without `training` all spikes and membranes are the same bits as in the plain pass. In training
-    a first convolution of a single channel rounds differently, by about 1e-6 of its values.
+    It applies on a CPU, to built layers that are exactly Keras' `Dense` and `Conv2D` and our `LIF` and that do what
+    these do: not quantised, no LoRA, no activity regulariser, no call of their own, in the spikes' dtype. Without
+    `training` all spikes and membranes are the same bits as in the plain pass. In training a first convolution of a
+    single channel rounds differently, by about 1e-6 of its values.
 
     Args:
         course: as for `walk`.
@@ -44,24 +45,30 @@ def run_fast(
         recompute: keep only the output of the stages for the backward pass.
         training: as for `kerasburst.models.fast.convolution.convolve`.
     """
-    if tf.config.list_logical_devices("GPU") or not all(_is_plain(part) for part in course):
+    if tf.config.list_logical_devices("GPU") or not all(_is_plain(part, spikes.dtype.name) for part in course):
         return None
     stages, rest = split_stages(course, firing)
     x = run_stages(stages, spikes, recompute, training) if stages else spikes
     return walk(rest, x, fire, _apply)
 
 
-def _is_plain(part: Part) -> bool:
+def _is_plain(part: Part, dtype: str) -> bool:
+    """Return whether the fast pass does with a part exactly what its call does."""
+    if type(part) is Pool:
+        return True
+    if type(part) not in (LIF, keras.layers.Dense, keras.layers.Conv2D):
+        return False
+    if not part.built or part.compute_dtype != dtype or part.activity_regularizer or "call" in vars(part):
+        return False
     if type(part) is LIF:
         return not part.stateful
-    if type(part) not in (keras.layers.Dense, keras.layers.Conv2D):
-        return type(part) is Pool
-    unchanged = part.quantization_mode is None and not part.lora_enabled
-    linear = part.use_bias and part.activation is keras.activations.linear
+    if part.quantization_mode or part.lora_enabled or not part.use_bias:
+        return False
     if type(part) is keras.layers.Conv2D:
         form = (part.strides, part.dilation_rate, part.groups, part.padding, part.data_format)
-        linear = linear and form == ((1, 1), (1, 1), 1, "same", "channels_last")
-    return unchanged and linear
+        if form != ((1, 1), (1, 1), 1, "same", "channels_last"):
+            return False
+    return part.activation is keras.activations.linear
 
 
 def _apply(part: Part, x: tf.Tensor) -> tf.Tensor:
