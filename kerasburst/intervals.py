@@ -142,15 +142,15 @@ def hierarchical_interval(
     That takes pairs as independent. Figures of `leave_pair_out` are not: targets of a pool share their references. Give
     `without` for these, the figures without each pair:
 
-        v_p = (b_p + j_p) / 2,  j_p = (Q_p - 1) / Q_p sum_q (without_pq - mean of these)^2
+        v_p = (2 b_p + j_p) / 3,  j_p = (Q_p - 1) / Q_p sum_q (without_pq - mean of these)^2
 
     The jackknife's j_p counts twice what two pairs have in common, b_p once or not at all. Without any leak the
-    variance is about 2 b_p and j_p / 2; with a strong leak all three are equal.
+    variance is 2 b_p and j_p / 2; without anything in common all three are equal. v_p is right in both cases.
 
     Coverage of the 95 % interval in 20,000 simulations each: 94.9 % (3 pools of 4 pairs), 94.9 % (1 pool of 8 pairs),
     95.5 and 93.2 % (2 pools of 3 and 8 pairs, the spread of the larger or of the smaller pool three times the other's).
-    With `without`, for plain and shrunk LiRA on 200 points, 4 or 8 pairs, and no, a weak or a strong leak: 95 to 98 %,
-    without it 83 to 95 %.
+    With `without`, in 200 to 400 simulations each of plain and shrunk LiRA on 200 points, with 4 or 8 pairs, and no, a
+    weak or a strong leak: 93.5 to 97.8 %. From b_p alone: 83 to 95 %.
 
     Args:
         values: one figure for each model, `(N,)`: an AUC, or the difference of two arms' AUCs for the same target.
@@ -190,7 +190,7 @@ def hierarchical_interval(
         parts = np.array([of_pool.var(ddof=1) for of_pool in of_pairs]) / sizes
         if without is not None:
             left = np.split(without, np.cumsum(sizes)[:-1])
-            parts = (parts + (sizes - 1) * np.array([each.var() for each in left])) / 2.0
+            parts = (2.0 * parts + (sizes - 1) * np.array([each.var() for each in left])) / 3.0
         variance = parts.sum() / len(parts) ** 2
         weights = (parts**2 / (sizes - 1)).sum()
         freedom = float(parts.sum() ** 2 / weights) if weights > 0 else float(units - len(of_pairs))

@@ -72,7 +72,7 @@ def test_shared_references_widen_by_the_jackknife():
     values, without = np.array([0.50, 0.62, 0.56, 0.68]), np.array([0.61, 0.56, 0.60, 0.55])
     found = hierarchical_interval(values, without=without)
     b, j = np.var(values, ddof=1) / 4, 3 / 4 * sum((w - 0.58) ** 2 for w in without)
-    assert found.high - found.mean == pytest.approx(stats.t.ppf(0.975, 3) * math.sqrt((b + j) / 2))
+    assert found.high - found.mean == pytest.approx(stats.t.ppf(0.975, 3) * math.sqrt((2 * b + j) / 3))
     # Of independent pairs, a jackknife of their mean is the variance of it: nothing changes.
     alone = hierarchical_interval(values, without=[np.delete(values, q).mean() for q in range(4)])
     assert (alone.low, alone.high) == pytest.approx(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kerasburst.intervals import hierarchical_interval
 from kerasburst.privacy.attacks import (
     Answers,
     every_target,
@@ -71,6 +72,27 @@ def test_the_partner_gives_the_answer_away_unless_it_is_left_out():
     assert abs(without.mean() - 0.5) < 3 * error and error < 0.005
     # With it, members have 3 IN and 4 OUT references, others 4 and 3: the noise of the medians tells them apart.
     assert abs(with_partner.mean() - 0.5) > 6 * error
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("leak, spread", [(0.0, 0.0), (0.5, 0.5), (2.0, 1.0)])
+def test_intervals_over_targets_cover_though_references_are_shared(leak, spread):
+    rng = np.random.default_rng(0)
+    effect, pairs, found = rng.normal(leak, spread, 150), np.repeat(np.arange(4), 2), []
+    for _ in range(300):
+        membership = in_pairs(rng, 4, 150)
+        signals = rng.normal(effect * membership)
+
+        def aucs(rows, signals=signals, membership=membership):
+            scores = leave_pair_out(signals[rows], membership[rows], lira)
+            return np.array([each.auc() for each in target_scores(scores, membership[rows])])
+
+        without = [aucs(np.flatnonzero(pairs != pair)).mean() for pair in range(4)]
+        found.append((hierarchical_interval(v := aucs(slice(None)), pairs=pairs), v, without))
+    truth = np.mean([values.mean() for _, values, _ in found])
+    shared = [hierarchical_interval(values, pairs=pairs, without=without) for _, values, without in found]
+    held = [np.mean([each.low <= truth <= each.high for each in some]) for some in ([f[0] for f in found], shared)]
+    assert 0.92 < held[1] < 0.985 and held[0] < held[1]
 
 
 def test_evidence_runs_every_registered_attack_that_it_has_the_signals_for():
