@@ -117,8 +117,7 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
 
     from kerasburst.privacy.audit import audit
     from kerasburst.privacy.config import AuditConfig
-    from kerasburst.reports.audit import write_report
-    from kerasburst.reports.table import estimate
+    from kerasburst.reports.audit import judge, write_report
 
     # A resumed audit is the one that was begun, but for what is said anew: which audit() then refuses if it differs.
     begun = begun_config(AuditConfig, out, resume)
@@ -138,12 +137,8 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
     value = records.to_json(result)
     print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out))
     if not result.valid:
-        for control in result.controls:
-            if not control.ok:
-                came = control.detail if control.auc is None else f"AUC {estimate(control.auc, control.interval)}"
-                where = f" ({control.encoding})" if control.encoding else ""
-                click.echo(f"control failed: {control.name}{where}: {control.rule}; {came}", err=True)
-        click.echo("the audit is invalid: its figures are not to be used", err=True)
+        verdict = judge(value)
+        click.echo("\n".join([*verdict.failed, f"{verdict.word}: {verdict.text}"]), err=True)
         sys.exit(INVALID)
 
 
@@ -185,17 +180,23 @@ def _of_run(run, begun, values):
 
 
 def summary(result: dict, out) -> str:
-    """Return the table of attacks of each encoding, beside the accuracies."""
-    from kerasburst.reports.audit import attacks_table
+    """Return the verdict, the table of attacks of each encoding whose controls hold, and the verdict again."""
+    from kerasburst.privacy.result import failed_controls
+    from kerasburst.reports.audit import attacks_table, judge
     from kerasburst.reports.table import terminal
 
-    run, counts = result["config"]["run"], result["counts"]
+    run, counts, verdict = result["config"]["run"], result["counts"], judge(result)
     whose = "each target" if run is None else f"the run {run['path']}"
     trained = "its members" if run is None else "what it was trained on"
     sides = f"{counts['members']} members, {counts['non_members']} non-members"
-    lines = [f"{result['protocol']} on {result['data']['name']}: {sides} of {whose}"]
+    said = f"{verdict.word}: {verdict.text}"
+    lines = [f"{result['protocol']} on {result['data']['name']}: {sides} of {whose}", said]
     if result["overlap"] is not None:
         lines.append(f"target and shadow share {result['overlap']} training examples")
     for name, found in result["encodings"].items():
-        lines += ["", terminal(attacks_table(name, found, trained))]
-    return "\n".join([*lines, "", f"written to {out}: audit.html, audit.json, scores.npz"])
+        if failed := failed_controls(result, name):
+            lines += ["", f"{name}: not to be used, {', '.join(failed)} failed; its figures are in audit.json"]
+        else:
+            lines += ["", terminal(attacks_table(name, found, trained))]
+    lines += ["", said] if result["valid"] else [""]
+    return "\n".join([*lines, f"written to {out}: audit.html, audit.json, scores.npz"])

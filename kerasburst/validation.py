@@ -13,8 +13,9 @@ import json
 import math
 import numbers
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 LARGEST = 2**31 - 1  # what the libraries underneath take for a size or a number of times
 BACKENDS = {  # of Keras, and how to install the package of each
@@ -45,8 +46,36 @@ def one_line(error: object, most: int | None = 160) -> str:
         >>> one_line(OSError("no  space")), one_line(EOFError()), one_line("abcdef", most=5)
         ('no space', 'EOFError', 'ab...')
     """
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = visible(" ".join(str(error).split())) or type(error).__name__
     return text if most is None or len(text) <= most else text[: most - 3] + "..."
+
+
+def visible(value: Any) -> Any:
+    r"""Return a text with what cannot be printed escaped: control characters, turned writing, undecodable bytes.
+
+    Names of data, classes and files pass through it once, where they enter a terminal, a picture or a page.
+
+    Args:
+        value: a text; or a JSON value, of which every text is returned so.
+
+    Example:
+        >>> print(visible("a\x1b[1m\n\u202eb\udcff"), visible({"na\tme": ["é", 1]}))
+        a\x1b[1m\n\u202eb\xff {'na\\tme': ['é', 1]}
+    """
+    if isinstance(value, str):
+        if value.isprintable():
+            return value
+        return "".join(c if c.isprintable() else _escaped(c) for c in value)
+    if isinstance(value, Mapping):
+        return {visible(name): visible(each) for name, each in value.items()}
+    return [visible(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file's name that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def check_int(argument: str, value: object, low: int | None = None, high: int | None = None) -> int:

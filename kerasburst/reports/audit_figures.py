@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -9,13 +11,28 @@ from scipy import stats
 
 from kerasburst.privacy.averaging import AveragingFit
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.reports.palette import GREY, GUESS, SIZE, STYLES, WIDE, Drawing, Style, key, legend, panel, styles_of
+from kerasburst.privacy.result import MAIN_ATTACK, failed_controls
+from kerasburst.reports.palette import (
+    GREY,
+    GUESS,
+    SIZE,
+    STYLES,
+    WIDE,
+    Drawing,
+    Style,
+    encoding_styles,
+    errors,
+    key,
+    legend,
+    panel,
+    styles_of,
+    widen,
+)
 from kerasburst.reports.palette import svg as _svg
 
 _WIDEST = 0.25  # interval of a limit: half the way from a guess to certainty
-_ROC_ATTACKS = ("lira_online", "rmia", "loss", "svm")
-_AVERAGED = ("lira_online", "rmia", "loss")
-_ACCURACY_ATTACKS = ("lira_online", "loss", "svm")
+_MOST = 4  # attacks in colours of their own; the others are drawn in grey
+_PALE, _DOTS = "#bbbbbb", (1, 1)
 
 
 def undetermined(fit: dict) -> bool:
@@ -31,50 +48,76 @@ def audit_figures(audit: dict, scores: dict[str, np.ndarray]) -> list[Drawing]:
         audit: what audit.json holds.
         scores: what scores.npz holds.
     """
-    encodings = styles_of(audit["encodings"])
-    found = [_roc(audit, scores), _averaging(audit, encodings), _steps(audit, encodings)]
-    found += [_histograms(audit), _accuracy(audit, encodings)]
+    encodings = {
+        name: dataclasses.replace(style, label=name + " (controls failed)" * bool(failed_controls(audit, name)))
+        for name, style in encoding_styles(audit["encodings"]).items()
+    }
+    found = [_roc(audit, scores, encodings), _averaging(audit, encodings), _steps(audit, encodings)]
+    found += [_histograms(audit, encodings), _accuracy(audit, encodings)]
     return [part for part in found if part is not None]
 
 
-def _roc(audit: dict, scores: dict[str, np.ndarray]) -> Drawing:
+def _ranked(audit: dict) -> list[str]:
+    """Return the attacks: the main one, then by their AUC at the largest K on the encoding where it is highest."""
+    highest: dict[str, float] = {}
+    for encoding in audit["encodings"].values():
+        for attack in {a["name"]: a for a in encoding["attacks"]}.values():  # the largest K is last
+            highest[attack["name"]] = max(highest.get(attack["name"], 0.0), attack["auc"])
+    main = MAIN_ATTACK[audit["protocol"]]
+    return sorted(highest, key=lambda name: (name != main, -highest[name]))
+
+
+def _others(names: list[str]) -> list[tuple[Markup, str]]:
+    """Return the legend of the attacks that are drawn in grey."""
+    return [(key(Style("", _PALE, _DOTS), marker=False), f"others: {', '.join(names)}")] if names else []
+
+
+def _roc(audit: dict, scores: dict[str, np.ndarray], encodings: dict[str, Style]) -> Drawing:
     member = scores["membership"][0]
     low = 0.5 / min(member.sum(), (~member).sum())
-    names = {a["name"] for result in audit["encodings"].values() for a in result["attacks"]}
-    styles = styles_of([name for name in _ROC_ATTACKS if name in names])
+    ranked = _ranked(audit)
+    styles = styles_of(ranked[:_MOST])
     panels = []
     for encoding, result in audit["encodings"].items():
         axes = panel(SIZE)
-        for i, style in enumerate(styles):
-            of = MembershipScores.from_labels(
-                scores[f"{encoding}/{style.label}/{_largest(result, style.label)}"][0], member
-            )
-            fpr, tpr = of.roc()
-            x = np.maximum(fpr, low)
-            axes.step(x, np.maximum(tpr, low), where="post", color=style.colour, ls=style.ls, lw=1.4)
-            if i == 0:
-                lower, upper = _tpr_band(tpr, len(of.member_scores))
-                axes.fill_between(x, np.maximum(lower, low), upper, step="post", color=style.colour, alpha=0.18, lw=0)
+        for name in reversed(ranked):
+            stored = scores.get(f"{encoding}/{name}/{_largest(result, name)}")
+            if stored is None:  # not run on this encoding
+                continue
+            of = MembershipScores.from_labels(stored[0], member)
+            fpr, tpr = (np.maximum(rate, low) for rate in of.roc())
+            if name not in ranked[:_MOST]:
+                axes.step(fpr, tpr, where="post", color=_PALE, ls=(0, _DOTS), lw=0.8)
+                continue
+            style = styles[ranked.index(name)]
+            axes.step(fpr, tpr, where="post", color=style.colour, ls=style.ls, lw=1.4)
+            if name == ranked[0]:
+                lower, upper = _tpr_band(of.roc()[1], len(of.member_scores))
+                axes.fill_between(fpr, np.maximum(lower, low), upper, step="post", color=style.colour, alpha=0.18, lw=0)
         axes.plot([low, 1], [low, 1], ls=(0, GUESS), color=GREY, lw=1)
-        axes.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1.1), title=encoding, xlabel="FPR", ylabel="TPR")
+        title = encodings[encoding].label
+        axes.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1.1), title=title, xlabel="FPR", ylabel="TPR")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:g}")
         panels.append(axes)
-    first = styles[0].label
     return _part(
         "ROC, both axes logarithmic",
         panels,
-        legend(styles, marker=False) + [(key(Style("", GREY, GUESS), marker=False), "a guess")],
+        legend(styles, marker=False)
+        + _others(ranked[_MOST:])
+        + [(key(Style("", GREY, GUESS), marker=False), "a guess")],
         f"Target 0, at the largest K of each attack. The band is the pointwise 95 % Clopper-Pearson interval of "
-        f"{first}'s TPR. What counts is the left end: who is found at the price of few false accusations.",
+        f"{ranked[0]}'s TPR. What counts is the left end: who is found at the price of few false accusations.",
     )
 
 
-def _averaging(audit: dict, encodings: list[Style]) -> Drawing | None:
-    attacks = [a for result in audit["encodings"].values() for a in result["attacks"]]
-    wanted = ("svm",) if audit["protocol"] != "audit" else _AVERAGED
-    names = [name for name in wanted if name in {a["name"] for a in attacks}]
-    ks = sorted({a["queries"] for a in attacks if a["name"] in names})
+def _averaging(audit: dict, encodings: dict[str, Style]) -> Drawing | None:
+    asked: dict[str, set[int]] = {}
+    for result in audit["encodings"].values():
+        for a in result["attacks"]:
+            asked.setdefault(a["name"], set()).add(a["queries"])
+    names = [name for name in _ranked(audit) if len(asked[name]) > 1][: _MOST - 1]
+    ks = sorted({k for name in names for k in asked[name]})
     if len(ks) < 2:
         return None
     infinity = max(ks) * 4.0
@@ -82,8 +125,8 @@ def _averaging(audit: dict, encodings: list[Style]) -> Drawing | None:
     shown = []
     panels = [panel(SIZE) for _ in names]
     for axes, name in zip(panels, names, strict=True):
-        for i, style in enumerate(encodings):
-            result = audit["encodings"][style.label]
+        for i, (encoding, style) in enumerate(encodings.items()):
+            result = audit["encodings"][encoding]
             aside = 1.07 ** (i - (len(encodings) - 1) / 2)  # so that intervals do not hide each other
             points = [a for a in result["attacks"] if a["name"] == name]
             for a in points:
@@ -106,10 +149,11 @@ def _averaging(audit: dict, encodings: list[Style]) -> Drawing | None:
     edge = 0.08 * (max(shown) - min(shown))
     for axes in panels:
         axes.set_ylim(min(0.49, min(shown) - edge), min(1.01, max(shown) + edge))
+        widen(axes, "y", 0.1, (0, 1.01))
     return _part(
         "AUC against the number of queries",
         panels,
-        legend(encodings),
+        legend(list(encodings.values())),
         "Points: 95 % intervals over examples. Lines: AUC(K) = Φ(Δμ / √(2(σ_m² + σ_e²/K))), fitted to target 0. "
         "Hollow, at ∞: the fit's limit with its 95 % bootstrap interval, which leaves the panel where the scores leave "
         "the limit open. Where a line rises, the encoder's noise had hidden a leak from a single query; it had not "
@@ -117,10 +161,10 @@ def _averaging(audit: dict, encodings: list[Style]) -> Drawing | None:
     )
 
 
-def _steps(audit: dict, encodings: list[Style]) -> Drawing:
+def _steps(audit: dict, encodings: dict[str, Style]) -> Drawing:
     axes = panel(WIDE)
-    for style in encodings:
-        found = audit["encodings"][style.label]
+    for name, style in encodings.items():
+        found = audit["encodings"][name]
         aucs, ends = found["auc_by_step"], np.transpose(found["auc_interval_by_step"])
         steps = range(1, len(aucs) + 1)
         axes.fill_between(steps, *ends, color=style.colour, alpha=0.12, lw=0)
@@ -128,16 +172,17 @@ def _steps(audit: dict, encodings: list[Style]) -> Drawing:
     axes.axhline(0.5, color=GREY, ls=(0, GUESS), lw=1)
     axes.set(xlabel="time step", ylabel="AUC")
     axes.xaxis.get_major_locator().set_params(integer=True)
+    widen(axes, "y", 0.1, (0, 1))
     return _part(
         "AUC against the time step",
         [axes],
-        legend(encodings),
+        legend(list(encodings.values())),
         "AUC of phi of the output neurons' membrane at each step, mean over the largest K: when in the sequence the "
         "members begin to stand out. Mean over targets, with pointwise 95 % intervals over examples.",
     )
 
 
-def _histograms(audit: dict) -> Drawing:
+def _histograms(audit: dict, encodings: dict[str, Style]) -> Drawing:
     styles = styles_of(("members", "non-members"))
     panels, highest = [], 0.0
     for encoding, result in audit["encodings"].items():
@@ -148,7 +193,7 @@ def _histograms(audit: dict) -> Drawing:
             axes.stairs(share, edges, color=style.colour, fill=True, alpha=0.25)
             axes.stairs(share, edges, color=style.colour, lw=1.3, ls=style.ls)
             highest = max(highest, share.max())
-        axes.set(title=encoding, xlabel="phi", ylabel="% of each side")
+        axes.set(title=encodings[encoding].label, xlabel="phi", ylabel="% of each side")
         panels.append(axes)
     for axes in panels:
         axes.set_ylim(0, 1.05 * highest)
@@ -161,19 +206,21 @@ def _histograms(audit: dict) -> Drawing:
     )
 
 
-def _accuracy(audit: dict, encodings: list[Style]) -> Drawing:
-    names = ("svm",) if audit["protocol"] != "audit" else _ACCURACY_ATTACKS
+def _accuracy(audit: dict, encodings: dict[str, Style]) -> Drawing:
+    ranked = _ranked(audit)
     axes = panel(WIDE)
-    rows = [100 * audit["encodings"][style.label]["test_accuracy"] for style in encodings]
-    step = max(max(rows) - min(rows), 2.0) / 60  # attacks on one encoding have one accuracy: a little apart
-    for i, name in enumerate(names):
-        for style, accuracy in zip(encodings, rows, strict=True):
-            attack = [a for a in audit["encodings"][style.label]["attacks"] if a["name"] == name][-1]
-            low, high = attack["auc_interval"]
+    rows = {name: 100 * audit["encodings"][name]["test_accuracy"] for name in encodings}
+    step = max(max(rows.values()) - min(rows.values()), 5.0) / 60  # attacks on one encoding: a little apart
+    for name, style in encodings.items():
+        for attack in {a["name"]: a for a in audit["encodings"][name]["attacks"]}.values():  # the largest K is last
+            i = ranked.index(attack["name"])
+            if i >= _MOST - 1:
+                axes.plot(attack["auc"], rows[name] - 2 * step, "|", color=style.colour, alpha=0.6, ms=5)
+                continue
             axes.errorbar(
                 attack["auc"],
-                accuracy + step * ((len(names) - 1) / 2 - i),
-                xerr=[[attack["auc"] - low], [high - attack["auc"]]],
+                rows[name] + step * (1 - i),
+                xerr=errors(attack["auc"], attack["auc_interval"]),
                 fmt=STYLES[i][2],
                 color=style.colour,
                 ms=5,
@@ -182,11 +229,17 @@ def _accuracy(audit: dict, encodings: list[Style]) -> Drawing:
             )
     axes.axvline(0.5, color=GREY, ls=(0, GUESS), lw=1)
     axes.set(xlabel="AUC", ylabel="test accuracy, %")
-    marks = legend([Style(name, "#333333", marker=STYLES[i][2]) for i, name in enumerate(names)], line=False)
+    widen(axes, "x", 0.1, (0, 1))
+    widen(axes, "y", 5, (0, 100))
+    marks = [Style(name, "#333333", marker=STYLES[i][2]) for i, name in enumerate(ranked[: _MOST - 1])]
+    others = ranked[_MOST - 1 :]
+    ticks = [(key(Style("", "#333333", marker="|"), line=False), f"others: {', '.join(others)}")] if others else []
     return _part(
         "Accuracy against AUC",
         [axes],
-        legend([Style(style.label, style.colour) for style in encodings], marker=False) + marks,
+        legend([Style(style.label, style.colour) for style in encodings.values()], marker=False)
+        + legend(marks, line=False)
+        + ticks,
         "Each encoding at the largest K, with 95 % intervals of the AUC. Further left at the same height is more "
         "privacy; further left and lower may be underfitting.",
     )
@@ -199,7 +252,7 @@ def _part(title: str, panels: list[Axes], legend: list[tuple[Markup, str]], capt
 
 
 def _largest(result: dict, attack: str) -> int:
-    return max(a["queries"] for a in result["attacks"] if a["name"] == attack)
+    return max((a["queries"] for a in result["attacks"] if a["name"] == attack), default=0)
 
 
 def _tpr_band(tpr: np.ndarray, members: int) -> tuple[np.ndarray, np.ndarray]:
@@ -209,6 +262,5 @@ def _tpr_band(tpr: np.ndarray, members: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _interval(axes: Axes, x: float, y: float, ends: list[float], style: Style, hollow: bool = False) -> None:
-    error = [[max(0.0, y - ends[0])], [max(0.0, ends[1] - y)]]  # a bootstrap's interval need not hold the value
     face = "white" if hollow else style.colour
-    axes.errorbar(x, y, error, fmt=style.marker, color=style.colour, mfc=face, ms=5, capsize=2.5, lw=1)
+    axes.errorbar(x, y, errors(y, ends), fmt=style.marker, color=style.colour, mfc=face, ms=5, capsize=2.5, lw=1)

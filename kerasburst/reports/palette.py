@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
-from collections.abc import Iterable
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from kerasburst import files
 from kerasburst.registry import ENCODERS
 
 SIZE, WIDE = (3.5, 3.1), (4.6, 3.4)  # inches of 96 pixels: a phone shows either without shrinking its text much
 GREY, GUESS = "#777777", (2, 2)
+_LONGEST = 100  # characters of a line in a picture
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,12 @@ STYLES = (
 
 
 def styles_of(labels) -> list[Style]:
-    """Return a style for each label, in order."""
-    return [Style(label, *STYLES[i % len(STYLES)]) for i, label in enumerate(labels)]
+    """Return a style for each label, in order; past the sixth, colours come again with another dash and marker."""
+    styles, n = [], len(STYLES)
+    for i, label in enumerate(labels):
+        _, dash, marker = STYLES[(i + i // n) % n]
+        styles.append(Style(label, STYLES[i % n][0], dash, marker))
+    return styles
 
 
 def encoding_styles(names: Iterable[str]) -> dict[str, Style]:
@@ -87,7 +98,29 @@ def panel(size: tuple[float, float]) -> Axes:
     return axes
 
 
+def widen(axes: Axes, axis: str, span: float, ends: tuple[float, float]) -> None:
+    """Let an axis show a span of at least so much, within the ends of what it measures: no noise fills a picture.
+
+    Example:
+        >>> axes = panel(SIZE)
+        >>> _ = axes.set_ylim(26.0, 26.25)
+        >>> widen(axes, "y", 5, (0, 100))
+        >>> [float(end) for end in axes.get_ylim()]
+        [23.625, 28.625]
+    """
+    low, high = getattr(axes, f"get_{axis}lim")()
+    if high - low < span:
+        low = min(max((low + high - span) / 2, ends[0]), ends[1] - span)
+        getattr(axes, f"set_{axis}lim")(low, low + span)
+
+
+def errors(value: float, ends: Sequence[float] | None, scale: float = 1.0) -> list[list[float]] | None:
+    """Return an interval as matplotlib's error bars of a scaled value; an interval need not hold the value."""
+    return None if ends is None else [[scale * max(0.0, value - ends[0])], [scale * max(0.0, ends[1] - value)]]
+
+
 _MARKERS = {
+    "|": '<path d="M15 2v8"/>',
     "o": '<circle cx="15" cy="6" r="3.4"/>',
     "s": '<path d="M12 3h6v6h-6z"/>',
     "^": '<path d="M15 2l4 7h-8z"/>',
@@ -115,12 +148,31 @@ def key(style: Style, line: bool = True, marker: bool = True) -> Markup:
 def svg(figure: Figure, name: str) -> Markup:
     """Return a figure as an inline SVG, with text as text, no date, and identifiers of its own."""
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with _plain_text(figure), rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)  # the page's
-    prefix = re.sub(r"\W+", "-", name.lower())
+    prefix = f"figure-{zlib.crc32(name.encode()):08x}"
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{prefix}-", text)
     return Markup(text.replace("<svg", f'<svg role="img" aria-label="{Markup.escape(name)}"', 1))
+
+
+def save_png(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
+    """Write a figure to a PNG, and return its path."""
+    with files.replacing(path) as temporary, _plain_text(figure):
+        figure.savefig(temporary, dpi=dpi)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def _plain_text(figure: Figure) -> Iterator[None]:
+    """Let names be drawn as they are: a name may hold a formula's signs, be long, or have letters no font has."""
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)
+            lines = text.get_text().split("\n")
+            text.set_text("\n".join(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…" for line in lines))
+        yield

@@ -19,7 +19,7 @@ class Cell:
         sort: the key that the table is sorted by; None for the text.
         link: where it leads, relative to the page; empty for nowhere.
         note: a second line; in brackets where there is only one.
-        mark: classes: "text" for a sentence, "name" for a word, neither for a number; "good", "bad", "muted".
+        mark: classes: "text" for a sentence, "name" for a word, neither for a number; "bold", "good", "bad", "muted".
     """
 
     text: str
@@ -63,13 +63,17 @@ class Table:
 def table_of(head: Iterable[str], rows: Iterable[Iterable], title: str = "", note: str = "") -> Table:
     """Return a table of cells, words and numbers; words become cells of the mark "name".
 
+    A column of unknown figures alone is left out.
+
     Example:
         >>> print(markdown(table_of(["attack", "K"], [["loss", 4]])))
         | attack | K |
         | --- | --- |
         | loss | 4 |
     """
-    return Table(title, tuple(head), tuple(tuple(_cell(value) for value in row) for row in rows), note)
+    head, cells = tuple(head), [tuple(map(_cell, row)) for row in rows]
+    kept = [i for i in range(len(head)) if not cells or any(row[i].line not in ("", "–") for row in cells)]
+    return Table(title, tuple(head[i] for i in kept), tuple(tuple(row[i] for i in kept) for row in cells), note)
 
 
 def _cell(value: Any) -> Cell:

@@ -1,13 +1,18 @@
 """The page of an audit: what stands on it is what audit.json holds, and it asks nobody for anything."""
 
+import copy
+import dataclasses
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from kerasburst import InputError
 from kerasburst.privacy.audit import audit
-from kerasburst.reports.audit import write_report
+from kerasburst.reports.audit import drawings, headline, judge, tables, write_report
+from kerasburst.reports.audit_figures import undetermined
+from kerasburst.reports.view import Item
 from tests.privacy.common import RUN_FLEET, Pretend, audit_config
 from tests.reports.common import ENCODINGS, Page
 
@@ -17,7 +22,7 @@ def above_interval(value, interval):
 
 
 def percent(value, interval):
-    return f"{100 * value:.1f} % ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+    return f"{100 * value:.1f}{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
 def with_interval(value, interval):
@@ -26,15 +31,19 @@ def with_interval(value, interval):
 
 def test_validity_first_then_what_was_demanded_in_order(page):
     wanted = [
-        *("Membership-inference audit: <i>data", "Controls", "Summary", "Encodings compared", "Threat model", "Splits"),
-        *("Attacks", "rate: test accuracy", "poisson_burst: test accuracy", "ROC", "AUC against the number of queries"),
+        *("Membership-inference audit: <i>data", "Summary", "Encodings compared", "Controls", "Threat model", "Splits"),
+        *("Attacks", "rate: test accuracy", "poisson_burst: test accuracy", "Pictures", "ROC"),
+        "AUC against the number of queries",
         *("The limit for K", "AUC against the time step", "Members and non-members", "Accuracy against AUC", "Limits"),
         "Versions",
     ]
     assert len(page.headings) == len(wanted)
     assert all(heading.startswith(start) for heading, start in zip(page.headings, wanted, strict=True)), page.headings
     text = "".join(page.text)
-    assert text.index("Valid.") < text.index("Controls") and "14 of" not in text and "FAILED" not in text
+    names = "splits_disjoint, blind_baseline, untrained, permuted_membership, planted_leak, weights_differ"
+    said = f"Valid. All 10 controls hold: {names}."
+    assert text.count(said) == 2 and text.index(said) < text.index("Summary") and "FAILED" not in text
+    assert text.rindex(said) > text.index("Versions")
 
 
 def test_controls_with_their_figures(page, found):
@@ -42,9 +51,9 @@ def test_controls_with_their_figures(page, found):
     assert len(found["controls"]) == 10 and len(rows) == 7
     for control in found["controls"]:
         (cells,) = (cells for name, cells in rows.items() if name.startswith(control["name"]))
-        cell = cells[0 if control["encoding"] is None else ENCODINGS.index(control["encoding"])]
+        of = cells[:2] if control["encoding"] is None else [cells[ENCODINGS.index(control["encoding"])]]
         figure = control["detail"] if control["auc"] is None else with_interval(control["auc"], control["interval"])
-        assert cell == f"✓ holds{figure}" and cells[-1] == control["rule"]
+        assert set(of) == {f"holds{figure}"} and cells[-1] == control["rule"]
 
 
 def test_summary_has_accuracy_beside_each_auc(page, found):
@@ -56,9 +65,9 @@ def test_summary_has_accuracy_beside_each_auc(page, found):
         assert rows[name] == [
             percent(result["test_accuracy"], result["test_accuracy_interval"]),
             percent(result["train_accuracy"], result["train_accuracy_interval"]),
-            *(with_interval(a["auc"], a["auc_interval"]) for a in main),
-            with_interval(fit["limit"], fit["limit_interval"]),
-            f"{with_interval(best['auc'], best['auc_interval'])}{best['name']}, K = {best['queries']}",
+            *(above_interval(a["auc"], a["auc_interval"]) for a in main),
+            above_interval(fit["limit"], fit["limit_interval"]) + ", undetermined" * undetermined(fit),
+            f"{above_interval(best['auc'], best['auc_interval'])}; {best['name']}, K = {best['queries']}",
         ]
 
 
@@ -70,13 +79,13 @@ def test_every_attack_with_its_intervals(page, found, encoding):
     assert list(rows) == ["attack", *names] and len(names) >= 14 and list(everything) == ["attack", *names]
     for name in names:
         of = {a["queries"]: a for a in attacks if a["name"] == name}
-        cells = [with_interval(of[k]["auc"], of[k]["auc_interval"]) if k in of else "–" for k in (1, 2, 4)]
+        cells = [above_interval(of[k]["auc"], of[k]["auc_interval"]) if k in of else "–" for k in (1, 2, 4)]
         last = of[max(of)]
         more = [above_interval(last["attacker_advantage"], last["attacker_advantage_interval"])]
-        more += [above_interval(last["tpr_at_fpr"]["0.1"], last["tpr_at_fpr_interval"]["0.1"]), "–", "–"]
+        more += [above_interval(last["tpr_at_fpr"]["0.1"], last["tpr_at_fpr_interval"]["0.1"])]
         assert rows[name] == [*cells, *more, above_interval(last["ppv"]["0.1"], last["ppv_interval"]["0.1"])]
         assert last["tpr_at_fpr"]["0.1"] is not None and last["tpr_at_fpr"]["0.01"] is None
-        assert everything[name][5] == above_interval(last["threshold_advantage"], last["threshold_advantage_interval"])
+        assert everything[name][3] == above_interval(last["threshold_advantage"], last["threshold_advantage_interval"])
     with_threshold = {a["name"] for a in attacks if a["threshold_advantage"] is not None}
     assert with_threshold == {"loss", "entropy", "modified_entropy", "energy"}
 
@@ -85,8 +94,9 @@ def test_intervals_above_one_half_are_bold_and_no_others(html, found):
     attacks = [a for result in found["encodings"].values() for a in result["attacks"]]
     assert {a["auc_interval"][0] > 0.5 for a in attacks} == {True, False}
     for a in attacks:
-        bold = f"<b>{a['auc']:.3f}</b> ({a['auc_interval'][0]:.3f} to {a['auc_interval'][1]:.3f})"
-        assert (bold in html) == (a["auc_interval"][0] > 0.5), a
+        figures = f"{a['auc']:.3f}<small>{a['auc_interval'][0]:.3f} to {a['auc_interval'][1]:.3f}"
+        bold = re.search(rf'<td class="bold" data-sort="[^"]*">{re.escape(figures)}', html) is not None
+        assert bold == (a["auc_interval"][0] > 0.5), a
 
 
 def test_limits_of_averaging_with_intervals(page, found):
@@ -104,8 +114,8 @@ def test_limits_of_averaging_with_intervals(page, found):
             low, high = fit["limit_interval"]
             wide = high - low > 0.25
             seen.add(wide)
-            note = "undetermined" if wide else f"noise {100 * fit['encoding_variance']:.0f} %"
-            assert cell == with_interval(fit["limit"], (low, high)) + note
+            note = ", undetermined" if wide else f"; noise {100 * fit['encoding_variance']:.0f} %"
+            assert cell == above_interval(fit["limit"], (low, high)) + note
     assert False in seen
 
 
@@ -113,8 +123,8 @@ def test_comparisons(page, found):
     rows = [rows for heading, rows in page.tables if heading == "Encodings compared"]
     (shown,) = rows[0][1:]
     (of,) = (c for c in found["comparisons"] if (c["attack"], c["queries"]) == ("lira_online", 4))
-    figures = [f"{value:+.3f}".replace("-", "−") for value in (of["difference"], *of["interval"])]
-    assert shown == ["lira_online", "4", "rate − poisson_burst", figures[0], f"{figures[1]} to {figures[2]}"]
+    difference, low, high = (f"{value:+.3f}" for value in (of["difference"], *of["interval"]))
+    assert shown == ["lira_online", "4", "rate − poisson_burst", f"{difference}{low} to {high}"]
     assert len(rows[1]) - 1 == len(found["comparisons"])
 
 
@@ -199,22 +209,45 @@ def render(audit_folder, tmp_path, monkeypatch):
     return write
 
 
-def test_an_invalid_audit_says_so_before_all_else(render):
+def test_an_invalid_audit_says_so_before_all_else_and_at_the_end(render):
     page, found = render(Pretend(leaks={"planted": 0.0, "untrained": 0.0}), population=20, shadows=2)
     failed = [c for c in found["controls"] if not c["ok"]]
     assert [c["name"] for c in failed] == ["planted_leak"] * 2
     text = " ".join("".join(page.text).split())
     assert text.startswith("Membership-inference audit: <i>data (invalid)")
-    told = text[: text.index("Controls")]
-    assert "Invalid. 2 of 10 controls failed: the figures are not to be used." in told
+    said = "Invalid. 2 of 10 controls failed. Use no figure of this audit."
+    assert text.count(said) == 2 and text.index(said) < text.index("Summary") < text.rindex(said)
     for c in failed:
-        assert (
-            f"planted_leak ({c['encoding']}): {c['rule']}; came out as {with_interval(c['auc'], c['interval'])}" in told
-        )
+        came = with_interval(c["auc"], c["interval"])
+        assert f"planted_leak ({c['encoding']}) failed: the AUC was {came}; the rule: {c['rule']}" in text
     (cells,) = (cells for name, cells in page.rows("Controls").items() if name.startswith("planted_leak"))
-    assert [cell[:8] for cell in cells[:2]] == ["✗ FAILED"] * 2
-    classes = [attrs.get("class") for tag, attrs in page.tags if tag == "tr"]
-    assert classes.count("failed") == 1
+    assert [cell[:6] for cell in cells[:2]] == ["FAILED"] * 2
+    assert page.rows("Summary")["rate"] == ["not to be used: planted_leak"]
+    assert "Encodings compared" not in text and text.count("not to be used, planted_leak failed") == 2
+
+
+def test_each_encoding_is_judged_by_its_own_controls_and_those_of_the_data(found):
+    def fail(name, encoding):
+        audit = copy.deepcopy(found)
+        for c in audit["controls"]:
+            c["ok"] &= (c["name"], c["encoding"]) != (name, encoding)
+        audit["valid"] = False
+        return audit
+
+    partly = fail("planted_leak", "rate")
+    assert judge(partly).word == "partly valid"
+    assert judge(partly).text == "1 of 10 controls failed. Use no figure of rate. All controls of poisson_burst hold."
+    item = Item(kind="audit", path=Path("a/audit.json"), label="a", link="a/audit.json", value=partly, config={})
+    line = headline(item)
+    assert "rate not to be used (planted_leak failed); poisson_burst AUC" in line and line.count("AUC") == 1
+    ((rate, poisson),) = (table.rows for table in tables([item]))
+    assert rate[4].line == "not to be used (planted_leak failed)" and poisson[4].text == "all hold"
+    assert {cell.text for cell in rate[7:]} == {"–"} and "–" not in {cell.text for cell in poisson[7:]}
+    drawn = drawings([item])[0]
+    assert [label for _, label in drawn.legend] == ["poisson_burst"]
+    of_data = fail("blind_baseline", None)
+    assert judge(of_data).text == "1 of 10 controls failed. Use no figure of this audit."
+    assert drawings([dataclasses.replace(item, value=of_data)]) == []
 
 
 def test_several_targets_have_intervals_over_them(render):
