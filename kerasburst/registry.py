@@ -144,7 +144,7 @@ FORMATS = Registry(
     "format",
     {
         "savedmodel": "kerasburst.export.saved_model:SavedModel",
-        "onnx": "kerasburst.export.onnx_graph:ONNX",
+        "onnx": "kerasburst.export.onnx_model:ONNX",
         "litert": "kerasburst.export.litert_step:LiteRT",
         "nir": "kerasburst.export.nir_graph:NIR",
     },

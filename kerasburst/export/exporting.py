@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import numpy as np
 from kerasburst import files, records
 from kerasburst.data.scaling import Scaling
 from kerasburst.export.formats import NAME, Format, Manifest, Preprocessing, Written, read_manifest, require
-from kerasburst.export.network import Network, take_apart
+from kerasburst.export.network import Network
+from kerasburst.export.verify import Verifier
 from kerasburst.models.saving import weights_hash
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.registry import FORMATS
@@ -31,6 +33,7 @@ def export(
     scaling: Scaling | None = None,
     labels: Labels = None,
     force: bool = False,
+    **options,
 ) -> dict:
     """Write a model, and a manifest beside it, into a new directory.
 
@@ -42,13 +45,17 @@ def export(
         scaling: how raw values become intensities, for the manifest and `predict`; the model itself scales nothing.
         labels: one name for each class.
         force: replace an export in `out`.
+        **options: the format's own, such as `nir_reset` of "nir".
+
+    The export is compared with the model on a few inputs before it is called written: where it differs by more than
+    rounding (`kerasburst.export.verify`), nothing is left on disk.
 
     Returns:
         The manifest as JSON values.
 
     Raises:
-        InputError: for a model that the format cannot hold, with the reason, for an `out` that is taken, or if the
-            format's extra is not installed.
+        InputError: for a model that the format cannot hold, or whose export does not answer as it does, with the
+            reason; for an `out` that is taken; or if the format's extra is not installed.
 
     Example:
         >>> import tempfile
@@ -63,9 +70,9 @@ def export(
         >>> manifest["signatures"]["step"]["inputs"]["hidden_lif"]
         {'dtype': 'float32', 'shape': [None, 4]}
     """
-    writer = _writer(format)
+    writer = _writer(format, **options)
     out = _check_out(out, force)
-    network = take_apart(model)
+    network = Network(model)
     if labels is not None and len(labels) != network.num_classes:
         raise InputError(f"labels must be one for each of {network.num_classes} classes, received {len(labels)}")
     if scaling is not None and tuple(scaling.feature_shape) != network.features:
@@ -75,11 +82,14 @@ def export(
             f"encoder must have an intensity_map with a name for {format}, received a callable: the manifest holds "
             "the encoder's parameters, and a SavedModel its operations"
         )
+    verifier = Verifier(network, format)
     with files.replacing_directory("out", out) as folder:
         written = writer.write(network, folder)
-        manifest = records.to_json(_manifest(format, writer, network, written, scaling, labels)) | written.details
-        files.write_json(folder / NAME, manifest)
-    return manifest
+        manifest = _manifest(format, writer, network, written, scaling, labels)
+        writer.verify(folder, manifest, verifier)
+        values = records.to_json(manifest) | written.details
+        files.write_json(folder / NAME, values)
+    return values
 
 
 def savedmodel(
@@ -116,13 +126,30 @@ def litert(
 
 
 def nir(
-    model: keras.Model, out: str | Path, *, scaling: Scaling | None = None, labels: Labels = None, force: bool = False
+    model: keras.Model,
+    out: str | Path,
+    *,
+    nir_reset: str | None = None,
+    scaling: Scaling | None = None,
+    labels: Labels = None,
+    force: bool = False,
 ) -> dict:
-    """Export as a graph of the Neuromorphic Intermediate Representation; see `export` for the arguments."""
-    return export(model, out, "nir", scaling=scaling, labels=labels, force=force)
+    """Export as a graph of the Neuromorphic Intermediate Representation.
+
+    Args:
+        model: as for `export`, as all that `nir_reset` is not.
+        out: the directory.
+        nir_reset: None to write each reset exactly, which `from_nir` and graph simulators read; "zero" to write every
+            LIF as a node that resets to zero, which snnTorch and SpikingJelly read. The true reset is then in the
+            node's metadata, where `from_nir` finds it, and the manifest says how many spikes differ for others.
+        scaling: likewise.
+        labels: likewise.
+        force: likewise.
+    """
+    return export(model, out, "nir", nir_reset=nir_reset, scaling=scaling, labels=labels, force=force)
 
 
-def export_run(run: str | Path, out: str | Path, format: str = "savedmodel", *, force: bool = False) -> dict:
+def export_run(run: str | Path, out: str | Path, format: str = "savedmodel", *, force: bool = False, **options) -> dict:
     """Export a finished run's network with its scaling and labels; see `export`.
 
     Args:
@@ -130,14 +157,15 @@ def export_run(run: str | Path, out: str | Path, format: str = "savedmodel", *, 
         out: the directory to write.
         format: as in `export`.
         force: replace an export in `out`.
+        **options: as in `export`.
 
     Returns:
         The manifest as JSON values.
     """
-    _writer(format)
+    _writer(format, **options)
     _check_out(out, force)
     network, scaling, labels = load_run(run)
-    return export(network, out, format, scaling=scaling, labels=labels, force=force)
+    return export(network, out, format, scaling=scaling, labels=labels, force=force, **options)
 
 
 def load_run(run: str | Path) -> tuple[keras.Model, Scaling, tuple[str, ...]]:
@@ -154,8 +182,12 @@ def load_run(run: str | Path) -> tuple[keras.Model, Scaling, tuple[str, ...]]:
     return network, data.scaling, data.class_names
 
 
-def _writer(format: str) -> Format:
-    writer = FORMATS[format]()
+def _writer(format: str, **options) -> Format:
+    cls = FORMATS[format]
+    for name in options:
+        if name not in inspect.signature(cls).parameters:
+            raise InputError(f"{name} is not an option of {format}")
+    writer = cls(**options)
     for module in writer.modules:
         require(module, writer.extra)
     return writer

@@ -21,6 +21,7 @@ from kerasburst import files, records
 from kerasburst.data.scaling import Scaling
 from kerasburst.encoders.draws import check_intensity
 from kerasburst.export.network import Network, draw_spikes
+from kerasburst.export.verify import Verifier
 from kerasburst.validation import InputError, one_line
 
 NAME = "manifest.json"
@@ -121,6 +122,15 @@ class Format(ABC):
             InputError: for a damaged file, or if the runtime is not installed.
         """
         raise InputError(f"{folder} is an export of kind {manifest.kind!r}, which kerasburst writes but does not run")
+
+    def verify(self, folder: Path, manifest: Manifest, verifier: Verifier) -> None:
+        """Compare the written files with the model; a format that does not run cannot be compared.
+
+        Raises:
+            InputError: where they differ.
+        """
+        if type(self).run is not Format.run:
+            verifier.logits("logits", self.run(folder, manifest))
 
     def ask(self, folder: Path, manifest: Manifest) -> Ask:
         """Return a function that answers from images, as `Network.ask`.

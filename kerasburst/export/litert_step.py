@@ -61,13 +61,13 @@ class LiteRT(Format):
         try:
             interpreter = Interpreter(str(path))
             step = interpreter.get_signature_runner("step")
+            inputs = step.get_input_details()
         except (ValueError, RuntimeError) as error:
             raise InputError(f"{path} cannot be loaded: {one_line(error)}") from None
-        inputs = manifest.signatures["step"]["inputs"]
-        shapes = {name: tensor["shape"][1:] for name, tensor in inputs.items() if name != "spikes"}
 
         def logits_of(spikes):
             _ = interpreter  # a signature does not keep its interpreter alive
+            shapes = {name: tensor["shape"][1:] for name, tensor in inputs.items() if name != "spikes"}
             out = {name: np.zeros((len(spikes), *shape), "float32") for name, shape in shapes.items()}
             for t in range(spikes.shape[1]):
                 out = step(spikes=spikes[:, t], **out)

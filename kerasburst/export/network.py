@@ -1,9 +1,12 @@
-"""A model taken apart for export: its encoder, and the rest as functions of a sequence and of one step."""
+"""A model taken apart for export: its own call, with the encoder's draws and the neurons' states from outside."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+import contextlib
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -12,43 +15,112 @@ import tensorflow as tf
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.draws import check_intensity
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.neurons.base import Neuron
+from kerasburst.neurons.base import Neuron, NeuronCell, NeuronLayer
 from kerasburst.neurons.scan import scan
-from kerasburst.validation import InputError, fail
+from kerasburst.validation import InputError, fail, one_line
 
 States = dict[str, tf.Tensor]
 
+_STEPS_TRIED = 5  # where any number of steps fits
+_ROUNDING = 1e-4  # of states and logits between steps and sequence
+_NOT_OF_ONE_STEP = (ValueError, TypeError, RuntimeError, tf.errors.OpError)
 
-class Network(ABC):
-    """A model taken apart. Its functions are plain TensorFlow operations that write no variable."""
 
-    model: keras.Model
-    encoder: Encoder | None  # None: the model takes spikes
-    features: tuple[int, ...]  # shape of one example as the model takes it, without batch and time
-    spike_features: tuple[int, ...]  # shape of one step's spikes, without batch
-    num_steps: int | None  # None: any number
-    num_classes: int
-    prepares: bool = False  # whether layers of the model come before the encoder
-    readout: str  # how the logits are read from the output neurons
-    neurons: dict[str, Neuron]  # in order, the output's last
-    states: dict[str, tuple[int, ...]]  # what `step` carries, from zeros: shapes without batch; empty without a step
-    no_step: str | None = None  # why the model cannot run step by step
+class Network:
+    """A model as functions of a sequence of spikes, of one step, and of intensities.
 
-    def intensities(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Return what the encoder sees of the model's inputs."""
-        return inputs
+    Each function is the model's own `call`, layer by layer as Keras calls them. While it runs, the encoder's spikes
+    come from outside and neurons run in plain operations that every runtime can load. For a single step, the states of
+    neurons and RNNs come from outside, too, and the readout over time (a network's own, or `GlobalAveragePooling1D`)
+    becomes a running one. The functions write no variable.
 
-    @abstractmethod
-    def encoded(self, spikes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return logits `(batch, C)` and the last layer's membrane `(batch, T, ...)` for spikes `(batch, T, ...)`."""
+    Args:
+        model: one of our networks, or a functional or sequential Keras model, models inside it included.
 
-    @abstractmethod
+    Attributes:
+        encoder: the encoder, or None for a model that takes spikes.
+        features: shape of one example as the model takes it, without batch and time.
+        spike_features: shape of one step's spikes, without batch.
+        num_steps: T, or None for any number of steps.
+        num_classes: C.
+        prepares: whether layers of the model come before the encoder.
+        readout: how the logits are read from the output neurons.
+        neurons: layers and cells by their name in the export, in order, the output's last.
+
+    Raises:
+        InputError: for a model that cannot be taken apart, with the reason.
+    """
+
+    def __init__(self, model: keras.Model):
+        _check_whole(model)
+        self.model = model
+        self._layers = list(model._flatten_layers())
+        self.encoder = _only_encoder(self._layers)
+        _check_layers(self._layers)
+        self._softmax = _ends_in_softmax(model)
+        self._wires = _Wires()
+        self._takes_training = "training" in inspect.signature(model.call).parameters
+        self.readout = model.readout if isinstance(model, SpikingNetwork) else "the model's own"
+        self.num_steps, self.features, self.spike_features, self.prepares = self._shapes()
+        _, mem = self.encoded(tf.zeros((1, self.num_steps or _STEPS_TRIED, *self.spike_features)))
+        self.num_classes = int(self._logits_shape[-1])
+        self.neurons: dict[str, Neuron] = dict(self._wires.neurons)
+        self.traced = mem is not None  # whether the last neurons' membrane is seen
+        if not self.neurons:
+            raise InputError("model must have a LIF layer or an RNN of LIFCell, received none")
+
+    def _shapes(self):
+        model, encoder = self.model, self.encoder
+        if isinstance(model, SpikingNetwork):
+            _, steps, *features = model.spikes_shape
+            shape = (steps, *features) if encoder is None else tuple(features)
+        else:
+            shape = tuple(model.inputs[0].shape[1:])
+        features = shape if encoder is not None else shape[1:]
+        if not features or None in features:
+            raise InputError(
+                "model must take (batch, *features), or spikes (batch, time, *features), with features of known size, "
+                f"received (batch, {', '.join(map(str, shape))})"
+            )
+        if encoder is None:
+            return shape[0], features, features, False
+        seen = []
+
+        def note(x):
+            seen.append(x)
+            return tf.zeros(encoder.compute_output_shape(x.shape))
+
+        images = tf.constant(np.random.default_rng(0).uniform(size=(1, *features)), tf.float32)
+        self._run(images, note)
+        if len(seen) != 1:
+            raise InputError(f"model must call {encoder.name} once, received {len(seen)} calls")
+        _, steps, *spike_features = encoder.compute_output_shape(seen[0].shape)
+        same = seen[0].shape == images.shape and np.array_equal(seen[0], images)
+        return steps, features, tuple(spike_features), not same
+
+    # What is exported ---------------------------------------------------------------------------
+
+    def encoded(self, spikes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Return logits `(batch, C)` and the last neurons' membrane `(batch, T, ...)` for spikes `(batch, T, ...)`."""
+        return self._run_spikes(spikes), self._wires.mem
+
     def step(self, spikes: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
         """Advance one step: from spikes `(batch, ...)` and states to the logits `(batch, C)` so far, and states."""
+        return self._run_spikes(spikes[:, None], states), dict(self._wires.after)
 
-    def checked(self, images: tf.Tensor) -> tf.Tensor:
-        """Return the intensities that the encoder sees; in a graph, others raise an InvalidArgumentError."""
-        return check_intensity(self.intensities(images), "images")
+    @property
+    def states(self) -> dict[str, tuple[int, ...]]:
+        """What `step` carries, from zeros: shapes without batch; empty without a step."""
+        return self._steps[0]
+
+    @property
+    def no_step(self) -> str | None:
+        """Why the model cannot run step by step, or None."""
+        return self._steps[1]
+
+    def from_images(self, images: tf.Tensor, encode: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        """Return logits of the model's inputs; `encode` returns spikes of checked intensities."""
+        return self._run(images, lambda x: encode(check_intensity(x, "images")))
 
     def ask(self, images: tf.Tensor, seed: tf.Tensor, queries: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the mean over K encodings, for a network with an encoder.
@@ -62,13 +134,12 @@ class Network(ABC):
             `logits`, their mean over the encodings; `probabilities`, its softmax; `spread`, the standard deviation of
             the single encodings' probabilities; each `(batch, C)`.
         """
-        x = self.checked(images)
         check = tf.debugging.assert_positive(queries, "queries must be at least 1")
         with tf.control_dependencies([] if check is None else [check]):
             queries = tf.identity(queries)
 
         def one(k):
-            logits, _ = self.encoded(tf.cast(draw_spikes(self.encoder, x, seed, k), tf.float32))
+            logits = self.from_images(images, lambda x: draw_spikes(self.encoder, x, seed, k))
             return logits, tf.nn.softmax(logits)
 
         def more(k, logits, mean, squares):  # Welford's running mean and sum of squared deviations
@@ -83,59 +154,267 @@ class Network(ABC):
         spread = tf.sqrt(squares / tf.cast(queries, tf.float32))
         return {"logits": logits, "probabilities": tf.nn.softmax(logits), "spread": spread}
 
+    # What it is compared with -------------------------------------------------------------------
 
-class ReadyNetwork(Network):
-    """A `SpikingNetwork` taken apart."""
+    def own(self, inputs: tf.Tensor, encode: Callable[[tf.Tensor], tf.Tensor] | None = None) -> tf.Tensor:
+        """Return the model's own logits, fast kernels included; `encode` stands for the encoder's draws."""
+        patches = [] if encode is None else [(self.encoder, {"call": _as_call(self.encoder, encode)})]
+        with _patched(patches):
+            return self._logits(self.model(inputs, training=False))
 
-    def __init__(self, model: SpikingNetwork):
+    def own_of_spikes(self, spikes: tf.Tensor, filler: float = 0.0) -> tf.Tensor:
+        """Return the model's own logits of spikes; a model with an encoder sees images of the value `filler`."""
+        if self.encoder is None:
+            return self.own(spikes)
+        return self.own(tf.fill((len(spikes), *self.features), filler), lambda _: spikes)
+
+    def compute_dtypes(self) -> set[str]:
+        """Return the types that layers compute in, besides the encoder, whose spikes are exact in each."""
+        return {layer.compute_dtype for layer in self._layers if layer is not self.encoder and layer.weights}
+
+    @property
+    def spikes_of_last(self) -> tf.Tensor | None:
+        """The last neurons' spikes in the last run, `(batch, T, ...)`."""
+        return self._wires.spk
+
+    def foreign_layers(self) -> list[keras.layers.Layer]:
+        """Return layers of classes that neither Keras nor kerasburst has."""
+        return [each for each in self._layers if type(each).__module__.split(".")[0] not in ("keras", "kerasburst")]
+
+    # How it runs --------------------------------------------------------------------------------
+
+    def _run_spikes(self, spikes, states=None):
+        if self.encoder is None:
+            return self._run(spikes, None, states)
+        images = tf.zeros((tf.shape(spikes)[0], *self.features))  # what depends on them alone is not exported
+        return self._run(images, lambda _: spikes, states)
+
+    def _run(self, inputs, encode, states=None):
+        """Call the model; `states` by name for a single step, None for a sequence."""
+        wires = self._wires
+        wires.start(states)
+        with _patched((layer, _patches(layer, wires, encode)) for layer in self._layers):
+            out = self.model.call(inputs, **({"training": False} if self._takes_training else {}))
+        return self._logits(out)
+
+    def _logits(self, out):
+        if isinstance(out, (list, tuple, dict)) or len(out.shape) != 2:
+            shape = "several outputs" if isinstance(out, (list, tuple, dict)) else tuple(out.shape)
+            raise InputError(f"model must give logits (batch, C), received {shape}")
+        self._logits_shape = out.shape
+        out = tf.cast(out, tf.float32)
+        return tf.math.log(tf.maximum(out, np.finfo("float32").tiny)) if self._softmax else out
+
+    @functools.cached_property
+    def _steps(self) -> tuple[dict[str, tuple[int, ...]], str | None]:
+        """Try steps against the sequence on random spikes: the states' shapes and None, or none and the reason."""
+        spikes = np.random.default_rng(0).integers(0, 2, (5, self.num_steps or _STEPS_TRIED, *self.spike_features))
+        spikes = tf.constant(spikes, tf.float32)
+        logits, _ = self.encoded(spikes)
+        whole = {"logits": logits, **self._wires.after}
+        try:
+            now: States = {}
+            for t in range(spikes.shape[1]):
+                logits, now = self.step(spikes[:, t], now)
+        except _NOT_OF_ONE_STEP as error:
+            return {}, f"a layer refuses a sequence of one step ({one_line(error)})"
+        steps = now | {"logits": logits}
+        apart = {name: _typical(value, steps[name]) for name, value in whole.items() if name in steps}
+        name = max(apart, key=lambda name: apart[name])
+        if apart[name] > _ROUNDING:
+            reason = f"step by step {name} is {apart[name]:.3g} apart"
+            return {}, f"a layer other than neurons mixes the steps: {reason}"
+        return {name: tuple(value.shape[1:]) for name, value in now.items()}, None
+
+
+class _Wires:
+    """Carries states into a model and out of it, beside the model's own inputs and outputs.
+
+    Attributes:
+        stepping: whether the model runs a single step.
+        neurons: layers and cells by their name in the export.
+        after: the states after the last run.
+        spk: the spikes of the last neurons over the last run, `(batch, time, *features)`.
+        mem: their membrane, likewise, or None if they run in a way of their own.
+    """
+
+    def __init__(self):
+        self.start(None)
+
+    def start(self, states: States | None) -> None:
+        """Forget the last run; `states` are those before a single step."""
+        self.stepping, self._before = states is not None, states or {}
+        self.neurons, self.after, self.spk, self.mem = {}, {}, None, None
+
+    def name(self, layer: keras.layers.Layer) -> str:
+        """Return a layer's name in the export; a layer that is called twice has two."""
+        key = re.sub(r"\W", "_", layer.name)
+        while key in self.neurons or key in ("spikes", "logits"):
+            key += "_again"
+        return key
+
+    def take(self, name: str, at_start: tf.Tensor) -> tf.Tensor:
+        """Return a state as it came in."""
+        return self._before.get(name, at_start)
+
+
+def _patches(layer, wires: _Wires, encode) -> dict[str, Callable]:
+    """Return what stands for a layer's methods while the model runs for an export."""
+    match layer:
+        case Encoder():
+            return {"call": _as_call(layer, encode)}
+        case NeuronLayer():
+            return {"run": functools.partial(_run_neurons, layer, wires)}
+        case keras.layers.RNN() if isinstance(layer.cell, NeuronCell):
+            return {"inner_loop": functools.partial(_loop_neurons, layer, wires)}
+        case keras.layers.RNN():
+            return {"inner_loop": functools.partial(_loop, layer, layer.inner_loop, wires)}
+        case SpikingNetwork():
+            patches: dict = {"recompute": False}
+            if wires.stepping:
+                patches["read_out"] = functools.partial(_read_out, layer, layer.read_out, wires)
+            return patches
+        case keras.layers.GlobalAveragePooling1D() if wires.stepping:
+            return {"call": functools.partial(_running_mean, layer.name, wires)}
+    return {}
+
+
+def _as_call(encoder: Encoder, encode):
+    def call(inputs):
+        return tf.cast(encode(tf.convert_to_tensor(inputs)), encoder.compute_dtype)
+
+    return call
+
+
+def _run_neurons(layer: Neuron, wires: _Wires, current, state=None):
+    """Stand for `NeuronLayer.run`: plain operations, from the states on the wires."""
+    key = wires.name(layer)
+    keys = state_keys(key, layer)
+    like = current[:, 0] if current.dtype == tf.float64 else tf.cast(current[:, 0], tf.float32)
+    start = state or {name: wires.take(keys[name], value) for name, value in layer.rest(like).items()}
+    spk, sequences = scan(layer, current, start)
+    last = {name: sequence[:, -1] for name, sequence in sequences.items()}
+    wires.neurons[key], wires.spk, wires.mem = layer, spk, sequences[layer.state_names[0]]
+    wires.after |= {keys[name]: last[name] for name in keys}
+    return spk, sequences, last
+
+
+def _loop_neurons(layer, wires: _Wires, sequences, initial_state, mask, training=False):
+    """Stand for `inner_loop` of an RNN of neurons."""
+    if mask is not None:
+        raise InputError(f"{layer.name} must not be masked")
+    cell = layer.cell
+    key = wires.name(layer)
+    keys = state_keys(key, cell)
+    start = {name: wires.take(keys[name], value) for name, value in zip(keys, initial_state, strict=True)}
+    spk, states = scan(cell, sequences, start)
+    last = {name: sequence[:, -1] for name, sequence in states.items()}
+    wires.neurons[key], wires.spk, wires.mem = cell, spk, states[cell.state_names[0]]
+    wires.after |= {keys[name]: last[name] for name in keys}
+    return spk[:, -1], spk, list(last.values())
+
+
+def _loop(layer, own, wires: _Wires, sequences, initial_state, mask, training=False):
+    """Stand for `inner_loop` of another RNN: Keras' own, from the states on the wires for a single step."""
+    key = wires.name(layer)
+    flat = keras.tree.flatten(initial_state)
+    names = [key] if len(flat) == 1 else [f"{key}_{i}" for i in range(len(flat))]
+    if wires.stepping:
+        flat = [wires.take(name, value) for name, value in zip(names, flat, strict=True)]
+        initial_state = keras.tree.pack_sequence_as(initial_state, flat)
+    with _patched([(layer, {"unroll": True} if wires.stepping else {})]):
+        out, outputs, states = own(sequences, initial_state, mask, training)
+    wires.after |= dict(zip(names, keras.tree.flatten(states), strict=True))
+    return out, outputs, states
+
+
+def _read_out(network: SpikingNetwork, own, wires: _Wires, spk, mem):
+    """Stand for `read_out`: the readout over the steps so far."""
+    now = own(spk, mem)
+    if network.readout == "mean":
+        return _mean_so_far("readout", wires, now)
+    if network.readout == "count":
+        now = wires.after["readout_count"] = wires.take("readout_count", tf.zeros_like(now)) + now
+    return now
+
+
+def _running_mean(key: str, wires: _Wires, inputs, mask=None):
+    """Stand for `GlobalAveragePooling1D`: the mean over the steps so far."""
+    return _mean_so_far(re.sub(r"\W", "_", key), wires, tf.cast(inputs[:, 0], tf.float32))
+
+
+def _mean_so_far(key: str, wires: _Wires, now):
+    total = wires.take(f"{key}_sum", tf.zeros_like(now)) + now
+    steps = wires.take(f"{key}_steps", tf.zeros_like(now[:, :1])) + 1.0
+    wires.after |= {f"{key}_sum": total, f"{key}_steps": steps}
+    return total / steps
+
+
+@contextlib.contextmanager
+def _patched(patches) -> Iterator[None]:
+    """Set attributes of layers while the body runs; what they were comes back, whatever happens."""
+    patches = [(vars(layer), attributes) for layer, attributes in patches if attributes]
+    before = [{name: own[name] for name in attributes if name in own} for own, attributes in patches]
+    try:
+        for own, attributes in patches:
+            own.update(attributes)
+        yield
+    finally:
+        for (own, attributes), kept in zip(patches, before, strict=True):
+            for name in attributes:
+                own.pop(name, None)
+            own.update(kept)
+
+
+def _check_whole(model) -> None:
+    if not isinstance(model, keras.Model):
+        raise fail("model", "a Keras model", model)
+    if isinstance(model, SpikingNetwork):
         if not model.built:
             raise InputError("model must be built, received one without weights: call it once, or its build")
-        self.model = model
-        self.encoder = model.encoder
-        _, self.num_steps, *features = model.spikes_shape
-        self.features = self.spike_features = tuple(features)
-        self.num_classes = model.num_classes
-        self.readout = model.readout
-        self.neurons, self.states = {}, {}
+        return
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs:
+        raise InputError(
+            "model must be one of our networks, or a functional or sequential Keras model that is built, "
+            f"received a {type(model).__name__} without a graph of layers"
+        )
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise InputError(f"model must have one input and one output, received {len(inputs)} and {len(outputs)}")
 
-        def note(layer, current):
-            self.neurons[layer.name] = layer
-            self.states |= dict.fromkeys(state_keys(layer.name, layer).values(), tuple(current.shape[2:]))
-            return scan(layer, current)
 
-        self._run(tf.zeros((1, 1, *self.spike_features)), note)
-        if model.readout == "mean":
-            self.states |= {"readout_sum": (model.num_classes,), "readout_steps": (1,)}
-        elif model.readout == "count":
-            self.states["readout_count"] = (model.num_classes,)
+def _only_encoder(layers) -> Encoder | None:
+    encoders = [layer for layer in layers if isinstance(layer, Encoder)]
+    if len(encoders) > 1:
+        raise InputError(f"model must have one encoder, received {', '.join(layer.name for layer in encoders)}")
+    for encoder in encoders:
+        if type(encoder).call is not Encoder.call:
+            raise InputError(
+                f"{encoder.name} must not have a call of its own, as {type(encoder).__name__} does: an export draws "
+                "its spikes by encode"
+            )
+        return encoder
+    return None
 
-    def _run(self, spikes, fire):
-        return self.model.run_course(tf.cast(spikes, self.model.compute_dtype), fire)
 
-    def encoded(self, spikes):
-        """Run over a sequence; see `Network.encoded`."""
-        spk, states = self._run(spikes, scan)
-        return self.model.read_out(spk, states["mem"]), states["mem"]
+def _check_layers(layers) -> None:
+    for layer in layers:
+        if isinstance(layer, (NeuronLayer, keras.layers.RNN)):
+            if layer.stateful:
+                raise InputError(f"{layer.name} must not be stateful: a server would share its state among all clients")
+            if getattr(layer, "go_backwards", False):
+                raise InputError(f"{layer.name} must not go backwards")
 
-    def step(self, spikes, states):
-        """Advance one step; see `Network.step`."""
-        after = {}
 
-        def fire(layer, current):
-            keys = state_keys(layer.name, layer)
-            spk, sequences = scan(layer, current, {name: states[key] for name, key in keys.items()})
-            after.update({key: sequences[name][:, 0] for name, key in keys.items()})
-            return spk, sequences
+def _ends_in_softmax(model: keras.Model) -> bool:
+    last = model.layers[-1]
+    softmax = isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+    return softmax and not isinstance(model, SpikingNetwork)
 
-        spk, sequences = self._run(spikes[:, None], fire)
-        now = self.model.read_out(spk, sequences["mem"])
-        if self.readout == "mean":
-            after["readout_sum"] = states["readout_sum"] + now
-            after["readout_steps"] = states["readout_steps"] + 1.0
-            now = after["readout_sum"] / after["readout_steps"]
-        elif self.readout == "count":
-            now = after["readout_count"] = states["readout_count"] + now
-        return now, after
+
+def _typical(a: tf.Tensor, b: tf.Tensor) -> float:
+    """Return the median over examples of the largest difference: rounding may move a spike in one or two."""
+    return float(np.median(np.abs(a - b).reshape(len(a), -1).max(axis=1)))
 
 
 def state_keys(key: str, layer: Neuron) -> dict[str, str]:
@@ -145,22 +424,6 @@ def state_keys(key: str, layer: Neuron) -> dict[str, str]:
     """
     names = layer.state_names
     return {names[0]: key} if len(names) == 1 else {name: f"{key}_{name}" for name in names}
-
-
-def course_of(network: Network, format: str) -> list:
-    """Return the course of one of our networks, for a format that is written layer by layer.
-
-    Raises:
-        InputError: for a composed model, or one that computes in another type than float32.
-    """
-    if not isinstance(network, ReadyNetwork):
-        raise InputError(
-            f"model must be one of our networks for {format}, received a {type(network.model).__name__}: "
-            "as a SavedModel or for LiteRT any model of our layers will do"
-        )
-    if network.model.compute_dtype != "float32":
-        raise InputError(f"model must compute in float32 for {format}, received {network.model.compute_dtype}")
-    return network.model.course()
 
 
 def draw_spikes(encoder: Encoder, x: tf.Tensor, seed: tf.Tensor, query: tf.Tensor) -> tf.Tensor:
@@ -213,29 +476,3 @@ def asked_by(function: Callable) -> Callable[[np.ndarray, int, int], dict[str, t
         )
 
     return asked
-
-
-def take_apart(model: keras.Model) -> Network:
-    """Take a model apart for export.
-
-    Args:
-        model: a `SpikingNetwork`, or a functional or sequential Keras model with our layers inside.
-
-    Raises:
-        InputError: for what cannot be taken apart, with the reason.
-
-    Example:
-        >>> from kerasburst.encoders.rate import RateEncoder
-        >>> from kerasburst.models import SNNFCNet
-        >>> network = SNNFCNet(2, hidden_units=4, encoder=RateEncoder(6))
-        >>> network.build((None, 3))
-        >>> take_apart(network).states
-        {'hidden_lif': (4,), 'output_lif': (2,)}
-    """
-    if isinstance(model, SpikingNetwork):
-        return ReadyNetwork(model)
-    if isinstance(model, keras.Model):
-        from kerasburst.export.composed import ComposedNetwork
-
-        return ComposedNetwork(model)
-    raise fail("model", "a Keras model", model)

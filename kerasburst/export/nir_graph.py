@@ -1,10 +1,10 @@
-r"""Our networks as a graph of the Neuromorphic Intermediate Representation (NIR).
+r"""Models as a graph of the Neuromorphic Intermediate Representation (NIR).
 
 NIR writes neurons in continuous time. Its reading by a forward Euler step of `DT`,
 
     v[t] = v[t-1] + DT / tau (v_leak - v[t-1] + r I[t]),
 
-is our equation for tau = DT / (1 - beta), r = tau / DT, v_leak = 0:
+is our equation for tau = DT / (1 - beta), r = tau / DT, v_leak = 0. For beta = 0.9: tau = 1e-3 s, r = 10.
 
 - "zero": `LIF` with v_reset = 0. NIR resets right after the spike, we before the next step: the spikes are the same,
   and the membrane differs at the steps with a spike, after it.
@@ -12,153 +12,426 @@ is our equation for tau = DT / (1 - beta), r = tau / DT, v_leak = 0:
 - "subtract": the same with the spike fed back through `Scale` by minus the threshold: it is subtracted one step
   later, which is the delay that a loop in a NIR graph has.
 
-Images go channels-first there. Max-pooling of spikes is their sum over the window, above 1/2.
+`Synaptic` is `CubaLIF` with tau_syn = DT / (1 - alpha), w_in = tau_syn / DT where it resets to zero, and two `LI` in a
+row otherwise. Images go channels-first. Max-pooling of spikes is their sum over the window, above 1/2.
 """
 
 from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasburst.encoders.base import Encoder
 from kerasburst.export.formats import Format, Written
-from kerasburst.export.network import Network, course_of
-from kerasburst.export.nir_reader import DT, read_layers
+from kerasburst.export.network import Network
+from kerasburst.export.nir_reader import DT, read_file, read_layers
+from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.forward import Pool
-from kerasburst.neurons.lif import LIF
-from kerasburst.validation import InputError
+from kerasburst.neurons.base import Neuron
+from kerasburst.validation import InputError, check_choice
+
+# What changes nothing when a model is asked.
+_IDLE = (
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.GaussianNoise,
+    keras.layers.GaussianDropout,
+    keras.layers.ActivityRegularization,
+    keras.layers.Identity,
+)
+READOUTS: dict[str, Callable] = {  # of the last neurons' spikes and membrane, (batch, time, C)
+    "last": lambda spk, mem: mem[:, -1],
+    "mean": lambda spk, mem: tf.reduce_mean(mem, axis=1),
+    "count": lambda spk, mem: tf.reduce_sum(spk, axis=1),
+    "rate": lambda spk, mem: tf.reduce_mean(spk, axis=1),
+    "last spikes": lambda spk, mem: spk[:, -1],
+}
 
 
 class NIR(Format):
-    """Writes model.nir and runs it by our own layers; see `kerasburst.export.nir`."""
+    """Writes model.nir and runs it by our own layers; see `kerasburst.export.nir`.
+
+    Args:
+        nir_reset: None to write each reset exactly; "zero" to write every neuron as a `LIF` that resets to zero, which
+            snnTorch and SpikingJelly read, with its true reset in the node's metadata, which `from_nir` reads.
+    """
 
     file = "model.nir"
     modules = ("nir",)
     extra = "nir"
 
+    def __init__(self, nir_reset: str | None = None):
+        self.nir_reset = None if nir_reset is None else check_choice("nir_reset", nir_reset, ["zero"])
+
     def write(self, network, folder):
         """Write model.nir; see `Format.write`."""
         import nir
 
-        graph = make_graph(network)
+        graph = make_graph(network, self.nir_reset)
         nir.write(str(folder / self.file), graph)
         inputs, outputs = (
             {name: {"dtype": "float32", "shape": types[name].tolist()}}
             for name, types in (("input", graph.input_type), ("output", graph.output_type))
         )
-        does = "spikes of one time step to the output neurons' spikes, channels first"
+        details = {"dt_s": DT, "nir": nir.__version__, "readout": graph.metadata["readout"]}
+        if self.nir_reset is not None:
+            details["nir_reset"] = f"{self.nir_reset}; {_difference(graph, network)}"
         return Written(
-            {"graph": {"does": does, "inputs": inputs, "outputs": outputs}},
+            {
+                "graph": {
+                    "does": "spikes of one time step to the output neurons' spikes, channels first",
+                    "inputs": inputs,
+                    "outputs": outputs,
+                }
+            },
             {
                 "serving_default": "NIR has no encoder: encode outside",
                 "encoded": "NIR gives the output neurons' spikes; the simulator must read the logits from the membrane",
             },
-            {"python": ["import nir", "graph = nir.read('model.nir')"]},
-            {"dt_s": DT, "nir": nir.__version__},
+            {"python": ["import kerasburst as kb", "model = kb.export.from_nir('model.nir')"]},
+            details,
         )
 
     def run(self, folder, manifest):
         """Return a function that runs the graph as a Keras model of our layers; see `Format.run`."""
-        inputs, spk, mem = read_layers(self.path(folder), manifest.num_steps)
+        path = self.path(folder)
+        graph = read_file(path)
+        inputs, spk, mem = read_layers(graph, str(path), num_steps=manifest.num_steps)
+        readout = READOUTS[check_choice(f"{path}: readout", graph.metadata.get("readout"), READOUTS)]
+        if mem is None:
+            raise InputError(f"{path} must end in neurons, it does not")
         model = keras.Model(inputs, [spk, mem])
 
         @tf.function(reduce_retracing=True, autograph=False)
         def logits_of(spikes):
-            spk, mem = model(spikes)
-            if manifest.readout == "last":
-                return mem[:, -1]
-            return tf.reduce_mean(mem, axis=1) if manifest.readout == "mean" else tf.reduce_sum(spk, axis=1)
+            return readout(*model(spikes))
 
         return lambda spikes: logits_of(tf.constant(spikes)).numpy()
 
 
-def make_graph(network: Network):
-    """Return the `nir.NIRGraph` of one of our networks.
+def make_graph(network: Network, nir_reset: str | None = None):
+    """Return the `nir.NIRGraph` of a model.
+
+    Args:
+        network: the model, taken apart.
+        nir_reset: as for `NIR`.
 
     Raises:
         InputError: for what NIR cannot hold, with the reason.
     """
-    chain = _Chain(network.spike_features)
-    for part in course_of(network, "nir"):
-        chain.append(part)
-    chain.add("output", chain.nir.Output(output_type={"output": np.array(chain.shape)}))
-    metadata = {"producer": "kerasburst", "dt": DT, "readout": network.readout}
-    return chain.nir.NIRGraph(chain.nodes, chain.edges, metadata=metadata)
+    if others := network.compute_dtypes() - {"float32"}:
+        raise InputError(f"model must compute in float32 for nir, received {', '.join(sorted(others))}")
+    features = network.spike_features
+    graph = _Graph((features[-1], *features[:-1]), nir_reset)
+    start = _Signal(("input",), graph.nodes["input"].input_type["input"].tolist(), spiking=True)
+    graph.follow(network.model, start if network.encoder is None else None, start)
+    if missed := [name for name, layer in network.neurons.items() if id(layer) not in graph.neurons]:
+        raise InputError(f"{', '.join(missed)} must be reached through layers that nir knows, not through operations")
+    graph.add("output", graph.nir.Output({"output": np.array(graph.fired.shape)}), graph.fired)
+    metadata = {"producer": "kerasburst", "dt": DT, "readout": _readout(network)}
+    return graph.nir.NIRGraph(graph.nodes, graph.edges, metadata=metadata)
 
 
-class _Chain:
-    """Nodes in a row, and the shape of the last one's output, channels first."""
+def _readout(network: Network) -> str:
+    """Return how the logits are read from the last neurons, as a try shows."""
+    if network.readout in READOUTS and type(network.model).call is SpikingNetwork.call:
+        return network.readout
+    shape = (4, network.num_steps or 5, *network.spike_features)
+    logits, mem = network.encoded(tf.constant(8 * np.random.default_rng(0).integers(0, 2, shape), tf.float32))
+    spk = network.spikes_of_last
+    if mem is not None and len(mem.shape) == 3:
+        for name, read in READOUTS.items():
+            got = read(spk, mem)
+            if got.shape == logits.shape and np.allclose(got, logits, rtol=1e-5, atol=1e-5):
+                return name
+    raise InputError(
+        "model must read its logits from its last neurons for nir: the logits must be their membrane at the last step "
+        "or its mean over time, or the count, mean or last step of their spikes"
+    )
 
-    def __init__(self, features: tuple[int, ...]):
+
+def _difference(graph, network: Network) -> str:
+    """Return how many output spikes differ where a reader resets to zero."""
+    shape = (16, network.num_steps or 20, *network.spike_features)
+    spikes = tf.constant(np.random.default_rng(0).integers(0, 2, shape), tf.float32)
+    own, zero = (
+        keras.Model(*read_layers(graph, "graph", reset_mechanism=reset)[:2])(spikes).numpy() for reset in (None, "zero")
+    )
+    return (
+        f"a reader that leaves the metadata out resets to zero: {int((own != zero).sum())} of {own.size} output spikes "
+        "differ on 16 random examples"
+    )
+
+
+@dataclasses.dataclass
+class _Signal:
+    """What flows between layers: the nodes it is the sum of, and its shape at one step, channels first.
+
+    Attributes:
+        spiking: whether it is spikes.
+        flat_from: the shape, channels first, that was flattened channels-last.
+        permuted: whether a layer has brought it channels-first already.
+    """
+
+    sources: tuple[str, ...]
+    shape: list[int]
+    spiking: bool = False
+    flat_from: list[int] | None = None
+    permuted: bool = False
+
+
+class _Graph:
+    """Nodes and edges, and the signals of a model's tensors."""
+
+    def __init__(self, shape: tuple[int, ...], nir_reset: str | None):
         import nir
 
-        self.nir = nir
-        self.shape = (features[-1], *features[:-1])
-        self.nodes = {"input": nir.Input(input_type={"input": np.array(self.shape)})}
+        self.nir, self.nir_reset = nir, nir_reset
+        self.nodes = {"input": nir.Input({"input": np.array(shape)})}
         self.edges: list[tuple[str, str]] = []
-        self.last, self.spiking = "input", True
+        self.fired: _Signal | None = None  # of the last neurons
+        self.neurons: set[int] = set()  # the identities of those that the graph has
 
-    def add(self, name: str, node) -> None:
-        """Append a node."""
+    def add(self, name: str, node, signal: _Signal) -> str:
+        """Append a node behind a signal; return its name."""
+        name = re.sub(r"\W", "_", name)
+        while name in self.nodes:
+            name += "_again"
         self.nodes[name] = node
-        self.edges.append((self.last, name))
-        self.last = name
+        self.edges += [(source, name) for source in signal.sources]
+        return name
 
-    def append(self, part) -> None:
-        """Append a part of a network's course."""
-        match part:
-            case LIF():
-                self._fire(part)
-            case Pool():
-                self._pool(part)
-            case keras.layers.Conv2D():
-                kernel = np.transpose(part.kernel, (3, 2, 0, 1))
-                node = self.nir.Conv2d(self.shape[1:], kernel, (1, 1), "same", (1, 1), 1, np.array(part.bias))
-                self.add(part.name, node)
-                self.shape, self.spiking = (part.filters, *self.shape[1:]), False
-            case keras.layers.Dense():
-                kernel = np.array(part.kernel)
-                if len(self.shape) > 1:
-                    channels, *space = self.shape
-                    kernel = np.moveaxis(kernel.reshape(*space, channels, -1), -2, 0).reshape(kernel.shape)
-                    self.add("flatten", self.nir.Flatten({"input": np.array(self.shape)}, start_dim=0))
-                self.add(part.name, self.nir.Affine(np.ascontiguousarray(kernel.T), np.array(part.bias)))
-                self.shape, self.spiking = (part.units,), False
-            case _:
-                raise InputError(f"model must be of layers that nir knows, received a {type(part).__name__}")
+    def follow(self, model: keras.Model, signal: _Signal | None, encoded: _Signal | None = None):
+        """Follow a model's layers from its input and return the output's signal; `encoded` is behind an encoder."""
+        if isinstance(model, SpikingNetwork):
+            signal = signal or encoded
+            for part in model.course():
+                if isinstance(part, keras.layers.Dense) and len(signal.shape) > 1:
+                    signal = self._flatten(f"flatten_{part.name}", signal)
+                signal = self.apply(part, signal)
+            return signal
+        seen: dict[int, tuple] = {}  # by the identity of tensors, which are kept for it
 
-    def _pool(self, part: Pool) -> None:
-        if part.relu or not self.spiking:
+        def call(layer, *args, **kwargs):
+            out = layer(*args, **kwargs)
+            tensors = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, keras.KerasTensor)]
+            given = [seen[id(x)][1] for x in tensors if id(x) in seen]
+            after = encoded if isinstance(layer, Encoder) else None
+            if given and isinstance(layer, keras.layers.Layer):  # else before the encoder, or after the readout
+                if len(given) < len(tensors):
+                    raise InputError(f"{layer.name} must take spikes alone for nir, received a state or a mask, too")
+                after = self._join(layer, given) if len(given) > 1 else self.apply(layer, given[0])
+            first = keras.tree.flatten(out)[0]
+            if after is not None:
+                seen[id(first)] = first, after
+            return out
+
+        whole = keras.Model(model.inputs[0], model.outputs[0])
+        inputs = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype)
+        if signal is not None:
+            seen[id(inputs)] = inputs, signal
+        clone = keras.models.clone_model(whole, inputs, clone_function=lambda layer: layer, call_function=call)
+        end = clone.outputs[0]
+        return seen[id(end)][1] if id(end) in seen else None
+
+    def apply(self, layer, signal: _Signal) -> _Signal | None:
+        """Append a layer, or part of a network's course; None where its output is no sequence."""
+        if isinstance(layer, keras.layers.TimeDistributed):
+            layer = layer.layer
+        kind = type(layer)
+        if kind in _IDLE:
+            return signal
+        if kind is Pool:
+            return self._pool_spikes("pool", signal, (2, 2), (2, 2), relu=layer.relu)
+        if isinstance(layer, keras.Model):
+            return self.follow(layer, signal)
+        if kind is keras.layers.RNN and isinstance(layer.cell, Neuron):
+            return self._fire(layer.cell, layer, signal)
+        if isinstance(layer, Neuron):
+            return self._fire(layer, layer, signal)
+        known = {
+            keras.layers.Dense: self._project,
+            keras.layers.Conv2D: self._convolve,
+            keras.layers.Flatten: lambda layer, signal: self._flatten(layer.name, signal),
+            keras.layers.Permute: self._permute,
+            keras.layers.MaxPooling2D: self._pool,
+            keras.layers.AveragePooling2D: self._pool,
+            keras.layers.Rescaling: self._scale,
+        }
+        if kind not in known:
+            raise InputError(f"model must be of layers that nir knows, {layer.name} is a {kind.__name__}")
+        return known[kind](layer, signal)
+
+    def _join(self, layer, signals) -> _Signal:
+        if type(layer) is not keras.layers.Add:
+            raise InputError(f"model must join paths by Add for nir, {layer.name} is a {type(layer).__name__}")
+        if len({(*signal.shape, signal.permuted) for signal in signals}) > 1:
+            raise InputError(f"{layer.name} must add maps of one shape for nir")
+        sources = tuple(dict.fromkeys(source for signal in signals for source in signal.sources))
+        if len(sources) < sum(len(signal.sources) for signal in signals):
+            raise InputError(f"{layer.name} must not add a map to itself for nir")
+        return dataclasses.replace(signals[0], sources=sources, spiking=False)
+
+    # Layers -------------------------------------------------------------------------------------
+
+    def _project(self, layer, signal):
+        _check_plain(layer)
+        if len(signal.shape) > 1:
+            raise InputError(
+                f"{layer.name} must take flat features for nir, received {tuple(signal.shape)}: flatten first"
+            )
+        kernel = np.array(layer.kernel)
+        if signal.flat_from is not None:
+            channels, *space = signal.flat_from
+            kernel = np.moveaxis(kernel.reshape(*space, channels, -1), -2, 0).reshape(kernel.shape)
+        weight = np.ascontiguousarray(kernel.T)
+        node = self.nir.Affine(weight, np.array(layer.bias)) if layer.use_bias else self.nir.Linear(weight)
+        return _Signal((self.add(layer.name, node, signal),), [layer.units])
+
+    def _convolve(self, layer, signal):
+        _check_plain(layer)
+        channels, *size = signal.shape
+        same = layer.padding == "same" and layer.strides == (1, 1)
+        if not (same or layer.padding == "valid") or layer.data_format != "channels_last" or signal.permuted:
+            raise InputError(
+                f"{layer.name} must be channels-last and padded to the same size with stride 1, or not at all, for nir"
+            )
+        kernel = np.transpose(layer.kernel, (3, 2, 0, 1))
+        bias = np.array(layer.bias) if layer.use_bias else np.zeros(layer.filters, "float32")
+        padding = "same" if same else (0, 0)
+        node = self.nir.Conv2d(tuple(size), kernel, layer.strides, padding, layer.dilation_rate, layer.groups, bias)
+        if not same:
+            spread = [(side - 1) * step for side, step in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
+            size = [(n - d - 1) // stride + 1 for n, d, stride in zip(size, spread, layer.strides, strict=True)]
+        return _Signal((self.add(layer.name, node, signal),), [layer.filters, *size])
+
+    def _permute(self, layer, signal):
+        if len(signal.shape) != 3 or layer.dims != (1, 4, 2, 3):
+            raise InputError(f"{layer.name} must bring maps channels-first for nir, received dims {layer.dims}")
+        return dataclasses.replace(signal, permuted=True)
+
+    def _flatten(self, name, signal):
+        if len(signal.shape) == 1:
+            return signal
+        node = self.nir.Flatten({"input": np.array(signal.shape)}, start_dim=0)
+        flat_from = None if signal.permuted else signal.shape
+        size = [int(np.prod(signal.shape))]
+        return _Signal((self.add(name, node, signal),), size, signal.spiking, flat_from)
+
+    def _pool(self, layer, signal):
+        if layer.padding != "valid" or layer.data_format != "channels_last" or signal.permuted:
+            raise InputError(f"{layer.name} must be channels-last and not be padded for nir")
+        if isinstance(layer, keras.layers.MaxPooling2D):
+            return self._pool_spikes(layer.name, signal, layer.pool_size, layer.strides)
+        node = self.nir.AvgPool2d(np.array(layer.pool_size), np.array(layer.strides), np.array([0, 0]))
+        return _Signal((self.add(layer.name, node, signal),), _pooled(signal.shape, layer.pool_size, layer.strides))
+
+    def _pool_spikes(self, name, signal, window, strides, relu=False):
+        if relu or not signal.spiking:
             raise InputError(
                 "model must have spikes between its layers for nir, which has neither ReLU nor max-pooling of "
                 "activations: train with --set model.conv_activation=lif"
             )
-        channels, height, width = self.shape
-        number, window = len(self.nodes), np.array([2, 2])
-        self.add(f"sum_{number}", self.nir.SumPool2d(window, window, np.array([0, 0])))
-        self.shape = (channels, height // 2, width // 2)
-        self.add(f"any_{number}", self.nir.Threshold(np.full(self.shape, 0.5, "float32")))
+        node = self.nir.SumPool2d(np.array(window), np.array(strides), np.array([0, 0]))
+        total = _Signal((self.add(f"{name}_sum", node, signal),), _pooled(signal.shape, window, strides))
+        any_spike = self.nir.Threshold(np.full(total.shape, 0.5, "float32"))
+        return _Signal((self.add(f"{name}_any", any_spike, total),), total.shape, spiking=True)
 
-    def _fire(self, layer: LIF) -> None:
-        nir, zero = self.nir, np.zeros(self.shape)
-        parameters = layer.neuron_parameters()
-        beta, threshold = (self._channels_first(parameters[name]) for name in ("beta", "threshold"))
-        integrates = bool((beta == 1.0).all())
-        if not integrates and (beta == 1.0).any():
-            raise InputError(f"{layer.name} must have every beta below 1, or every one 1, for nir: tau is finite there")
-        tau = None if integrates else DT / (1.0 - beta)
-        r = zero + 1.0 / DT if integrates else tau / DT
-        if layer.reset_mechanism == "zero":
-            self.add(layer.name, nir.IF(r, threshold, zero) if integrates else nir.LIF(tau, r, zero, threshold, zero))
+    def _scale(self, layer, signal):
+        if np.any(layer.offset) or np.ndim(layer.scale):
+            raise InputError(f"{layer.name} must scale by one number, without an offset, for nir")
+        node = self.nir.Scale(np.full(signal.shape, layer.scale, "float32"))
+        return dataclasses.replace(signal, sources=(self.add(layer.name, node, signal),), spiking=False)
+
+    # Neurons ------------------------------------------------------------------------------------
+
+    def _fire(self, neuron: Neuron, layer, signal: _Signal) -> _Signal | None:
+        kind = type(neuron).__name__.removesuffix("Cell")
+        ours = type(neuron).__module__.split(".")[0] == "kerasburst"
+        if not ours or kind not in ("LIF", "Synaptic", "LeakyIntegrator"):
+            raise InputError(f"model must be of neurons that nir knows, {layer.name} is a {type(neuron).__name__}")
+
+        def value(name):
+            return self._ordered(neuron.neuron_parameters()[name], signal, f"{layer.name}.{name}")
+
+        name, beta = layer.name, value("beta")
+        if kind == "LeakyIntegrator":
+            after = self._integrate(name, beta, signal)
+        elif kind == "Synaptic" and neuron.reset_mechanism == "zero":
+            after = self._cuba_lif(name, value("alpha"), beta, value("threshold"), signal)
         else:
-            self.add(layer.name, nir.I(r) if integrates else nir.LI(tau, r, zero))
-            self.add(f"{layer.name}_spike", nir.Threshold(threshold))
-            if layer.reset_mechanism == "subtract":
-                reset = f"{layer.name}_reset"
-                self.nodes[reset] = nir.Scale(-threshold)
-                self.edges += [(self.last, reset), (reset, layer.name)]
-        self.spiking = True
+            if kind == "Synaptic":
+                signal = self._integrate(f"{name}_synapse", value("alpha"), signal)
+            after = self._lif(name, beta, value("threshold"), neuron.reset_mechanism, signal)
+        self.fired = after
+        self.neurons.add(id(neuron))
+        return after if layer.return_sequences else None
 
-    def _channels_first(self, value) -> np.ndarray:
+    def _lif(self, name, beta, threshold, reset, signal) -> _Signal:
+        nir, zero = self.nir, np.zeros(signal.shape)
+        if reset == "zero" or self.nir_reset == "zero":
+            tau, r = _time_constant(name, beta)
+            node = nir.IF(r, threshold, zero) if tau is None else nir.LIF(tau, r, zero, threshold, zero)
+            node.metadata = {"reset_mechanism": reset}
+            return dataclasses.replace(signal, sources=(self.add(name, node, signal),), spiking=True)
+        mem = self._integrate(name, beta, signal)
+        spike = self.add(f"{name}_spike", nir.Threshold(threshold), mem)
+        if reset == "subtract":
+            back = self.add(f"{name}_reset", nir.Scale(-threshold), dataclasses.replace(mem, sources=(spike,)))
+            self.edges.append((back, mem.sources[0]))
+        return dataclasses.replace(mem, sources=(spike,), spiking=True)
+
+    def _integrate(self, name, beta, signal) -> _Signal:
+        tau, r = _time_constant(name, beta)
+        node = self.nir.I(r) if tau is None else self.nir.LI(tau, r, np.zeros(signal.shape))
+        return dataclasses.replace(signal, sources=(self.add(name, node, signal),), spiking=False)
+
+    def _cuba_lif(self, name, alpha, beta, threshold, signal) -> _Signal:
+        (tau_syn, w_in), (tau_mem, r) = (_time_constant(name, each) for each in (alpha, beta))
+        if tau_syn is None or tau_mem is None:
+            raise InputError(f"{name} must have alpha and beta below 1 for nir: time constants are finite there")
+        zero = np.zeros(signal.shape)
+        node = self.nir.CubaLIF(tau_syn, tau_mem, r, zero, threshold, zero, w_in, metadata={"reset_mechanism": "zero"})
+        return dataclasses.replace(signal, sources=(self.add(name, node, signal),), spiking=True)
+
+    def _ordered(self, value, signal: _Signal, name: str) -> np.ndarray:
+        """Return a parameter of each neuron in the order of the graph."""
         value = np.asarray(value, "float64")
-        return np.broadcast_to(np.moveaxis(value, -1, 0) if value.ndim > 1 else value, self.shape).copy()
+        if value.size > 1 and signal.permuted:
+            raise InputError(f"{name} must be one number behind a Permute for nir")
+        if value.ndim == 1 and value.size > 1 and signal.flat_from is not None:
+            channels, *space = signal.flat_from
+            value = np.moveaxis(value.reshape(*space, channels), -1, 0).reshape(-1)
+        if value.ndim > 1:
+            value = np.moveaxis(value, -1, 0)
+        elif value.ndim == 1 and len(signal.shape) > 1:
+            value = value.reshape(-1, *[1] * (len(signal.shape) - 1))
+        return np.broadcast_to(value, signal.shape).copy()
+
+
+def _check_plain(layer) -> None:
+    if layer.quantization_mode is not None:
+        raise InputError(f"{layer.name} must not be quantized for nir, received {layer.quantization_mode}")
+    if layer.activation is not keras.activations.linear:
+        raise InputError(f"{layer.name} must have no activation for nir, which has none but spikes")
+
+
+def _pooled(shape, window, strides) -> list[int]:
+    channels, *size = shape
+    return [channels, *((n - w) // s + 1 for n, w, s in zip(size, window, strides, strict=True))]
+
+
+def _time_constant(name: str, beta: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return tau and r of a decay for each step; no tau where there is none."""
+    if (beta == 1.0).all():
+        return None, np.full(beta.shape, 1.0 / DT)
+    if (beta == 1.0).any():
+        raise InputError(f"{name} must have every beta below 1, or every one 1, for nir: tau is finite there")
+    tau = DT / (1.0 - beta)
+    return tau, tau / DT

@@ -2,207 +2,475 @@
 
 from __future__ import annotations
 
+import graphlib
+import re
+import warnings
+from pathlib import Path
+
 import keras
 import numpy as np
 
 from kerasburst.export.formats import require
+from kerasburst.neurons.functional import RESET_MECHANISMS
 from kerasburst.neurons.lif import LIF
-from kerasburst.validation import InputError, check_float, one_line, user_path
+from kerasburst.validation import InputError, check_choice, check_float, check_int, one_line, user_path
 
-DT = 1e-4  # seconds of a step where a graph does not say; what snnTorch assumes
+DT = 1e-4  # seconds of a step where a graph does not say; what snnTorch and SpikingJelly assume
+_FIRES = ("LIF", "IF", "CubaLIF")
+_INTEGRATES = ("LI", "I")
+_ROUNDING = 1e-6
 
 
-def from_nir(graph, *, num_steps: int | None = None, dt: float | None = None) -> keras.Model:
-    """Build a Keras model of a NIR graph: a chain of convolutions, pooling, affine maps and LIF neurons.
+def from_nir(
+    graph, *, num_steps: int | None = None, dt: float | None = None, reset_mechanism: str | None = None
+) -> keras.Model:
+    r"""Build a Keras model of a NIR graph.
+
+    A forward Euler step of NIR's equations is ours with
+
+        beta = 1 - dt / tau         of LIF and LI; 1 for IF and I
+        alpha = 1 - dt / tau_syn    of CubaLIF, where tau is tau_mem
+        u = v / gain,  gain = r dt / tau  (r dt for IF and I; times w_in dt / tau_syn for CubaLIF)
+
+    and the threshold divided by the gain. With dt = 1e-4 s, tau = 1e-3 s, r = 10: beta = 0.9, gain 1.
+
+    NIR has neither a step nor a reset other than to a potential, so that files of other tools may leave out what their
+    neurons did: snnTorch writes neurons that reset by subtraction as plain `LIF`. Where the graph does not say, dt is
+    1e-4 s, the reset is to zero, and a warning says so; the arguments choose otherwise.
 
     Args:
-        graph: a `nir.NIRGraph`, or the path of a file.
+        graph: a `nir.NIRGraph`, or the path of a file. It may have convolutions, pooling, affine maps, scales,
+            thresholds, sums of paths, and the neurons LIF, IF, LI, I and CubaLIF; of loops, those that reset.
         num_steps: T, or None for any number of steps.
-        dt: seconds of a step; None for what the graph's metadata says, or 1e-4.
+        dt: seconds of a step.
+        reset_mechanism: "subtract", "zero" or "none", for all LIF, IF and CubaLIF.
 
     Returns:
         A model from spikes `(batch, num_steps, *features)`, channels last where the graph has them first, to the
-        spikes of the graph's output, `(batch, num_steps, *features)`.
+        graph's output, `(batch, num_steps, *features)`.
 
     Raises:
-        InputError: for a node that our layers cannot hold, with the reason, or if the extra is not installed.
+        InputError: for a file that cannot be read, a node that our layers cannot hold, with the reason, or if the extra
+            is not installed.
 
     Example:
         >>> import nir
         >>> ones = np.ones(1)
         >>> lif = nir.LIF(tau=2e-4 * ones, r=2 * ones, v_leak=0 * ones, v_threshold=ones)
         >>> graph = nir.NIRGraph.from_list(nir.Affine(np.array([[0.8]]), np.zeros(1)), lif)
-        >>> model = from_nir(graph)  # beta = 1 - 1e-4 / 2e-4
+        >>> model = from_nir(graph, dt=1e-4, reset_mechanism="zero")  # beta = 1 - 1e-4 / 2e-4
         >>> model(np.ones((1, 3, 1))).numpy().ravel().tolist()  # 0.8, 0.4 + 0.8, reset and 0.8
         [0.0, 1.0, 0.0]
     """
-    inputs, spk, _ = read_layers(graph, num_steps, dt)
-    return keras.Model(inputs, spk)
-
-
-def read_layers(graph, num_steps: int | None = None, dt: float | None = None):
-    """Return the input, the output's spikes, and the last neurons' membrane or None, as Keras tensors."""
     require("nir", "nir")
     import nir
 
+    name = "graph"
     if not isinstance(graph, nir.NIRGraph):
         path = user_path("graph", graph)
-        try:
-            graph = nir.read(str(path))
-        except (OSError, KeyError, ValueError, TypeError, AttributeError, AssertionError) as error:
-            raise InputError(f"{path} is not a readable NIR file ({one_line(error)})") from None
-    if dt is None:
-        dt = float(graph.metadata.get("dt", DT))
-    reader = _Reader(graph, check_float("dt", dt, above=0.0), num_steps)
-    while reader.advance():
-        pass
-    return reader.inputs, reader.x, reader.mem
+        name, graph = str(path), read_file(path)
+    inputs, out, _ = read_layers(graph, name, num_steps, dt, reset_mechanism, warn=True)
+    return keras.Model(inputs, out)
+
+
+def read_file(path: Path):
+    """Read a `nir.NIRGraph`.
+
+    Raises:
+        InputError: for a file that cannot be read as one.
+    """
+    require("nir", "nir")
+    import nir
+
+    if not path.is_file():
+        raise InputError(
+            f"{path} is not a readable NIR file (it {'is no file' if path.exists() else 'does not exist'})"
+        )
+    try:
+        graph = nir.read(str(path))
+    except Exception as error:  # whatever nir, h5py and numpy raise for what is in the file
+        raise InputError(f"{path} is not a readable NIR file ({one_line(error)})") from None
+    if not isinstance(graph, nir.NIRGraph):
+        raise InputError(f"{path} must hold a graph, it holds a {type(graph).__name__}")
+    return graph
+
+
+def read_layers(
+    graph,
+    name: str,
+    num_steps: int | None = None,
+    dt: float | None = None,
+    reset_mechanism: str | None = None,
+    warn: bool = False,
+):
+    """Return the input, the output, and the last neurons' membrane or None, as Keras tensors; see `from_nir`."""
+    if num_steps is not None:
+        check_int("num_steps", num_steps, low=1)
+    if reset_mechanism is not None:
+        check_choice("reset_mechanism", reset_mechanism, RESET_MECHANISMS)
+    reader = _Reader(graph, name, dt, reset_mechanism)
+    if warn and reader.assumed:
+        warnings.warn(
+            f"{name} does not say {' and '.join(reader.assumed)}: read with {' and '.join(reader.assumed.values())}; "
+            f"to choose, pass {' and '.join(argument + '=' for argument in reader.arguments)}",
+            UserWarning,
+            stacklevel=3,
+        )
+    return reader.read(num_steps)
 
 
 class _Reader:
     """Follows a graph from its input to its output; each node or group of nodes becomes a layer."""
 
-    def __init__(self, graph, dt: float, num_steps: int | None):
-        self.nodes, self.dt = graph.nodes, dt
-        self.after: dict[str, list[str]] = {}
-        for start, end in graph.edges:
-            self.after.setdefault(start, []).append(end)
-        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-            raise InputError(f"graph must have one input and one output, received {graph.inputs}, {graph.outputs}")
-        ((self.name, node),) = graph.inputs.items()
-        self.shape = tuple(int(n) for n in node.input_type["input"])  # channels first
-        self.inputs = self.x = keras.Input((num_steps, *self.shape[1:], self.shape[0]), name="spikes")
-        self.flat_from: tuple[int, ...] | None = None
-        self.mem = None
+    def __init__(self, graph, name: str, dt: float | None, reset: str | None):
+        self.name, self.reset = name, reset
+        self.nodes, edges = _flat(graph)
+        metadata = graph.metadata if isinstance(graph.metadata, dict) else {}
+        self.ours = _text(metadata.get("producer")) == "kerasburst"
+        self.assumed: dict[str, str] = {}
+        self.arguments: list[str] = []
+        if dt is None:
+            dt = metadata.get("dt")
+            if dt is None:
+                dt = DT
+                self.assumed["how long a step is"] = f"dt={DT:g}"
+                self.arguments.append("dt")
+        self.dt = check_float("dt", dt.item() if hasattr(dt, "item") else dt, above=0.0)
+        silent = [name for name, node in self.nodes.items() if _kind(node) in _FIRES and self._reset_of(node) is None]
+        if silent:
+            self.assumed["how its neurons are reset"] = 'reset_mechanism="zero"'
+            self.arguments.append("reset_mechanism")
+        self.before: dict[str, list[str]] = {name: [] for name in self.nodes}
+        self.after: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for start, end in edges:
+            if start not in self.nodes or end not in self.nodes:
+                raise InputError(f"{name} must have edges between its nodes, received {start} to {end}")
+            self.before[end].append(start)
+            self.after[start].append(end)
+        for each, node in self.nodes.items():
+            _check_numbers(each, node)
 
-    def advance(self) -> bool:
-        """Take the next node; return False at the output."""
-        self.name = self._next(self.name)
-        node = self.nodes[self.name]
+    def _reset_of(self, node) -> str | None:
+        """Return how neurons are reset, or None where nobody says."""
+        said = _text((getattr(node, "metadata", None) or {}).get("reset_mechanism"))
+        if self.reset is not None or said is not None:
+            return check_choice("reset_mechanism", self.reset or said, RESET_MECHANISMS)
+        return "zero" if self.ours else None
+
+    def read(self, num_steps: int | None):
+        """Return the model's input, its output and the last neurons' membrane."""
+        ends = {
+            kind: [name for name, node in self.nodes.items() if _kind(node) == kind] for kind in ("Input", "Output")
+        }
+        if len(ends["Input"]) != 1 or len(ends["Output"]) != 1:
+            raise InputError(
+                f"{self.name} must have one input and one output, received {', '.join(ends['Input']) or 'no input'} "
+                f"and {', '.join(ends['Output']) or 'no output'}"
+            )
+        groups = self._neurons_of_several_nodes()
+        try:
+            order = list(graphlib.TopologicalSorter(self.before).static_order())
+        except graphlib.CycleError as error:
+            raise InputError(
+                f"{self.name} must have no loops but those that reset neurons, received {' to '.join(error.args[1])}"
+            ) from None
+        shape = _shape(ends["Input"][0], self.nodes[ends["Input"][0]].input_type)
+        inputs = keras.Input((num_steps, *shape[1:], shape[0]), name="spikes")
+        made, self.mem = {ends["Input"][0]: inputs}, None
+        for name in order:
+            if name in made:
+                continue
+            given = [made[each] for each in self.before[name]]
+            if not given:
+                raise InputError(f"{name} must follow the input, it follows nothing")
+            if len({tuple(x.shape) for x in given}) > 1:
+                raise InputError(
+                    f"{name} must have inputs of one shape, received {[tuple(x.shape[2:]) for x in given]}"
+                )
+            x = keras.layers.Add()(given) if len(given) > 1 else given[0]
+            if name == ends["Output"][0]:
+                return inputs, x if x is not inputs else keras.layers.Identity()(x), self.mem
+            made[name] = self._apply(name, x, groups.get(name))
+        raise InputError(f"{self.name} must lead from its input to its output")
+
+    def _neurons_of_several_nodes(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Merge integrators with the thresholds behind them, and the scales that feed spikes back.
+
+        Returns:
+            Reset mechanism and threshold by the integrator's name; thresholds and scales leave the graph.
+        """
+        groups = {}
+        for name in [name for name, node in self.nodes.items() if _kind(node) in _INTEGRATES]:
+            if len(self.after[name]) != 1 or _kind(self.nodes[spike := self.after[name][0]]) != "Threshold":
+                continue
+            if self.before[spike] != [name]:
+                continue
+            threshold = np.asarray(self.nodes[spike].threshold)
+            loops = [end for end in self.after[spike] if self.after[end] == [name] and self.before[end] == [spike]]
+            for loop in loops:
+                gain = self._decay(name)[1]
+                scale = self.nodes[loop]
+                if _kind(scale) != "Scale" or not np.allclose(scale.scale * gain, -threshold, rtol=_ROUNDING, atol=0):
+                    raise InputError(f"{loop} must feed minus the threshold back, times dt r / tau")
+                self.before[name].remove(loop)
+                for table in (self.before, self.after):
+                    del table[loop]
+            self.after[name] = [end for end in self.after[spike] if end not in loops]
+            for end in self.after[name]:
+                self.before[end] = [name if start == spike else start for start in self.before[end]]
+            for table in (self.before, self.after):
+                del table[spike]
+            groups[name] = ("subtract" if loops else "none", threshold)
+        return groups
+
+    def _apply(self, name: str, x, group):
+        """Return the output of a node for its input."""
+        node = self.nodes[name]
         match _kind(node):
-            case "Output":
-                return False
             case "Conv2d":
-                self._convolve(node)
+                return self._convolve(name, node, x)
             case "Linear":
-                self._project(node.weight)
+                return _project(name, x, node.weight)
             case "Affine":
-                self._project(node.weight, node.bias)
+                return _project(name, x, node.weight, node.bias)
             case "Flatten":
-                self.flat_from = self.shape
-                self._apply(keras.layers.Flatten())
+                return _flatten(name, node, x)
             case "AvgPool2d":
-                self._pool(keras.layers.AveragePooling2D, node)
+                return _pool(name, keras.layers.AveragePooling2D, node, x)
             case "SumPool2d":
-                after = self._next(self.name)
-                if _kind(self.nodes[after]) != "Threshold" or not np.all(self.nodes[after].threshold == 0.5):
-                    raise InputError(
-                        f"{self.name} must be followed by a threshold of 1/2, which makes it a maximum of spikes"
-                    )
-                self._pool(keras.layers.MaxPooling2D, node)
-                self.name = after
+                return self._sum(name, node, x)
+            case "Threshold":  # a neuron without memory
+                return self._fire(name, x, {"beta": 0.0}, 1.0, node.threshold, "none")
+            case "Scale":
+                return _scale(name, node.scale, x)
             case "LIF" | "IF":
                 if np.any(node.v_reset):
-                    received = np.ravel(node.v_reset)[0]
-                    raise InputError(f"{self.name} must be reset to 0, received a v_reset of {received:g}")
-                self._fire("zero", *self._leak(node), node.v_threshold)
+                    raise InputError(f"{name} must be reset to 0, received a v_reset of {np.ravel(node.v_reset)[0]:g}")
+                beta, gain = self._decay(name)
+                return self._fire(name, x, {"beta": beta}, gain, node.v_threshold, self._reset_of(node) or "zero")
+            case "CubaLIF":
+                return self._cuba_lif(name, node, x)
             case "LI" | "I":
-                self._integrate(*self._leak(node))
+                beta, gain = self._decay(name)
+                if group is not None:
+                    reset, threshold = group
+                    return self._fire(name, x, {"beta": beta}, gain, threshold, reset)
+                x = _neuron(_ours("LeakyIntegrator", name), name, x, {"beta": beta})
+                return x if np.allclose(gain, 1.0, rtol=_ROUNDING, atol=0) else _scale(f"{name}_gain", gain, x)
             case kind:
-                raise InputError(f"graph must be of layers that kerasburst has, {self.name} is a {kind}")
-        return True
+                raise InputError(f"graph must be of layers that kerasburst has, {name} is a {kind}")
 
-    def _next(self, name: str, besides: tuple[str, ...] = ()) -> str:
-        after = [end for end in self.after.get(name, []) if end not in besides]
-        if len(after) != 1:
-            raise InputError(f"graph must be a chain, {name} leads to {', '.join(after) or 'nothing'}")
-        return after[0]
+    # Layers -------------------------------------------------------------------------------------
 
-    def _apply(self, layer: keras.layers.Layer, *weights: np.ndarray) -> None:
-        """Append a layer that treats each step by itself."""
-        dense = isinstance(layer, keras.layers.Dense)
-        self.x = (layer if dense else keras.layers.TimeDistributed(layer, name=self.name))(self.x)
-        layer.set_weights([np.asarray(value, "float32") for value in weights])
-        self.shape = (self.x.shape[-1], *self.x.shape[2:-1])
-
-    def _convolve(self, node):
-        kernel = np.transpose(node.weight, (2, 3, 1, 0))
-        stride, dilation = _pair(node.stride), _pair(node.dilation)
-        padding = node.padding if isinstance(node.padding, str) else _pair(node.padding)
-        if padding == (0, 0):
-            padding = "valid"
-        elif not isinstance(padding, str):
+    def _convolve(self, name, node, x):
+        if len(x.shape) != 5:
+            raise InputError(f"{name} must follow maps (channels, height, width), received {tuple(x.shape[2:])}")
+        weight = np.asarray(node.weight)
+        kernel = np.transpose(weight, (2, 3, 1, 0))
+        stride, dilation = _pair(name, "stride", node.stride), _pair(name, "dilation", node.dilation)
+        padding = _text(node.padding)
+        if not isinstance(padding, str):
+            around = _pair(name, "padding", padding, least=0)
             spread = [(side - 1) * d for side, d in zip(kernel.shape, dilation, strict=False)]
-            if [2 * n for n in padding] != spread or stride != (1, 1):
-                raise InputError(f"{self.name} must be padded to the same size or not at all, received {padding}")
-            padding = "same"
+            padding = "same" if stride == (1, 1) and [2 * n for n in around] == spread else "valid"
+            if padding == "valid" and any(around):
+                x = _each_step(keras.layers.ZeroPadding2D(around), f"{name}_padding", x)
+        if padding not in ("same", "valid") or (padding == "same" and stride != (1, 1)):
+            raise InputError(f"{name} must be padded by numbers, or 'same' with stride 1, received {padding}")
+        groups = int(np.ravel(node.groups)[0])
+        if kernel.shape[2] * groups != x.shape[-1]:
+            raise InputError(f"{name} must take {kernel.shape[2] * groups} channels, received {x.shape[-1]}")
         bias = np.zeros(kernel.shape[3]) if node.bias is None else node.bias
         layer = keras.layers.Conv2D(
-            kernel.shape[3], kernel.shape[:2], stride, padding, dilation_rate=dilation, groups=int(node.groups)
+            kernel.shape[3], kernel.shape[:2], stride, padding, dilation_rate=dilation, groups=groups
         )
-        self._apply(layer, kernel, bias)
+        return _each_step(layer, name, x, kernel, bias)
 
-    def _project(self, weight, *bias):
-        if weight.ndim != 2:
-            raise InputError(f"{self.name} must be a matrix, received one of shape {weight.shape}")
-        kernel = np.transpose(weight)
-        if self.flat_from is not None:  # its rows are in the order of channels first
-            channels, *space = self.flat_from
-            kernel = np.moveaxis(kernel.reshape(channels, *space, -1), 0, -2).reshape(kernel.shape)
-            self.flat_from = None
-        self._apply(keras.layers.Dense(kernel.shape[1], use_bias=bool(bias), name=self.name), kernel, *bias)
+    def _sum(self, name, node, x):
+        """A sum above 1/2 is a maximum of spikes; another sum is a mean, scaled."""
+        (after,) = self.after[name] if len(self.after[name]) == 1 else (None,)
+        follows = None if after is None else self.nodes[after]
+        if _kind(follows) == "Threshold" and self.before[after] == [name] and np.all(follows.threshold == 0.5):
+            return _pool(name, keras.layers.MaxPooling2D, node, x)  # the threshold then leaves it as it is
+        size = float(np.prod(_pair(name, "kernel_size", node.kernel_size)))
+        return _scale(f"{name}_size", size, _pool(name, keras.layers.AveragePooling2D, node, x))
 
-    def _pool(self, layer: type[keras.layers.Layer], node):
-        if np.any(node.padding):
-            raise InputError(f"{self.name} must not be padded, received {node.padding}")
-        self._apply(layer(_pair(node.kernel_size), _pair(node.stride)))
+    # Neurons ------------------------------------------------------------------------------------
 
-    def _leak(self, node):
-        """Return beta and the gain by which the current enters."""
+    def _decay(self, name: str) -> tuple[float | np.ndarray, np.ndarray]:
+        """Return the decay for each step and the gain by which the current enters."""
+        node = self.nodes[name]
         if _kind(node) in ("I", "IF"):
-            return 1.0, node.r * self.dt
-        if np.any(node.v_leak):
-            raise InputError(f"{self.name} must leak to 0, received a v_leak of {np.ravel(node.v_leak)[0]:g}")
-        if np.any(node.tau < self.dt * (1 - 1e-9)):
-            raise InputError(f"{self.name} must have a tau of at least dt = {self.dt:g}, received {np.min(node.tau):g}")
-        return 1.0 - self.dt / node.tau, node.r * self.dt / node.tau
+            return 1.0, np.asarray(node.r * self.dt)
+        return self._of_time_constant(name, "tau", node.tau), np.asarray(node.r * self.dt / node.tau)
 
-    def _integrate(self, beta, gain):
-        """Take an integrator, its threshold, and the scale that feeds a spike back, if there is one."""
-        integrator, spike = self.name, self._next(self.name)
-        node = self.nodes[spike]
-        if _kind(node) != "Threshold":
-            raise InputError(f"{integrator} must be followed by a threshold, received {spike}")
-        loops = [end for end in self.after[spike] if self.after.get(end) == [integrator]]
-        for loop in loops:
-            scale = self.nodes[loop]
-            if _kind(scale) != "Scale" or not np.allclose(scale.scale * gain, -node.threshold, rtol=1e-6, atol=0):
-                raise InputError(f"{loop} must feed minus the threshold back, times dt r / tau")
-        self._fire("subtract" if loops else "none", beta, gain, node.threshold)
-        self.after[spike] = [self._next(spike, besides=tuple(loops))]  # leave the loop
-        self.name = spike
+    def _of_time_constant(self, name, argument, tau):
+        if np.any(np.asarray(tau) < self.dt * (1 - 1e-9)):
+            raise InputError(f"{name} must have a {argument} of at least dt = {self.dt:g}, received {np.min(tau):g}")
+        leak = getattr(self.nodes[name], "v_leak", 0.0)
+        if np.any(leak):
+            raise InputError(f"{name} must leak to 0, received a v_leak of {np.ravel(leak)[0]:g}")
+        return np.clip(1.0 - self.dt / np.asarray(tau, "float64"), 0.0, 1.0)
 
-    def _fire(self, reset, beta, gain, threshold):
+    def _cuba_lif(self, name, node, x):
+        if np.any(node.v_reset):
+            raise InputError(f"{name} must be reset to 0, received a v_reset of {np.ravel(node.v_reset)[0]:g}")
+        alpha = self._of_time_constant(name, "tau_syn", node.tau_syn)
+        beta = self._of_time_constant(name, "tau_mem", node.tau_mem)
+        gain = np.asarray(node.w_in * self.dt / node.tau_syn) * (node.r * self.dt / node.tau_mem)
+        decays = {"alpha": alpha, "beta": beta}
+        return self._fire(
+            name, x, decays, gain, node.v_threshold, self._reset_of(node) or "zero", _ours("Synaptic", name)
+        )
+
+    def _fire(self, name, x, decays, gain, threshold, reset, cls=LIF):
+        """Append neurons for v = gain u, where u is our membrane."""
         if np.any(np.asarray(gain) <= 0) or np.any(np.asarray(threshold) <= 0):
-            raise InputError(f"{self.name} must have r and threshold above 0")
-        # v = gain u, where u[t] = beta u[t-1] + I[t] is our membrane
-        settings, weights = {}, []
-        for name, value in (("beta", np.clip(beta, 0.0, 1.0)), ("threshold", threshold / gain)):
-            value = np.asarray(value, "float64")
-            if value.size and np.all(value == value.flat[0]):
-                settings[name] = float(value.flat[0])
-            else:
-                value = np.broadcast_to(value, self.shape)
-                settings |= {f"trainable_{name}": True, "per_neuron": True}
-                weights.append(np.moveaxis(value, 0, -1).astype("float32"))
-        layer = LIF(**settings, reset_mechanism=reset, return_mem=True, name=self.name)
-        self.x, self.mem = layer(self.x)
-        layer.set_weights(weights)
+            raise InputError(f"{name} must have r and threshold above 0")
+        parameters = {**decays, "threshold": np.asarray(threshold, "float64") / gain}
+        spk, self.mem = _neuron(cls, name, x, parameters, reset_mechanism=reset, return_mem=True)
+        return spk
+
+
+def _ours(neuron: str, name: str):
+    import kerasburst.neurons
+
+    if not hasattr(kerasburst.neurons, neuron):
+        raise InputError(f"graph must be of layers that kerasburst has, {name} would be a {neuron}")
+    return getattr(kerasburst.neurons, neuron)
+
+
+def _neuron(cls, name, x, parameters, **settings):
+    """Append neurons with numbers, or a number for each of them, as parameters."""
+    weights, shape = [], tuple(x.shape[2:])
+    for parameter, value in parameters.items():
+        value = np.asarray(value, "float64")
+        if np.all(value == value.flat[0]):
+            settings[parameter] = float(value.flat[0])
+            continue
+        value = _channels_last(name, parameter, value, shape)
+        settings |= {f"trainable_{parameter}": True, "per_neuron": True}
+        weights.append(value.astype("float32"))
+    layer = cls(**settings, name=_layer_name(name))
+    out = layer(x)
+    layer.set_weights(weights)
+    return out
+
+
+def _channels_last(name, argument, value, shape):
+    first = (shape[-1], *shape[:-1])
+    try:
+        value = np.broadcast_to(value, first)
+    except ValueError:
+        raise InputError(f"{name}.{argument} must be of shape {first}, received {value.shape}") from None
+    return np.moveaxis(value, 0, -1)
+
+
+def _each_step(layer: keras.layers.Layer, name: str, x, *weights: np.ndarray):
+    """Append a layer that treats each step by itself."""
+    x = keras.layers.TimeDistributed(layer, name=_layer_name(name))(x)
+    layer.set_weights([np.asarray(value, "float32") for value in weights])
+    return x
+
+
+def _project(name, x, weight, *bias):
+    weight = np.asarray(weight)
+    if weight.ndim != 2 or len(x.shape) != 3 or weight.shape[1] != x.shape[2]:
+        raise InputError(f"{name} must be a matrix for {tuple(x.shape[2:])}, received one of shape {weight.shape}")
+    layer = keras.layers.Dense(weight.shape[0], use_bias=bool(bias), name=_layer_name(name))
+    x = layer(x)
+    layer.set_weights([np.asarray(value, "float32") for value in (weight.T, *bias)])
+    return x
+
+
+def _flatten(name, node, x):
+    """Flatten in the graph's order, channels first."""
+    if len(x.shape) == 3:
+        return x
+    start, end = int(node.start_dim), int(node.end_dim)
+    rank = len(x.shape) - 2
+    if start % rank or end % rank != rank - 1:
+        raise InputError(f"{name} must flatten all of {tuple(x.shape[2:])}, received the axes {start} to {end}")
+    x = keras.layers.Permute((1, rank + 1, *range(2, rank + 1)))(x)
+    return _each_step(keras.layers.Flatten(), name, x)
+
+
+def _pool(name, layer: type[keras.layers.Layer], node, x):
+    if np.any(node.padding):
+        raise InputError(f"{name} must not be padded, received {np.ravel(node.padding).tolist()}")
+    window, strides = _pair(name, "kernel_size", node.kernel_size), _pair(name, "stride", node.stride)
+    return _each_step(layer(window, strides), name, x)
+
+
+def _scale(name, scale, x):
+    scale = np.asarray(scale, "float64")
+    if scale.size and np.all(scale == scale.flat[0]):
+        return keras.layers.Rescaling(float(scale.flat[0]), name=_layer_name(name))(x)
+    value = _channels_last(name, "scale", scale, tuple(x.shape[2:]))
+    return keras.layers.Rescaling(value.tolist(), name=_layer_name(name))(x)
+
+
+def _flat(graph, prefix: str = "") -> tuple[dict, list[tuple[str, str]]]:
+    """Return the nodes and edges of a graph, with the graphs inside it put in their places."""
+    nodes, edges, inner = {}, [], {}
+    for name, node in graph.nodes.items():
+        if _kind(node) != "NIRGraph":
+            nodes[prefix + name] = node
+            continue
+        own, within = _flat(node, f"{prefix}{name}.")
+        ends = [[key for key, each in own.items() if _kind(each) == kind] for kind in ("Input", "Output")]
+        if [len(each) for each in ends] != [1, 1]:
+            raise InputError(f"{prefix}{name} must have one input and one output")
+        (start,), (end,) = ends
+        inner[prefix + name] = [b for a, b in within if a == start], [a for a, b in within if b == end]
+        edges += [(a, b) for a, b in within if start not in (a, b) and end not in (a, b)]
+        nodes |= {key: each for key, each in own.items() if key not in (start, end)}
+    for a, b in graph.edges:
+        starts = inner[prefix + a][1] if prefix + a in inner else [prefix + a]
+        edges += [(s, e) for s in starts for e in (inner[prefix + b][0] if prefix + b in inner else [prefix + b])]
+    return nodes, edges
+
+
+def _check_numbers(name: str, node) -> None:
+    """Raise for parameters that are missing, empty or not finite."""
+    for argument, value in vars(node).items():
+        if argument in ("input_type", "output_type", "metadata", "input_shape", "padding", "bias"):
+            continue
+        value = _text(value)
+        if isinstance(value, str):
+            continue
+        array = np.asarray(value)
+        if array.dtype.kind not in "iufb" or array.size == 0:
+            raise InputError(f"{name}.{argument} must hold numbers, received {one_line(repr(value), 60)}")
+        if not np.isfinite(array).all():
+            raise InputError(f"{name}.{argument} must hold finite numbers, received NaN or infinity")
+    bias = getattr(node, "bias", None)
+    if bias is not None and not np.isfinite(np.asarray(bias, "float64")).all():
+        raise InputError(f"{name}.bias must hold finite numbers, received NaN or infinity")
+
+
+def _shape(name: str, types) -> tuple[int, ...]:
+    sizes = np.ravel([] if not types or types.get("input") is None else types["input"])
+    if sizes.size == 0 or sizes.dtype.kind not in "iu" or (sizes < 1).any():
+        raise InputError(f"{name} must have a shape of whole numbers of at least 1, received {sizes.tolist()}")
+    return tuple(int(n) for n in sizes)
+
+
+def _layer_name(name: str) -> str:
+    return re.sub(r"[^\w.\-]", "_", name)
+
+
+def _text(value):
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _kind(node) -> str:
     return type(node).__name__
 
 
-def _pair(value) -> tuple[int, int]:
-    return tuple(int(n) for n in np.broadcast_to(np.ravel(value), 2))
+def _pair(name: str, argument: str, value, least: int = 1) -> tuple[int, int]:
+    sizes = np.ravel(value)
+    if sizes.dtype.kind not in "iu" or sizes.size not in (1, 2) or (sizes < least).any():
+        raise InputError(f"{name}.{argument} must be whole numbers of at least {least}, received {value}")
+    one, *other = (int(n) for n in sizes)
+    return one, other[0] if other else one

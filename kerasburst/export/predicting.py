@@ -14,7 +14,7 @@ from kerasburst.data.scaling import Scaling
 from kerasburst.export.examples import read_examples, to_intensities
 from kerasburst.export.exporting import load_run
 from kerasburst.export.formats import NAME, Ask, read_manifest
-from kerasburst.export.network import Network, asked_by, take_apart
+from kerasburst.export.network import Network, asked_by
 from kerasburst.registry import FORMATS
 from kerasburst.validation import LARGEST, InputError, check_int, user_path
 
@@ -130,14 +130,14 @@ class _Opened:
 
 def _open(model) -> _Opened:
     if isinstance(model, keras.Model):
-        return _open_network(take_apart(model))
+        return _open_network(Network(model))
     path = user_path("model", model)
     if (path / NAME).exists():
         return _open_export(path)
     if not (path / "config.json").exists():
         raise InputError(f"model must be a run directory or an export, {path} has neither config.json nor {NAME}")
     network, scaling, labels = load_run(path)
-    return _open_network(take_apart(network), scaling, labels)
+    return _open_network(Network(network), scaling, labels)
 
 
 def _open_network(network: Network, scaling: Scaling | None = None, labels=None) -> _Opened:

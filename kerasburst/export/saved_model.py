@@ -54,7 +54,22 @@ class SavedModel(Format):
             }
             for name, signature in signatures.items()
         }
-        return Written(described, {} if network.no_step is None else {"step": network.no_step}, _calls(network))
+        left_out = {} if network.no_step is None else {"step": network.no_step}
+        if not network.traced:
+            left_out["trace"] = "the last neurons run in a way of their own, which shows no membrane"
+        return Written(described, left_out, _calls(network))
+
+    def verify(self, folder, manifest, verifier):
+        """Compare all signatures with the model; see `Format.verify`."""
+        served, network, spikes = _load(folder), verifier.network, verifier.spikes
+        call = served.signatures
+        verifier.logits("logits", lambda x: call["encoded"](spikes=tf.constant(x))["logits"])
+        if "trace" in call:
+            verifier.compare("membranes", call["trace"](spikes=tf.constant(spikes))["mem"], network.encoded(spikes)[1])
+        if "step" in call:
+            verifier.logits("logits step by step", lambda x: _run_steps(call["step"], x, network.states))
+        if "seeded" in call:
+            verifier.seeded(asked_by(call["seeded"]))
 
     def run(self, folder, manifest):
         """Return a function that calls the signature `encoded`; see `Format.run`."""
@@ -87,6 +102,16 @@ def _calls(network: Network) -> dict:
     return {"python": lines, "curl": curl, "serving": serving + "with this folder as BASE/1"}
 
 
+def _run_steps(step, spikes, states: dict[str, tuple[int, ...]]):
+    """Return the logits after the last step."""
+    out = {name: tf.zeros((len(spikes), *shape)) for name, shape in states.items()}
+    logits = None
+    for t in range(spikes.shape[1]):
+        out = dict(step(spikes=tf.constant(spikes[:, t]), **out))
+        logits = out.pop("logits")
+    return logits
+
+
 def _load(folder: Path):
     try:
         return tf.saved_model.load(str(folder))
@@ -109,18 +134,17 @@ def make_functions(network: Network) -> dict[str, tuple[Callable, dict[str, tf.T
         return {"logits": logits, **states}
 
     spikes = tf.TensorSpec((None, network.num_steps, *network.spike_features), tf.float32, name="spikes")
-    functions = {
-        "encoded": (scores, {"spikes": spikes}),
-        "trace": (lambda spikes: {"mem": network.encoded(spikes)[1]}, {"spikes": spikes}),
-    }
+    functions = {"encoded": (scores, {"spikes": spikes})}
+    if network.traced:
+        functions["trace"] = (lambda spikes: {"mem": network.encoded(spikes)[1]}, {"spikes": spikes})
     if network.encoder is None:
         functions["serving_default"] = functions["encoded"]
     else:
         images = tf.TensorSpec((None, *network.features), tf.float32, name="images")
 
         def serving_default(images):
-            spikes = fresh_spikes(network.encoder, network.checked(images))
-            return scores(tf.cast(spikes, tf.float32))
+            logits = network.from_images(images, lambda x: fresh_spikes(network.encoder, x))
+            return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
         seed, queries = tf.TensorSpec((), tf.int64, name="seed"), tf.TensorSpec((), tf.int32, name="queries")
         functions["serving_default"] = serving_default, {"images": images}

@@ -17,47 +17,63 @@ from .common import images, make
 REMOVED = object()
 
 
-class SpikeCounts(Format):
-    """Not a network at all: its logits are the input's spike counts, by class."""
+class KerasFile(Format):
+    """The model's own file."""
 
-    file = "classes.txt"
+    file = "model.keras"
 
     def write(self, network, folder):
-        """Write the number of classes."""
-        (folder / self.file).write_text(str(network.num_classes))
-        return Written({"encoded": {"does": "counts", "inputs": {}, "outputs": {}}}, details={"colour": "blue"})
+        """Save the model."""
+        network.model.save(folder / self.file)
+        return Written({"encoded": {"does": "logits", "inputs": {}, "outputs": {}}}, details={"colour": "blue"})
 
     def run(self, folder, manifest):
-        """Return the counts of the first features."""
-        classes = int(self.path(folder).read_text())
-        return lambda spikes: spikes.sum(axis=1)[:, :classes]
+        """Return the model without its encoder."""
+        model = kb.load_model(self.path(folder)).with_encoder(None)
+        return lambda spikes: model(spikes).numpy()
+
+
+class Mistaken(KerasFile):
+    """Answers something else."""
+
+    def run(self, folder, manifest):
+        """Return logits that are off by one part in a thousand."""
+        right = super().run(folder, manifest)
+        return lambda spikes: right(spikes) * 1.001
 
 
 @pytest.fixture
-def counts(monkeypatch):
+def keras_file(monkeypatch):
     monkeypatch.setattr(FORMATS, "_entries", dict(FORMATS._entries))
     monkeypatch.setenv("KERASBURST_PLUGINS", "")
-    kb.register("format", "spike_counts", SpikeCounts)
+    kb.register("format", "keras_file", KerasFile)
 
 
-def test_a_format_from_outside_is_written_and_asked(counts, tmp_path):
-    encoder = RateEncoder(6, mode="regular")
-    manifest = export(make("fc", encoder), tmp_path / "out", "spike_counts", labels=["a", "b", "c"])
-    assert (manifest["kind"], manifest["file"], manifest["colour"]) == ("spike_counts", "classes.txt", "blue")
+def test_a_format_from_outside_is_written_and_asked(keras_file, tmp_path):
+    network = make("fc", RateEncoder(6, mode="regular"))
+    manifest = export(network, tmp_path / "out", "keras_file", labels=["a", "b", "c"])
+    assert (manifest["kind"], manifest["file"], manifest["colour"]) == ("keras_file", "model.keras", "blue")
     got = predict(tmp_path / "out", images())
-    np.testing.assert_array_equal(got.logits, encoder(images()).numpy().sum(axis=1)[:, :3])
-    (tmp_path / "out" / "classes.txt").unlink()
-    with pytest.raises(InputError, match=r"out is damaged, it has no classes\.txt"):
+    np.testing.assert_allclose(got.logits, network(images()), atol=1e-5)
+    (tmp_path / "out" / "model.keras").unlink()
+    with pytest.raises(InputError, match=r"out is damaged, it has no model\.keras"):
         predict(tmp_path / "out", images())
 
 
-def test_a_format_that_is_not_known_here_and_one_that_only_writes(counts, monkeypatch, tmp_path):
-    export(make(), tmp_path / "out", "spike_counts")
-    monkeypatch.delattr(SpikeCounts, "run")
-    with pytest.raises(InputError, match="of kind 'spike_counts', which kerasburst writes but does not run"):
+def test_an_export_that_answers_something_else_is_not_written(keras_file, tmp_path):
+    kb.register("format", "mistaken", Mistaken)
+    with pytest.raises(InputError, match=r"its logits \(a batch of 1\) are 0\.001 from the model's.*rounding") as error:
+        export(make("fc", RateEncoder(6)), tmp_path / "out", "mistaken")
+    assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
+
+
+def test_a_format_that_is_not_known_here_and_one_that_only_writes(keras_file, monkeypatch, tmp_path):
+    export(make(), tmp_path / "out", "keras_file")
+    monkeypatch.delattr(KerasFile, "run")
+    with pytest.raises(InputError, match="of kind 'keras_file', which kerasburst writes but does not run"):
         predict(tmp_path / "out", images())
-    monkeypatch.delitem(FORMATS._entries, "spike_counts")
-    with pytest.raises(InputError, match="an export of an unknown kind, 'spike_counts'"):
+    monkeypatch.delitem(FORMATS._entries, "keras_file")
+    with pytest.raises(InputError, match="an export of an unknown kind, 'keras_file'"):
         predict(tmp_path / "out", images())
 
 

@@ -1,24 +1,26 @@
-"""NIR graphs: read back by our own layers, and by snnTorch and nirtorch where they are."""
+"""NIR graphs: written and read back by our own layers, against NIR's equations, by hand, and damaged."""
 
 import os
+import re
 
+import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import kerasburst as kb
 from kerasburst.export import from_nir
 from kerasburst.export import nir as export_nir
-from kerasburst.export.network import take_apart
-from kerasburst.export.nir_graph import DT, make_graph
-from kerasburst.neurons.lif import LIF
-from kerasburst.neurons.scan import scan
+from kerasburst.export.formats import read_manifest
+from kerasburst.export.network import Network
+from kerasburst.export.nir_graph import DT, NIR, make_graph
+from kerasburst.neurons.lif import LIF, LIFCell
 from kerasburst.validation import InputError
 
 from .common import RESETS, composed, make, spikes
 
 nir = pytest.importorskip("nir")
+SAID = {"dt": DT, "reset_mechanism": "zero"}  # what a graph of others does not say
 
 
 def output_spikes(network, x):
@@ -59,19 +61,19 @@ def test_parameters_of_each_neuron_and_a_threshold_that_r_scales(tmp_path):
     ours = LIF(beta=0.8, trainable_threshold=True, per_neuron=True, reset_mechanism="zero")
     ours.build(current.shape)
     ours.set_weights([np.array([0.6, 0.8])])
-    np.testing.assert_array_equal(from_nir(half)(current), ours(current))
+    np.testing.assert_array_equal(from_nir(half, **SAID)(current), ours(current))
 
 
 def test_parameters_by_hand():
     """beta = 0.8: tau = dt / 0.2 = 5e-4 s, r = tau / dt = 5."""
-    graph = make_graph(take_apart(make("fc", beta=0.8, threshold=0.7, reset_mechanism="zero")))
+    graph = make_graph(Network(make("fc", beta=0.8, threshold=0.7, reset_mechanism="zero")))
     node = graph.nodes["hidden_lif"]
     assert type(node).__name__ == "LIF" and node.tau.shape == (12,)
     np.testing.assert_allclose(node.tau, 5e-4)
     np.testing.assert_allclose(node.r, 5.0)
     np.testing.assert_allclose(node.v_threshold, 0.7)
     assert not node.v_leak.any() and not node.v_reset.any()
-    graph = make_graph(take_apart(make("fc", beta=0.8, threshold=0.7)))
+    graph = make_graph(Network(make("fc", beta=0.8, threshold=0.7)))
     assert ("hidden_lif_spike", "hidden_lif_reset") in graph.edges and ("hidden_lif_reset", "hidden_lif") in graph.edges
     np.testing.assert_allclose(graph.nodes["hidden_lif_reset"].scale, -0.7)
 
@@ -113,123 +115,9 @@ def euler(graph, x):
 def test_nir_s_own_equations_give_the_same_spikes(reset):
     network = make("fc", beta=0.8, threshold=0.7, reset_mechanism=reset)
     x = spikes("fc", 6, steps=12)
-    graph = make_graph(take_apart(network))
+    graph = make_graph(Network(network))
     got = np.stack([euler(graph, example) for example in x])
     np.testing.assert_array_equal(got, output_spikes(network, x))
-
-
-def assert_same_but_for_ties(got, network, x):
-    """Spikes may differ at an example's first tie alone, and after it: a membrane within rounding of its threshold."""
-    want, ties = output_spikes(network, x), np.zeros(x.shape[:2], bool)
-
-    def fire(layer, current):
-        spk, states = scan(layer, current)
-        near = np.abs(states["mem"] - layer.neuron_parameters()["threshold"]) < 1e-5
-        ties[...] |= near.reshape(*ties.shape, -1).any(-1)
-        return spk, states
-
-    network.with_encoder(None).run_course(tf.constant(x), fire)
-    before = ~np.logical_or.accumulate(ties, axis=1)
-    assert before.mean() > 0.9  # ties are the exception
-    np.testing.assert_array_equal(got[before], want[before])
-
-
-def test_snntorch_gives_the_same_spikes(tmp_path):
-    """Its LIF from NIR resets to zero; its import knows no pooling, so that the dense network goes."""
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("nirtorch")
-    importer = pytest.importorskip("snntorch.import_nir")
-    network = make("fc", beta=0.8, threshold=0.7, reset_mechanism="zero")
-    export_nir(network, tmp_path / "nir")
-    x = spikes("fc", 64, steps=40)
-    theirs = importer.import_from_nir(nir.read(str(tmp_path / "nir" / "model.nir")))
-    got, state = [], None
-    for t in range(x.shape[1]):
-        out, state = theirs(torch.tensor(x[:, t]), state)
-        got.append(out.detach().numpy())
-    assert_same_but_for_ties(np.stack(got, 1), network, x)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("KERASBURST_DATA" not in os.environ, reason="needs MNIST in KERASBURST_DATA")
-def test_snntorch_on_1000_real_images(tmp_path, capsys):
-    """One image at a time, since NIR's flatten has no batch axis and snnTorch's reading of it takes one."""
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("nirtorch")
-    importer = pytest.importorskip("snntorch.import_nir")
-    config = kb.TrainConfig(
-        dataset="mnist", model="SNNFCNet", encoding="poisson_burst", neuron={"reset_mechanism": "zero"},
-        epochs=1, train_limit=2000, queries=1,
-    )  # fmt: skip
-    kb.train(config, tmp_path / "run")
-    network = kb.load_network(tmp_path / "run")
-    export_nir(network, tmp_path / "nir")
-    x = network.encoder(kb.load_dataset("mnist").x_test[:1000]).numpy()
-    graph = nir.read(str(tmp_path / "nir" / "model.nir"))
-    got = np.zeros((*x.shape[:2], 10), "float32")
-    for i, example in enumerate(x):
-        theirs, state = importer.import_from_nir(graph), None
-        for t, now in enumerate(example):
-            out, state = theirs(torch.tensor(np.moveaxis(now, -1, 0)[None]), state)
-            got[i, t] = out.detach().numpy()
-    apart = (got != output_spikes(network, x)).any(-1)
-    with capsys.disabled():
-        print(f"{apart.any(1).sum()} of {len(x)} images have a spike elsewhere, {apart.sum()} of {apart.size} steps")
-    assert apart.any(1).sum() <= 5  # by ties: a membrane within rounding of its threshold
-    assert 0.001 < got.mean() < 0.5
-
-
-@pytest.mark.parametrize("kind", ["fc", "lif"])
-@pytest.mark.parametrize("reset", RESETS)
-def test_nirtorch_runs_the_graph_to_the_same_spikes(kind, reset, tmp_path):
-    """Its executor and maps; the neurons' equations as NIR has them, since it brings none."""
-    torch = pytest.importorskip("torch")
-    nirtorch = pytest.importorskip("nirtorch")
-
-    class Neuron(torch.nn.Module):
-        def __init__(self, node):
-            super().__init__()
-            self.node = node
-
-        def forward(self, x, state=None):
-            node, v = self.node, 0.0 if state is None else state
-            v = v + DT / torch.tensor(node.tau) * (torch.tensor(node.v_leak) - v + torch.tensor(node.r) * x)
-            if not hasattr(node, "v_threshold"):
-                return v, v
-            fired = (v > torch.tensor(node.v_threshold)).double()
-            return fired, torch.where(fired > 0, torch.tensor(node.v_reset), v)
-
-    class Elementwise(torch.nn.Module):
-        def __init__(self, run):
-            super().__init__()
-            self.run = run
-
-        def forward(self, x):
-            return self.run(x)
-
-    def affine(node):
-        layer = torch.nn.Linear(*node.weight.shape[::-1])
-        layer.weight.data, layer.bias.data = torch.tensor(node.weight), torch.tensor(node.bias)
-        return layer
-
-    node_map = {
-        nir.LI: Neuron,
-        nir.LIF: Neuron,
-        nir.Affine: affine,
-        nir.Flatten: lambda node: torch.nn.Flatten(),  # NIR has no batch axis, torch has
-        nir.Threshold: lambda node: Elementwise(lambda x: (x > torch.tensor(node.threshold)).double()),
-        nir.Scale: lambda node: Elementwise(lambda x: x * torch.tensor(node.scale)),
-    }
-    network = make(kind, beta=0.8, threshold=0.7, reset_mechanism=reset)
-    export_nir(network, tmp_path / "nir")
-    theirs = nirtorch.nir_to_torch(nir.read(str(tmp_path / "nir" / "model.nir")), node_map, dtype=torch.float64)
-    x = spikes(kind, 8, steps=20)
-    channels_first = np.moveaxis(x, -1, 2) if kind == "lif" else x
-    got, state = [], None
-    for t in range(x.shape[1]):
-        out, state = theirs(torch.tensor(channels_first[:, t]).double(), state)
-        got.append(out.detach().numpy())
-    assert_same_but_for_ties(np.stack(got, 1), network, x)
 
 
 # Refusals -----------------------------------------------------------------------------------------
@@ -240,7 +128,7 @@ def test_nirtorch_runs_the_graph_to_the_same_spikes(kind, reset, tmp_path):
     [
         (lambda: make("relu"), "neither ReLU nor max-pooling of activations"),
         (lambda: make("fc", dtype="mixed_bfloat16"), "must compute in float32 for nir"),
-        (composed, "one of our networks for nir"),
+        (composed, "conv2d.* must have no activation for nir"),
     ],
 )
 def test_what_nir_cannot_hold(network, message, tmp_path):
@@ -253,10 +141,9 @@ def one(node, **besides):
     return nir.NIRGraph.from_list(nir.Affine(np.ones((2, 3)), np.zeros(2)), node, **besides)
 
 
-def lif(**changes):
-    return nir.LIF(
-        **{"tau": np.full(2, 5e-4), "r": np.full(2, 5.0), "v_leak": np.zeros(2), "v_threshold": np.ones(2), **changes}
-    )
+def lif(n=2, **changes):
+    plain = {"tau": np.full(n, 5e-4), "r": np.full(n, 5.0), "v_leak": np.zeros(n), "v_threshold": np.ones(n)}
+    return nir.LIF(**plain | changes)
 
 
 @pytest.mark.parametrize(
@@ -266,25 +153,188 @@ def lif(**changes):
         (lambda: lif(v_reset=np.ones(2)), "lif must be reset to 0, received a v_reset of 1"),
         (lambda: lif(tau=np.full(2, 5e-5)), "tau of at least dt = 0.0001, received 5e-05"),
         (lambda: lif(v_threshold=np.zeros(2)), "r and threshold above 0"),
-        (lambda: nir.LI(np.ones(2), np.ones(2), np.zeros(2)), "li must be followed by a threshold"),
         (lambda: nir.Delay(np.ones(2)), "delay is a Delay"),
     ],
 )
 def test_graphs_that_our_layers_cannot_hold(node, message):
     with pytest.raises(InputError, match=message):
-        from_nir(one(node()))
+        from_nir(one(node()), **SAID)
 
 
-def test_a_branch_and_files_that_are_no_graphs(tmp_path):
+def test_paths_that_meet_are_added():
+    """Spikes of two neurons on one current, the second with twice the threshold; by hand."""
     graph = one(lif())
-    graph.nodes["other"] = lif()
+    graph.nodes["other"] = lif(v_threshold=np.full(2, 2.0))
     graph.edges += [("affine", "other"), ("other", "output")]
-    with pytest.raises(InputError, match="graph must be a chain, affine leads to lif, other"):
+    model = from_nir(graph, **SAID)
+    # 3 inputs of 0.5: a current of 1.5 in each neuron, above 1 and below 2; beta 0.8: 1.2 + 1.5 is above 2
+    np.testing.assert_array_equal(model(np.full((1, 2, 3), 0.5)), [[[1.0, 1.0], [2.0, 2.0]]])
+
+
+def test_what_a_file_does_not_say_is_said(tmp_path):
+    """A warning names both, each argument silences its part, and our own files say everything."""
+    graph = one(lif())
+    with pytest.warns(UserWarning, match=r'read with dt=0\.0001 and reset_mechanism="zero"; to choose, pass dt= and'):
         from_nir(graph)
-    (tmp_path / "bad.nir").write_text("no")
-    for name in ("bad.nir", "absent.nir"):
-        with pytest.raises(InputError, match="is not a readable NIR file"):
-            from_nir(tmp_path / name)
+    with pytest.warns(UserWarning, match=r"graph does not say how its neurons are reset: read with reset"):
+        from_nir(graph, dt=DT)
+    graph.metadata["dt"] = DT
+    from_nir(graph, reset_mechanism="subtract")
+    export_nir(make("fc", reset_mechanism="zero"), tmp_path / "nir")
+    from_nir(tmp_path / "nir" / "model.nir")
+
+
+@pytest.mark.parametrize(
+    ("reset", "want"), [("zero", [0, 1, 0, 1, 0]), ("subtract", [0, 1, 0, 0, 1]), ("none", [0, 1, 1, 1, 1])]
+)
+def test_the_reset_that_is_chosen(reset, want):
+    """By hand, beta 0.5 and a current of 0.7: 0.7, 1.05; then zero 0.7, 1.05, 0.7; subtract 0.225, 0.8125, 1.10625."""
+    node = lif(n=1, tau=np.full(1, 2e-4), r=np.full(1, 2.0))
+    graph = nir.NIRGraph.from_list(nir.Affine(np.array([[0.7]]), np.zeros(1)), node)
+    got = from_nir(graph, dt=DT, reset_mechanism=reset)(np.ones((1, 5, 1)))
+    np.testing.assert_array_equal(np.ravel(got), want)
+
+
+def test_another_step(tmp_path):
+    """tau = 1 ms and dt = 0.5 ms: beta = 0.5, and r = 1 makes the gain 1 / 2."""
+    graph = nir.NIRGraph.from_list(
+        nir.Affine(np.array([[0.8]]), np.zeros(1)),
+        lif(n=1, tau=np.full(1, 1e-3), r=np.full(1, 1.0), v_threshold=np.full(1, 0.5)),
+    )
+    got = from_nir(graph, dt=5e-4, reset_mechanism="zero")(np.ones((1, 4, 1)))
+    np.testing.assert_array_equal(np.ravel(got), [0, 1, 0, 1])  # v: 0.4, 0.2 + 0.4, reset and 0.4, 0.6
+
+
+def test_a_reset_that_peers_read(tmp_path):
+    """Plain LIF nodes; our reading is exact by their metadata, and the manifest says what others get."""
+    network = make("fc", beta=0.8, threshold=0.7)
+    manifest = export_nir(network, tmp_path / "nir", nir_reset="zero")
+    graph, x = nir.read(str(tmp_path / "nir" / "model.nir")), spikes("fc", 8)
+    assert {type(node).__name__ for node in graph.nodes.values()} == {"Input", "Affine", "LIF", "Output"}
+    np.testing.assert_array_equal(from_nir(graph)(x), output_spikes(network, x))
+    zero = make("fc", beta=0.8, threshold=0.7, reset_mechanism="zero")
+    zero.set_weights(network.get_weights())
+    np.testing.assert_array_equal(from_nir(graph, reset_mechanism="zero")(x), output_spikes(zero, x))
+    differing, of = re.search(r"zero; .* resets to zero: (\d+) of (\d+) output spikes", manifest["nir_reset"]).groups()
+    assert 0 < int(differing) < int(of) == 16 * 6 * 3
+    with pytest.raises(InputError, match="nir_reset must be one of zero, received 'subtract'"):
+        export_nir(network, tmp_path / "other", nir_reset="subtract")
+
+
+def test_models_of_keras_there_and_back(tmp_path):
+    """A functional model with a residual path, average pooling and an RNN of cells; its readout is recognised."""
+    keras.utils.set_random_seed(0)
+    x = inputs = keras.Input((6, 8, 8, 2))
+    each = keras.layers.TimeDistributed
+    x = LIF(threshold=0.3, name="first")(each(keras.layers.Conv2D(4, 3, padding="same", use_bias=False))(x))
+    y = LIF(threshold=0.3, reset_mechanism="zero")(each(keras.layers.Conv2D(4, 3, padding="same"))(x))
+    x = each(keras.layers.AveragePooling2D(2))(keras.layers.Add()([x, y]))
+    x = keras.layers.Dropout(0.5)(each(keras.layers.Flatten())(x))
+    x = keras.layers.RNN(LIFCell(12, threshold=0.4, beta=0.8), return_sequences=True)(keras.layers.Dense(12)(x))
+    _, mem = LIF(threshold=0.2, reset_mechanism="none", return_mem=True, name="last")(keras.layers.Dense(3)(x))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(mem))
+    manifest = export_nir(model, tmp_path / "nir")
+    assert manifest["readout"] == "mean"
+    x = np.random.default_rng(1).integers(0, 2, (4, 6, 8, 8, 2)).astype("float32")
+    np.testing.assert_allclose(NIR().run(tmp_path / "nir", read_manifest(tmp_path / "nir"))(x), model(x), atol=1e-5)
+
+
+def test_a_graph_that_was_read_is_written_again(tmp_path):
+    """Flattening keeps the graph's order, so that weights come back as they were."""
+    export_nir(make("lif"), tmp_path / "nir")
+    model = from_nir(tmp_path / "nir" / "model.nir", num_steps=6)
+    again = keras.Model(model.inputs, keras.ops.mean(model.outputs[0], axis=1))
+    assert export_nir(again, tmp_path / "again")["readout"] == "rate"
+    x = spikes("lif")
+    np.testing.assert_array_equal(from_nir(tmp_path / "again" / "model.nir")(x), model(x))
+
+
+# Damaged files ------------------------------------------------------------------------------------
+
+
+def hostile(kind, folder):
+    """Write a NIR file with one thing wrong."""
+    path = folder / "hostile.nir"
+    graph = nir.NIRGraph.from_list(
+        nir.Affine(np.ones((2, 3), "float32"), np.zeros(2, "float32")), lif(), nir.Scale(np.ones(2))
+    )
+    match kind:
+        case "NaN in a weight":
+            graph.nodes["affine"].weight[0, 0] = np.nan
+        case "NaN in a time constant":
+            graph.nodes["lif"].tau[0] = np.nan
+        case "infinity":
+            graph.nodes["affine"].bias[1] = np.inf
+        case "a loop":
+            graph.edges.append(("scale", "affine"))
+            graph.nodes["affine"].weight = np.ones((2, 2), "float32")
+            graph = nir.NIRGraph(graph.nodes, graph.edges, graph.metadata, type_check=False)
+        case "a step that is no number":
+            graph.metadata["dt"] = "fast"
+        case "a negative step":
+            graph.metadata["dt"] = -1.0
+        case "an unknown reset":
+            graph.nodes["lif"].metadata["reset_mechanism"] = "twice"
+    nir.write(str(path), graph)
+    if kind == "a missing parameter":
+        with h5py.File(path, "r+") as file:
+            del file["node/nodes/lif/tau"]
+    elif kind == "an unknown node":
+        with h5py.File(path, "r+") as file:
+            del file["node/nodes/lif/type"]
+            file["node/nodes/lif/type"] = "Izhikevich"
+    elif kind == "an edge to nowhere":
+        with h5py.File(path, "r+") as file:
+            edges = file["node/edges"][()]
+            edges[0][1] = b"absent"
+            del file["node/edges"]
+            file["node/edges"] = edges
+    elif kind == "another shape":
+        with h5py.File(path, "r+") as file:
+            del file["node/nodes/lif/tau"]
+            file["node/nodes/lif/tau"] = np.ones(5)
+    elif kind == "text for numbers":
+        with h5py.File(path, "r+") as file:
+            del file["node/nodes/affine/weight"]
+            file["node/nodes/affine/weight"] = "heavy"
+    elif kind == "cut":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "no HDF5":
+        path.write_text("no")
+    elif kind == "absent":
+        path.unlink()
+    elif kind == "a folder":
+        path.unlink()
+        path.mkdir()
+    return path
+
+
+HOSTILE = {
+    "NaN in a weight": r"affine\.weight must hold finite numbers",
+    "NaN in a time constant": r"lif\.tau must hold finite numbers",
+    "infinity": r"affine\.bias must hold finite numbers",
+    "a loop": "must have no loops but those that reset neurons|is not a readable NIR file",
+    "a step that is no number": "dt must be a finite number",
+    "a negative step": "dt must be a finite number above 0",
+    "an unknown reset": "reset_mechanism must be one of subtract, zero, none, received 'twice'",
+    **dict.fromkeys(
+        ("a missing parameter", "an unknown node", "an edge to nowhere", "another shape", "cut", "empty", "no HDF5"),
+        r"hostile\.nir is not a readable NIR file",
+    ),
+    "text for numbers": r"is not a readable NIR file|affine\.weight must hold numbers",
+    "absent": "does not exist",
+    "a folder": "it is no file",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*does not say")
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_files_are_refused_in_one_line(kind, tmp_path):
+    with pytest.raises(InputError, match=HOSTILE[kind]) as error:
+        from_nir(hostile(kind, tmp_path))
+    assert "\n" not in str(error.value)
 
 
 def test_convolutions_strides_and_average_pooling_from_nir():
@@ -304,4 +354,4 @@ def test_convolutions_strides_and_average_pooling_from_nir():
     current = np.stack([keras.layers.AveragePooling2D(2)(conv(x[:, t])) for t in range(5)], 1)
     want = LIF(beta=1.0, reset_mechanism="zero")(current)
     assert 0 < np.mean(want) < 1
-    np.testing.assert_array_equal(from_nir(graph, num_steps=5)(x), want)
+    np.testing.assert_array_equal(from_nir(graph, num_steps=5, **SAID)(x), want)

@@ -9,9 +9,11 @@ from kerasburst.export import onnx
 from kerasburst.validation import InputError
 
 from .common import KINDS, RESETS, composed, logits_of_keras, make, spikes
+from .test_composed import after_encoder, draw
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
+pytest.importorskip("tf2onnx")
 
 
 def run(folder, x):
@@ -19,6 +21,7 @@ def run(folder, x):
     return session.run(["logits", "trace"], {"spikes": x})
 
 
+@pytest.mark.sampled(13)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("readout", ["last", "mean", "count"])
@@ -35,6 +38,7 @@ def test_parity(kind, reset, readout, tmp_path):
     assert sorted(os.listdir(tmp_path / "onnx")) == ["manifest.json", "model.onnx"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["fc", "lif"])
 def test_parameters_of_each_neuron_an_even_kernel_and_any_number_of_steps(kind, tmp_path):
     extra = {} if kind == "fc" else {"kernel_size": 2}
@@ -46,9 +50,15 @@ def test_parameters_of_each_neuron_an_even_kernel_and_any_number_of_steps(kind, 
         np.testing.assert_allclose(run(tmp_path / "onnx", x)[0], logits_of_keras(network, x)[0], atol=1e-4)
 
 
+def test_a_users_own_model(tmp_path):
+    model = composed()
+    onnx(model, tmp_path / "onnx")
+    for n in (1, 4):
+        x = draw((n, 8, 8, 8, 1))
+        np.testing.assert_allclose(run(tmp_path / "onnx", x)[0], after_encoder(model)(x), atol=1e-4)
+
+
 def test_refusals(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="one of our networks for onnx, received a Functional"):
-        onnx(composed(), tmp_path / "onnx")
     with pytest.raises(InputError, match="must compute in float32 for onnx, received bfloat16"):
         onnx(make(dtype="mixed_bfloat16"), tmp_path / "onnx")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -61,7 +61,7 @@ def _is_plain(part: Part, dtype: str) -> bool:
     if not part.built or part.compute_dtype != dtype or part.activity_regularizer or "call" in vars(part):
         return False
     if type(part) is LIF:
-        return not part.stateful
+        return not part.stateful and "run" not in vars(part)  # an export replaces it
     if part.quantization_mode or part.lora_enabled or not part.use_bias:
         return False
     if type(part) is keras.layers.Conv2D:
