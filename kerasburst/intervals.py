@@ -265,7 +265,8 @@ def units_to_decide(
 def _least_units(effect: float, power: float, confidence: float) -> int:
     def enough(n: int) -> bool:
         limit, shift = stats.t.ppf((1.0 + confidence) / 2.0, n - 1), effect * np.sqrt(n)
-        return stats.nct.sf(limit, n - 1, shift) + stats.nct.cdf(-limit, n - 1, shift) >= power
+        with np.errstate(divide="ignore"):  # older scipy divides by an underflowed tail, and then gives 0 for it
+            return stats.nct.sf(limit, n - 1, shift) + stats.nct.cdf(-limit, n - 1, shift) >= power
 
     high = 2
     while not enough(high):

@@ -250,7 +250,8 @@ def test_audit_that_gets_it_later(run, tmp_path):
     (audited / "config.json").write_text(json.dumps(config))
 
     code, out, _ = run("attack", "--resume", "--tf-privacy", "--out", "audit")
-    assert code in (0, 3) and "AUC by tensorflow-privacy: threshold 0." in out
+    shown = "AUC by tensorflow-privacy: threshold 0." in out
+    assert code == (0 if shown else 3)  # an audit that fails its controls shows no figures; audit.json has them
     found = json.loads((audited / "audit.json").read_text())
     encoding = found["encodings"]["rate"]
     theirs = encoding["tf_privacy"]
