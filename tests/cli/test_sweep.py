@@ -60,7 +60,7 @@ def test_effects_have_their_sign_and_say_what_they_lack():
     result["config"]["train"] = {"encoding": "poisson_burst"}
     result["effects"] = [effect | {"estimates": {"test_accuracy": accuracy}}]
     text = summary(result, "s", [])
-    effect = "burst interval 2 5 1 of 2 -0.020 (-0.050 to +0.010, 2 of 3 seeds) –"
+    effect = "burst interval 2 5 1 of 2 -0.020 (-0.050 to +0.010, 2 of 3 seeds)"
     assert effect in [" ".join(line.split()) for line in text.splitlines()]
 
 

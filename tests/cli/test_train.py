@@ -3,6 +3,7 @@
 import csv
 import errno
 import functools
+import importlib.util
 import json
 import os
 import signal
@@ -271,7 +272,8 @@ def test_what_a_killed_process_left_half_written_is_swept(kerasburst, tmp_path):
 
 def test_tensorboard(kerasburst, tmp_path, monkeypatch):
     with monkeypatch.context() as absent:
-        absent.setattr("importlib.util.find_spec", lambda name: None)
+        found = importlib.util.find_spec
+        absent.setattr("importlib.util.find_spec", lambda name: None if name == "tensorboard" else found(name))
         outcome = kerasburst("train", *TINY, "--tensorboard", "--out", "run")
     assert outcome.code == 2 and "pip install 'kerasburst[tensorboard]'" in outcome.err
     assert os.listdir(tmp_path) == []
