@@ -195,10 +195,14 @@ def test_without_fcntl_work_goes_on_too(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_opened_is_not_locked(tmp_path, monkeypatch):
-    (tmp_path / "run").mkdir()
+    def claim_twice():
+        with RunDirectory(tmp_path / "run").claimed(), RunDirectory(tmp_path / "run").claimed():
+            return "claimed"
+
+    with pytest.raises(InputError, match="another process is training"):
+        claim_twice()
     monkeypatch.setattr("kerasburst.training.run_directory.os.open", refusing(errno.EACCES))  # as on Windows
-    with RunDirectory(tmp_path / "run").claimed():
-        pass
+    assert claim_twice() == "claimed"
 
 
 def test_a_path_is_a_path_whatever_its_type(tmp_path):

@@ -26,6 +26,8 @@ class LiteRT(Format):
     """Writes and runs model.tflite, which has the signature `step`; see `kerasburst.export.litert`."""
 
     file = "model.tflite"
+    modules = ("ai_edge_litert",)  # runs what was written, to compare it with the model
+    extra = "litert"
 
     def write(self, network, folder):
         """Write model.tflite; see `Format.write`."""

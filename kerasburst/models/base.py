@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasburst import backend
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.fast.stages import run_fast
 from kerasburst.models.forward import Fire, Part, Synapse, synapses_of, walk
@@ -232,7 +233,7 @@ class SpikingNetwork(keras.Model, ABC):
         layers = [part for part in self.course() if isinstance(part, keras.layers.Layer)]
         parts = [each for layer in layers for each in (layer, *layer.variables)]
         if self._compiled is None or not self._compiled.is_of(parts):
-            self._compiled = _Compiled(tf.function(self.probe, reduce_retracing=True, autograph=False), parts)
+            self._compiled = _Compiled(backend.jit(self.probe), parts)
         return self._compiled.function
 
     def probe(self, inputs, count: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
