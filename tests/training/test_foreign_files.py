@@ -191,3 +191,13 @@ def test_an_untouched_run_passes(runs, run):
     for read in READERS.values():
         read(run)
     assert kb.train(dataclasses.replace(IRIS, epochs=3), run, resume=True).epochs == 3
+
+
+def test_data_other_than_that_of_the_run_are_refused(run):
+    assert kb.evaluate(run, queries=1).queries == 1
+    edited(run, "data.json", fingerprint="0" * 16)
+    with pytest.raises(kb.InputError, match="dataset must be the data that .* was begun with, iris has changed"):
+        kb.evaluate(run, queries=1)
+    with pytest.raises(kb.InputError, match="iris has changed"):
+        kb.train(dataclasses.replace(IRIS, epochs=3), run, resume=True)
+    assert len((run / "history.csv").read_text().splitlines()) == 3  # the head and two epochs: nothing was trained
