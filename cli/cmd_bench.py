@@ -54,7 +54,7 @@ def command(works, repeats, threads, num_steps, batch_size, seed, data_dir, out,
         tell=tell,
     )
     click.echo(json.dumps(records.to_json(result), indent=2) if as_json else summary(result))
-    if out and not as_json:
+    if out is not None and not as_json:
         click.echo(f"written to {out}")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import data_dir_option, json_option, numbered, parse_assignment, set_option
+from kerasburst_cli.options import data_dir_option, json_option, parse_assignment, place, set_option
 from kerasburst_cli.running import load_tensorflow
 
 from kerasburst.config import TrainConfig
 from kerasburst.registry import ENCODERS
-from kerasburst.validation import InputError, check_int, user_path
+from kerasburst.validation import LARGEST, InputError, check_int
 
 
 @click.command("encode")
@@ -42,8 +42,8 @@ def command(dataset, index, encodings, num_steps, features, draws, seed, data_di
             raise InputError(f"--set of encode must be encoder.NAME=VALUE, received {text!r}")
     parameters = {parse_assignment(text)[1]: parse_assignment(text)[2] for text in assignments}
     encodings = list(dict.fromkeys(encodings or ["rate"]))
-    check_int("draws", draws, low=1)
-    out = user_path("--out", out) if out else numbered("runs", "encode-" + "-".join(encodings))
+    check_int("draws", draws, low=1, high=LARGEST)
+    out = place(out, "encode-" + "-".join(encodings))
     load_tensorflow()
     from kerasburst.reports.encoding import check_new, encode
 
@@ -52,10 +52,10 @@ def command(dataset, index, encodings, num_steps, features, draws, seed, data_di
         TrainConfig(encoding=encoding, encoder=parameters, num_steps=num_steps, seed=seed).make_encoder()
     results = {}
     for encoding in encodings:
-        place = out / encoding if len(encodings) > 1 else out
+        folder = out / encoding if len(encodings) > 1 else out
         results[encoding] = encode(
             encoding,
-            out=place,
+            out=folder,
             dataset=dataset,
             index=index,
             num_steps=num_steps,
@@ -67,7 +67,7 @@ def command(dataset, index, encodings, num_steps, features, draws, seed, data_di
         )
         if not as_json:
             click.echo(_summary(results[encoding], draws))
-            click.echo(f"written to              {place}")
+            click.echo(f"written to              {folder}")
     if as_json:
         if len(encodings) == 1:
             click.echo(json.dumps({"out": str(out), **results[encodings[0]]}, indent=2))

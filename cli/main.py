@@ -35,6 +35,10 @@ COMMANDS = {
 }
 
 
+_OUT_OF_MEMORY = "kerasburst: out of memory; a smaller network, --batch-size or --num-steps needs less"
+_UNLOADED = ("failed to map segment", "annot allocate memory", "cannot apply additional memory protection")
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when called."""
 
@@ -96,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except MemoryError:
-        click.echo("kerasburst: out of memory; a smaller network, --batch-size or --num-steps needs less", err=True)
+        click.echo(_OUT_OF_MEMORY, err=True)
         code = 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
@@ -117,7 +121,9 @@ def _failed(error: Exception) -> int:
     if type(error).__name__ in ("TrainingFailed", "FleetFailed", "ClusterLost", "WorkerLost"):
         click.echo(f"kerasburst: {error}", err=True)
     elif type(error).__name__ == "ResourceExhaustedError":
-        click.echo("kerasburst: out of memory; a smaller network, --batch-size or --num-steps needs less", err=True)
+        click.echo(_OUT_OF_MEMORY, err=True)
+    elif isinstance(error, ImportError) and any(words in str(error) for words in _UNLOADED):
+        click.echo(f"kerasburst: out of memory for the libraries it needs (see ulimit -v): {one_line(error)}", err=True)
     else:
         traceback.print_exception(error)
         click.echo("kerasburst: this is a defect of kerasburst; please report it with the lines above", err=True)

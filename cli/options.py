@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from kerasburst import records
+from kerasburst import files, records
 from kerasburst.config import COMPARED_ENCODINGS, TrainConfig, parameters
 from kerasburst.data.datasets import path_reader
 from kerasburst.data.derived import split_classes
@@ -43,8 +43,8 @@ def _value(text: str) -> Any:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
-        return json.loads(text)
-    except ValueError:
+        return files.parse_json(text, "--set")
+    except InputError:
         pass
     if "," in text and "(" not in text:
         return [_value(part.strip()) for part in text.split(",")]

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kerasburst.validation import InputError
+
 if TYPE_CHECKING:
     from kerasburst.study import FleetObserver
     from kerasburst.training.observer import TrainingObserver
@@ -95,10 +97,11 @@ def load_tensorflow() -> None:
         os.dup2(swallowed.fileno(), 2)
         try:
             _load()
-        except BaseException:
+        except BaseException as error:
             sys.stderr.flush()
             swallowed.seek(0)
-            os.write(kept, swallowed.read())
+            if not isinstance(error, InputError | ImportError):  # which say it in their message
+                os.write(kept, swallowed.read())
             raise
         finally:
             sys.stderr.flush()
@@ -109,8 +112,6 @@ def load_tensorflow() -> None:
 def _load() -> None:
     import keras
     import tensorflow as tf
-
-    from kerasburst.validation import InputError
 
     if keras.backend.backend() != "tensorflow":
         raise InputError(f"KERAS_BACKEND must be tensorflow, received {keras.backend.backend()}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from kerasburst.registry import ENCODERS, NETWORKS, NEURONS
@@ -17,6 +18,7 @@ from kerasburst.validation import (
     check_float,
     check_int,
     fail,
+    one_line,
     suggestion,
 )
 
@@ -132,12 +134,26 @@ class TrainConfig:
     def make_encoder(self):
         """Build the encoder layer."""
         _check_names("encoder", parameters("encoder", self.encoding), self.encoder)
-        return ENCODERS[self.encoding](num_steps=self.num_steps, seed=self.seed, **self.encoder)
+        with _refusing("encoder", self.encoder):
+            return ENCODERS[self.encoding](num_steps=self.num_steps, seed=self.seed, **self.encoder)
 
     def make_network(self, num_classes: int):
         """Build the network for spikes, without its weights; `model` must be set."""
         network = NETWORKS[str(self.model)]
-        return network(num_classes, seed=self.seed, dtype=self.precision, **self.network, **self.neuron)
+        with _refusing("model and neuron", {**self.network, **self.neuron}):
+            return network(num_classes, seed=self.seed, dtype=self.precision, **self.network, **self.neuron)
+
+
+@contextlib.contextmanager
+def _refusing(scope: str, given: Mapping[str, Any]) -> Iterator[None]:
+    """Say which parameters are refused where a class of others does not check what it is given."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        received = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        raise InputError(f"the parameters of {scope} must be right, received {received}: {one_line(error)}") from None
 
 
 def default_network(kind: str) -> str:

@@ -69,6 +69,17 @@ _UNUSABLE = (
 _REFUSED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM, errno.EROFS)
 
 
+def check_directory(argument: str, path: Path) -> None:
+    """Check that a directory is there or can be made, before long work whose result goes into it.
+
+    Raises:
+        InputError: where what stands there is no directory, or may not be written to.
+    """
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{argument} must be a directory that can be written, {path} is not")
+
+
 @contextlib.contextmanager
 def new_directory(argument: str, path: Path) -> Iterator[None]:
     """Create a directory and its parents for what the body writes; on failure those that are empty go again.

@@ -36,7 +36,10 @@ def fail(argument: str, allowed: str, received: object) -> InputError:
 
 def shown(value: object) -> str:
     """Return `value` as it appears in an error: its repr on one line, shortened past 80 characters."""
-    return one_line(repr(value), 80)
+    try:
+        return one_line(repr(value), 80)
+    except ValueError:  # Python does not write out an integer of more than 4,300 digits
+        return "a number without end"
 
 
 def one_line(error: object, most: int | None = 160) -> str:
@@ -183,7 +186,10 @@ def user_path(argument: str, value: object) -> Path:
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        problem = "a link to nothing" if path.is_symlink() else ""
+        if path.is_symlink():
+            problem = "a link to nothing"
+        elif path.parts[0].startswith("~"):
+            problem = "no user of that name"
     except (OSError, ValueError) as error:
         problem = error
     if problem:

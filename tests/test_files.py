@@ -211,7 +211,7 @@ def test_a_path_is_a_path_whatever_its_type(tmp_path):
             return str(tmp_path)
 
     assert user_path("out", Place()) == user_path("out", tmp_path) == user_path("out", str(tmp_path)) == tmp_path
-    for bad in (b"bytes", "", 3, None, "a\0b", "x" * 300):
+    for bad in (b"bytes", "", 3, None, "a\0b", "x" * 300, "~no-such-user/run"):
         with pytest.raises(InputError, match="out must be"):
             user_path("out", bad)
     (tmp_path / "link").symlink_to("nowhere")

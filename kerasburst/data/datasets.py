@@ -225,7 +225,7 @@ def _path(text: str | Path) -> Path:
 def _folder(data_dir: str | Path | None, argument: str = "data_dir") -> Path | None:
     if data_dir is None:
         return None
-    folder = _path(data_dir)
+    folder = user_path(argument, data_dir)
     if not os.path.isdir(folder):
         problem = "is a file" if os.path.isfile(folder) else "does not exist"
         raise InputError(f"{argument} must be an existing folder, {folder} {problem}")

@@ -200,7 +200,7 @@ class PoissonBurstEncoder(Encoder):
         self.intensity_map = (
             keras.saving.deserialize_keras_object(intensity_map) if isinstance(intensity_map, dict) else intensity_map
         )
-        self.gamma = float(gamma)
+        self.gamma = check_float("gamma", gamma, above=0.0)
         self.overflow = overflow
         self._map = resolve_map(self.intensity_map, gamma)
 

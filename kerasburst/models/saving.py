@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -39,9 +40,11 @@ def load_model(path: str | Path) -> keras.Model:
         with files.reading(path) as file, zipfile.ZipFile(file) as archive:
             files.check_memory(str(path), sum(entry.file_size for entry in archive.infolist()))
             files.parse_json(archive.read("config.json"), f"{path}: config.json")
-        model = keras.saving.load_model(path)
-    except InputError:
-        raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras says more than once what it then raises
+            model = keras.saving.load_model(path)
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
     except Exception as error:  # a damaged archive raises nearly anything
         raise InputError(f"{path} cannot be loaded: {one_line(error, 200)}") from None
     for variable in model.variables:

@@ -188,7 +188,8 @@ def bench(
     availability("mnist", data_dir)  # refuse a missing folder now
     if out is not None:
         out = user_path("out", out)
-        if (out.exists() and not out.is_dir()) or (out / "bench.json").exists():
+        files.check_directory("out", out)
+        if (out / "bench.json").exists():
             raise InputError(f"out must be a directory without a bench.json, {out} is not")
     machine, load = machine_facts(), load_average()
     measurements, origins = [], {}

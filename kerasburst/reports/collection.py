@@ -148,5 +148,9 @@ def _drawn(view: StudyView, items: list[Item], problems: list[str]) -> list[Draw
 def _check_place(out: Path) -> None:
     if out.is_dir():
         raise InputError(f"--out must be the path of a page, {out} is a folder")
-    if out.exists() and MARK not in out.read_text(encoding="utf-8", errors="replace")[:2000]:
+    if not out.exists():
+        return
+    with files.reading(out) as file:
+        beginning = file.read(2000).decode(errors="replace")
+    if MARK not in beginning:
         raise InputError(f"--out must be new or a page of kerasburst report, {out} is another file")

@@ -17,7 +17,7 @@ from kerasburst.study.attempt import SAFE_PATH, Surroundings, attempt, read_tail
 from kerasburst.study.lease import hold_lease
 from kerasburst.study.pools import BACKENDS, Pool, import_backend
 from kerasburst.study.task import ClusterLost, FleetFailed, FleetObserver, Outcome, Task
-from kerasburst.validation import InputError, check_choice, check_int, fail, one_line, user_path
+from kerasburst.validation import LARGEST, InputError, check_choice, check_int, fail, one_line, user_path
 
 _MOST_LOSSES = 3  # after as many losses of its worker a task is given up; after as many per job, the fleet
 _HANDED_ON = ("CUDA_", "KERAS", "TF_", "XLA_", SAFE_PATH)  # settings of this process that a cluster's workers lack
@@ -34,7 +34,7 @@ def check_fleet(jobs: int | None, backend: str) -> None:
         raise InputError("a fleet needs a system that can fork processes, such as Linux or macOS; this one cannot")
     check_choice("backend", backend, BACKENDS)
     if jobs is not None:
-        check_int("jobs", jobs, low=1)
+        check_int("jobs", jobs, low=1, high=LARGEST)
     import_backend(backend)
 
 

@@ -18,7 +18,7 @@ from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.seeding import derive_seed
 from kerasburst.training.run_directory import RunDirectory, check_same_data
 from kerasburst.training.setup import prepare
-from kerasburst.validation import InputError, check_int, fail, shown
+from kerasburst.validation import LARGEST, InputError, check_int, fail, shown
 
 # Below and above these mean rates a layer passes nothing on that varies.
 _SILENT, _SATURATED = 1e-6, 0.999
@@ -160,8 +160,8 @@ def evaluate(
     if dataset is not None:
         config = dataclasses.replace(config, dataset=dataset)
     if batch_size is not None:
-        check_int("batch_size", batch_size, low=1)
-    check_int("queries", queries, low=1)
+        check_int("batch_size", batch_size, low=1, high=LARGEST)
+    check_int("queries", queries, low=1, high=LARGEST)
     config, data = prepare(config, directory.splits())
     check_same_data(data, directory)
     return evaluate_network(

@@ -123,7 +123,7 @@ class RunDirectory:
     @property
     def exists(self) -> bool:
         """Whether a run was begun here."""
-        return (self.path / "config.json").exists()
+        return os.path.lexists(self.path / "config.json")
 
     @property
     def finished(self) -> bool:
@@ -153,11 +153,11 @@ class RunDirectory:
     def splits(self) -> Splits | None:
         """Read splits.npz, or None if it was never written."""
         path = self.path / "splits.npz"
-        return Splits.load(path) if path.exists() else None
+        return Splits.load(path) if os.path.lexists(path) else None
 
     def _read(self, cls, name: str):
         path = self.path / name
-        return records.load(cls, path) if path.exists() else None
+        return records.load(cls, path) if os.path.lexists(path) else None
 
     def check(self) -> None:
         """Check that the files that are there belong to one run.
@@ -175,6 +175,9 @@ class RunDirectory:
             named = str(name) + ("" if classes is None else f":{','.join(map(str, classes))}")
             if name in DATASETS and data.name != named:
                 raise InputError(f"{begun}: dataset must be {data.name}, as in data.json, received {config.dataset!r}")
+        for name, found in (("data.json", data), ("splits.npz", splits)):
+            if found is None and result is not None and result.splits is not None:
+                raise InputError(f"{self.path / name} does not exist, the finished run had it")
         if splits is not None:
             for path, recorded in ((self.path / "data.json", data), (ended, result)):
                 if recorded is not None and recorded.splits not in (None, splits.fingerprint):
@@ -319,7 +322,7 @@ class RunDirectory:
 
     def _stored(self, choose) -> dict[str, np.ndarray] | None:
         """Return arrays of the checkpoint by name; None where there is none."""
-        if not self._checkpoint.exists():
+        if not os.path.lexists(self._checkpoint):
             return None
         try:
             return load_npz(self._checkpoint, choose)

@@ -37,7 +37,7 @@ REFUSED = {
     "too large a population": (["--population", "1400"], ["members must be fewer", "population 1400"]),
     "three members": (["--members", "3"], ["members", "from 4", "received 3"]),
     "one in the population": (["--population", "1"], ["population", "from 2", "received 1"]),
-    "zero jobs": (["--jobs", "0"], ["jobs", "at least 1", "received 0"]),
+    "zero jobs": (["--jobs", "0"], ["jobs", "from 1", "received 0"]),
     "zero epochs": (["--epochs", "0"], ["epochs", "from 1", "received 0"]),
     "zero steps": (["--num-steps", "0"], ["num_steps", "received 0"]),
     "negative seed": (["--seed", "-1"], ["seed", "received -1"]),

@@ -211,8 +211,8 @@ def test_relative_log_dir_is_made(fleet, monkeypatch):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"jobs": 0}, "jobs must be an integer of at least 1, received 0"),
-        ({"jobs": 1.5}, "jobs must be an integer of at least 1, received 1.5"),
+        ({"jobs": 0}, "jobs must be an integer from 1 to 2147483647, received 0"),
+        ({"jobs": 1.5}, "jobs must be an integer from 1 to 2147483647, received 1.5"),
         ({"threads": 0}, "threads must be an integer of at least 1, received 0"),
         ({"backend": "dusk"}, "backend must be one of loky, dask, ray, received 'dusk'; did you mean dask"),
         ({"address": "tcp://there:8786"}, "address must be left out with backend loky"),

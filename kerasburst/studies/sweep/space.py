@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasburst import files
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError, fail
 
@@ -162,8 +163,8 @@ def sample(parameters: Sequence[Parameter], samples: int, seed: int) -> list[tup
 
 def _listed(text: str) -> tuple:
     try:
-        return tuple(json.loads(f"[{text}]"))
-    except ValueError:
+        return tuple(files.parse_json(f"[{text}]", "--param"))
+    except InputError:
         return tuple(_word(part.strip()) for part in text.split(","))
 
 
@@ -174,8 +175,8 @@ def _word(text: str) -> Any:
     if re.fullmatch(_NUMBER, text):
         return _number(text)
     try:
-        return json.loads(text)
-    except ValueError:
+        return files.parse_json(text, "--param")
+    except InputError:
         return text
 
 
