@@ -162,6 +162,11 @@ ATTACKS = Registry(
         "rmia": "kerasburst.privacy.attacks.rmia:RMIA",
         "svm": "kerasburst.privacy.attacks.svm:SVM",
         "temporal_lira": "kerasburst.privacy.attacks.lira:TEMPORAL_LIRA",
+        "label_only": "kerasburst.privacy.attacks.label_only:LABEL_ONLY",
+        "dispersion": "kerasburst.privacy.attacks.dispersion:DISPERSION",
+        "input_dropout": "kerasburst.privacy.attacks.input_dropout:INPUT_DROPOUT",
+        "replay": "kerasburst.privacy.attacks.replay:REPLAY",
+        "membranes": "kerasburst.privacy.attacks.membranes:MEMBRANES",
         "temporal_svm": "kerasburst.privacy.attacks.svm:TEMPORAL_SVM",
     },
 )

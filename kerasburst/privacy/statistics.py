@@ -33,7 +33,7 @@ def phi(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     References:
         Carlini et al., Membership Inference Attacks From First Principles, 2022, section IV-C.
     """
-    z, labels = _checked(logits, labels)
+    z, labels = checked(logits, labels)
     return _phi(z, labels)
 
 
@@ -59,7 +59,7 @@ def loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     References:
         Yeom et al., Privacy Risk in Machine Learning, 2018.
     """
-    z, labels = _checked(logits, labels)
+    z, labels = checked(logits, labels)
     return np.logaddexp(0.0, -_phi(z, labels))
 
 
@@ -85,7 +85,7 @@ def entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     References:
         Shokri et al., Membership Inference Attacks Against Machine Learning Models, 2017.
     """
-    z, _ = _checked(logits, labels)
+    z, _ = checked(logits, labels)
     log_p, _ = _log_probabilities(z)
     return -(np.exp(log_p) * log_p).sum(axis=-1) + 0.0
 
@@ -112,7 +112,7 @@ def modified_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     References:
         Song and Mittal, Systematic Evaluation of Privacy Risks of Machine Learning Models, 2021.
     """
-    z, labels = _checked(logits, labels)
+    z, labels = checked(logits, labels)
     log_p, log_rest = _log_probabilities(z)
     true = _true_class(z, labels)
     terms = np.where(true, np.exp(log_rest) * log_p, np.exp(log_p) * log_rest)
@@ -144,16 +144,33 @@ def _true_class(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.arange(z.shape[-1]) == labels.reshape(-1, *(1,) * (z.ndim - 1))
 
 
-def _checked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def log_odds(z: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return log p_y and log(1 - p_y), each `(n, ...)`, of checked logits `(n, ..., C)`.
+
+    Example:
+        >>> [part.round(3).tolist() for part in log_odds(np.log([[0.8, 0.2]]), np.array([0]))]
+        [[-0.223], [-1.609]]
+    """
+    value = _phi(z, labels)
+    return -np.logaddexp(0.0, -value), -np.logaddexp(0.0, value)
+
+
+def checked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits as float64 and labels as an array, which fit each other.
+
+    Raises:
+        InputError: for logits that are not finite, or labels that do not fit them.
+    """
     z, y = as_numbers("logits", logits), np.asarray(labels)
     if z.ndim < 2 or z.size == 0 or z.shape[-1] < 2:
         raise fail("logits", "of shape (n, ..., C) with n of at least 1 and C of at least 2", f"shape {z.shape}")
     if not np.isfinite(z).all():
         raise fail("logits", "finite", float(z[~np.isfinite(z)][0]))
     if y.shape != z.shape[:1]:
-        raise fail("labels", f"of shape ({len(z)},), one for each example of logits", f"shape {y.shape}")
+        one_hot = "; of one-hot labels take labels.argmax(-1)" if y.shape == (len(z), z.shape[-1]) else ""
+        raise fail("labels", f"of shape ({len(z)},), one for each example of logits{one_hot}", f"shape {y.shape}")
     if not np.issubdtype(y.dtype, np.integer):
-        raise fail("labels", "integers", f"{y.dtype} values")
+        raise fail("labels", "integers (labels.astype(int) makes them so)", f"{y.dtype} values")
     classes = z.shape[-1]
     if y.min() < 0 or y.max() >= classes:
         raise fail("labels", f"from 0 to {classes - 1}", int(y[(y < 0) | (y >= classes)][0]))

@@ -42,7 +42,8 @@ def check_planted(result):
     found = result.encodings["rate"]
     assert found.train_accuracy > 0.95 and found.test_accuracy < 0.5  # it has learnt by heart what has no rule
     aucs = {a.name: a.auc for a in found.attacks}
-    assert aucs.keys() >= set(ATTACKS)
+    always = {name for name, attack in ATTACKS.items() if not attack.needs and attack.least_queries == 1}
+    assert aucs.keys() >= always and len(always) >= 12
     assert min(aucs.values()) > 0.7, aucs
     assert aucs["lira_online"] > 0.9 and aucs["loss"] > 0.9, aucs
     loss, lira = (found.attack(name, 1).tpr_at_fpr["0.1"] for name in ("loss", "lira_online"))

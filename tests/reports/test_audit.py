@@ -87,7 +87,7 @@ def test_every_attack_with_its_intervals(page, found, encoding):
         assert last["tpr_at_fpr"]["0.1"] is not None and last["tpr_at_fpr"]["0.01"] is None
         assert everything[name][3] == above_interval(last["threshold_advantage"], last["threshold_advantage_interval"])
     with_threshold = {a["name"] for a in attacks if a["threshold_advantage"] is not None}
-    assert with_threshold == {"loss", "entropy", "modified_entropy", "energy"}
+    assert with_threshold == {"loss", "entropy", "modified_entropy", "energy", "label_only"}
 
 
 def test_intervals_above_one_half_are_bold_and_no_others(html, found):

@@ -9,6 +9,8 @@ import numpy as np
 
 from kerasburst.privacy.statistics import phi
 
+_OWN_QUERIES = ("dropped", "replayed")
+
 
 @dataclass(frozen=True, eq=False)
 class Answers:
@@ -18,19 +20,32 @@ class Answers:
         logits: `(n, K, C)`.
         mem: final membrane of the output neurons, `(n, K, C)`.
         phi_trace: phi of the membrane at each step, `(n, K, T)`.
+        membranes: the output neurons' membrane at each step, `(n, K, T, C)`; None where it was not kept.
+        dropped: logits for D copies of the input with features dropped, `(n, D, C)`, of
+            `kerasburst.privacy.signals.collect_dropped`; None where they were not asked for.
+        replayed: logits for the very spikes of E training epochs, `(n, E, C)`, of
+            `kerasburst.privacy.signals.collect_replay`; None where they were not asked for.
     """
 
     logits: np.ndarray
     mem: np.ndarray
     phi_trace: np.ndarray
+    membranes: np.ndarray | None = None
+    dropped: np.ndarray | None = None
+    replayed: np.ndarray | None = None
 
     def first(self, queries: int) -> Answers:
-        """Return the answers to the first K queries."""
-        return Answers(self.logits[:, :queries], self.mem[:, :queries], self.phi_trace[:, :queries])
+        """Return the answers to the first K queries, and all that have queries of their own."""
+        return self._each(lambda name, values: values if name in _OWN_QUERIES else values[:, :queries])
 
     def of(self, rows: np.ndarray) -> Answers:
         """Return the answers about some of the points."""
-        return Answers(self.logits[rows], self.mem[rows], self.phi_trace[rows])
+        return self._each(lambda _, values: values[rows])
+
+    def _each(self, change: Callable[[str, np.ndarray], np.ndarray]) -> Answers:
+        return Answers(
+            **{name: None if values is None else change(name, values) for name, values in vars(self).items()}
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +87,10 @@ class Evidence:
         """Return the traces of phi, mean over queries: the target's `(n, T)` and the shadows' `(N, n, T)`."""
         return self.target.phi_trace.mean(1), np.stack([shadow.phi_trace.mean(1) for shadow in self.shadows])
 
+    def answers(self) -> tuple[Answers, ...]:
+        """Return the answers of the target and of the shadows."""
+        return (self.target, *self.shadows)
+
     def shadow_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Return labels and membership of all shadows' points in one row, `(N r,)`."""
         return np.tile(self.reference_labels, len(self.shadows)), self.membership.ravel()
@@ -90,6 +109,9 @@ class Attack:
         threshold: whether the score needs no shadow models: then their own scores choose a threshold, and the
             advantage at that threshold is reported.
         needs_population: whether the score needs points that no model trained on.
+        needs: names of the fields of `Answers`, beside logits, that the score needs and that are not always collected:
+            "membranes", "dropped", "replayed". An audit collects these only if such an attack is asked for.
+        least_queries: the least K that the score needs.
         per_class: whether an AUC is reported for each class.
         paper: whether the paper's protocols run it.
         bypass: whether it also runs on the answers to exact spike probabilities, as "bypass_NAME".
@@ -106,6 +128,8 @@ class Attack:
     score: Callable[[Evidence], np.ndarray]
     threshold: bool = False
     needs_population: bool = False
+    needs: tuple[str, ...] = ()
+    least_queries: int = 1
     per_class: bool = False
     paper: bool = False
     bypass: bool = False
@@ -114,7 +138,9 @@ class Attack:
 
     def applies(self, evidence: Evidence) -> bool:
         """Return whether the evidence has all that the attack needs."""
-        return evidence.population_target is not None or not self.needs_population
+        there = all(getattr(answers, name) is not None for answers in evidence.answers() for name in self.needs)
+        asked = evidence.target.logits.shape[1] >= self.least_queries
+        return there and asked and (evidence.population_target is not None or not self.needs_population)
 
     def shadow_scores(self, evidence: Evidence) -> np.ndarray:
         """Return the scores of a threshold attack on each shadow, `(N, r)`."""
