@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,16 @@ from scipy import special
 from kerasburst import InputError, PoissonBurstEncoder, RateEncoder, SNNFCNet
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.models.saving import weights_hash
-from kerasburst.privacy.signals import cached, collect_signals, fed_probabilities, stored_key
+from kerasburst.privacy.signals import (
+    cached,
+    collect_dropped,
+    collect_replay,
+    collect_signals,
+    fed_probabilities,
+    replay_rows,
+    stored_key,
+)
+from kerasburst.privacy.statistics import phi
 
 X = np.random.default_rng(0).uniform(0.2, 0.8, (10, 4)).astype("float32")
 
@@ -89,6 +100,134 @@ def test_bad_input(network):
         collect_signals(image, X)
     with pytest.raises(InputError, match="outputs must be one of logits, probabilities"):
         collect_signals(plain, X, outputs="softmax")
+
+
+WEIGHTS = np.random.default_rng(3).normal(size=(4, 3))
+
+
+def linear(x):
+    return x @ WEIGHTS
+
+
+def test_a_function_of_arrays_and_log_probabilities_are_answers():
+    logits = collect_signals(linear, X).logits
+    np.testing.assert_allclose(logits[:, 0], X @ WEIGHTS, rtol=1e-5)
+    logged = collect_signals(lambda x: special.log_softmax(linear(x), axis=-1), X).logits
+    labels = np.arange(10) % 3
+    np.testing.assert_allclose(phi(logged, labels), phi(logits, labels), atol=1e-4)
+    asked = collect_signals(lambda x: special.softmax(linear(x), axis=-1), X, outputs="probabilities").logits
+    np.testing.assert_allclose(phi(asked, labels), phi(logits, labels), atol=1e-4)
+
+
+def test_a_trace_of_probabilities_becomes_one_of_logits():
+    signals = collect_signals(
+        lambda x: special.softmax(np.stack([0 * linear(x), linear(x)], axis=1), axis=-1), X, outputs="probabilities"
+    )
+    np.testing.assert_allclose(signals.trace[:, 0, 0], np.log(np.full((10, 3), 1 / 3)), rtol=1e-5)
+    np.testing.assert_array_equal(signals.trace[:, :, -1], signals.logits)
+
+
+def softmax(x):
+    return special.softmax(linear(x), axis=-1)
+
+
+PROBABILITIES = "model must return logits, its answers are probabilities"
+
+
+@pytest.mark.parametrize(
+    "model, options, message",
+    [
+        (softmax, {}, PROBABILITIES),
+        (lambda x: softmax(x).astype("float16"), {}, PROBABILITIES),
+        (lambda x: np.eye(3)[linear(x).argmax(-1)], {}, PROBABILITIES),  # one-hot predictions
+        (lambda x: np.stack([softmax(x)] * 2, axis=1), {}, PROBABILITIES),  # at each of two steps
+        (linear, {"outputs": "probabilities"}, "model must return probabilities (0 to 1, rows that sum to 1)"),
+        (lambda x: 100 * softmax(x), {"outputs": "probabilities"}, "model must return probabilities"),
+        (lambda x: linear(x) * np.nan, {}, "model must return finite numbers, 30 of 30 are not"),
+        (lambda x: np.where(np.arange(3) == 0, -np.inf, linear(x)), {}, "finite numbers, 10 of 30 are not"),
+        (lambda x: linear(x)[:, :1], {}, "model must return at least 2 columns, received 1: for one logit z"),
+        (lambda x: linear(x)[:, 0], {}, "model must give logits (batch, C) or a trace"),
+        (lambda x: linear(x)[1:], {}, "model must return (10, 3) for a batch, received the shape (9, 3)"),
+        (lambda x: [linear(x), linear(x)[:2]], {}, "model must return one array of numbers"),
+        (lambda x: "spam", {}, "model must return one array of numbers"),
+        (lambda x: None, {}, "model must"),
+        ("a path", {}, "model must be a Keras model or a function, received 'a path'"),
+        (linear, {"batch_size": 0}, "batch_size must be an integer of at least 1"),
+        (linear, {"seed": -1}, "seed must be an integer of at least 0"),
+    ],
+)
+def test_answers_that_are_no_logits(model, options, message):
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        collect_signals(model, X, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_columns_that_change_between_batches():
+    with pytest.raises(InputError, match="model must return"):
+        collect_signals(lambda x: linear(x)[:, : 3 if len(x) == 8 else 2], X, batch_size=8)
+
+
+def test_a_keras_model_with_a_softmax_is_named_too(network):
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    with pytest.raises(InputError, match="give outputs='probabilities'"):
+        collect_signals(plain, X)
+
+
+def test_dropped_copies_are_answers_to_inputs_without_some_features():
+    seen = []
+
+    def spy(x):
+        seen.append(x.copy())
+        return linear(x)
+
+    ones = np.ones((500, 4), "float32")
+    logits = collect_dropped(spy, ones, rate=0.25, copies=3, batch_size=500, seed=5)
+    assert logits.shape == (500, 3, 3) and set(np.unique(seen)) == {0.0, 1.0}
+    assert np.mean(np.array(seen) == 0) == pytest.approx(0.25, abs=0.03)  # of 6000 features: 4.5 standard errors
+    assert not np.array_equal(np.sort(seen[0], 0), np.sort(seen[1], 0))
+    fewer = collect_dropped(linear, ones, rate=0.25, copies=2, seed=5)
+    np.testing.assert_array_equal(fewer, logits[:, :2])
+    np.testing.assert_array_equal(np.unique(logits[:, 0].round(4), axis=0).shape[0] <= 16, True)  # of 2^4 masks
+    with pytest.raises(InputError, match="rate must be a finite number above 0 below 1"):
+        collect_dropped(linear, ones, rate=0.0)
+
+
+def test_dropped_intensities_are_encoded(network):
+    logits = collect_dropped(network, X, encoder=RateEncoder(5), rate=0.5, copies=2)
+    assert logits.shape == (10, 2, 3) and not np.allclose(logits[:, 0], logits[:, 1])
+
+
+def test_replay_asks_with_the_spikes_of_training(network):
+    encoder, train = RateEncoder(5), np.array([7, 2, 9, 4])
+    x = np.random.default_rng(4).uniform(0.2, 0.8, (10, 4)).astype("float32")
+    rows = replay_rows(np.arange(10), train, seed=1)
+    assert rows[train].tolist() == [0, 1, 2, 3] and set(rows) <= set(range(4))
+    logits = collect_replay(network, x, rows, encoder=encoder, seed=11, epochs=[0, 3], batch_size=3)
+    assert logits.shape == (10, 2, 3)
+    for place, epoch in enumerate((0, 3)):
+        spikes, index = next(iter(make_dataset(x[train], np.arange(4), encoder, 4, 11, epoch=epoch, shuffle=True)))
+        np.testing.assert_allclose(logits[train[index], place], network(spikes), atol=1e-5)
+    # A point that was not there is encoded as if it stood in its row.
+    as_if = x[train].copy()
+    as_if[rows[0]] = x[0]
+    spikes, _ = next(iter(make_dataset(as_if, np.arange(4), encoder, 4, 11, epoch=3)))
+    np.testing.assert_allclose(logits[0, 1], network(spikes)[int(rows[0])], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(rows=[0]), "rows must be a row of at least 0 for each of 10 examples"),
+        (dict(rows=np.full(10, -1)), "rows must be a row of at least 0"),
+        (dict(rows=np.zeros(10)), "rows must be a row of at least 0"),
+        (dict(epochs=[]), "epochs must be one or more numbers"),
+        (dict(epochs=[-1]), "epochs must be an integer of at least 0"),
+    ],
+)
+def test_bad_replay(network, change, message):
+    given = dict(rows=np.arange(10), epochs=[0]) | change
+    with pytest.raises(InputError, match=re.escape(message)):
+        collect_replay(network, X, encoder=RateEncoder(5), seed=0, **given)
 
 
 def test_a_frozen_encoder_is_found_out(network):
