@@ -82,7 +82,7 @@ def test_axes_between(name):
         ([[1.0, 2.0]], [-1], "labels must be from 0 to 1, received -1"),
         ([[1.0, 2.0]], [0, 1], "labels must be of shape (1,)"),
         ([[1.0, 2.0]], [[0]], "labels must be of shape (1,)"),
-        ([[1.0, 2.0]], [0.5], "labels must be integers, received 'float64 values'"),
+        ([[1.0, 2.0]], [0.5], "labels must be integers (labels.astype(int) makes them so), received 'float64 values'"),
         ([[1.0, np.nan]], [0], "logits must be finite, received nan"),
         ([[1.0, np.inf]], [0], "logits must be finite, received inf"),
         ([[1.0]], [0], "logits must be of shape (n, ..., C)"),
