@@ -21,6 +21,7 @@ from kerasburst.validation import InputError, fail, one_line
 
 States = dict[str, tf.Tensor]
 
+_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")  # what tf.name_scope takes
 _STEPS_TRIED = 5  # where any number of steps fits
 _ROUNDING = 1e-4  # of states and logits between steps and sequence
 _NOT_OF_ONE_STEP = (ValueError, TypeError, RuntimeError, tf.errors.OpError)
@@ -399,6 +400,11 @@ def _only_encoder(layers) -> Encoder | None:
 
 def _check_layers(layers) -> None:
     for layer in layers:
+        if not _NAME.fullmatch(layer.name):
+            raise InputError(
+                "names of layers must consist of letters, digits, . _ - and /, and begin with a letter, a digit or a dot, "
+                f"since TensorFlow runs no others in a graph, received {layer.name!r}"
+            )
         if isinstance(layer, (NeuronLayer, keras.layers.RNN)):
             if layer.stateful:
                 raise InputError(f"{layer.name} must not be stateful: a server would share its state among all clients")

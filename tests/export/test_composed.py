@@ -159,7 +159,7 @@ def test_a_layer_that_is_called_twice_and_names_that_are_taken(tmp_path):
     keras.utils.set_random_seed(0)
     inputs, twice = keras.Input((6, 4)), LIF(name="spikes", threshold=0.3, beta=0.5)
     x = twice(keras.layers.Dense(4)(twice(keras.layers.Dense(4)(inputs))))
-    _, mem = LIF(return_mem=True, name="the last one")(keras.layers.Dense(3)(x))
+    _, mem = LIF(return_mem=True, name="the.last-one")(keras.layers.Dense(3)(x))
     model = keras.Model(inputs, mem[:, -1])
     manifest = savedmodel(model, tmp_path / "served")
     states = ["spikes_again", "spikes_again_again", "the_last_one"]
@@ -185,6 +185,17 @@ def test_models_inside_the_model_and_rnns_of_keras(tmp_path):
 
 
 # Refusals -----------------------------------------------------------------------------------------
+
+
+def test_names_of_layers_that_tensorflow_cannot_take(tmp_path):
+    """Keras itself cannot predict with such a model, and the scope that it opens would stay open for later models."""
+    inputs = keras.Input((6, 4))
+    model = keras.Model(inputs, LIF(name="the last one", return_sequences=False)(keras.layers.Dense(3)(inputs)))
+    with pytest.raises(InputError, match="names of layers must .*, received 'the last one'"):
+        savedmodel(model, tmp_path / "served")
+    assert keras.layers.Dense(2, name="later").name == "later" and not (tmp_path / "served").exists()
+    later = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="later")], name="m")
+    assert [weight.path for weight in later.weights] == ["m/later/kernel", "m/later/bias"]
 
 
 def chain(*layers, inputs=(6, 5)):

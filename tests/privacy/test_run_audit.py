@@ -219,45 +219,76 @@ def test_a_run_that_has_moved_is_the_same_and_the_command_tells_of_it(moved, aud
     assert str(place) in page and config.run.weights[:16] in page and "other 36 examples" in page
 
 
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def change_weights(place):
     network = load_network(place)
     network.set_weights([w + 1e-3 for w in network.get_weights()])
     network.save(place / "model.keras")
+    return weights_hash(network)
+
+
+def train_again(place):
+    """Change the weights and the record of them, as another training would."""
+    edit(place / "result.json", weights=change_weights(place))
 
 
 def change_config(place):
-    stored = json.loads((place / "config.json").read_text())
-    (place / "config.json").write_text(json.dumps(stored | {"learning_rate": 0.5}))
+    edit(place / "config.json", learning_rate=0.5)
+
+
+def train_otherwise(place):
+    change_config(place)
+    recorded = json.loads((place / "result.json").read_text())["config"]
+    edit(place / "result.json", config=recorded | {"learning_rate": 0.5})
 
 
 def change_splits(place):
-    splits = Splits.load(place / "splits.npz")
-    train = np.sort(np.append(splits.train[1:], splits.unused[0]))
-    Splits(train, splits.validation, splits.test, pool_size=splits.pool_size).save(place / "splits.npz")
+    stored = Splits.load(place / "splits.npz")
+    train = np.sort(np.append(stored.train[1:], stored.unused[0]))
+    changed = Splits(train, stored.validation, stored.test, pool_size=stored.pool_size)
+    changed.save(place / "splits.npz")
+    return changed.fingerprint
+
+
+def split_again(place):
+    fingerprint = change_splits(place)
+    for name in ("data.json", "result.json"):
+        edit(place / name, splits=fingerprint)
 
 
 def change_data(place):
-    stored = json.loads((place / "data.json").read_text())
-    (place / "data.json").write_text(json.dumps(stored | {"fingerprint": "0" * 64}))
+    edit(place / "data.json", fingerprint="0" * 64)
 
 
 def lose_splits(place):
     (place / "splits.npz").unlink()
 
 
+def never_record_splits(place):
+    """Leave a run as versions wrote it that kept no splits."""
+    lose_splits(place)
+    edit(place / "result.json", splits=None)
+
+
 def unfinish(place):
-    stored = json.loads((place / "config.json").read_text())
-    (place / "config.json").write_text(json.dumps(stored | {"epochs": 21}))
+    edit(place / "config.json", epochs=21)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (change_weights, "run must be the one that the audit was begun with, .*elsewhere has changed"),
-        (change_config, "learning_rate must be that of the run .*elsewhere, 0.5, received 0.03"),
-        (change_splits, "run must be the one that the audit was begun with, the splits of .*elsewhere have changed"),
+        (change_weights, "model.keras must be the run's network"),
+        (train_again, "run must be the one that the audit was begun with, .*elsewhere has changed"),
+        (change_config, "config.json: learning_rate must be 0.03, as in result.json, received 0.5"),
+        (train_otherwise, "learning_rate must be that of the run .*elsewhere, 0.5, received 0.03"),
+        (change_splits, "splits.npz must be the run's, .*data.json was written with other splits"),
+        (split_again, "run must be the one that the audit was begun with, the splits of .*elsewhere have changed"),
         (change_data, "noise has changed"),
-        (lose_splits, "run must have a record of its splits and their pool's size"),
+        (lose_splits, "splits.npz does not exist, the finished run had it"),
+        (never_record_splits, "run must have a record of its splits and their pool's size"),
         (unfinish, "run must be finished, .*elsewhere is not: kerasburst train --resume"),
     ],
 )
@@ -274,7 +305,7 @@ def test_a_task_refuses_a_run_that_has_changed_meanwhile(moved, fleet):
     place, out, config = moved
     files.write_json(out / "config.json", records.to_json(config))
     (out / "rate" / "models" / "target-0.json").unlink()
-    change_weights(place)
+    train_again(place)
     with pytest.raises(InputError, match="has changed"):
         shadow.train_and_ask(str(out), "rate", "target-0")
     assert not (out / "rate" / "models" / "target-0.json").exists()

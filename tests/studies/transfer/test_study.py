@@ -176,6 +176,10 @@ def test_from_a_run(tmp_path, monkeypatch):
     other = load_network(tmp_path / "run")
     other.set_weights([weights + 1 for weights in other.get_weights()])
     other.save(tmp_path / "run" / "model.keras")
+    with pytest.raises(InputError, match="model.keras must be the run's network"):
+        transfer(config, tmp_path / "t", resume=True)
+    ended = tmp_path / "run" / "result.json"
+    ended.write_text(json.dumps(json.loads(ended.read_text()) | {"weights": weights_hash(other)}))
     with pytest.raises(InputError, match="run must be the one that the transfer was begun with"):
         transfer(config, tmp_path / "t", resume=True)
 
