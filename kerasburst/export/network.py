@@ -402,7 +402,7 @@ def _check_layers(layers) -> None:
     for layer in layers:
         if not _NAME.fullmatch(layer.name):
             raise InputError(
-                "names of layers must consist of letters, digits, . _ - and /, and begin with a letter, a digit or a dot, "
+                "names of layers must consist of letters, digits, . _ - and /, and begin with a letter or digit, "
                 f"since TensorFlow runs no others in a graph, received {layer.name!r}"
             )
         if isinstance(layer, (NeuronLayer, keras.layers.RNN)):
