@@ -15,6 +15,9 @@ from .encoders.rate import RateEncoder as RateEncoder
 from .export.predicting import Prediction as Prediction
 from .export.predicting import predict as predict
 from .models.base import SpikingNetwork as SpikingNetwork
+from .models.recording import firing_rates as firing_rates
+from .models.recording import record as record
+from .models.recording import simulate as simulate
 from .models.saving import load_model as load_model
 from .models.snn_conv_net import SNNConvNet as SNNConvNet
 from .models.snn_fc_net import SNNFCNet as SNNFCNet
@@ -51,6 +54,7 @@ from .profiling.profiler import ProfilerCallback as ProfilerCallback
 from .profiling.result import ProfileResult as ProfileResult
 from .profiling.study import profile as profile
 from .registry import register as register
+from .reports.activity import draw_activity as draw_activity
 from .reports.encoding import draw_encoding as draw_encoding
 from .reports.encoding import encode as encode
 from .studies.sweep.config import SweepConfig as SweepConfig

@@ -14,6 +14,7 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import load_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.statistics import EncodingStatistics, encoding_statistics
+from kerasburst.reports.activity import raster
 from kerasburst.validation import InputError, check_int, user_path
 
 _MOST_FRAMES = 10
@@ -163,12 +164,8 @@ def _draw(statistics: EncodingStatistics, chosen: list[int], title: str) -> Figu
 
 def _raster(axes, statistics: EncodingStatistics, chosen: list[int]) -> None:
     spikes = statistics.spikes.reshape(len(statistics.spikes), -1)[:, chosen]
-    axes.eventplot([np.flatnonzero(row) for row in spikes.T], colors="black", linelengths=0.7, linewidths=3)
     intensities = statistics.x.ravel()[chosen]
-    rows = range(0, len(chosen), max(1, len(chosen) // 12))
-    axes.set_yticks(list(rows), [f"{chosen[i]}: {intensities[i]:.2f}" for i in rows], fontsize=8)
-    axes.set(xlim=(-0.6, len(spikes) - 0.4), ylim=(-0.6, len(chosen) - 0.4), xlabel="step t")
-    axes.set_ylabel("feature: intensity")
+    raster(axes, spikes, [f"{i}: {x:.2f}" for i, x in zip(chosen, intensities, strict=True)], "feature: intensity")
     axes.set_title("spikes of one draw", fontsize=10)
 
 
