@@ -98,7 +98,7 @@ def summary(result: BenchResult) -> str:
     load = result.load_average_before
     if load is not None and load > 0.5:
         lines.append(
-            f"warning: other processes kept {load:g} cores busy in the minute before; the figures are doubtful"
+            f"warning: {load:g} processes wanted to run in the minute before, on average; the figures are doubtful"
         )
     lines += [f"{name}: {WORKS[name].what}" for name in dict.fromkeys(m.work for m in result.measurements)]
     return "\n".join(lines)

@@ -125,7 +125,7 @@ def summary(result: dict, out) -> str:
     lines.append("AC, MAC and µJ are per example; µJ is an estimate: 4.6 pJ a MAC, 0.9 pJ an AC (Horowitz 2014, 45 nm)")
     lines += [f"unknown: {', '.join(fields)}: {reason}" for reason, fields in reasons(result).items()]
     if load is not None and load > 0.5:
-        lines.append(f"warning: other processes kept {load:g} cores busy in the minute before; times are doubtful")
+        lines.append(f"warning: {load:g} processes wanted to run in the minute before, on average; times are doubtful")
     if data["note"]:
         lines.append(f"data: {data['note']}")
     return "\n".join([*lines, "", f"written to {out}: profile.json, profile.png"])

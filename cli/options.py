@@ -15,7 +15,7 @@ from kerasburst.config import COMPARED_ENCODINGS, TrainConfig, parameters
 from kerasburst.data.datasets import path_reader
 from kerasburst.data.derived import split_classes
 from kerasburst.registry import ENCODERS, NETWORKS
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import InputError, user_path, visible
 
 T = TypeVar("T")
 INVALID = 3  # exit code where a control of an audit failed
@@ -215,7 +215,7 @@ def print_result(value: dict, out: Path, *, as_json: bool, quiet: bool, text: Ca
     if as_json:
         click.echo(json.dumps({"out": str(out), **value}, indent=2))
     elif not quiet:
-        click.echo(text())
+        click.echo("\n".join(map(visible, text().split("\n"))))
 
 
 def all_parameters() -> list[tuple[str, str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,14 +76,17 @@ def separation_bound(members: int, non_members: int, confidence: float) -> float
     return 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / min(members, non_members))
 
 
-def seed_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean over seeds with Student's t-interval.
+def seed_interval(
+    values: np.ndarray, confidence: float = 0.95, ends: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float, float]:
+    """Return the mean over seeds with Student's t-interval, cut to the values that the figure can have.
 
         mean +- t_{S-1} s / sqrt(S),  s with ddof 1
 
     Args:
         values: one figure for each seed, `(S,)`, at least 2, finite.
         confidence: between 0 and 1.
+        ends: the least and the largest value that the figure can have, (0, 1) for a share.
 
     Returns:
         (mean, low, high).
@@ -93,6 +97,8 @@ def seed_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, 
     Example:
         >>> [round(value, 3) for value in seed_interval([0.5, 0.6, 0.7])]
         [0.6, 0.352, 0.848]
+        >>> [round(value, 3) for value in seed_interval([0.96, 0.98, 1.0], ends=(0.0, 1.0))]
+        [0.98, 0.93, 1.0]
     """
     check_float("confidence", confidence, above=0.0, below=1.0)
     values = np.asarray(values, np.float64)
@@ -100,7 +106,7 @@ def seed_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, 
         raise fail("values", "at least 2 finite numbers", values.tolist())
     mean = float(values.mean())
     width = stats.t.ppf((1.0 + confidence) / 2.0, len(values) - 1) * stats.sem(values)
-    return mean, float(mean - width), float(mean + width)
+    return mean, max(float(mean - width), ends[0]), min(float(mean + width), ends[1])
 
 
 @dataclass(frozen=True, kw_only=True)

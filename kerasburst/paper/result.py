@@ -322,7 +322,7 @@ def audited(found: Found) -> tuple[AuditedEncoding, ...]:
                     attack=MAIN[kind],
                     aucs={str(k): {str(s): auc for s, auc in each.items()} for k, each in aucs.items()},
                     auc_intervals={
-                        str(k): seed_interval(list(each.values())) if len(each) > 1 else None
+                        str(k): seed_interval(list(each.values()), ends=(0.0, 1.0)) if len(each) > 1 else None
                         for k, each in aucs.items()
                     },
                     test_accuracies={str(s): mine[s]["encodings"][encoding]["test_accuracy"] for s in valid},

@@ -12,7 +12,7 @@ from kerasburst.registry import STUDIES
 from kerasburst.reports.palette import Drawing
 from kerasburst.reports.table import Table
 from kerasburst.reports.view import Item, StudyView, make_environment
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import InputError, user_path, visible
 from kerasburst.version import __version__
 
 MARK = '<meta name="generator" content="kerasburst report">'
@@ -109,7 +109,7 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
                 if name not in here or (path / name).resolve() in items:
                     continue
                 try:
-                    value = files.read_json(path / name)
+                    value = visible(files.read_json(path / name))
                 except InputError as error:
                     problems.append(str(error))
                     continue
@@ -120,8 +120,8 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
                 items[(path / name).resolve()] = Item(
                     kind=kind,
                     path=path / name,
-                    label=os.path.relpath(path, above),
-                    link=urllib.parse.quote(os.path.relpath(path / name, page_folder)),
+                    label=visible(os.path.relpath(path, above)),
+                    link=urllib.parse.quote(os.fsencode(os.path.relpath(path / name, page_folder))),
                     value=value,
                     config=_config(path),
                     inside=any(owner in path.parents for owner in owners),
@@ -131,7 +131,7 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
 
 def _config(folder: Path) -> dict:
     try:
-        value = files.read_json(folder / "config.json")
+        value = visible(files.read_json(folder / "config.json"))
     except InputError:
         return {}
     return value if isinstance(value, dict) else {}

@@ -14,8 +14,9 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import load_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.statistics import EncodingStatistics, encoding_statistics
+from kerasburst.pictures import save_picture
 from kerasburst.reports.activity import raster
-from kerasburst.validation import InputError, check_int, user_path
+from kerasburst.validation import InputError, check_int, user_path, visible
 
 _MOST_FRAMES = 10
 
@@ -131,8 +132,7 @@ def draw_encoding(
     }
     out = Path(out)
     with files.new_directory("out", out):
-        with files.replacing(out / "encoding.png") as temporary:
-            _draw(statistics, chosen, title).savefig(temporary, dpi=120)
+        save_picture(_draw(statistics, chosen, visible(title)), out / "encoding.png")
         files.write_json(out / "encoding.json", summary)
     return summary
 

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import re
-import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
-from kerasburst import files
+from kerasburst.pictures import plain_text
 from kerasburst.registry import ENCODERS
 
 SIZE, WIDE = (3.5, 3.1), (4.6, 3.4)  # inches of 96 pixels: a phone shows either without shrinking its text much
 GREY, GUESS = "#777777", (2, 2)
-_LONGEST = 100  # characters of a line in a picture
 
 
 @dataclass(frozen=True)
@@ -148,7 +143,7 @@ def key(style: Style, line: bool = True, marker: bool = True) -> Markup:
 def svg(figure: Figure, name: str) -> Markup:
     """Return a figure as an inline SVG, with text as text, no date, and identifiers of its own."""
     buffer = io.StringIO()
-    with _plain_text(figure), rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with plain_text(figure), rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -157,22 +152,3 @@ def svg(figure: Figure, name: str) -> Markup:
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{prefix}-", text)
     return Markup(text.replace("<svg", f'<svg role="img" aria-label="{Markup.escape(name)}"', 1))
-
-
-def save_png(figure: Figure, path: str | Path, dpi: int = 120) -> Path:
-    """Write a figure to a PNG, and return its path."""
-    with files.replacing(path) as temporary, _plain_text(figure):
-        figure.savefig(temporary, dpi=dpi)
-    return Path(path)
-
-
-@contextlib.contextmanager
-def _plain_text(figure: Figure) -> Iterator[None]:
-    """Let names be drawn as they are: a name may hold a formula's signs, be long, or have letters no font has."""
-    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        for text in figure.findobj(Text):
-            text.set_parse_math(False)
-            lines = text.get_text().split("\n")
-            text.set_text("\n".join(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…" for line in lines))
-        yield

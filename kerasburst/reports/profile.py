@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kerasburst import files
+from kerasburst.pictures import save_picture
 from kerasburst.profiling.config import BASELINES
 from kerasburst.reports.palette import styles_of
 from kerasburst.reports.table import Cell, Table, is_number, name_cell, number, table_of
 from kerasburst.reports.view import Item, StudyView
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, visible
 
 # field: (title with unit, factor)
 _PANELS = {
@@ -47,14 +48,11 @@ def write_report(out: str | Path) -> list[Path]:
     out = Path(out)
     if not (out / "profile.json").exists():
         raise InputError(f"out must be a finished profile, {out} has no profile.json")
-    profile = files.read_json(out / "profile.json")
+    profile = visible(files.read_json(out / "profile.json"))
     pictures = {out / "profile.png": _bars(profile)}
     if (out / "power_trace.csv").exists():
         pictures[out / "power.png"] = _traces(out / "power_trace.csv", list(profile["encodings"]))
-    for path, figure in pictures.items():
-        with files.replacing(path) as temporary:
-            figure.savefig(temporary, dpi=120)
-    return list(pictures)
+    return [save_picture(figure, path) for path, figure in pictures.items()]
 
 
 def _bars(profile: dict) -> Figure:
@@ -139,7 +137,7 @@ _FIGURES = (
     ("cpu_package_energy_j", "CPU package J", 1, 2),
     ("effective_acs_per_sample", "AC", 1, 0),
     ("effective_macs_per_sample", "MAC", 1, 0),
-    ("energy_estimate_j_per_sample", "µJ", 1e6, 2),
+    ("energy_estimate_j_per_sample", "energy estimate, µJ", 1e6, 2),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kerasburst.intervals import wilson
-from kerasburst.reports.palette import SIZE, Drawing, encoding_styles, panel, svg
+from kerasburst.reports.palette import SIZE, Drawing, encoding_styles, panel, svg, widen
 from kerasburst.reports.table import Cell, Table, name_cell, number, percent
 from kerasburst.reports.view import Item, StudyView
 
@@ -62,6 +62,7 @@ def drawings(items: list[Item]) -> list[Drawing]:
                 )
         axes.set_xticks(range(len(names)), names, fontsize=8)
         axes.set(title=dataset, ylabel="test accuracy, %", xlim=(-0.6, len(names) - 0.4))
+        widen(axes, "y", 5, (0, 100))
         axes.grid(alpha=0.3, axis="y")
         panels.append(svg(axes.figure, f"test accuracy, {dataset}"))
     return [Drawing("Test accuracy", tuple(panels), (), "One mark a run, with the 95 % interval over test examples.")]

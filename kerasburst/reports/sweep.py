@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from kerasburst import files
-from kerasburst.reports.palette import GREY, STYLES, Drawing, svg
+from kerasburst.pictures import save_picture
+from kerasburst.reports.palette import GREY, STYLES, Drawing, errors, svg, widen
 from kerasburst.reports.table import Cell, Table, count, estimate, is_number, number, shown, table_of
 from kerasburst.reports.view import Item, StudyView
+from kerasburst.validation import visible
 
 TITLES = {
     "test_accuracy": "test accuracy",
@@ -21,6 +22,7 @@ TITLES = {
 }
 EFFECTS = "differences paired by seed, averaged over points that are alike but for the parameter, with 95 % over seeds"
 _MARK = STYLES[0][0], STYLES[1][0]
+_SPAN = 0.05  # the least that an axis or the colours show of accuracies, rates and AUCs
 
 
 def save_sweep_figures(result: dict, out: str | Path) -> list[Path]:
@@ -33,12 +35,7 @@ def save_sweep_figures(result: dict, out: str | Path) -> list[Path]:
     Returns:
         their paths.
     """
-    paths = []
-    for name, figure in sweep_figures(result).items():
-        paths.append(Path(out) / f"{name}.png")
-        with files.replacing(paths[-1]) as temporary:
-            figure.savefig(temporary, dpi=130)
-    return paths
+    return [save_picture(figure, Path(out) / f"{name}.png") for name, figure in sweep_figures(visible(result)).items()]
 
 
 def sweep_figures(result: dict) -> dict[str, Figure]:
@@ -111,6 +108,7 @@ def _line(result: dict, metric: str) -> Figure:
     elif len(values) <= 8:
         axes.set_xticks(sorted(values), [shown(value) for value in sorted(values)])
     axes.set(xlabel=label)
+    widen(axes, "y", _SPAN, (0, 1))
     axes.grid(alpha=0.3)
     return figure
 
@@ -126,24 +124,31 @@ def _heat_map(result: dict, metric: str) -> Figure:
             text[place] = "no run" if point["reason"] else "–"
             continue
         values[place] = found["mean"]
-        half = "" if found["interval"] is None else f"\n±{(found['interval'][1] - found['interval'][0]) / 2:.3f}"
-        text[place] = f"{found['mean']:.3f}{half}"
+        ends = "" if found["interval"] is None else "\n{:.3f}–{:.3f}".format(*found["interval"])
+        text[place] = f"{found['mean']:.3f}{ends}"
     figure, axes = _figure(result, 1.9 + 0.72 * len(columns), 1.3 + 0.52 * len(rows), metric_title(result, metric))
     axes.spines[:].set_visible(False)
     axes.set_facecolor("#eeeeee")
     # Low AUCs are the good ones: dark is better in every map.
-    image = axes.imshow(values, cmap="viridis" if metric == "audit_auc" else "viridis_r", aspect="auto")
-    low, high = np.nanmin(values), np.nanmax(values)
+    low, high = _colour_range(values)
+    cmap = "viridis" if metric == "audit_auc" else "viridis_r"
+    image = axes.imshow(values, cmap=cmap, vmin=low, vmax=high, aspect="auto")
     for (row, column), said in text.items():
         value = values[row, column]
-        share = 0.5 if high == low else (value - low) / (high - low)
-        dark = np.isfinite(value) and (share < 0.5) == (metric == "audit_auc")
-        axes.text(column, row, said, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+        dark = np.isfinite(value) and ((value - low) / (high - low) < 0.5) == (metric == "audit_auc")
+        axes.text(column, row, said, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(len(columns)), [shown(value) for value in columns])
     axes.set_yticks(range(len(rows)), [shown(value) for value in rows])
     axes.set(xlabel=column_label, ylabel=row_label)
     figure.colorbar(image, ax=axes, shrink=0.9)
     return figure
+
+
+def _colour_range(values: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the colours, wide enough that noise does not fill them."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    edge = max(0.0, (_SPAN - (high - low)) / 2)
+    return low - edge, high + edge
 
 
 def _cloud(result: dict, metric: str) -> Figure:
@@ -156,10 +161,14 @@ def _cloud(result: dict, metric: str) -> Figure:
             places = {text: i for i, text in enumerate(dict.fromkeys(map(shown, values)))}
             values[:] = [places[shown(value)] for value in values]
             ticks(range(len(places)), list(places))
+    means = np.array([point["estimates"][metric]["mean"] for point in points])
+    low, high = _colour_range(means)
     marks = axes.scatter(
         columns,
         rows,
-        c=[point["estimates"][metric]["mean"] for point in points],
+        c=means,
+        vmin=low,
+        vmax=high,
         cmap="viridis" if metric == "audit_auc" else "viridis_r",
         s=60,
         edgecolors=GREY,
@@ -180,8 +189,8 @@ def _pareto(result: dict) -> Figure:
         axes.errorbar(
             auc["mean"],
             100 * accuracy["mean"],
-            xerr=_ends(auc, 1.0),
-            yerr=_ends(accuracy, 100.0),
+            xerr=errors(auc["mean"], auc["interval"]),
+            yerr=errors(accuracy["mean"], accuracy["interval"], 100.0),
             fmt="s" if point["on_front"] else "o",
             color=colour,
             ms=5 if point["on_front"] else 4,
@@ -201,17 +210,12 @@ def _pareto(result: dict) -> Figure:
     for axis, values in zip("xy", zip(*means.values(), strict=True), strict=True):
         edge = 0.25 * (max(values) - min(values)) or 0.01
         getattr(axes, f"set_{axis}lim")(min(values) - edge, max(values) + edge)
+    widen(axes, "x", _SPAN, (0, 1))
+    widen(axes, "y", 100 * _SPAN, (0, 100))
     axes.set(xlabel=metric_title(result, "audit_auc"), ylabel="test accuracy, %")
     axes.annotate(f"labels: {names}", (1, 0), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=GREY)
     axes.grid(alpha=0.3)
     return figure
-
-
-def _ends(estimate: dict, scale: float) -> list[list[float]] | None:
-    if estimate["interval"] is None:
-        return None
-    low, high = estimate["interval"]
-    return [[scale * (estimate["mean"] - low)], [scale * (high - estimate["mean"])]]
 
 
 def headline(item: Item) -> str:
@@ -311,7 +315,7 @@ def drawings(items: list[Item]) -> list[Drawing]:
         titles = {name: metric_title(item.value, name) for name in figures if name != "pareto"}
         panels = [svg(figure, f"{item.label}, {titles.get(name, 'Pareto front')}") for name, figure in figures.items()]
         if panels:
-            caption = "Means over seeds with the half-width of their 95 % interval; dark is more, of an AUC less."
+            caption = "Means over seeds with their 95 % interval; dark is more, of an AUC less."
             if "pareto" in figures:
                 caption += " Squares: by their means no other point is as accurate and leaks as little."
             drawings.append(Drawing(item.label, tuple(panels), (), caption))

@@ -160,8 +160,8 @@ def over_seeds(values: Iterable[float]) -> tuple[float | None, tuple[float, floa
     values = list(values)
     if len(values) < 2:
         return (values[0] if values else None), None
-    mean, low, high = seed_interval(values)
-    return mean, (max(0.0, low), min(1.0, high))
+    mean, low, high = seed_interval(values, ends=(0.0, 1.0))
+    return mean, (low, high)
 
 
 def percent(value: float) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from kerasburst import files
-from kerasburst.reports.palette import WIDE, Drawing, legend, panel, styles_of, svg
+from kerasburst.pictures import save_picture
+from kerasburst.reports.palette import WIDE, Drawing, legend, panel, styles_of, svg, widen
 from kerasburst.reports.table import Table, estimate, name_cell, number, over_seeds, table_of
 from kerasburst.reports.view import Item, StudyView
+from kerasburst.validation import visible
 
 _ARMS = ("scratch", "transfer", "control")
 _LABELS = {"scratch": "from scratch", "transfer": "source's features, frozen", "control": "random features, frozen"}
@@ -25,6 +26,7 @@ def save_transfer_plot(result: dict, path: str | Path) -> Path:
     Returns:
         the path.
     """
+    result = visible(result)
     encodings = list(result["encodings"])
     figure = Figure(figsize=(9, 1.6 + 0.75 * len(encodings)), layout="constrained")
     scratch, _, control = styles_of(_ARMS)
@@ -54,14 +56,14 @@ def save_transfer_plot(result: dict, path: str | Path) -> Path:
     accuracy.set(xlabel="test accuracy (%), one mark a seed", yticks=range(len(encodings)), yticklabels=encodings)
     difference.set_xlabel("difference (points), 95 % over seeds")
     accuracy.set_ylim(len(encodings) - 0.5, -0.5)
+    widen(accuracy, "x", 5, (0, 100))
+    widen(difference, "x", 5, (-100, 100))
     for axes in (accuracy, difference):
         axes.grid(alpha=0.3, axis="x")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize="small")
     figure.suptitle(f"{_pair(result)}, {result['freeze']} frozen")
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
-    return Path(path)
+    return save_picture(figure, path)
 
 
 def headline(item: Item) -> str:
@@ -114,6 +116,7 @@ def drawings(items: list[Item]) -> list[Drawing]:
                 axes.plot([x + aside], [sum(values) / len(values)], "_", color=style.colour, ms=14, mew=2)
         axes.set_xticks(range(len(encodings)), encodings)
         axes.set(title=_pair(item.value), ylabel="test accuracy, %", xlim=(-0.5, len(encodings) - 0.5))
+        widen(axes, "y", 5, (0, 100))
         axes.grid(alpha=0.3, axis="y")
         panels.append(svg(axes.figure, f"{item.label}, arms"))
     caption = "One mark a seed, a bar at the mean. Transfer that does not beat the control has carried nothing over."

@@ -8,8 +8,8 @@ import platform
 from pathlib import Path
 
 from kerasburst.config import TrainConfig
-from kerasburst.files import replacing
-from kerasburst.validation import check_float, check_int
+from kerasburst.pictures import save_picture
+from kerasburst.validation import check_float, check_int, visible
 from kerasburst.version import __version__
 
 
@@ -118,6 +118,5 @@ def save_curves(history: list[dict], path: Path, title: str) -> None:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    figure.suptitle(title)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    figure.suptitle(visible(title))
+    save_picture(figure, path)

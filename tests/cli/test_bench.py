@@ -61,4 +61,4 @@ def test_summary_says_what_is_unknown():
     assert "float32 matmul unknown GFLOP/s" in lines[1] and "copy 25 GB/s" in lines[1]
     assert "400.00" in text and "320" in text and "wait_percent 1.5" in text
     assert any(line.startswith("lif") and "unknown: killed by SIGKILL" in line for line in lines)
-    assert "7 cores busy" in text
+    assert "7 processes wanted to run" in text

@@ -53,7 +53,7 @@ def test_heat_maps_have_each_mean_in_its_cell():
     assert list(figures) == ["test_accuracy", "audit_auc", "pareto"]
     axes = figures["test_accuracy"].axes[0]
     said = {text.get_position(): text.get_text() for text in axes.texts}
-    assert said[0, 0] == "0.900\n±0.010" and said[1, 1] == "0.700\n±0.010" and said[0, 2] == "no run"
+    assert said[0, 0] == "0.900\n0.890–0.910" and said[1, 1] == "0.700\n0.690–0.710" and said[0, 2] == "no run"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "3"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["2", "5", "20"]
     assert {t.get_position(): t.get_text() for t in figures["audit_auc"].axes[0].texts}[1, 1] == "–"
@@ -128,3 +128,13 @@ def test_names():
     assert metric_title(both(), "audit_auc") == "AUC, lira_online, K = 4"
     assert metric_title({"attack": None}, "test_accuracy") == "test accuracy"
     assert [shown(value) for value in (2, 0.5, True, None, [8, 16])] == ["2", "0.5", "True", "None", "[8, 16]"]
+
+
+def test_a_small_difference_does_not_fill_the_picture():
+    """Neither an axis nor the colours show less than five points, and what is drawn stays within 0 to 100 %."""
+    near = sweep([point({"model.x": x}, 0.999 + 0.0005 * x) for x in (0, 1)], {"label": "model.x", "values": [0, 1]})
+    low, high = sweep_figures(near)["test_accuracy"].axes[0].get_ylim()
+    assert high - low == pytest.approx(0.05) and low < 0.999 and high <= 1.0
+    flat = [point({**{LAMBDA["label"]: x}, TAU["label"]: y}, 0.9) for x in LAMBDA["values"] for y in TAU["values"]]
+    image = sweep_figures(sweep(flat, TAU, LAMBDA))["test_accuracy"].axes[0].images[0]
+    assert image.get_clim() == pytest.approx((0.875, 0.925))

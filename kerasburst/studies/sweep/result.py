@@ -122,17 +122,18 @@ class SweepResult:
     format: int = 1
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float], ends: tuple[float, float] = (0.0, 1.0)) -> Estimate:
     """Return the mean over seeds with its interval.
 
     Args:
         values: one for each seed, at least one.
+        ends: the least and the largest value that the figure can have; a share's by default.
 
     Example:
         >>> estimate([0.5]).interval, round(estimate([0.5, 0.6, 0.7]).mean, 3)
         (None, 0.6)
     """
-    interval = seed_interval(values)[1:] if len(values) > 1 else None
+    interval = seed_interval(values, ends=ends)[1:] if len(values) > 1 else None
     return Estimate(mean=float(np.mean(values)), interval=interval, seeds=len(values))
 
 
@@ -234,7 +235,7 @@ def _difference(pairs: Sequence[tuple[SweepPoint, SweepPoint]], metric: str) -> 
         for seed in mine.keys() & its.keys():
             by_seed.setdefault(seed, []).append(mine[seed] - its[seed])
     whole = [float(np.mean(each)) for _, each in sorted(by_seed.items()) if len(each) == len(pairs)]
-    return estimate(whole) if whole else None
+    return estimate(whole, ends=(-1.0, 1.0)) if whole else None
 
 
 def _figures(seeds: Sequence[SeedFigures], metric: str) -> dict[int, float]:
