@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kerasburst.reports.palette import save_png
+from kerasburst.pictures import save_picture
 from kerasburst.validation import check_int, fail, user_path
 
 _MOST_TRACES = 5
@@ -68,7 +68,7 @@ def draw_activity(
             right.legend(title="neuron", frameon=False, fontsize=8, title_fontsize=8)
     figure.suptitle(title)
     if out is not None:
-        save_png(figure, out)
+        save_picture(figure, out)
     return figure
 
 
