@@ -4,6 +4,8 @@ One file for each backend has the same functions; `keras.backend.backend()` choo
 
 - `jit(function)` compiles a function of tensors that is called often and needs no gradients.
 - `runs_cpu_paths()` says whether TensorFlow's own fast paths for a CPU may run: never on a GPU.
+- `of(x)` is the file for the tensor `x`: in tf.data that is TensorFlow's, whatever Keras runs on. Encoders use its
+  `ops` (as `keras.ops`), `random_numbers`, `each`, `float64`, `check`, `fused` and `fresh_seed`.
 """
 
 from __future__ import annotations
@@ -18,3 +20,17 @@ name = check_backend()  # before Keras, whose own error does not say what to ins
 _backend: Any = importlib.import_module(f"kerasburst.backend.on_{name}")
 jit = _backend.jit
 runs_cpu_paths = _backend.runs_cpu_paths
+fresh_seed = _backend.fresh_seed
+
+
+def of(x: object) -> Any:
+    """Return the backend's file that computes with the tensor `x`.
+
+    Example:
+        >>> import numpy as np, tensorflow as tf
+        >>> of(tf.zeros(2)).__name__
+        'kerasburst.backend.on_tensorflow'
+    """
+    if type(x).__module__.startswith("tensorflow."):
+        return importlib.import_module("kerasburst.backend.on_tensorflow")
+    return _backend

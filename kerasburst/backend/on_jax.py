@@ -2,9 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from keras import ops  # noqa: F401
+
+float64 = partial(jax.enable_x64, True)  # within it float64 is float64
+
+
+def random_numbers(shape: Sequence[int], seed, like: jax.Array) -> jax.Array:
+    """Draw int32 numbers below 2**23 for a pair of ints, of which the low 32 bits count."""
+    if not isinstance(seed, jax.Array):
+        seed = np.asarray(seed).astype(np.uint32)
+    key = jax.random.wrap_key_data(jnp.asarray(seed, "uint32"), impl="threefry2x32")
+    return (jax.random.bits(key, shape, "uint32") >> 9).astype("int32")
+
+
+def each(function: Callable, seeds) -> jax.Array:
+    """Return `function` of each row of `seeds`."""
+    if not isinstance(seeds, jax.Array):
+        seeds = np.asarray(seeds).astype(np.uint32)
+    return jax.vmap(function)(jnp.asarray(seeds, "uint32"))
+
+
+def fresh_seed(generator) -> jax.Array:
+    """Return the next seed of a Keras seed generator; a batch that devices share is one draw, split between them."""
+    return generator.next()
+
+
+def check(x: jax.Array, inside: jax.Array, error: Callable, message: str) -> jax.Array:
+    """Return `x`; raise `error()` where `inside` is False. A function that JAX traces cannot check values."""
+    if not isinstance(inside, jax.core.Tracer) and not inside:
+        raise error()
+    return x
+
+
+def fused(function: Callable, exact: bool = True) -> Callable:
+    """Return the function: XLA compiles it together with what calls it."""
+    return function
 
 
 def jit(function: Callable) -> Callable:

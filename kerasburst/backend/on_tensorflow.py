@@ -2,9 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import tensorflow as tf
+
+
+def _shape(x: tf.Tensor) -> tuple:
+    """Return the sizes of `x`: an int where it is known, else a tensor."""
+    return tuple(tf.shape(x)[i] if size is None else size for i, size in enumerate(x.shape))
+
+
+# What encoders use of `keras.ops`; `keras.ops` itself is for the tensors of another backend when that is Keras' own.
+ops = SimpleNamespace(
+    all=tf.reduce_all,
+    cast=tf.cast,
+    ceil=tf.math.ceil,
+    clip=tf.clip_by_value,
+    concatenate=tf.concat,
+    convert_to_tensor=tf.convert_to_tensor,
+    floor=tf.floor,
+    log=tf.math.log,
+    log1p=tf.math.log1p,
+    logical_or=tf.logical_or,
+    max=tf.reduce_max,
+    min=tf.reduce_min,
+    minimum=tf.minimum,
+    repeat=tf.repeat,
+    reshape=tf.reshape,
+    round=tf.round,
+    shape=_shape,
+    stack=tf.stack,
+    where=tf.where,
+    zeros_like=tf.zeros_like,
+)
+float64 = contextlib.nullcontext  # within it float64 is float64
+
+
+def random_numbers(shape: Sequence, seed, like: tf.Tensor) -> tf.Tensor:
+    """Draw int32 numbers below 2**23 for a pair of ints, the same with XLA as without.
+
+    Not TensorFlow's own uniforms: both make the same bits, but its float kernel takes the low 23 of them and XLA's
+    the high.
+    """
+    bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    return bits & 0x7FFFFF
+
+
+def each(function: Callable, seeds) -> tf.Tensor:
+    """Return `function` of each row of `seeds`, as int32."""
+    return tf.map_fn(function, tf.convert_to_tensor(seeds), fn_output_signature=tf.int32)
+
+
+def fresh_seed(generator) -> tf.Tensor:
+    """Return the next seed of a Keras seed generator; each replica of a strategy gets its own."""
+    seed = generator.next()
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return seed
+    replica = tf.cast(tf.convert_to_tensor(context.replica_id_in_sync_group), tf.int64)
+    return tf.random.fold_in(tf.cast(seed, tf.int64), replica)
+
+
+def check(x: tf.Tensor, inside: tf.Tensor, error: Callable, message: str) -> tf.Tensor:
+    """Return `x`; raise `error()` where `inside` is False, or in a graph an `InvalidArgumentError` when it runs.
+
+    XLA drops the check.
+    """
+    if tf.executing_eagerly():
+        if not inside:
+            raise error()
+        return x
+    done = tf.debugging.Assert(inside, [f"{message}, received minimum", ops.min(x), "maximum", ops.max(x)])
+    with tf.control_dependencies([done] if done is not None else []):
+        return tf.identity(x)
+
+
+def fused(function: Callable, exact: bool = True) -> Callable:
+    """Return a function of tensors and static arguments, compiled by XLA for its shapes where that is faster.
+
+    It is faster on a GPU, where int32 comparisons would run on the host, and in a graph, which repeats.
+
+    Args:
+        function: the same object in each call.
+        exact: whether XLA computes the same bits on a CPU. It does unless its logarithms and powers differ; those are
+            not compiled there.
+    """
+    if tf.config.list_logical_devices("GPU") or (exact and not tf.executing_eagerly()):
+        return function if _inside_xla() else _compiled(function)
+    return function
+
+
+@functools.cache
+def _compiled(function: Callable) -> Callable:
+    return tf.function(function, jit_compile=True, autograph=False)
 
 
 def jit(function: Callable) -> Callable:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import numpy as np
 import tensorflow as tf
 
+from kerasburst import backend
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.draws import check_intensity
+from kerasburst.encoders.draws import as_tensor
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError, check_bool, check_int, fail
 
@@ -42,7 +44,7 @@ def make_dataset(
     Neither depends on the batch size or the number of parallel calls.
 
     Args:
-        x: intensities `(n, *features)` in [0, 1].
+        x: intensities `(n, *features)` in [0, 1], an array or what numpy can make one of.
         y: labels `(n,)`.
         encoder: the encoder layer; its own seed is not used.
         batch_size: examples in a batch; the last of an epoch may be smaller.
@@ -64,8 +66,8 @@ def make_dataset(
         >>> [(tuple(spikes.shape), labels.numpy().tolist()) for spikes, labels in pipeline]
         [((2, 5, 4), [0, 1]), ((1, 5, 4), [0])]
     """
-    order, encode = _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs)
-    return _streamed(order, encode, num_parallel_calls, num_epochs * count_batches(len(x), batch_size))
+    order, encode, n = _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs)
+    return _streamed(order, encode, num_parallel_calls, num_epochs * count_batches(n, batch_size))
 
 
 def make_parts(
@@ -107,7 +109,7 @@ def make_parts(
         >>> [(labels.numpy().tolist(), int(size)) for _, labels, size in first]
         [([0, 2], 4), ([4], 1)]
     """
-    order, encode = _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs)
+    order, encode, n = _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs)
 
     @_as_written
     def deal(epoch, index):
@@ -118,13 +120,11 @@ def make_parts(
     def encode_part(epoch, index, size):
         return *encode(epoch, index), size
 
-    return _streamed(
-        order.flat_map(deal), encode_part, None, num_epochs * count_batches(len(x), batch_size) * len(parts)
-    )
+    return _streamed(order.flat_map(deal), encode_part, None, num_epochs * count_batches(n, batch_size) * len(parts))
 
 
 def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs):
-    """Check the arguments; return a data set of (epoch, indices) for each batch, and the function that encodes one."""
+    """Check the arguments; return a data set of (epoch, indices) by batch, the function that encodes one, and n."""
     batch_size = check_int("batch_size", batch_size, low=1)
     seed = check_int("seed", seed, low=0)
     epoch = check_int("epoch", epoch, low=0)
@@ -132,11 +132,15 @@ def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epoch
     check_bool("shuffle", shuffle)
     if not isinstance(encoder, Encoder):
         raise fail("encoder", "an encoder layer", encoder)
+    x, y = (each if tf.is_tensor(each) else np.asarray(each) for each in (x, y))
     n = len(x)
     if n == 0 or len(y) != n:
         raise InputError(f"x and y must be of one length of at least 1, received {n} and {len(y)}")
+    if backend.name != "tensorflow":
+        with contextlib.suppress(RuntimeError):  # TensorFlow has begun: its GPUs are its user's
+            tf.config.set_visible_devices([], "GPU")  # they are the other backend's
     with tf.device("cpu:0"):
-        x = check_intensity(x, "x")
+        x = encoder.check(as_tensor(x, "x", tf.convert_to_tensor), "x")
         y = tf.convert_to_tensor(y)
     order_key, spike_key = (tf.constant([derive_seed(seed, name), 0], tf.int64) for name in ("order", "spikes"))
 
@@ -156,7 +160,7 @@ def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epoch
         seeds = tf.stack([tf.fill(tf.shape(index), key), index], axis=1)
         return encoder.encode(tf.gather(x, index), seeds), tf.gather(y, index)
 
-    return tf.data.Dataset.range(epoch, epoch + num_epochs).flat_map(batches), encode
+    return tf.data.Dataset.range(epoch, epoch + num_epochs).flat_map(batches), encode, n
 
 
 def _streamed(order: tf.data.Dataset, encode, num_parallel_calls: int | None, cardinality: int) -> tf.data.Dataset:

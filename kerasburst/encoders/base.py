@@ -6,10 +6,10 @@ import inspect
 from abc import ABC, abstractmethod
 
 import keras
-import tensorflow as tf
 
-from kerasburst.encoders.draws import check_intensity
-from kerasburst.validation import LARGEST, check_int
+from kerasburst import backend
+from kerasburst.encoders.draws import check_intensity, ops_of
+from kerasburst.validation import LARGEST, InputError, check_int
 
 
 class Encoder(keras.layers.Layer, ABC):
@@ -22,13 +22,11 @@ class Encoder(keras.layers.Layer, ABC):
 
     - `__init__(self, num_steps, *, <its parameters>, seed=None, **kwargs)`, which checks its parameters, calls
       `super().__init__(num_steps, seed=seed, **kwargs)`, and stores each parameter as the attribute of its name;
-    - `encode(x, seed)`, the spikes; `kerasburst.encoders.draws` has the random numbers;
-    - `probability(x)`, the exact marginals of these spikes;
+    - `encode(x, seed)`, the uint8 spikes, and `probability(x)`, their exact marginals, computed by `ops_of(x)` and
+      drawn by `draws`, both of `kerasburst.encoders.draws`, so that they run on every backend and in tf.data;
     - `random = False`, on the class or the layer, if the spikes do not depend on the seed.
 
-    Everything else follows: `get_config` from the signature, `--set encoder.<parameter>=` on the command line, and
-    saving, once the class is decorated with `keras.saving.register_keras_serializable(<package>)`. A line in
-    `kerasburst.registry.ENCODERS`, or `kerasburst.register("encoder", name, cls)` outside this package, names it.
+    `get_config`, `--set encoder.<parameter>=` and saving follow from the signature; docs/extending.md has an example.
 
     Args:
         num_steps: T, time steps, at least 1.
@@ -43,25 +41,28 @@ class Encoder(keras.layers.Layer, ABC):
         Spikes `(batch, num_steps, *features)`, exactly 0 or 1, in the layer's compute dtype.
 
     Raises:
-        InputError: (a ValueError) for bad parameters, and eagerly for inputs outside [0, 1], NaN, or
-            without a batch axis. In a graph: `tf.errors.InvalidArgumentError`.
+        InputError: (a ValueError) for bad parameters, and eagerly for inputs outside [0, 1] by more than 1e-6, NaN, or
+            without a batch axis. In a TensorFlow graph: `tf.errors.InvalidArgumentError`; compiled functions of XLA,
+            JAX and torch do not check values.
 
     Example:
         >>> class Threshold(Encoder):
+        ...     random = False
         ...     def __init__(self, num_steps, *, level=0.5, seed=None, **kwargs):
         ...         super().__init__(num_steps, seed=seed, **kwargs)
         ...         self.level = level
-        ...         self.random = False
         ...     def encode(self, x, seed):
-        ...         return tf.repeat(tf.cast(x > self.level, tf.uint8)[:, None], self.num_steps, axis=1)
+        ...         ops = ops_of(x)
+        ...         return ops.repeat(ops.cast(x > self.level, "uint8")[:, None], self.num_steps, axis=1)
         ...     def probability(self, x):
-        ...         return tf.cast(self.encode(x, None), tf.float32)
+        ...         return ops_of(x).cast(self.encode(x, None), "float32")
         >>> encoder = Threshold(2, level=0.4)
-        >>> encoder(tf.constant([[0.2, 0.6]])).numpy().tolist(), encoder.get_config()["level"]
+        >>> encoder([[0.2, 0.6]]).numpy().tolist(), encoder.get_config()["level"]
         ([[[0.0, 1.0], [0.0, 1.0]]], 0.4)
     """
 
     random = True  # whether two calls on one input can differ
+    spiking = True  # whether the outputs are spikes, exactly 0 or 1
 
     def __init__(self, num_steps: int, *, seed: int | None = None, **kwargs):
         super().__init__(**kwargs, autocast=False)
@@ -70,26 +71,39 @@ class Encoder(keras.layers.Layer, ABC):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.built = True
 
-    @abstractmethod
-    def encode(self, x: tf.Tensor, seed) -> tf.Tensor:
-        """Return the uint8 spikes of checked intensities `x` for a stateless `seed`."""
+    def encode(self, x, seed):
+        """Return the uint8 spikes of checked intensities `x` for a stateless `seed`; see `draws` for its forms."""
+        return self.encode_as(x, seed, "uint8")
+
+    def encode_as(self, x, seed, dtype: str):
+        """Return the spikes in `dtype`; a subclass has `encode`, or this where it saves a cast."""
+        return ops_of(x).cast(self.encode(x, seed), dtype)
 
     @abstractmethod
-    def probability(self, x: tf.Tensor) -> tf.Tensor:
+    def probability(self, x):
         """Return the float32 marginals of checked intensities `x`."""
+
+    def check(self, inputs, argument: str = "inputs"):
+        """Return inputs as a tensor that `encode` takes, or raise an `InputError` that names the argument."""
+        return check_intensity(inputs, argument)
+
+    def __call__(self, inputs, *args, **kwargs):
+        """Encode `inputs` with fresh randomness."""
+        if type(inputs).__module__.startswith("tensorflow.") and backend.name != "tensorflow":
+            raise InputError(
+                f"inputs must be no tensor of TensorFlow while Keras runs on {backend.name}; in tf.data, "
+                "kerasburst.make_dataset encodes on every backend"
+            )
+        return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs):
         """Encode `inputs` with fresh randomness."""
-        x = check_intensity(inputs)
-        return self.encode_as(x, self.seed_generator.next(), self.compute_dtype)
+        seed = backend.fresh_seed(self.seed_generator)
+        return self.encode_as(self.check(inputs), seed, self.compute_dtype)
 
-    def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
-        """Return `encode`'s spikes in another dtype; a subclass may do so faster than by a cast."""
-        return tf.cast(self.encode(x, seed), dtype)
-
-    def spike_probability(self, inputs) -> tf.Tensor:
+    def spike_probability(self, inputs):
         """Return the exact marginals P(spike at t | inputs), float32 `(batch, num_steps, *features)`."""
-        return self.probability(check_intensity(inputs))
+        return self.probability(self.check(inputs))
 
     def compute_output_shape(self, input_shape):
         """Insert the time axis after the batch axis."""

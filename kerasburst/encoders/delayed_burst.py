@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.draws import burst_survival, draws, over_time, reach_of, uniforms
+from kerasburst.encoders.draws import burst_survival, draws, fused, ops_of, over_time, reach_of, uniforms
 from kerasburst.validation import check_choice, check_float, check_int, fail
 
 OVERFLOWS = ("drop", "clip")
@@ -25,45 +24,36 @@ def check_delayed_burst(num_steps, mean_burst_size, margin, overflow, silence) -
         check_float("silence", silence, low=0.0, high=1.0)
 
 
-def _log_continue(x: tf.Tensor, num_steps: int, margin: float) -> tf.Tensor:
-    """Return log q of the onset delay P(D = d) = (1 - q) q**d; -inf where the mean delay is 0."""
-    mean_delay = (1.0 - x) * (num_steps - margin)
-    return -tf.math.log1p(1.0 / mean_delay)
-
-
-def _speaks(x: tf.Tensor, silence: float | None) -> tf.Tensor:
-    return tf.ones_like(x, tf.bool) if silence is None else x > silence
-
-
 def delayed_burst_probability(
-    x: tf.Tensor,
+    x,
     num_steps: int,
     *,
     mean_burst_size: float,
     margin: float,
     overflow: str = "drop",
     silence: float | None = 0.0,
-) -> tf.Tensor:
-    """Return the exact marginal P(spike at t | x) = sum over d <= t of P(D = d) SF(t - d)."""
+):
+    """Return the exact marginal P(spike at t | x) = sum over d <= t of P(D = d) SF(t - d).
+
+    With P(D = d) = (1 - q) q**d the sum at t is q times that at t - 1, plus (1 - q) SF(t).
+    """
     check_delayed_burst(num_steps, mean_burst_size, margin, overflow, silence)
-    log_q = _log_continue(x, num_steps, margin)[:, None]
-    d = over_time(np.arange(num_steps), x)
-    reached = tf.where(d > 0, tf.exp(d * log_q), tf.ones_like(log_q))  # P(D >= d) = q**d
-    leaves = -tf.math.expm1(log_q)  # 1 - q
+    ops = ops_of(x)
+    mean_delay = (1.0 - x) * (num_steps - margin)
+    leaves = 1.0 / (1.0 + mean_delay)  # 1 - q
+    q = mean_delay * leaves
+    sf = burst_survival(mean_burst_size, num_steps).tolist()
+    p = [leaves * sf[0]]
+    for t in range(1, num_steps):
+        p.append(q * p[-1] + leaves * sf[t])
     if overflow == "clip":
-        leaves = tf.where(d == num_steps - 1, tf.ones_like(leaves), leaves)
-    onset = tf.where(_speaks(x, silence)[:, None], reached * leaves, tf.zeros_like(reached))
-    t = np.arange(num_steps)
-    sf = burst_survival(mean_burst_size, num_steps)
-    since = t[None, :] - t[:, None]  # [d, t]
-    kernel = np.where(since >= 0, sf[since.clip(0)], 0.0).astype("float32")
-    p = tf.tensordot(onset, kernel, axes=[[1], [0]])  # (batch, *features, t)
-    rank = x.shape.rank
-    return tf.transpose(p, [0, rank, *range(1, rank)])
+        p[-1] = p[-1] + q**num_steps * sf[0]  # the onsets that would come after the window
+    p = ops.stack(p, axis=1)
+    return p if silence is None else ops.where((x > silence)[:, None], p, ops.zeros_like(p))
 
 
 def delayed_burst(
-    x: tf.Tensor,
+    x,
     num_steps: int,
     seed,
     *,
@@ -71,37 +61,44 @@ def delayed_burst(
     margin: float,
     overflow: str = "drop",
     silence: float | None = 0.0,
-    dtype=tf.uint8,
-) -> tf.Tensor:
+    dtype: str = "uint8",
+):
     """Delayed-Burst coding: one burst per feature, the earlier the brighter.
 
     The onset D is geometric on {0, 1, ...} with mean (1 - x)(num_steps - margin), drawn by inverse
     CDF: D = floor(log1p(-u) / log q). The size N is Poisson, by inverse CDF too. Spikes fall at
-    D, D+1, ..., D+N-1, as far as they are inside the window.
-
-    Args:
-        x: float32 `(batch, *features)` in [0, 1].
-        num_steps: as the other parameters, see `DelayedBurstEncoder`; `margin` has no default here.
-        seed: see `kerasburst.encoders.draws`.
-        mean_burst_size: lambda.
-        margin: m.
-        overflow: "drop" or "clip".
-        silence: features with x <= silence emit nothing; None lets every feature burst.
-        dtype: of the spikes.
+    D, D+1, ..., D+N-1, as far as they are inside the window. The parameters are those of `DelayedBurstEncoder`.
     """
     check_delayed_burst(num_steps, mean_burst_size, margin, overflow, silence)
-    k = draws(x, 2, seed)
-    delay = tf.floor(tf.math.log1p(-uniforms(k[:, 0])) / _log_continue(x, num_steps, margin))
-    delay = tf.minimum(delay, num_steps - 1.0 if overflow == "clip" else float(num_steps))
-    reach = reach_of(mean_burst_size, num_steps)
-    cdf = 1.0 - burst_survival(mean_burst_size, reach)
-    size = tf.searchsorted(tf.constant(cdf, tf.float32), tf.reshape(uniforms(k[:, 1]), [-1]), side="right")
-    size = tf.where(_speaks(x, silence), tf.reshape(size, tf.shape(delay)), 0)
-    # Steps since the onset, in as few bits as hold -num_steps to num_steps; as unsigned, those before it are many.
-    few, unsigned = (tf.int8, tf.uint8) if num_steps < 128 else (tf.int32, tf.uint32)
-    t = tf.constant(np.arange(num_steps).reshape((1, -1) + (1,) * (x.shape.rank - 1)), few)
-    since = tf.bitcast(t - tf.cast(delay, few)[:, None], unsigned)
-    return tf.cast(since < tf.cast(size, unsigned)[:, None], dtype)
+    burst = fused(_burst, x, dtype, exact=False)
+    return burst(
+        draws(x, 2, seed),
+        x,
+        num_steps=num_steps,
+        mean_burst_size=mean_burst_size,
+        margin=margin,
+        clip=overflow == "clip",
+        silence=silence,
+        dtype=dtype,
+    )
+
+
+def _burst(k, x, *, num_steps: int, mean_burst_size: float, margin: float, clip: bool, silence, dtype: str):
+    """Return the spikes of two draws `k` for each feature, of its onset and of its size."""
+    ops = ops_of(x)
+    log_q = -ops.log1p(1.0 / ((1.0 - x) * (num_steps - margin)))  # -inf where the mean delay is 0
+    delay = ops.floor(ops.log1p(-uniforms(k[:, 0])) / log_q)
+    delay = ops.minimum(delay, num_steps - 1.0 if clip else float(num_steps))
+    few = "uint8" if num_steps < 128 else "int32"
+    cdf = 1.0 - burst_survival(mean_burst_size, reach_of(mean_burst_size, num_steps))
+    size = sum(ops.cast(k[:, 1] >= int(least), few) for least in np.ceil(cdf.astype("float32") * 2.0**23))
+    if silence is not None:
+        size = ops.where(x > silence, size, ops.zeros_like(size))
+    since = over_time(np.arange(num_steps), x, few) - ops.cast(delay, few)[:, None]
+    spikes = since < size[:, None]  # steps before the onset are, as bytes, many after it
+    if few == "int32":
+        spikes = spikes & (since >= 0)
+    return ops.cast(spikes, dtype)
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -165,7 +162,7 @@ class DelayedBurstEncoder(Encoder):
         self.overflow = overflow
         self.silence = None if silence is None else float(silence)
 
-    def _parameters(self) -> dict:
+    def _arguments(self) -> dict:
         return {
             "mean_burst_size": self.mean_burst_size,
             "margin": self.margin,
@@ -173,14 +170,10 @@ class DelayedBurstEncoder(Encoder):
             "silence": self.silence,
         }
 
-    def encode(self, x: tf.Tensor, seed) -> tf.Tensor:
-        """Return the uint8 spikes of checked intensities `x` for a stateless `seed`."""
-        return delayed_burst(x, self.num_steps, seed, **self._parameters())
+    def encode_as(self, x, seed, dtype: str):
+        """Return the spikes of checked intensities `x` for a stateless `seed`."""
+        return delayed_burst(x, self.num_steps, seed, dtype=dtype, **self._arguments())
 
-    def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
-        """Return `encode`'s spikes in another dtype."""
-        return delayed_burst(x, self.num_steps, seed, dtype=dtype, **self._parameters())
-
-    def probability(self, x: tf.Tensor) -> tf.Tensor:
+    def probability(self, x):
         """Return P(spike at t | x) in closed form."""
-        return delayed_burst_probability(x, self.num_steps, **self._parameters())
+        return delayed_burst_probability(x, self.num_steps, **self._arguments())

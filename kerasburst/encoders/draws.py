@@ -1,102 +1,127 @@
 """What every encoder's arithmetic shares: checked inputs, counter-based draws, the sizes of bursts.
 
 Encoders are pure functions from intensities `x`, `(batch, *features)` in [0, 1], to `(batch, num_steps, *features)`:
-uint8 spikes, exactly 0 or 1, or float32 probabilities. None loops over time and none rejects samples: one uniform
-decides when a burst starts and how long it is, because P(burst and N > j) = f(x) SF(j), where SF(j) = P(N > j) and
-N ~ Poisson(mean_burst_size).
+spikes, exactly 0 or 1, or float32 probabilities. None loops over time and none rejects samples: one uniform decides
+when a burst starts and how long it is, because P(burst and N > j) = f(x) SF(j), where SF(j) = P(N > j) and
+N ~ Poisson(mean_burst_size). They compute with `ops_of(x)`, so that they run on every backend and in tf.data.
 
-Randomness is counter-based. `seed` is an int, a pair of ints for the whole batch, or a `(batch, 2)` tensor with a pair
+Randomness is counter-based. `seed` is an int, a pair of ints for the whole batch, or `(batch, 2)` ints with a pair
 for each example; an example's spikes then depend on its own pair and intensities alone, not on the rest of the batch.
 """
 
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
+from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 from scipy import special
 
-from kerasburst.validation import InputError, fail
+from kerasburst import backend
+from kerasburst.validation import ROUNDING, InputError, fail
 
 # float32 uniforms are multiples of 2**-23: a probability below half of that never decides a spike.
 _RESOLUTION = 2.0**-24
+_MEND = "under a 16-bit policy begin with keras.Input, or give your Model autocast=False"
 
 
-def check_intensity(x, argument: str = "inputs") -> tf.Tensor:
-    """Return `x` as a float32 tensor `(batch, *features)` after checking its values.
+def ops_of(x) -> Any:
+    """Return the operations that compute with the tensor `x`: `keras.ops`, or TensorFlow's alike where `x` is its.
+
+    An encoder that uses them runs on every backend, and in tf.data, which is TensorFlow's whatever Keras runs on.
+    """
+    return backend.of(x).ops
+
+
+def as_tensor(x, argument: str = "inputs", convert: Callable = keras.ops.convert_to_tensor):
+    """Return numbers as a tensor of at least 32 bits; arrays, lists and what numpy can read become float32 first.
+
+    Raises:
+        InputError: for what holds no numbers, has 16 bits, or has no batch axis.
+    """
+    if not keras.ops.is_tensor(x) and not type(x).__module__.startswith("tensorflow."):
+        try:
+            array = np.asarray(x)
+        except ValueError:
+            raise fail(argument, "an array of numbers", x) from None
+        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+            raise fail(argument, "an array of numbers", f"the type {array.dtype}")
+        if array.dtype.itemsize != 2 or array.dtype.kind in "iu":
+            with np.errstate(over="ignore"):
+                array = array.astype("float32")
+        x = array
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    if dtype in ("float16", "bfloat16"):
+        raise fail(argument, f"at least 32 bits wide, since 16 bits round intensities ({_MEND})", dtype)
+    if getattr(x.shape, "rank", 0) is None or len(x.shape) < 2:
+        shape = "unknown rank" if getattr(x.shape, "rank", 0) is None else tuple(x.shape)
+        raise fail(argument, "of shape (batch, *features), with a leading batch axis", shape)
+    return convert(x) if isinstance(x, np.ndarray) else x
+
+
+def check_intensity(x, argument: str = "inputs"):
+    """Return `x` as a float32 tensor `(batch, *features)` in [0, 1] after checking its values.
 
     Args:
-        x: array or tensor of rank 2 or more, values in [0, 1].
+        x: array or tensor of rank 2 or more. Values up to 1e-6 outside [0, 1] are rounding, and clipped.
         argument: the name an error uses.
 
     Raises:
-        InputError: eagerly, for a missing batch axis, a value outside [0, 1], or NaN. Inside a
-            graph the same check is an `InvalidArgumentError` when the graph runs (XLA drops it).
+        InputError: eagerly, for a missing batch axis, a value outside [0, 1], or NaN. Inside a graph of TensorFlow the
+            same check is an `InvalidArgumentError` when it runs; XLA, JAX and torch drop it from what they compile.
     """
-    x = tf.convert_to_tensor(x)
-    if x.dtype in (tf.float16, tf.bfloat16):
-        mend = "under a 16-bit policy begin with keras.Input, or give your Model autocast=False"
-        raise fail(argument, f"at least 32 bits wide, since 16 bits round intensities ({mend})", x.dtype.name)
-    if x.shape.rank is None or x.shape.rank < 2:
-        shape = "unknown rank" if x.shape.rank is None else tuple(x.shape)
-        raise fail(argument, "of shape (batch, *features), with a leading batch axis", shape)
-    x = tf.cast(x, tf.float32)
-    inside = tf.reduce_all((x >= 0.0) & (x <= 1.0))  # False for NaN, too
-    if tf.executing_eagerly():
-        if not inside:
-            values = x.numpy()
-            came = "NaN" if np.isnan(values).any() else f"values from {values.min():g} to {values.max():g}"
-            raise InputError(f"{argument} must be in the range 0 to 1, received {came}")
-        return x
-    low, high = tf.reduce_min(x), tf.reduce_max(x)
-    check = tf.debugging.Assert(
-        inside, [f"{argument} must be in the range 0 to 1, received minimum", low, "maximum", high]
-    )
-    with tf.control_dependencies([check] if check is not None else []):
-        return tf.identity(x)
+    x = as_tensor(x, argument)
+    module = backend.of(x)
+    x = module.ops.cast(x, "float32")
+    inside = module.ops.all((x >= -ROUNDING) & (x <= 1.0 + ROUNDING))  # False for NaN, too
+
+    def error() -> InputError:
+        values = keras.ops.convert_to_numpy(x)
+        came = "NaN" if np.isnan(values).any() else f"values from {values.min():.7g} to {values.max():.7g}"
+        return InputError(f"{argument} must be in the range 0 to 1, received {came}")
+
+    x = module.check(x, inside, error, f"{argument} must be in the range 0 to 1")
+    return module.ops.clip(x, 0.0, 1.0)
 
 
-def _numbers(shape, seed) -> tf.Tensor:
-    """Draw int32 numbers below 2**23, the same with XLA as without.
-
-    Not TensorFlow's own uniforms: both make the same bits, but its float kernel takes the low 23 of them and XLA's
-    the high.
-    """
-    bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
-    return bits & 0x7FFFFF
-
-
-def draws(x: tf.Tensor, count: int, seed) -> tf.Tensor:
+def draws(x, count: int, seed):
     """Draw `(batch, count, *features)` int32 numbers below 2**23: uniforms in units of 2**-23."""
-    seed = tf.convert_to_tensor([0, int(seed)] if isinstance(seed, numbers.Integral) else seed)
-    shape = tf.shape(x)
-    if seed.shape.rank == 1:
-        drawn = tf.concat([shape[:1], [count], shape[1:]], axis=0)
-        k = _numbers(drawn, seed)
-    elif seed.shape.rank == 2:
-        drawn = tf.concat([[count], shape[1:]], axis=0)
-        k = tf.map_fn(lambda pair: _numbers(drawn, pair), seed, fn_output_signature=tf.int32)
-    else:
-        raise fail("seed", "an int, a pair of ints, or of shape (batch, 2)", tuple(seed.shape))
-    k.set_shape([x.shape[0], count, *x.shape[1:]])
-    return k
+    module = backend.of(x)
+    batch, *features = module.ops.shape(x)
+    seed = (0, int(seed)) if isinstance(seed, numbers.Integral) else seed
+    shape = tuple(getattr(seed, "shape", np.shape(seed)))
+    if shape == (2,):
+        return module.random_numbers((batch, count, *features), seed, x)
+    if len(shape) != 2 or shape[1] != 2 or (None not in (shape[0], x.shape[0]) and shape[0] != x.shape[0]):
+        raise fail("seed", "an int, a pair of ints, or of shape (batch, 2)", shape)
+    return module.each(lambda pair: module.random_numbers((count, *features), pair, x), seed)
 
 
-def uniforms(k: tf.Tensor) -> tf.Tensor:
+def uniforms(k):
     """Return draws as float32 uniforms in [0, 1)."""
-    return tf.cast(k, tf.float32) * 2.0**-23
+    return ops_of(k).cast(k, "float32") * 2.0**-23
 
 
-def below(k: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
+def below(k, p):
     """Return whether draws are below float32 probabilities: k 2**-23 < p, exactly, without converting k to floats."""
-    return k < tf.cast(tf.math.ceil(p * 2.0**23), tf.int32)
+    ops = ops_of(k)
+    return k < ops.cast(ops.ceil(p * 2.0**23), "int32")
 
 
-def over_time(values, x: tf.Tensor) -> tf.Tensor:
+def over_time(values, x, dtype: str = "float32"):
     """Return a table over time in a shape that broadcasts against `(batch, time, *features)`."""
-    values = np.asarray(values, dtype="float32")
-    return tf.constant(values.reshape((1,) + values.shape + (1,) * (x.shape.rank - 1)))
+    values = np.asarray(values, dtype)
+    return ops_of(x).convert_to_tensor(values.reshape((1,) + values.shape + (1,) * (len(x.shape) - 1)))
+
+
+def fused(function: Callable, x, dtype: str, exact: bool = True) -> Callable:
+    """Return a function, compiled where a layer's call gains by that; see `kerasburst.backend.on_tensorflow.fused`.
+
+    The uint8 spikes of pipelines are not compiled: their batches come in several sizes.
+    """
+    return function if dtype == "uint8" else backend.of(x).fused(function, exact)
 
 
 def burst_survival(mean_burst_size: float, length: int) -> np.ndarray:

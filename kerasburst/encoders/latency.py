@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from kerasburst import backend
 from kerasburst.encoders.base import Encoder
+from kerasburst.encoders.draws import fused, ops_of, over_time
 from kerasburst.validation import check_choice, check_float, check_int
 
 MODES = ("linear", "logarithmic")
@@ -22,39 +23,37 @@ def check_latency(num_steps, mode, tau, silence) -> None:
 
 
 def latency(
-    x: tf.Tensor,
+    x,
     num_steps: int,
     *,
     mode: str = "linear",
     tau: float = 2.0,
     silence: float | None = 0.0,
-    dtype=tf.uint8,
-) -> tf.Tensor:
-    """Latency coding: one spike per feature, the earlier the brighter.
+    dtype: str = "uint8",
+):
+    """Latency coding: one spike per feature, the earlier the brighter; see `LatencyEncoder`.
 
     The step is computed in float64 from the intensity as float32 holds it, so that only ties of that number are
     rounded to even: 0.3 is stored a little above, and 0.7 * 5 steps is then not a tie.
 
-    Args:
-        x: float32 `(batch, *features)` in [0, 1].
-        num_steps: as the other parameters, see `LatencyEncoder`.
-        mode: "linear" or "logarithmic".
-        tau: steps, above 0.
-        silence: features with x <= silence emit nothing; None lets every feature spike.
-        dtype: of the spikes.
-
     Example:
-        >>> latency(tf.constant([[0.0, 0.5, 1.0]]), num_steps=3).numpy()[0].T.tolist()
+        >>> latency(keras.ops.convert_to_tensor([[0.0, 0.5, 1.0]]), num_steps=3).numpy()[0].T.tolist()
         [[0, 0, 0], [0, 1, 0], [1, 0, 0]]
     """
     check_latency(num_steps, mode, tau, silence)
-    exact, last = tf.cast(x, tf.float64), num_steps - 1.0
-    step = (1.0 - exact) * last if mode == "linear" else tf.minimum(-tau * tf.math.log(exact), last)  # log 0 is -inf
-    step = tf.cast(tf.round(step), tf.int32)
+    spike = fused(_latency, x, dtype, exact=mode == "linear")
+    return spike(x, num_steps=num_steps, tau=None if mode == "linear" else float(tau), silence=silence, dtype=dtype)
+
+
+def _latency(x, *, num_steps: int, tau: float | None, silence: float | None, dtype: str):
+    ops, last = ops_of(x), num_steps - 1.0
+    with backend.of(x).float64():
+        exact = ops.cast(x, "float64")
+        step = (1.0 - exact) * last if tau is None else ops.clip(-tau * ops.log(exact), 0.0, last)  # log 0 is -inf
+        step = ops.cast(ops.round(step), "int32")
     if silence is not None:
-        step = tf.where(x > silence, step, -1)
-    t = tf.constant(np.arange(num_steps).reshape((1, -1) + (1,) * (x.shape.rank - 1)), tf.int32)
-    return tf.cast(t == step[:, None], dtype)
+        step = ops.where(x > silence, step, -1)
+    return ops.cast(over_time(np.arange(num_steps), x, "int32") == step[:, None], dtype)
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -86,7 +85,7 @@ class LatencyEncoder(Encoder):
 
     Example:
         >>> encoder = LatencyEncoder(num_steps=4)
-        >>> encoder(tf.constant([[0.0, 0.3, 1.0]])).numpy()[0].T.astype(int).tolist()
+        >>> encoder([[0.0, 0.3, 1.0]]).numpy()[0].T.astype(int).tolist()
         [[0, 0, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]]
 
     References:
@@ -111,14 +110,10 @@ class LatencyEncoder(Encoder):
         self.tau = float(tau)
         self.silence = None if silence is None else float(silence)
 
-    def encode(self, x: tf.Tensor, seed) -> tf.Tensor:
-        """Return the uint8 spikes of checked intensities `x`; the seed is not used."""
-        return self.encode_as(x, seed, tf.uint8)
-
-    def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
-        """Return `encode`'s spikes in another dtype."""
+    def encode_as(self, x, seed, dtype: str):
+        """Return the spikes of checked intensities `x`; the seed is not used."""
         return latency(x, self.num_steps, mode=self.mode, tau=self.tau, silence=self.silence, dtype=dtype)
 
-    def probability(self, x: tf.Tensor) -> tf.Tensor:
+    def probability(self, x):
         """Return P(spike at t | x): the spikes themselves."""
-        return self.encode_as(x, None, tf.float32)
+        return self.encode_as(x, None, "float32")

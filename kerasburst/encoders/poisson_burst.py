@@ -6,17 +6,21 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.draws import below, burst_survival, draws, over_time, reach_of
+from kerasburst.encoders.draws import below, burst_survival, draws, fused, ops_of, over_time, reach_of
 from kerasburst.validation import InputError, check_choice, check_float, check_int, fail, shown
 
 MAPS = ("linear", "power")
 OVERFLOWS = ("truncate", "spill")
 
 
-def resolve_map(intensity_map: str | Callable, gamma: float) -> Callable[[tf.Tensor], tf.Tensor]:
+def linear(x):
+    """Return `x`: the map of intensities to themselves."""
+    return x
+
+
+def resolve_map(intensity_map: str | Callable, gamma: float) -> Callable:
     """Return the function that `intensity_map` names, checked on a grid of [0, 1].
 
     Raises:
@@ -26,8 +30,9 @@ def resolve_map(intensity_map: str | Callable, gamma: float) -> Callable[[tf.Ten
     if not callable(intensity_map):
         if intensity_map not in MAPS:
             raise fail("intensity_map", f"one of {', '.join(MAPS)}, or a callable", intensity_map)
-        return tf.identity if intensity_map == "linear" else lambda x: x**gamma
-    values = np.asarray(intensity_map(tf.linspace(0.0, 1.0, 257)))
+        return linear if intensity_map == "linear" else lambda x: x**gamma
+    grid = keras.ops.convert_to_tensor(np.linspace(0.0, 1.0, 257, dtype="float32"))
+    values = keras.ops.convert_to_numpy(intensity_map(grid))
     good = values.shape == (257,) and values[0] == 0.0 and values[-1] <= 1.0 and np.all(np.diff(values) >= 0.0)
     if not good:
         raise InputError(
@@ -48,14 +53,14 @@ def check_poisson_burst(num_steps, burst_interval, mean_burst_size, overflow) ->
 
 
 def poisson_burst_probability(
-    x: tf.Tensor,
+    x,
     num_steps: int,
     *,
     burst_interval: int,
     mean_burst_size: float,
-    intensity_map: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    intensity_map: Callable = linear,
     overflow: str = "truncate",
-) -> tf.Tensor:
+):
     """Return the exact marginal P(spike at t | x) of `poisson_burst`.
 
     `truncate`: f(x) SF(t mod tau). `spill`: 1 - prod over k <= t div tau of (1 - f(x) SF(t - k tau)).
@@ -66,7 +71,7 @@ def poisson_burst_probability(
     t = np.arange(num_steps)
     if overflow == "truncate":
         return start * over_time(sf[t % burst_interval], x)
-    silent = tf.ones_like(start)
+    silent = 1.0
     for k in range(-(-num_steps // burst_interval)):
         since = t - k * burst_interval
         silent = silent * (1.0 - start * over_time(np.where(since >= 0, sf[since.clip(0)], 0.0), x))
@@ -74,54 +79,42 @@ def poisson_burst_probability(
 
 
 def poisson_burst(
-    x: tf.Tensor,
+    x,
     num_steps: int,
     seed,
     *,
     burst_interval: int,
     mean_burst_size: float,
-    intensity_map: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    intensity_map: Callable = linear,
     overflow: str = "truncate",
-    dtype=tf.uint8,
-    compiled: bool = False,
-) -> tf.Tensor:
+    dtype: str = "uint8",
+):
     """Poisson-Burst coding: in each interval a burst of Poisson size starts with probability f(x).
 
-    One uniform u per feature and interval: a spike at offset j of the interval if u < f(x) SF(j).
-
-    Args:
-        x: float32 `(batch, *features)` in [0, 1].
-        num_steps: as the other parameters, see `PoissonBurstEncoder`; `intensity_map` is a function here.
-        seed: see `kerasburst.encoders.draws`.
-        burst_interval: tau.
-        mean_burst_size: lambda.
-        intensity_map: f.
-        overflow: "truncate" or "spill".
-        dtype: of the spikes.
-        compiled: compile with XLA for the shape: half the time where the shape repeats.
+    One uniform u per feature and interval: a spike at offset j of the interval if u < f(x) SF(j). The parameters are
+    those of `PoissonBurstEncoder`; `intensity_map` is a function here.
     """
     check_poisson_burst(num_steps, burst_interval, mean_burst_size, overflow)
-    bursts = _compiled_bursts if compiled else _bursts
-    spikes = bursts(
-        x,
+    bursts = fused(_bursts, x, dtype)
+    return bursts(
+        draws(x, -(-num_steps // burst_interval), seed),
         intensity_map(x),
-        seed,
         num_steps=num_steps,
         burst_interval=burst_interval,
         mean_burst_size=mean_burst_size,
         spill=overflow == "spill",
-        dtype=tf.as_dtype(dtype),
+        dtype=dtype,
     )
-    spikes.set_shape([x.shape[0], num_steps, *x.shape[1:]])
-    return spikes
 
 
-def _bursts(x, start, seed, *, num_steps: int, burst_interval: int, mean_burst_size: float, spill: bool, dtype):
+def _bursts(k, start, *, num_steps: int, burst_interval: int, mean_burst_size: float, spill: bool, dtype: str):
+    """Return the spikes of the draws `k`, one for each interval, and the probability `start` of a burst."""
+    ops = ops_of(k)
+    batch, *features = ops.shape(start)
     intervals = -(-num_steps // burst_interval)
-    k = draws(x, intervals, seed)
     start = start[:, None]
     reach = reach_of(mean_burst_size, num_steps)
-    sf = burst_survival(mean_burst_size, intervals * burst_interval).astype("float32")
+    sf = burst_survival(mean_burst_size, intervals * burst_interval).astype("float32").tolist()
     at = []  # the spikes at each offset of all intervals
     for offset in range(burst_interval):
         spikes = below(k, start * sf[offset])
@@ -130,14 +123,10 @@ def _bursts(x, start, seed, *, num_steps: int, burst_interval: int, mean_burst_s
             if since >= reach:
                 break
             older = below(k[:, :-lag], start * sf[since])
-            spikes |= tf.concat([tf.zeros_like(spikes[:, :lag]), older], axis=1)
-        at.append(tf.cast(spikes, dtype))
-    shape = tf.shape(x)
-    spikes = tf.reshape(tf.stack(at, axis=2), tf.concat([shape[:1], [intervals * burst_interval], shape[1:]], axis=0))
+            spikes = ops.logical_or(spikes, ops.concatenate([ops.zeros_like(spikes[:, :lag]), older], axis=1))
+        at.append(ops.cast(spikes, dtype))
+    spikes = ops.reshape(ops.stack(at, axis=2), (batch, intervals * burst_interval, *features))
     return spikes[:, :num_steps]
-
-
-_compiled_bursts = tf.function(_bursts, jit_compile=True, autograph=False)
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -204,7 +193,7 @@ class PoissonBurstEncoder(Encoder):
         self.overflow = overflow
         self._map = resolve_map(self.intensity_map, gamma)
 
-    def _parameters(self) -> dict:
+    def _arguments(self) -> dict:
         return {
             "burst_interval": self.burst_interval,
             "mean_burst_size": self.mean_burst_size,
@@ -212,15 +201,10 @@ class PoissonBurstEncoder(Encoder):
             "overflow": self.overflow,
         }
 
-    def encode(self, x: tf.Tensor, seed) -> tf.Tensor:
-        """Return the uint8 spikes of checked intensities `x` for a stateless `seed`."""
-        return poisson_burst(x, self.num_steps, seed, **self._parameters())
+    def encode_as(self, x, seed, dtype: str):
+        """Return the spikes of checked intensities `x` for a stateless `seed`."""
+        return poisson_burst(x, self.num_steps, seed, dtype=dtype, **self._arguments())
 
-    def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
-        """Return `encode`'s spikes in another dtype; in a graph, which repeats, compiled."""
-        compiled = not tf.executing_eagerly()
-        return poisson_burst(x, self.num_steps, seed, dtype=dtype, compiled=compiled, **self._parameters())
-
-    def probability(self, x: tf.Tensor) -> tf.Tensor:
+    def probability(self, x):
         """Return P(spike at t | x) in closed form."""
-        return poisson_burst_probability(x, self.num_steps, **self._parameters())
+        return poisson_burst_probability(x, self.num_steps, **self._arguments())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from kerasburst import backend
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.draws import below, draws
+from kerasburst.encoders.draws import below, draws, fused, ops_of, over_time
 from kerasburst.validation import check_choice, check_float, check_int
 
 MODES = ("bernoulli", "regular")
@@ -20,40 +20,49 @@ def check_rate(num_steps, mode, gain) -> None:
     check_float("gain", gain, low=0.0)
 
 
-def rate_probability(x: tf.Tensor, num_steps: int, *, gain: float = 1.0) -> tf.Tensor:
+def rate_probability(x, num_steps: int, *, gain: float = 1.0):
     """Return P(spike at t | x) = clip(gain x, 0, 1) at every step, `(batch, num_steps, *features)`."""
-    p = tf.clip_by_value(gain * x, 0.0, 1.0)[:, None]
-    return tf.repeat(p, num_steps, axis=1)
+    ops = ops_of(x)
+    return ops.repeat(ops.clip(gain * x, 0.0, 1.0)[:, None], num_steps, axis=1)
 
 
-def rate(x: tf.Tensor, num_steps: int, seed, *, gain: float = 1.0, dtype=tf.uint8) -> tf.Tensor:
+def rate(x, num_steps: int, seed, *, gain: float = 1.0, dtype: str = "uint8"):
     """Bernoulli rate coding: a spike at every step with probability p = clip(gain x, 0, 1).
 
     Example:
-        >>> spikes = rate(tf.constant([[0.0, 1.0]]), num_steps=3, seed=7)
+        >>> spikes = rate(keras.ops.convert_to_tensor([[0.0, 1.0]]), num_steps=3, seed=7)
         >>> spikes.numpy().tolist()
         [[[0, 1], [0, 1], [0, 1]]]
     """
     check_rate(num_steps, "bernoulli", gain)
-    p = tf.clip_by_value(gain * x, 0.0, 1.0)
-    return tf.cast(below(draws(x, num_steps, seed), p[:, None]), dtype)
+    p = ops_of(x).clip(gain * x, 0.0, 1.0)
+    return fused(_below, x, dtype)(draws(x, num_steps, seed), p[:, None], dtype=dtype)
 
 
-def regular_rate(x: tf.Tensor, num_steps: int, *, gain: float = 1.0) -> tf.Tensor:
+def _below(k, p, *, dtype: str):
+    return ops_of(k).cast(below(k, p), dtype)
+
+
+def regular_rate(x, num_steps: int, *, gain: float = 1.0, dtype: str = "uint8"):
     """Deterministic rate coding: floor(p (t+1)) - floor(p t), evenly spaced.
 
     The floors are taken in float64 with p raised by two float32 roundings, so that an intensity
     k / num_steps stored in float32 gives exactly k spikes.
 
     Example:
-        >>> regular_rate(tf.constant([[0.5]]), num_steps=4).numpy()[0, :, 0].tolist()
+        >>> regular_rate(keras.ops.convert_to_tensor([[0.5]]), num_steps=4).numpy()[0, :, 0].tolist()
         [0, 1, 0, 1]
     """
     check_rate(num_steps, "regular", gain)
-    p = tf.clip_by_value(gain * tf.cast(x, tf.float64), 0.0, 1.0)[:, None] * (1.0 + 2.0**-22)
-    t = np.arange(num_steps + 1, dtype="float64").reshape((1, -1) + (1,) * (x.shape.rank - 1))
-    count = tf.floor(p * t)
-    return tf.cast(count[:, 1:] - count[:, :-1], tf.uint8)
+    return fused(_regular, x, dtype)(x, num_steps=num_steps, gain=float(gain), dtype=dtype)
+
+
+def _regular(x, *, num_steps: int, gain: float, dtype: str):
+    ops = ops_of(x)
+    with backend.of(x).float64():
+        p = ops.clip(gain * ops.cast(x, "float64"), 0.0, 1.0)[:, None] * (1.0 + 2.0**-22)
+        count = ops.floor(p * over_time(np.arange(num_steps + 1), x, "float64"))
+        return ops.cast(count[:, 1:] - count[:, :-1], dtype)
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -82,7 +91,7 @@ class RateEncoder(Encoder):
 
     Example:
         >>> encoder = RateEncoder(num_steps=4, mode="regular")
-        >>> encoder(tf.constant([[0.25, 1.0]])).numpy()[0].T.astype(int).tolist()
+        >>> encoder([[0.25, 1.0]]).numpy()[0].T.astype(int).tolist()
         [[0, 0, 0, 1], [1, 1, 1, 1]]
 
     References:
@@ -98,18 +107,14 @@ class RateEncoder(Encoder):
         self.gain = float(gain)
         self.random = mode == "bernoulli"
 
-    def encode(self, x: tf.Tensor, seed) -> tf.Tensor:
-        """Return the uint8 spikes of checked intensities `x` for a stateless `seed`."""
-        return self.encode_as(x, seed, tf.uint8)
-
-    def encode_as(self, x: tf.Tensor, seed, dtype) -> tf.Tensor:
-        """Return `encode`'s spikes in another dtype."""
+    def encode_as(self, x, seed, dtype: str):
+        """Return the spikes of checked intensities `x` for a stateless `seed`."""
         if self.random:
             return rate(x, self.num_steps, seed, gain=self.gain, dtype=dtype)
-        return tf.cast(regular_rate(x, self.num_steps, gain=self.gain), dtype)
+        return regular_rate(x, self.num_steps, gain=self.gain, dtype=dtype)
 
-    def probability(self, x: tf.Tensor) -> tf.Tensor:
+    def probability(self, x):
         """Return P(spike at t | x): p at every step, or the spikes themselves in mode "regular"."""
         if self.random:
             return rate_probability(x, self.num_steps, gain=self.gain)
-        return tf.cast(self.encode(x, None), tf.float32)
+        return self.encode_as(x, None, "float32")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.draws import check_intensity
@@ -69,16 +69,16 @@ def encoding_statistics(encoder: Encoder, x: np.ndarray, *, draws: int = 200, se
         (3.0, 0.0)
     """
     check_int("draws", draws, low=1, high=LARGEST)
-    x = check_intensity(np.asarray(x, dtype="float32")[None], "x")
+    x = check_intensity(np.asarray(x)[None], "x")
     key = derive_seed(seed, "statistics")
-    first = encoder.encode(x, (key, 0))
-    total = tf.zeros(first.shape[1:], tf.int32)
+    first = ops.convert_to_numpy(encoder.encode(x, (key, 0)))[0]
+    total = np.zeros(first.shape, np.int64)
     for draw in range(draws):
-        total += tf.cast(encoder.encode(x, (key, draw))[0], tf.int32)
+        total += ops.convert_to_numpy(encoder.encode(x, (key, draw)))[0]
     return EncodingStatistics(
-        x=x[0].numpy(),
-        spikes=first[0].numpy(),
-        exact=encoder.probability(x)[0].numpy(),
-        empirical=(total / draws).numpy().astype("float32"),
+        x=ops.convert_to_numpy(x)[0],
+        spikes=first,
+        exact=ops.convert_to_numpy(encoder.probability(x))[0],
+        empirical=(total / draws).astype("float32"),
         draws=draws,
     )

@@ -1,16 +1,17 @@
 import pytest
-import tensorflow as tf
+from keras import ops
+
+from kerasburst import backend
 
 
 @pytest.fixture
 def extreme_uniforms(monkeypatch):
-    """Give a function that makes every random bit the one it is given: 0 or 1."""
+    """Return a function that makes every random bit the one it is given: 0 or 1."""
 
     def constant(bit):
-        def uniform(shape, seed, minval=0, maxval=None, dtype=tf.float32, **options):
-            assert dtype == tf.int32 and minval is None and maxval is None  # whole words of bits
-            return tf.fill(shape, tf.constant(-bit, tf.int32))
+        def numbers(shape, seed, like):
+            return ops.full(shape, bit * (2**23 - 1), dtype="int32")
 
-        monkeypatch.setattr(tf.random, "stateless_uniform", uniform)
+        monkeypatch.setattr(backend._backend, "random_numbers", numbers)
 
     return constant
