@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
+import keras
 import tensorflow as tf
 
 
@@ -15,8 +16,16 @@ def _shape(x: tf.Tensor) -> tuple:
     return tuple(tf.shape(x)[i] if size is None else size for i, size in enumerate(x.shape))
 
 
-# What encoders use of `keras.ops`; `keras.ops` itself is for the tensors of another backend when that is Keras' own.
-ops = SimpleNamespace(
+class _Operations(SimpleNamespace):
+    """What encoders use of `keras.ops`, for TensorFlow's tensors on any backend; all of it on TensorFlow's own."""
+
+    def __getattr__(self, name: str):
+        if keras.backend.backend() != "tensorflow":
+            raise AttributeError(f"ops_of(x) has no {name} for tensors of tf.data while Keras runs on another backend")
+        return getattr(keras.ops, name)
+
+
+ops = _Operations(
     all=tf.reduce_all,
     cast=tf.cast,
     ceil=tf.math.ceil,

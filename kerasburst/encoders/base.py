@@ -57,7 +57,7 @@ class Encoder(keras.layers.Layer, ABC):
         ...     def probability(self, x):
         ...         return ops_of(x).cast(self.encode(x, None), "float32")
         >>> encoder = Threshold(2, level=0.4)
-        >>> encoder([[0.2, 0.6]]).numpy().tolist(), encoder.get_config()["level"]
+        >>> encoder(keras.ops.convert_to_tensor([[0.2, 0.6]])).numpy().tolist(), encoder.get_config()["level"]
         ([[[0.0, 1.0], [0.0, 1.0]]], 0.4)
     """
 

@@ -90,13 +90,18 @@ def draws(x, count: int, seed):
     """Draw `(batch, count, *features)` int32 numbers below 2**23: uniforms in units of 2**-23."""
     module = backend.of(x)
     batch, *features = module.ops.shape(x)
-    seed = (0, int(seed)) if isinstance(seed, numbers.Integral) else seed
+    seed = seed_pair(seed)
     shape = tuple(getattr(seed, "shape", np.shape(seed)))
     if shape == (2,):
         return module.random_numbers((batch, count, *features), seed, x)
     if len(shape) != 2 or shape[1] != 2 or (None not in (shape[0], x.shape[0]) and shape[0] != x.shape[0]):
         raise fail("seed", "an int, a pair of ints, or of shape (batch, 2)", shape)
     return module.each(lambda pair: module.random_numbers((count, *features), pair, x), seed)
+
+
+def seed_pair(seed):
+    """Return a seed as `draws` takes it, an int as the pair of 0 and itself."""
+    return np.array([0, int(seed)]) if isinstance(seed, numbers.Integral) else seed
 
 
 def uniforms(k):

@@ -85,7 +85,7 @@ class LatencyEncoder(Encoder):
 
     Example:
         >>> encoder = LatencyEncoder(num_steps=4)
-        >>> encoder([[0.0, 0.3, 1.0]]).numpy()[0].T.astype(int).tolist()
+        >>> encoder(keras.ops.convert_to_tensor([[0.0, 0.3, 1.0]])).numpy()[0].T.astype(int).tolist()
         [[0, 0, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]]
 
     References:

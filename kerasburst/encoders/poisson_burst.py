@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.draws import below, burst_survival, draws, fused, ops_of, over_time, reach_of
+from kerasburst.encoders.draws import below, burst_survival, draws, fused, ops_of, over_time, reach_of, seed_pair
 from kerasburst.validation import InputError, check_choice, check_float, check_int, fail, shown
 
 MAPS = ("linear", "power")
@@ -95,16 +95,21 @@ def poisson_burst(
     those of `PoissonBurstEncoder`; `intensity_map` is a function here.
     """
     check_poisson_burst(num_steps, burst_interval, mean_burst_size, overflow)
-    bursts = fused(_bursts, x, dtype)
-    return bursts(
-        draws(x, -(-num_steps // burst_interval), seed),
-        intensity_map(x),
-        num_steps=num_steps,
-        burst_interval=burst_interval,
-        mean_burst_size=mean_burst_size,
-        spill=overflow == "spill",
-        dtype=dtype,
-    )
+    parameters = {
+        "num_steps": num_steps,
+        "burst_interval": burst_interval,
+        "mean_burst_size": mean_burst_size,
+        "spill": overflow == "spill",
+        "dtype": dtype,
+    }
+    if overflow == "spill" or burst_interval == 1:  # XLA would draw each number again wherever it is used
+        return fused(_bursts, x, dtype)(draws(x, -(-num_steps // burst_interval), seed), intensity_map(x), **parameters)
+    return fused(_drawn_bursts, x, dtype)(seed_pair(seed), intensity_map(x), **parameters)
+
+
+def _drawn_bursts(seed, start, *, num_steps: int, burst_interval: int, **parameters):
+    k = draws(start, -(-num_steps // burst_interval), seed)
+    return _bursts(k, start, num_steps=num_steps, burst_interval=burst_interval, **parameters)
 
 
 def _bursts(k, start, *, num_steps: int, burst_interval: int, mean_burst_size: float, spill: bool, dtype: str):

@@ -91,7 +91,7 @@ class RateEncoder(Encoder):
 
     Example:
         >>> encoder = RateEncoder(num_steps=4, mode="regular")
-        >>> encoder([[0.25, 1.0]]).numpy()[0].T.astype(int).tolist()
+        >>> encoder(keras.ops.convert_to_tensor([[0.25, 1.0]])).numpy()[0].T.astype(int).tolist()
         [[0, 0, 0, 1], [1, 1, 1, 1]]
 
     References:
