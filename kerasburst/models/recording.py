@@ -89,15 +89,14 @@ def firing_rates(model: keras.layers.Layer, x: Any, batch_size: int = 128) -> di
         >>> firing_rates(keras.Sequential([LIF(name="lif")]), np.float32([[[1.5], [0.5]]]))
         {'lif': 0.5}
     """
-    total: dict[str, float] = {}
-    count = 0
-    for part, size in batches(x, batch_size):
-        seen = observe(model, part)
-        trains = {"input": seen.input_spikes} if seen.input_spikes is not None else {}
-        for name, spk in (trains | {run.name: run.spk for run in seen.runs}).items():
-            total[name] = total.get(name, 0.0) + size * float(spk.mean(dtype=np.float64))
-        count += size
-    return {name: value / count for name, value in total.items()}
+    return mean_rates([(size, observe(model, part).rates()) for part, size in batches(x, batch_size)])
+
+
+def mean_rates(parts: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Return the mean of rates by name over parts of so many examples; a name that a part lacks is left out."""
+    names = [name for name in parts[0][1] if all(name in rates for _, rates in parts)]
+    count = sum(size for size, _ in parts)
+    return {name: sum(size * rates[name] for size, rates in parts) / count for name in names}
 
 
 def batches(x: Any, batch_size: int) -> Iterator[tuple[Any, int]]:
@@ -153,6 +152,12 @@ class Observation:
     runs: list[Run] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     input_spikes: np.ndarray | None = None
+
+    def rates(self) -> dict[str, float]:
+        """Return the mean firing rate by layer, after "input" where the input is spikes."""
+        trains = {} if self.input_spikes is None else {"input": self.input_spikes}
+        trains |= {run.name: run.spk for run in self.runs}
+        return {name: float(spk.mean(dtype=np.float64)) for name, spk in trains.items()}
 
 
 class _NotEager(Exception):
@@ -218,7 +223,7 @@ def _observe_once(model: keras.layers.Layer, x: Any, listens: Callable) -> Obser
                 _watch_input(layer, replace, seen)
         if seen.input_spikes is None and hasattr(x, "shape"):
             array = _array(x)
-            seen.input_spikes = array if np.isin(array, (0, 1)).all() else None
+            seen.input_spikes = array if _are_spikes(array) else None
         model(x, training=False)
     return seen
 
@@ -302,7 +307,7 @@ def _watch_encoder(layer: Encoder, replace: Callable, seen: Observation) -> None
     def watched(*args, **kwargs):
         outputs = call(*args, **kwargs)
         spikes = _array(outputs)
-        seen.input_spikes = spikes if np.isin(spikes, (0, 1)).all() else None
+        seen.input_spikes = spikes if _are_spikes(spikes) else None
         return outputs
 
     replace(layer, "call", watched)
@@ -313,8 +318,7 @@ def _watch_input(layer: keras.layers.Layer, replace: Callable, seen: Observation
 
     def watched(inputs, *args, **kwargs):
         array = _array(inputs)
-        total = array.sum(axis=0, dtype=np.float64)
-        seen.received.append(Received(layer, len(array), total, bool(np.isin(array, (0, 1)).all())))
+        seen.received.append(Received(layer, len(array), array.sum(axis=0, dtype=np.float64), _are_spikes(array)))
         return call(inputs, *args, **kwargs)
 
     replace(layer, "call", watched)
@@ -354,6 +358,10 @@ def _names(model: keras.layers.Layer) -> dict[int, str]:
     neurons = [id(layer) for layer in model._flatten_layers() if isinstance(layer, (NeuronLayer, NeuronCell))]
     own = [paths[each][-1] for each in dict.fromkeys(neurons)]
     return {each: paths[each][-1] if own.count(paths[each][-1]) == 1 else "/".join(paths[each]) for each in neurons}
+
+
+def _are_spikes(x: np.ndarray) -> bool:
+    return bool(((x == 0) | (x == 1)).all())
 
 
 def _array(x: Any) -> np.ndarray:

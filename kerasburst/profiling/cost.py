@@ -2,13 +2,15 @@
 
 A layer whose input is spikes accumulates: each spike adds one weight to every neuron that it reaches, which is a
 synaptic operation (AC), and a silent input costs nothing. Any other layer multiplies and accumulates (MAC), densely, at
-every step. Neurons' own updates, biases, pooling and the encoder are not counted.
+every step. Neurons' own updates, biases, pooling, normalisation and the encoder are not counted.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,6 +20,8 @@ from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.forward import Pool, Synapse
+from kerasburst.models.recording import batches, mean_rates, observe
+from kerasburst.neurons.base import Neuron
 from kerasburst.validation import InputError, check_int, fail
 
 PJ_PER_MAC = 4.6
@@ -27,6 +31,18 @@ ENERGY_SOURCE = (
     "0.9 pJ an AC, 45 nm; M. Horowitz, Computing's Energy Problem, ISSCC 2014; memory access not included"
 )
 _MEMBRANE_BYTES = 4  # membranes are float32 under every policy
+_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_PRODUCTS = (keras.layers.Attention, keras.layers.AdditiveAttention, keras.layers.Dot)
+_UNCOUNTED = (
+    Encoder,
+    keras.layers.BatchNormalization,
+    keras.layers.Embedding,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.Normalization,
+    keras.layers.PReLU,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +53,8 @@ class LayerCost:
         name: the layer's.
         input_is_spikes: whether it accumulates; otherwise it multiplies.
         input_rate: spikes per input and step; None where the input is not spikes.
-        dense_macs_per_step: connections, of one example; those to the zeros around an image do not count.
+        dense_macs_per_step: connections, of one example; those to the zeros around an image do not count. A layer that
+            runs once an example counts as its share of a step.
         effective_acs: spikes times fan-out, over all examples and steps; exact.
         effective_acs_per_sample: of one example, over all steps.
         effective_macs_per_sample: of one example; the dense ones of all steps, or 0 where it accumulates.
@@ -47,7 +64,7 @@ class LayerCost:
     name: str
     input_is_spikes: bool
     input_rate: float | None
-    dense_macs_per_step: int
+    dense_macs_per_step: int | float
     effective_acs: int
     effective_acs_per_sample: float
     effective_macs_per_sample: float
@@ -62,7 +79,7 @@ class NetworkCost:
         examples: n.
         num_steps: T.
         layers: in the network's order.
-        firing_rates: spikes per neuron and step, by LIF layer, after "input".
+        firing_rates: spikes per neuron and step, by layer of neurons, after "input", where the input is spikes.
         dense_macs_per_sample: multiplications of all layers without the use of spikes, over all steps.
         effective_acs_per_sample: accumulates of the layers that receive spikes.
         effective_macs_per_sample: multiplications of the others.
@@ -76,7 +93,7 @@ class NetworkCost:
     num_steps: int
     layers: tuple[LayerCost, ...]
     firing_rates: dict[str, float]
-    dense_macs_per_sample: int
+    dense_macs_per_sample: int | float
     effective_acs_per_sample: float
     effective_macs_per_sample: float
     energy_estimate_j_per_sample: float
@@ -86,8 +103,8 @@ class NetworkCost:
 
 
 def network_cost(
-    network: SpikingNetwork,
-    x: np.ndarray,
+    network: keras.Model,
+    x: Any,
     *,
     encoder: Encoder | None = None,
     seed: int = 0,
@@ -95,20 +112,25 @@ def network_cost(
 ) -> NetworkCost:
     """Count the operations of a network on examples.
 
+    In a network composed by Keras, a layer's input counts as spikes where it is 0 and 1 only, on all examples;
+    recurrent weights inside neurons are counted as a layer of their own.
+
     Args:
-        network: a built network; it should be trained, as its activity decides the counts.
+        network: one of our networks, built, or any Keras model with our neurons; it should be trained, as its activity
+            decides the counts.
         x: intensities `(n, *features)` in [0, 1], for `encoder` or the encoder inside the network; without either,
-            spikes `(n, num_steps, *features)`.
+            what the network takes, such as spikes `(n, num_steps, *features)`.
         encoder: encodes each example once.
-        seed: of the encodings.
+        seed: of the encodings by `encoder`, or by the one inside one of our networks.
         batch_size: examples at once; the counts do not depend on it.
 
     Returns:
         The counts, by layer and in total.
 
     Raises:
-        InputError: for a network that is not built, no examples, encoders both inside and as an argument, or spikes
-            other than 0 and 1.
+        InputError: for a network that is not built or has no neurons, no examples, encoders both inside and as an
+            argument, spikes other than 0 and 1 for one of our networks, or a layer with weights whose connections are
+            not known.
 
     Example:
         >>> from kerasburst.models import SNNFCNet
@@ -120,9 +142,13 @@ def network_cost(
         >>> cost.layers[0].effective_acs, cost.layers[0].dense_macs_per_step
         (8, 20)
     """
-    if not isinstance(network, SpikingNetwork) or not network.built:
-        raise fail("network", "a spiking network that is built", network)
     check_int("batch_size", batch_size, low=1)
+    if not isinstance(network, SpikingNetwork):
+        if not isinstance(network, keras.layers.Layer):
+            raise fail("network", "a spiking network or a Keras model with neurons", network)
+        return _cost_of_composed(network, _encoded(x, encoder, seed, batch_size))
+    if not network.built:
+        raise fail("network", "a spiking network that is built", network)
     if len(x) == 0:
         raise InputError("x must hold at least one example, received none")
     if network.encoder is not None:
@@ -138,8 +164,8 @@ def fan_out(layer: keras.layers.Layer, input_shape: tuple[int, ...]) -> np.ndarr
     Inputs at the border of a "same" convolution reach fewer.
 
     Args:
-        layer: a `Dense`, or a `Conv2D` of stride 1 with padding "same".
-        input_shape: of one example at one step, channels last.
+        layer: a `Dense`, or a `Conv1D`, `Conv2D`, `Conv3D`, `DepthwiseConv1D` or `DepthwiseConv2D`.
+        input_shape: of one example.
 
     Raises:
         InputError: for another layer.
@@ -150,17 +176,124 @@ def fan_out(layer: keras.layers.Layer, input_shape: tuple[int, ...]) -> np.ndarr
     """
     if isinstance(layer, keras.layers.Dense):
         return np.full(input_shape, layer.units, np.int64)
-    plain = {"strides": (1, 1), "dilation_rate": (1, 1), "padding": "same", "groups": 1}
-    if not isinstance(layer, keras.layers.Conv2D) or any(getattr(layer, k) != v for k, v in plain.items()):
-        raise fail("layer", 'a Dense, or a Conv2D of stride 1 with padding "same"', layer)
-    rows, columns = (_reached(n, k) for n, k in zip(input_shape[:2], layer.kernel_size, strict=True))
-    return np.broadcast_to((rows[:, None] * columns)[..., None] * layer.filters, input_shape)
+    if isinstance(layer, _CONVOLUTIONS):
+        per_channel = layer.filters // layer.groups
+    elif isinstance(layer, _DEPTHWISE):
+        per_channel = layer.depth_multiplier
+    else:
+        raise fail("layer", "a Dense, a convolution or a depthwise convolution", layer)
+    first = layer.data_format == "channels_first"
+    sizes = input_shape[1:] if first else input_shape[:-1]
+    reach = np.ones((), np.int64)
+    for size, kernel, stride, dilation in zip(
+        sizes, layer.kernel_size, layer.strides, _each(layer.dilation_rate, len(sizes)), strict=True
+    ):
+        reach = np.multiply.outer(reach, _reached(size, kernel, stride, dilation, layer.padding))
+    return np.broadcast_to(np.expand_dims(per_channel * reach, 0 if first else -1), input_shape)
 
 
-def _reached(size: int, kernel: int) -> np.ndarray:
-    """Return how many outputs along one axis read each input: output o reads o - before .. o - before + kernel - 1."""
-    last = np.arange(size) + (kernel - 1) // 2
-    return np.minimum(last, size - 1) - np.maximum(last - kernel + 1, 0) + 1
+def _each(value: int | tuple[int, ...], count: int) -> tuple[int, ...]:
+    return (value,) * count if isinstance(value, int) else tuple(value)
+
+
+def _reached(size: int, kernel: int, stride: int, dilation: int, padding: str) -> np.ndarray:
+    """Return how many outputs along one axis read each input."""
+    width = (kernel - 1) * dilation + 1
+    outputs = (size - width) // stride + 1 if padding == "valid" else -(-size // stride)
+    before = {"valid": 0, "causal": width - 1, "same": max((outputs - 1) * stride + width - size, 0) // 2}[padding]
+    read = np.add.outer(np.arange(outputs) * stride, np.arange(kernel) * dilation).ravel() - before
+    return np.bincount(read[(read >= 0) & (read < size)], minlength=size)
+
+
+def _encoded(x: Any, encoder: Encoder | None, seed: int, batch_size: int) -> Iterator[tuple[Any, int]]:
+    """Yield what a composed model takes, in batches, and their sizes."""
+    if encoder is None:
+        yield from batches(x, batch_size)
+    else:
+        yield from ((np.asarray(part), len(part)) for part in _batches(x, encoder, seed, batch_size))
+
+
+@dataclasses.dataclass
+class _Sum:
+    """What a layer received, over all examples and steps.
+
+    Args:
+        name: the layer's.
+        reach: how many neurons each input reaches.
+        itemsize: bytes of an input.
+    """
+
+    name: str
+    reach: np.ndarray
+    itemsize: int
+    total: Any = 0
+    times: int = 0
+    spikes: bool = True
+
+    def add(self, total: np.ndarray, times: int, spikes: bool) -> None:
+        """Add inputs, summed over `times` examples or steps."""
+        self.total, self.times, self.spikes = self.total + total, self.times + times, self.spikes and spikes
+
+    def cost(self, num_steps: int, n: int) -> LayerCost:
+        dense = _whole(int(self.reach.sum()) * self.times / (n * num_steps))
+        acs = int((np.rint(self.total).astype(np.int64) * self.reach).sum()) if self.spikes else 0
+        rate = float(self.total.sum()) / (self.times * self.reach.size) if self.spikes else None
+        return _layer_cost(self.name, dense, acs, rate, num_steps, n)
+
+    def inputs_per_step(self, num_steps: int, n: int) -> float:
+        return self.reach.size * self.times / (n * num_steps)
+
+
+def _whole(value: float) -> int | float:
+    return int(value) if value == int(value) else value
+
+
+def _cost_of_composed(model: keras.layers.Layer, parts: Iterator[tuple[Any, int]]) -> NetworkCost:
+    sums: dict[tuple, _Sum] = {}
+    rates: list[tuple[int, dict[str, float]]] = []
+    neurons, n, num_steps = 0, 0, 0
+
+    def add(key, name, layer_reach, itemsize, *received):
+        if key not in sums:
+            sums[key] = _Sum(name, layer_reach(), itemsize)
+        sums[key].add(*received)
+
+    for x, size in parts:
+        seen = observe(model, x, _has_connections)
+        n, num_steps = n + size, seen.runs[0].spk.shape[1]
+        for got in seen.received:
+            layer, shape = got.layer, got.total.shape
+            key, itemsize = (id(layer), shape), tf.as_dtype(layer.compute_dtype).size
+            add(key, layer.name, partial(fan_out, layer, shape), itemsize, got.total, got.examples, got.spikes)
+        for run in seen.runs:
+            if any(weight.name == "recurrent_kernel" for weight in run.neurons.weights):
+                units, name = run.spk.shape[-1], f"{run.name}/recurrent_kernel"
+                total = run.spk[:, :-1].sum(axis=(0, 1), dtype=np.float64)
+                add(name, name, partial(np.full, total.shape, units), _MEMBRANE_BYTES, total, size * num_steps, True)
+        rates.append((size, seen.rates()))
+        neurons = sum(run.spk[0, 0].size * len(run.neurons.state_names) for run in seen.runs)
+    inputs = sum(each.itemsize * each.inputs_per_step(num_steps, n) for each in sums.values())
+    return _network_cost(
+        [each.cost(num_steps, n) for each in sums.values()],
+        n,
+        num_steps,
+        mean_rates(rates),
+        model,
+        round(_MEMBRANE_BYTES * neurons + inputs),
+    )
+
+
+def _has_connections(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer's connections are counted; refuse one that has some that cannot be."""
+    if isinstance(layer, (keras.layers.Dense, *_CONVOLUTIONS, *_DEPTHWISE)):
+        return True
+    weights = [] if layer._layers or isinstance(layer, (Neuron, *_UNCOUNTED)) else layer.weights
+    if isinstance(layer, _PRODUCTS) or any(len(weight.shape) > 1 for weight in weights):
+        raise InputError(
+            f"network must have its connections in Dense, convolutions and neurons to be counted, received layer "
+            f"{layer.name} ({type(layer).__name__})"
+        )
+    return False
 
 
 def _batches(x: np.ndarray, encoder: Encoder | None, seed: int, batch_size: int) -> Iterator[tf.Tensor]:
@@ -219,37 +352,52 @@ def _by_position(train: tf.Tensor) -> tf.Tensor:
 
 
 def _summed(network: SpikingNetwork, counts: _Counts, n: int) -> NetworkCost:
-    layers = [_layer_cost(s, counts.received.get(s.layer.name), counts.num_steps, n) for s in network.synapses()]
+    layers = []
+    for synapse in network.synapses():
+        received, reach = counts.received.get(synapse.layer.name), fan_out(synapse.layer, synapse.input_shape)
+        acs, rate = 0, None
+        if received is not None:
+            acs = int((received.reshape(synapse.input_shape) * reach).sum())
+            rate = int(received.sum()) / (n * counts.num_steps * received.size)
+        layers.append(_layer_cost(synapse.layer.name, int(reach.sum()), acs, rate, counts.num_steps, n))
     itemsize = tf.as_dtype(network.compute_dtype).size
     inputs = sum(int(np.prod(s.input_shape)) for s in network.synapses())
     neurons = sum(value.size for name, value in counts.fired.items() if name != "input")
-    return NetworkCost(
-        examples=n,
-        num_steps=counts.num_steps,
-        layers=tuple(layers),
-        firing_rates={k: int(v.sum()) / (n * counts.num_steps * v.size) for k, v in counts.fired.items()},
-        dense_macs_per_sample=counts.num_steps * sum(layer.dense_macs_per_step for layer in layers),
-        effective_acs_per_sample=sum(layer.effective_acs for layer in layers) / n,
-        effective_macs_per_sample=sum(layer.effective_macs_per_sample for layer in layers),
-        energy_estimate_j_per_sample=sum(layer.energy_estimate_j_per_sample for layer in layers),
-        weight_bytes=sum(int(np.prod(w.shape)) * tf.as_dtype(w.dtype).size for w in network.weights),
-        activity_bytes_per_step=_MEMBRANE_BYTES * neurons + itemsize * inputs,
-    )
+    rates = {k: int(v.sum()) / (n * counts.num_steps * v.size) for k, v in counts.fired.items()}
+    return _network_cost(layers, n, counts.num_steps, rates, network, _MEMBRANE_BYTES * neurons + itemsize * inputs)
 
 
-def _layer_cost(synapse: Synapse, received: np.ndarray | None, num_steps: int, n: int) -> LayerCost:
-    reach = fan_out(synapse.layer, synapse.input_shape)
-    dense = int(reach.sum())
-    spikes = received is not None
-    acs = int((received.reshape(synapse.input_shape) * reach).sum()) if spikes else 0
-    macs = 0 if spikes else dense * num_steps
+def _layer_cost(name: str, dense: int | float, acs: int, rate: float | None, num_steps: int, n: int) -> LayerCost:
+    macs = 0 if rate is not None else dense * num_steps
     return LayerCost(
-        name=synapse.layer.name,
-        input_is_spikes=spikes,
-        input_rate=int(received.sum()) / (n * num_steps * received.size) if spikes else None,
+        name=name,
+        input_is_spikes=rate is not None,
+        input_rate=rate,
         dense_macs_per_step=dense,
         effective_acs=acs,
         effective_acs_per_sample=acs / n,
         effective_macs_per_sample=float(macs),
         energy_estimate_j_per_sample=1e-12 * (PJ_PER_MAC * macs + PJ_PER_AC * acs / n),
+    )
+
+
+def _network_cost(
+    layers: list[LayerCost],
+    n: int,
+    num_steps: int,
+    rates: dict[str, float],
+    network: keras.layers.Layer,
+    activity_bytes: int,
+) -> NetworkCost:
+    return NetworkCost(
+        examples=n,
+        num_steps=num_steps,
+        layers=tuple(layers),
+        firing_rates=rates,
+        dense_macs_per_sample=_whole(num_steps * sum(layer.dense_macs_per_step for layer in layers)),
+        effective_acs_per_sample=sum(layer.effective_acs for layer in layers) / n,
+        effective_macs_per_sample=sum(layer.effective_macs_per_sample for layer in layers),
+        energy_estimate_j_per_sample=sum(layer.energy_estimate_j_per_sample for layer in layers),
+        weight_bytes=sum(int(np.prod(w.shape)) * tf.as_dtype(w.dtype).size for w in network.weights),
+        activity_bytes_per_step=activity_bytes,
     )

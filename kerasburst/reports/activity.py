@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from kerasburst.pictures import save_picture
 from kerasburst.validation import check_int, fail, user_path
@@ -59,6 +60,7 @@ def draw_activity(
         left.set_title(f"{name}: spikes", fontsize=10)
         right.set_title(f"{name}: membranes", fontsize=10)
         right.set_xlabel("step t")
+        right.xaxis.set_major_locator(MaxNLocator(integer=True))
         if "mem" in arrays:
             mem = np.asarray(arrays["mem"][example]).reshape(len(spk), -1)
             for i in _spread(chosen, _MOST_TRACES):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kerasburst import records
 from kerasburst.models import SNNConvNet, SNNFCNet
+from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.scan import scan
 from kerasburst.profiling.cost import _by_position, fan_out, network_cost
 from kerasburst.validation import InputError
@@ -186,14 +187,36 @@ def test_sixteen_bits_count_exactly():
     assert network_cost(network, np.ones((1, 2, 1), np.uint8)).activity_bytes_per_step == 4 * (3 + 2) + 2 * (1 + 3)
 
 
+FAN_OUTS = {
+    "stride 2, same": (keras.layers.Conv2D(3, 3, strides=2, padding="same"), (5, 6, 2)),
+    "stride 2, valid": (keras.layers.Conv2D(3, (3, 2), strides=(2, 1)), (6, 5, 2)),
+    "dilation, groups": (keras.layers.Conv2D(4, 3, dilation_rate=2, groups=2), (8, 7, 4)),
+    "one axis, causal": (keras.layers.Conv1D(2, 3, padding="causal", dilation_rate=2), (9, 2)),
+    "three axes": (keras.layers.Conv3D(2, 2, padding="same"), (3, 4, 2, 1)),
+    "depthwise": (keras.layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same", strides=2), (5, 5, 3)),
+    "depthwise, one axis": (keras.layers.DepthwiseConv1D(2, strides=3), (8, 2)),
+    "dense": (keras.layers.Dense(4), (2, 3)),
+}
+
+
+@pytest.mark.parametrize("layer, shape", FAN_OUTS.values(), ids=FAN_OUTS)
+def test_fan_out_is_what_a_spike_adds_through_weights_of_one(layer, shape):
+    layer.build((None, *shape))
+    layer.set_weights([np.zeros(w.shape) if w.name == "bias" else np.ones(w.shape) for w in layer.weights])
+    each = np.eye(int(np.prod(shape)), dtype="float32").reshape(-1, *shape)  # one spike at each position
+    added = np.asarray(layer(each)).reshape(len(each), -1).sum(axis=1)
+    assert fan_out(layer, shape).ravel().tolist() == added.tolist()
+
+
 def test_a_layer_whose_fan_out_is_not_known():
-    with pytest.raises(InputError, match="layer must be a Dense"):
-        fan_out(keras.layers.Conv2D(2, 3, strides=2, padding="same"), (4, 4, 1))
-    with pytest.raises(InputError, match="layer must be a Dense"):
-        fan_out(keras.layers.ReLU(), (4,))
+    for layer in (keras.layers.Conv2DTranspose(2, 3), keras.layers.SeparableConv2D(2, 3), keras.layers.ReLU()):
+        with pytest.raises(InputError, match="layer must be a Dense"):
+            fan_out(layer, (4, 4, 1))
 
 
 def test_refused():
+    with pytest.raises(InputError, match="network must be a spiking network or a Keras model with neurons, received 3"):
+        network_cost(3, np.ones((1, 2, 3)))
     network = SNNFCNet(2, hidden_units=3)
     with pytest.raises(InputError, match="network must be a spiking network that is built"):
         network_cost(network, np.ones((1, 2, 3)))
@@ -204,3 +227,123 @@ def test_refused():
         network_cost(network, np.full((1, 2, 3), 0.5))
     with pytest.raises(InputError, match="encoder must be left out"):
         network_cost(network.with_encoder(ENCODERS["regular"]()), np.ones((1, 3)), encoder=ENCODERS["regular"]())
+
+
+# Networks composed by Keras ---------------------------------------------------------------------------------------
+
+
+def twin_of(network, *features):
+    """Return the same layers and weights as a Keras model."""
+    layers = []
+    for part in network.course():
+        if isinstance(part, LIF):
+            layers.append(LIF(return_mem=part.name == "output_lif", name=part.name))
+        elif isinstance(part, keras.layers.Conv2D):
+            conv = keras.layers.Conv2D(part.filters, part.kernel_size, padding="same", name=part.name)
+            layers.append(keras.layers.TimeDistributed(conv))
+        elif isinstance(part, keras.layers.Dense):
+            flat = keras.layers.Reshape((features[0], -1))
+            layers += [flat, keras.layers.Dense(part.units, name=part.name)]
+        else:
+            layers.append(keras.layers.TimeDistributed(keras.layers.MaxPooling2D()))
+            layers += [keras.layers.ReLU()] if part.relu else []
+    twin = keras.Sequential([keras.Input(features), *layers])
+    twin.set_weights([value for part in network.course() for value in getattr(part, "get_weights", list)()])
+    return twin
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("make, features", NETWORKS.values(), ids=NETWORKS)
+def test_a_composed_network_costs_what_ours_does(make, features):
+    network, n, steps = make(), 3, 4
+    spikes = draw_spikes(n, steps, *features)
+    network.build((None, steps, *features))
+    enliven(network)
+    want = network_cost(network, spikes)
+    got = network_cost(twin_of(network, steps, *features), spikes, batch_size=2)
+    assert got.firing_rates == pytest.approx(want.firing_rates)
+    for mine, theirs in zip(got.layers, want.layers, strict=True):
+        for name, value in records.to_json(theirs).items():
+            assert getattr(mine, name) == (pytest.approx(value) if isinstance(value, float) else value)
+    for name in ("dense_macs_per_sample", "effective_acs_per_sample", "weight_bytes", "activity_bytes_per_step"):
+        assert getattr(got, name) == getattr(want, name)
+
+
+def test_direct_coding_by_hand():
+    """A layer before time is counted once an example; its input is a current, not spikes.
+
+    Two inputs of 0.5, weights 1: a current of 1 to three neurons, kept for four steps, beta 0, threshold 0.9: all
+    three fire at each step, without reset. 12 spikes reach two outputs each.
+    """
+    inputs = keras.Input((2,))
+    x = keras.layers.Dense(3, kernel_initializer="ones", name="current")(inputs)
+    x = LIF(beta=0.0, threshold=0.9, reset_mechanism="none", name="lif")(keras.layers.RepeatVector(4)(x))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="readout")(x))
+    cost = network_cost(model, np.full((5, 2), 0.5, "float32"), batch_size=2)
+    current, readout = cost.layers
+    assert (current.input_is_spikes, current.effective_macs_per_sample, current.dense_macs_per_step) == (False, 6, 1.5)
+    assert (readout.input_is_spikes, readout.effective_acs, readout.input_rate) == (True, 5 * 24, 1.0)
+    assert (readout.effective_acs_per_sample, readout.dense_macs_per_step) == (24, 6)
+    assert cost.firing_rates == {"lif": 1.0}
+    assert (cost.num_steps, cost.examples, cost.dense_macs_per_sample) == (4, 5, 6 + 24)
+    assert cost.energy_estimate_j_per_sample == pytest.approx(1e-12 * (4.6 * 6 + 0.9 * 24))
+
+
+def test_nested_models_with_an_encoder_inside():
+    network = SNNFCNet(3, hidden_units=5)
+    network.build((None, 6, 7))
+    enliven(network)
+    encoder = ENCODERS["regular"]()
+    x = np.random.default_rng(0).uniform(size=(5, 7)).astype(np.float32)
+    want = network_cost(network, x, encoder=encoder)
+    for model, options in (
+        (keras.Sequential([encoder, network, keras.layers.Softmax()]), {}),
+        (keras.Sequential([network, keras.layers.Softmax()]), {"encoder": encoder}),
+    ):
+        got = network_cost(model, x, **options)
+        assert [layer.effective_acs for layer in got.layers] == [layer.effective_acs for layer in want.layers]
+        assert got.firing_rates == pytest.approx(want.firing_rates)
+
+
+@pytest.mark.parametrize(
+    "layer", [keras.layers.LSTM(3, return_sequences=True), keras.layers.Conv1DTranspose(3, 2, padding="same")]
+)
+def test_connections_that_are_not_known_are_refused(layer):
+    model = keras.Sequential([layer, LIF()])
+    with pytest.raises(InputError, match=f"received layer {layer.name}|received layer lstm_cell"):
+        network_cost(model, np.ones((1, 4, 2), "float32"))
+    inputs = keras.Input((4, 2))
+    model = keras.Model(inputs, LIF()(keras.layers.Attention(name="mine")([inputs, inputs])))
+    with pytest.raises(InputError, match=r"received layer mine \(Attention\)"):
+        network_cost(model, np.ones((1, 4, 2), "float32"))
+
+
+def test_neurobench_counts_the_same():
+    """NeuroBench's synaptic operations of snnTorch's network with our weights.
+
+    It leaves out the border's zeros as ours does, and weights of 0, of which there are none here.
+    """
+    workload, models = pytest.importorskip("neurobench.metrics.workload"), pytest.importorskip("neurobench.models")
+    snntorch, torch = pytest.importorskip("snntorch"), pytest.importorskip("torch")
+    network = SNNFCNet(3, hidden_units=11)
+    network.build((None, 6, 5))
+    enliven(network)
+    spikes = draw_spikes(8, 6, 5)
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(5, 11),
+        snntorch.Leaky(0.95, init_hidden=True),
+        torch.nn.Linear(11, 3),
+        snntorch.Leaky(0.95, init_hidden=True, output=True),
+    )
+    for mine, its in ((network.hidden_dense, theirs[0]), (network.output_dense, theirs[2])):
+        its.weight.data = torch.tensor(np.asarray(mine.kernel).T)
+        its.bias.data = torch.tensor(np.asarray(mine.bias))
+    wrapped = models.SNNTorchModel(theirs)
+    wrapped.register_hooks()
+    metric, x = workload.SynapticOperations(), torch.tensor(spikes, dtype=torch.float32)
+    with torch.no_grad():
+        counted = metric(wrapped, wrapped(x), (x, torch.zeros(8)))
+    for model in (network, twin_of(network, 6, 5)):
+        cost = network_cost(model, spikes)
+        assert counted["Effective_ACs"] == cost.effective_acs_per_sample > 0
+        assert (counted["Effective_MACs"], counted["Dense"]) == (0, cost.dense_macs_per_sample)
