@@ -234,7 +234,7 @@ def test_steps_of_images_by_time_distributed():
 
 
 @keras.saving.register_keras_serializable("kerasburst_tests")
-class Silenced(LIF):
+class Halved(LIF):
     """Every second neuron is silent."""
 
     def call(self, inputs, initial_state=None, **kwargs):
@@ -243,7 +243,7 @@ class Silenced(LIF):
 
 
 def test_a_call_of_one_s_own():
-    model = keras.Sequential([Silenced(beta=0.9, name="lif")])
+    model = keras.Sequential([Halved(beta=0.9, name="lif")])
     found = record(model, X)["lif"]
     spk, mem = by_hand(X, beta=0.9)
     np.testing.assert_array_equal(found["spk"], spk * [0, 1, 0, 1])
