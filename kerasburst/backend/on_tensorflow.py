@@ -114,6 +114,11 @@ def jit(function: Callable) -> Callable:
     return tf.function(function, reduce_retracing=True, autograph=False)
 
 
+def ensure_shape(x: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:
+    """Return `x`; in a graph, another shape raises an InvalidArgumentError when it runs."""
+    return tf.ensure_shape(x, shape)
+
+
 def runs_cpu_paths() -> bool:
     """Return whether fast paths for a CPU may run here.
 

@@ -13,44 +13,64 @@ this is snnTorch 1.0's `Leaky` with its default delayed reset.
 from __future__ import annotations
 
 import numbers
+from typing import Any
 
-import tensorflow as tf
+from keras import ops
 
+from kerasburst import backend
 from kerasburst.neurons import surrogate as surrogates
-from kerasburst.neurons.kernel import Use, advance, lif_scan
+from kerasburst.neurons.scan import over_time, wide
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.validation import check_choice, check_float, fail
 
 RESET_MECHANISMS = ("subtract", "zero", "none")
+Tensor = Any  # of Keras' backend
+
+
+def advance(
+    current: Tensor, mem: Tensor, beta: float | Tensor, threshold: float | Tensor, reset_mechanism: str
+) -> Tensor:
+    """Return mem[t] from current[t] and mem[t-1]: the one place of the equation.
+
+    Example:
+        >>> float(advance(0.25, ops.array(1.5), 0.5, 1.0, "subtract"))  # 0.5 * 1.5 + 0.25 - 1
+        0.0
+    """
+    if reset_mechanism == "none":
+        return beta * mem + current
+    fired = ops.stop_gradient(ops.cast(mem > threshold, mem.dtype))
+    if reset_mechanism == "subtract":
+        return beta * mem + current - threshold * fired
+    return beta * mem * (1.0 - fired) + current
 
 
 def lif_step(
-    current: tf.Tensor,
-    mem: tf.Tensor,
-    beta: float | tf.Tensor,
-    threshold: float | tf.Tensor,
+    current: Tensor,
+    mem: Tensor,
+    beta: float | Tensor,
+    threshold: float | Tensor,
     reset_mechanism: str,
     surrogate: Surrogate,
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Advance one step: (current[t], mem[t-1]) -> (spk[t], mem[t]), all `(batch, *features)`.
 
     Example:
-        >>> spk, mem = lif_step(tf.constant([0.3]), tf.constant([1.5]), 0.5, 1.0, "subtract", surrogates.ATan())
-        >>> spk.numpy().tolist(), round(float(mem[0]), 4)  # 0.5 * 1.5 + 0.3 - 1.0
-        ([0.0], 0.05)
+        >>> spk, mem = lif_step(ops.array([0.3]), ops.array([1.5]), 0.5, 1.0, "subtract", surrogates.ATan())
+        >>> float(spk[0]), round(float(mem[0]), 4)  # 0.5 * 1.5 + 0.3 - 1.0
+        (0.0, 0.05)
     """
     new_mem = advance(current, mem, beta, threshold, reset_mechanism)
     return surrogates.spike(new_mem - threshold, surrogate), new_mem
 
 
 def lif_sequence(
-    current: tf.Tensor,
-    beta: float | tf.Tensor = 0.95,
-    threshold: float | tf.Tensor = 1.0,
+    current: Tensor,
+    beta: float | Tensor = 0.95,
+    threshold: float | Tensor = 1.0,
     reset_mechanism: str = "subtract",
     surrogate: str | Surrogate = "atan",
-    initial_mem: tf.Tensor | None = None,
-) -> tuple[tf.Tensor, tf.Tensor]:
+    initial_mem: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Run the LIF equation over whole sequences.
 
     Args:
@@ -69,78 +89,57 @@ def lif_sequence(
             rank below 2 or without a step, or an initial membrane of another shape.
 
     Example:
-        >>> spk, mem = lif_sequence(tf.constant([[0.6, 0.6, 0.6]]), beta=1.0)
-        >>> spk.numpy().tolist(), mem.numpy().round(2).tolist()
+        >>> spk, mem = lif_sequence(ops.array([[0.6, 0.6, 0.6]]), beta=1.0)
+        >>> ops.convert_to_numpy(spk).tolist(), ops.convert_to_numpy(mem).round(2).tolist()
         ([[0.0, 1.0, 0.0]], [[0.6..., 1.2..., 0.8...]])
 
     References:
         Eshraghian et al. 2023, "Training spiking neural networks using lessons from deep learning".
     """
-    spk, mem, _ = run(current, beta, threshold, reset_mechanism, surrogate, initial_mem)
-    return spk, mem
-
-
-def run(
-    current: tf.Tensor,
-    beta: float | tf.Tensor,
-    threshold: float | tf.Tensor,
-    reset_mechanism: str,
-    surrogate: str | Surrogate,
-    initial_mem: tf.Tensor | None,
-    return_mem: bool = True,
-    spike_dtype: str | tf.DType | None = None,
-    use: Use | None = None,
-) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
-    """Check as `lif_sequence` does and run; for layers, which may not want every membrane.
-
-    Args:
-        current: as for `lif_sequence`, as all up to `initial_mem`.
-        beta: a tensor is one that is trained.
-        threshold: likewise.
-        reset_mechanism: "subtract", "zero" or "none".
-        surrogate: a name or a `Surrogate`.
-        initial_mem: mem[-1], or None.
-        return_mem: whether to give the membrane of every step, which costs its memory.
-        spike_dtype: of the spikes; None for the membrane's.
-        use: what is made of them, as for `lif_scan`.
-
-    Returns:
-        `spk`, `mem` (None unless wanted), and the last membrane.
-    """
     check_choice("reset_mechanism", reset_mechanism, RESET_MECHANISMS)
     surrogate = surrogates.get(surrogate)
-    current = tf.convert_to_tensor(current)
-    if current.shape.rank is None or current.shape.rank < 2:
+    current = ops.convert_to_tensor(current)
+    if len(current.shape) < 2:
         raise fail("current", "of shape (batch, time, *features)", tuple(current.shape))
     if current.shape[1] == 0:
         raise fail("current", "of shape (batch, time, *features) with at least one step", tuple(current.shape))
-    dtype = tf.float64 if current.dtype == tf.float64 else tf.float32
-    trained = tuple(not isinstance(value, numbers.Real) for value in (beta, threshold))
+    dtype = wide(current.dtype)
     beta = _parameter("beta", beta, dtype, low=0.0, high=1.0)
     threshold = _parameter("threshold", threshold, dtype, above=0.0)
-    known, shape = current.shape[:1].concatenate(current.shape[2:]), tf.shape(current)
-    if initial_mem is None:
-        mem = tf.ensure_shape(tf.zeros(tf.concat([shape[:1], shape[2:]], axis=0), dtype), known)
-    else:
-        mem = tf.cast(initial_mem, dtype)
-    if not mem.shape.is_compatible_with(known):
-        raise fail("initial_mem", f"of shape {tuple(known)}, (batch, *features)", tuple(mem.shape))
+    if initial_mem is not None:
+        initial_mem = ops.convert_to_tensor(initial_mem)
+        known = (current.shape[0], *current.shape[2:])
+        if not fits(initial_mem.shape, known):
+            raise fail("initial_mem", f"of shape {known}, (batch, *features)", tuple(initial_mem.shape))
+    if backend.runs_cpu_paths():
+        from kerasburst.neurons.kernel import lif_scan
 
-    return lif_scan(
-        current,
-        mem,
-        beta,
-        threshold,
-        reset_mechanism=reset_mechanism,
-        surrogate=surrogate,
-        trained=trained,
-        return_mem=return_mem,
-        spike_dtype=dtype if spike_dtype is None else tf.as_dtype(spike_dtype),
-        use=use,
+        spk, mem, _ = lif_scan(current, initial_mem, beta, threshold, reset_mechanism, surrogate)
+        return spk, mem
+    current = ops.cast(current, dtype)
+
+    def step(current, state):
+        spk, mem = lif_step(current, state["mem"], beta, threshold, reset_mechanism, surrogate)
+        return spk, {"mem": mem}
+
+    start = ops.zeros_like(current[:, 0]) if initial_mem is None else ops.cast(initial_mem, dtype)
+    spk, states = over_time(step, current, {"mem": start})
+    return spk, states["mem"]
+
+
+def fits(shape: Any, expected: Any) -> bool:
+    """Return whether two shapes may be the same, where None is any size.
+
+    Example:
+        >>> fits((2, None), (2, 3)), fits((1, 3), (2, 3))
+        (True, False)
+    """
+    return len(shape) == len(expected) and all(
+        a is None or b is None or a == b for a, b in zip(shape, expected, strict=True)
     )
 
 
-def _parameter(name: str, value: float | tf.Tensor, dtype: tf.DType, **bounds: float) -> tf.Tensor:
-    if isinstance(value, numbers.Real):  # tf.cast would take it through float32
-        return tf.constant(check_float(name, value, **bounds), dtype)
-    return tf.cast(value, dtype)
+def _parameter(name: str, value: float | Tensor, dtype: str, **bounds: float) -> float | Tensor:
+    if isinstance(value, numbers.Real):
+        return check_float(name, value, **bounds)
+    return ops.cast(value, dtype)

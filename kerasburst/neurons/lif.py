@@ -3,63 +3,46 @@
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
 
+from kerasburst import backend
 from kerasburst.neurons import surrogate as surrogates
-from kerasburst.neurons.base import NeuronCell, NeuronLayer
-from kerasburst.neurons.functional import RESET_MECHANISMS, lif_step, run
+from kerasburst.neurons.base import Neuron, NeuronCell, NeuronLayer
+from kerasburst.neurons.functional import RESET_MECHANISMS, lif_step
+from kerasburst.neurons.scan import wide
 from kerasburst.neurons.surrogate import Surrogate
-from kerasburst.validation import InputError, check_bool, check_choice, check_float
+from kerasburst.validation import InputError, check_bool, check_choice
 
 
-class _LIF:
+class _LIF(Neuron):
     """The parameters and the step of both: beta, threshold, reset mechanism and surrogate."""
+
+    elementwise = True
 
     def _set_parameters(
         self, beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron
     ):
-        self.beta = check_float("beta", beta, low=0.0, high=1.0)
-        self.threshold = check_float("threshold", threshold, above=0.0)
-        self.reset_mechanism = check_choice("reset_mechanism", reset_mechanism, RESET_MECHANISMS)
-        self.surrogate = surrogates.get(surrogate)
         self.trainable_beta = check_bool("trainable_beta", trainable_beta)
         self.trainable_threshold = check_bool("trainable_threshold", trainable_threshold)
         self.per_neuron = check_bool("per_neuron", per_neuron)
         if self.per_neuron and not (self.trainable_beta or self.trainable_threshold):
             raise InputError("per_neuron must be false unless trainable_beta or trainable_threshold is set")
-        self._beta = self._threshold = None
+        self.add_parameter("beta", beta, trainable=trainable_beta, per_neuron=per_neuron, low=0.0, high=1.0)
+        self.add_parameter("threshold", threshold, trainable=trainable_threshold, per_neuron=per_neuron, above=0.0)
+        self.reset_mechanism = check_choice("reset_mechanism", reset_mechanism, RESET_MECHANISMS)
+        self.surrogate = surrogates.get(surrogate)
 
-    def build_parameters(self, features):
-        """Create the trained parameters, of shape () or, per neuron, `features`."""
-        if self.per_neuron and None in features:
-            raise InputError(f"per_neuron needs features of known size, received {features}")
-        shape = features if self.per_neuron else ()
-        if self.trainable_beta:
-            start = keras.initializers.Constant(self.beta)
-            self._beta = self.add_weight(name="beta", shape=shape, initializer=start, autocast=False)
-        if self.trainable_threshold:
-            start = keras.initializers.Constant(self.threshold)
-            self._threshold = self.add_weight(
-                name="threshold", shape=shape, initializer=start, constraint=_positive, autocast=False
-            )
-
-    def neuron_parameters(self) -> dict:
+    def neuron_parameters(self, dtype: str = "float32") -> dict:
         """Return the current parameters of the equation; a trained beta is clipped to [0, 1]."""
-        beta, threshold = self.beta, self.threshold
-        if self._beta is not None:
-            beta = tf.clip_by_value(tf.convert_to_tensor(self._beta), 0.0, 1.0)
-        if self._threshold is not None:
-            threshold = tf.convert_to_tensor(self._threshold)
         return {
-            "beta": beta,
-            "threshold": threshold,
+            "beta": self.parameter("beta", dtype),
+            "threshold": self.parameter("threshold", dtype),
             "reset_mechanism": self.reset_mechanism,
             "surrogate": self.surrogate,
         }
 
     def step(self, current, state):
         """Advance one step; see `kerasburst.neurons.functional.lif_step`."""
-        spk, mem = lif_step(current, state["mem"], **self.neuron_parameters())
+        spk, mem = lif_step(current, state["mem"], **self.neuron_parameters(current.dtype))
         return spk, {"mem": mem}
 
 
@@ -101,10 +84,10 @@ class LIF(_LIF, NeuronLayer):
             or called with another one than it was built with.
 
     Example:
-        >>> spk, mem = LIF(beta=0.5, return_mem=True)(tf.constant([[[0.8], [0.8], [0.8]]]))
-        >>> mem.numpy().round(2).ravel().tolist()  # 0.8, 0.4 + 0.8, 0.6 + 0.8 - 1
+        >>> spk, mem = LIF(beta=0.5, return_mem=True)(keras.ops.array([[[0.8], [0.8], [0.8]]]))
+        >>> keras.ops.convert_to_numpy(mem).round(2).ravel().tolist()  # 0.8, 0.4 + 0.8, 0.6 + 0.8 - 1
         [0.8..., 1.2..., 0.4...]
-        >>> spk.numpy().ravel().tolist()
+        >>> keras.ops.convert_to_numpy(spk).ravel().tolist()
         [0.0, 1.0, 0.0]
 
     References:
@@ -138,16 +121,20 @@ class LIF(_LIF, NeuronLayer):
             beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron
         )
 
-    def run(self, current, state):
-        """Run over a sequence in one compiled pass; see `NeuronLayer.run`."""
-        spk, mem, last = run(
+    def run(self, current, state, mask=None):
+        """Run over a sequence; on TensorFlow's CPU by a kernel, if this is LIF and nothing derived from it."""
+        if type(self) is not LIF or mask is not None or not backend.runs_cpu_paths():
+            return super().run(current, state, mask)
+        from kerasburst.neurons.kernel import lif_scan
+
+        spk, mem, last = lif_scan(
             current,
-            **self.neuron_parameters(),
-            initial_mem=None if state is None else state["mem"],
+            None if state is None else state["mem"],
+            **self.neuron_parameters(wide(current.dtype)),
             return_mem=self.return_mem and self.return_sequences,
             spike_dtype=self.compute_dtype,
         )
-        return spk, {"mem": mem}, {"mem": last}
+        return spk, mem, {"mem": last}
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -183,7 +170,7 @@ class LIFCell(_LIF, NeuronCell):
 
     Example:
         >>> layer = keras.layers.RNN(LIFCell(1, beta=1.0), return_sequences=True)
-        >>> layer(tf.constant([[[0.6], [0.6], [0.6]]])).numpy().ravel().tolist()
+        >>> keras.ops.convert_to_numpy(layer(keras.ops.array([[[0.6], [0.6], [0.6]]]))).ravel().tolist()
         [0.0, 1.0, 0.0]
 
     References:
@@ -207,8 +194,3 @@ class LIFCell(_LIF, NeuronCell):
         self._set_parameters(
             beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron
         )
-
-
-def _positive(threshold):
-    """Keep a trained threshold above 0."""
-    return keras.ops.maximum(threshold, 1e-3)

@@ -1,30 +1,33 @@
 """Surrogate derivatives of the spike, each named for what it is.
 
 A spike is a step of v = mem - threshold, whose derivative is 0 or infinite. Backward, the derivative of
-a smooth `primitive` stands in for it. Both are given, so that one can be checked against the other.
+a smooth `primitive` stands in for it. Each surrogate has both, so that one can be checked against the other.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 from kerasburst.validation import InputError, check_float, fail, one_line, shown, suggestion
 
+Tensor = Any  # of Keras' backend
+
 
 class Surrogate(ABC):
-    """A smooth stand-in for the spike; subclasses give `primitive` and its `derivative`."""
+    """A smooth stand-in for the spike; subclasses define `primitive` and its `derivative`."""
 
     @abstractmethod
-    def primitive(self, v: tf.Tensor) -> tf.Tensor:
-        """Give the smooth function whose derivative replaces the step's."""
+    def primitive(self, v: Tensor) -> Tensor:
+        """Return the smooth function whose derivative replaces the step's."""
 
     @abstractmethod
-    def derivative(self, v: tf.Tensor) -> tf.Tensor:
-        """Give d primitive / dv, the same shape as `v`."""
+    def derivative(self, v: Tensor) -> Tensor:
+        """Return d primitive / dv, the same shape as `v`."""
 
     def get_config(self) -> dict:
         """Return the constructor's arguments."""
@@ -53,7 +56,7 @@ class ATan(Surrogate):
     """Derivative (alpha/2) / (1 + (pi alpha v / 2)^2); primitive arctan(pi alpha v / 2) / pi + 1/2.
 
     Example:
-        >>> float(ATan(alpha=2.0).derivative(tf.constant(0.0)))
+        >>> float(ATan(alpha=2.0).derivative(0.0))
         1.0
     """
 
@@ -61,12 +64,12 @@ class ATan(Surrogate):
         self.alpha = check_float("alpha", alpha, above=0.0)
 
     def primitive(self, v):
-        """Give arctan(pi alpha v / 2) / pi + 1/2."""
-        return tf.atan(math.pi * self.alpha / 2 * v) / math.pi + 0.5
+        """Return arctan(pi alpha v / 2) / pi + 1/2."""
+        return ops.arctan(math.pi * self.alpha / 2 * v) / math.pi + 0.5
 
     def derivative(self, v):
-        """Give (alpha/2) / (1 + (pi alpha v / 2)^2)."""
-        return (self.alpha / 2) / (1.0 + tf.square(math.pi * self.alpha / 2 * v))
+        """Return (alpha/2) / (1 + (pi alpha v / 2)^2)."""
+        return (self.alpha / 2) / (1.0 + ops.square(math.pi * self.alpha / 2 * v))
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -74,7 +77,7 @@ class FastSigmoid(Surrogate):
     """Derivative 1 / (1 + k|v|)^2; primitive v / (1 + k|v|).
 
     Example:
-        >>> float(FastSigmoid(slope=25.0).derivative(tf.constant(-0.04)))
+        >>> float(FastSigmoid(slope=25.0).derivative(-0.04))
         0.25
     """
 
@@ -82,12 +85,12 @@ class FastSigmoid(Surrogate):
         self.slope = check_float("slope", slope, above=0.0)
 
     def primitive(self, v):
-        """Give v / (1 + k|v|)."""
-        return v / (1.0 + self.slope * tf.abs(v))
+        """Return v / (1 + k|v|)."""
+        return v / (1.0 + self.slope * ops.abs(v))
 
     def derivative(self, v):
-        """Give 1 / (1 + k|v|)^2."""
-        return 1.0 / tf.square(1.0 + self.slope * tf.abs(v))
+        """Return 1 / (1 + k|v|)^2."""
+        return 1.0 / ops.square(1.0 + self.slope * ops.abs(v))
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -95,7 +98,7 @@ class Sigmoid(Surrogate):
     """Derivative k s (1 - s) with s = sigmoid(k v); primitive s.
 
     Example:
-        >>> float(Sigmoid(slope=4.0).derivative(tf.constant(0.0)))
+        >>> float(Sigmoid(slope=4.0).derivative(0.0))
         1.0
     """
 
@@ -103,12 +106,12 @@ class Sigmoid(Surrogate):
         self.slope = check_float("slope", slope, above=0.0)
 
     def primitive(self, v):
-        """Give sigmoid(k v)."""
-        return tf.sigmoid(self.slope * v)
+        """Return sigmoid(k v)."""
+        return ops.sigmoid(self.slope * v)
 
     def derivative(self, v):
-        """Give k s (1 - s)."""
-        s = tf.sigmoid(self.slope * v)
+        """Return k s (1 - s)."""
+        s = ops.sigmoid(self.slope * v)
         return self.slope * s * (1.0 - s)
 
 
@@ -117,18 +120,18 @@ class Triangular(Surrogate):
     """Derivative max(0, 1 - |v|); primitive 1/2 + v - v|v|/2 for |v| <= 1, constant outside.
 
     Example:
-        >>> Triangular().derivative(tf.constant([0.0, -0.5, 3.0])).numpy().tolist()
+        >>> ops.convert_to_numpy(Triangular().derivative(ops.array([0.0, -0.5, 3.0]))).tolist()
         [1.0, 0.5, 0.0]
     """
 
     def primitive(self, v):
-        """Give 1/2 + v - v|v|/2 with v clipped to [-1, 1]."""
-        v = tf.clip_by_value(v, -1.0, 1.0)
-        return 0.5 + v - v * tf.abs(v) / 2
+        """Return 1/2 + v - v|v|/2 with v clipped to [-1, 1]."""
+        v = ops.clip(v, -1.0, 1.0)
+        return 0.5 + v - v * ops.abs(v) / 2
 
     def derivative(self, v):
-        """Give max(0, 1 - |v|)."""
-        return tf.nn.relu(1.0 - tf.abs(v))
+        """Return max(0, 1 - |v|)."""
+        return ops.relu(1.0 - ops.abs(v))
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -136,17 +139,17 @@ class StraightThrough(Surrogate):
     """Derivative 1; primitive v.
 
     Example:
-        >>> float(StraightThrough().derivative(tf.constant(5.0)))
+        >>> float(StraightThrough().derivative(5.0))
         1.0
     """
 
     def primitive(self, v):
-        """Give v."""
-        return tf.identity(v)
+        """Return v."""
+        return v
 
     def derivative(self, v):
-        """Give 1."""
-        return tf.ones_like(v)
+        """Return 1."""
+        return ops.ones_like(v)
 
 
 SURROGATES: dict[str, type[Surrogate]] = {
@@ -198,16 +201,22 @@ def get(surrogate: str | dict | Surrogate) -> Surrogate:
     )
 
 
-def spike(v: tf.Tensor, surrogate: Surrogate) -> tf.Tensor:
-    """Give 1 where v > 0, else 0, in v's dtype; backward, the surrogate's derivative.
+def spike(v: Tensor, surrogate: Surrogate) -> Tensor:
+    """Return 1 where v > 0, else 0, in v's dtype; backward, the surrogate's derivative.
+
+    Every neuron makes its spikes here.
 
     Example:
-        >>> spike(tf.constant([-1.0, 0.0, 0.5]), ATan()).numpy().tolist()
+        >>> ops.convert_to_numpy(spike(ops.array([-1.0, 0.0, 0.5]), ATan())).tolist()
         [0.0, 0.0, 1.0]
     """
 
-    @tf.custom_gradient
+    @ops.custom_gradient
     def step(v):
-        return tf.cast(v > 0.0, v.dtype), lambda upstream: upstream * surrogate.derivative(v)
+        def gradient(*inputs, upstream=None):
+            upstream = inputs[0] if upstream is None else upstream  # Keras passes it by name on PyTorch alone
+            return upstream * surrogate.derivative(v)
+
+        return ops.cast(v > 0.0, v.dtype), gradient
 
     return step(v)

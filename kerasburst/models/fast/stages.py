@@ -18,7 +18,7 @@ from kerasburst.models.fast.convolution import convolve, convolve_and_pool
 from kerasburst.models.fast.pooling import SpikePool, max_pool
 from kerasburst.models.fast.synapses import project
 from kerasburst.models.forward import Fire, Part, Pool, merge, split, walk
-from kerasburst.neurons.functional import run
+from kerasburst.neurons.kernel import lif_scan
 from kerasburst.neurons.lif import LIF
 
 # Bytes of the first map that are computed at a time. Neurons read it many times, so it should fit the cache. Without
@@ -107,12 +107,12 @@ class Stage:
         images = merge(x)
         if self.lif is None:
             return split(convolve_and_pool(images, kernel, bias, self.pool.relu, training), x)
-        spikes, _, _ = run(
+        spikes, _, _ = lif_scan(
             split(convolve(images, kernel, bias, training), x),
+            None,
             **{"beta": self.lif.beta, "threshold": self.lif.threshold} | trained,
             reset_mechanism=self.lif.reset_mechanism,
             surrogate=self.lif.surrogate,
-            initial_mem=None,
             return_mem=False,
             use=SpikePool(x.dtype),
         )

@@ -11,9 +11,10 @@ from kerasburst.models.fast.stages import Stage, run_fast, run_stages, split_sta
 from kerasburst.models.forward import Pool
 from kerasburst.models.snn_conv_net import SNNConvNet
 from kerasburst.models.snn_fc_net import SNNFCNet
-from kerasburst.neurons.functional import run
+from kerasburst.neurons.kernel import lif_scan
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.scan import scan
+from kerasburst.neurons.surrogate import ATan
 from tests.models.common import draw_spikes, enliven
 from tests.neurons.reference import RESETS
 
@@ -89,7 +90,7 @@ def test_spikes_pooled_at_once(reset, shape):
     upstream = tf.constant(rng.normal(size=(*shape[:2], shape[2] // 2, shape[3] // 2, shape[4])))
 
     def together(use):
-        spk, _, last = run(current, beta, threshold, reset, "atan", first, return_mem=False, use=use)
+        spk, _, last = lif_scan(current, first, beta, threshold, reset, ATan(), return_mem=False, use=use)
         if use is None:
             pooled = plain_pool(tf.reshape(spk, [-1, *shape[2:]]))
             spk = tf.reshape(pooled, upstream.shape)
@@ -109,16 +110,8 @@ def test_spikes_pooled_at_once(reset, shape):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_pooled_spikes_have_the_dtype_asked_for(dtype):
-    spk, _, _ = run(
-        tf.cast(np.random.default_rng(0).uniform(0, 1, (2, 3, 4, 4, 1)), dtype),
-        0.9,
-        1.0,
-        "zero",
-        "atan",
-        None,
-        False,
-        use=SpikePool(dtype),
-    )
+    current = tf.cast(np.random.default_rng(0).uniform(0, 1, (2, 3, 4, 4, 1)), dtype)
+    spk, _, _ = lif_scan(current, None, 0.9, 1.0, "zero", ATan(), return_mem=False, use=SpikePool(dtype))
     assert spk.dtype == dtype and set(np.unique(tf.cast(spk, tf.float32))) == {0.0, 1.0}
 
 
