@@ -182,7 +182,8 @@ def parameters(scope: str, name: str = "") -> dict[str, Any]:
     """
     given_elsewhere = {"self", "num_steps", "num_classes", "seed", "encoder", "kwargs"}
     if scope == "neuron":
-        given_elsewhere |= {"return_sequences", "return_mem", "return_state", "stateful"}
+        given_elsewhere |= {"return_sequences", "return_mem", "return_state", "stateful", "go_backwards"}
+        given_elsewhere |= {"activity_regularizer"}
     elif scope == "model":
         given_elsewhere |= set(parameters("neuron"))
     found = {}

@@ -4,6 +4,13 @@ import kerasburst.encoders.delayed_burst
 import kerasburst.encoders.latency
 import kerasburst.encoders.poisson_burst
 import kerasburst.encoders.rate
+import kerasburst.losses
 import kerasburst.models.snn_conv_net
 import kerasburst.models.snn_fc_net
-import kerasburst.neurons.lif  # noqa: F401
+import kerasburst.neurons.adaptive_lif
+import kerasburst.neurons.adex
+import kerasburst.neurons.izhikevich
+import kerasburst.neurons.leaky_integrator
+import kerasburst.neurons.lif
+import kerasburst.neurons.recurrent_lif
+import kerasburst.neurons.synaptic  # noqa: F401

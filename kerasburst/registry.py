@@ -132,7 +132,18 @@ NETWORKS = Registry(
         "SNNFCNet": "kerasburst.models.snn_fc_net:SNNFCNet",
     },
 )
-NEURONS = Registry("neuron", {"lif": "kerasburst.neurons.lif:LIF"})
+NEURONS = Registry(
+    "neuron",
+    {
+        "lif": "kerasburst.neurons.lif:LIF",
+        "synaptic": "kerasburst.neurons.synaptic:Synaptic",
+        "adaptive_lif": "kerasburst.neurons.adaptive_lif:AdaptiveLIF",
+        "leaky_integrator": "kerasburst.neurons.leaky_integrator:LeakyIntegrator",
+        "recurrent_lif": "kerasburst.neurons.recurrent_lif:RecurrentLIF",
+        "izhikevich": "kerasburst.neurons.izhikevich:Izhikevich",
+        "adex": "kerasburst.neurons.adex:AdEx",
+    },
+)
 READERS = Registry(
     "reader",
     {

@@ -27,6 +27,12 @@ def test_compose_layers(example):
     assert example("compose_layers").main() > 0.6
 
 
+def test_izhikevich_patterns(example):
+    spikes = example("izhikevich_patterns").main("picture.png")
+    assert len(spikes) == 5 and spikes["fast spiking"] > spikes["regular spiking"] > 3
+    assert Path("picture.png").stat().st_size > 10_000
+
+
 def test_stream_events(example):
     assert example("stream_events").main() == 0.0
 

@@ -14,7 +14,14 @@ ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(
     r"^## (.+)\n(?:(?!^## )(?:.|\n))*?^```python\n((?:.|\n)*?)^```", (ROOT / "docs/extending.md").read_text(), re.M
 )
-NAMES = {"encoder": "first_steps", "attack": "margin", "reader": "csv", "network": "OneLayer", "format": "weights"}
+NAMES = {
+    "encoder": "first_steps",
+    "attack": "margin",
+    "reader": "csv",
+    "network": "OneLayer",
+    "format": "weights",
+    "neuron": "resonator",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,6 +51,7 @@ def test_every_kind_has_a_recipe():
         "An attack",
         "A data reader",
         "A network",
+        "A neuron",
         "An export format",
     ]
 
@@ -78,6 +86,33 @@ def test_a_network_trains_and_exports(tmp_path):
     kb.train(small(model="OneLayer", network={}), tmp_path / "run")
     manifest = kb.export.export_run(tmp_path / "run", tmp_path / "served")
     assert manifest["model"] == "OneLayer"
+
+
+def test_a_neuron_is_a_layer_and_a_cell_with_derived_gradients(tmp_path):
+    import keras
+    import tensorflow as tf
+
+    from kerasburst.neurons.scan import scan
+
+    recipe = sys.modules[f"recipe_{[title for title, _ in BLOCKS].index('A neuron')}"]
+    layer = recipe.Resonator(decay=0.8, trainable_decay=True, return_mem=True)
+    x = tf.constant(np.random.default_rng(0).uniform(-0.5, 1.5, (2, 40, 3)), tf.float32)
+    cell = keras.layers.RNN(recipe.ResonatorCell(3, decay=0.8), return_sequences=True)
+    spk, mem = layer(x)
+    assert 0.1 < spk.numpy().mean() < 0.9
+    np.testing.assert_array_equal(spk, cell(x))
+    found = []
+    for run in (layer, lambda x: (scan(layer, x)[0], scan(layer, x)[1]["mem"])):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            spk, mem = run(x)
+            loss = tf.reduce_sum(spk * tf.cos(x)) + tf.reduce_sum(mem**2)
+        found.append(tape.gradient(loss, [x, layer.trainable_weights[0].value]))
+    for derived, automatic in zip(*found, strict=True):
+        np.testing.assert_allclose(derived, automatic, rtol=1e-3, atol=1e-3)
+    model = keras.Sequential([keras.Input((40, 3)), recipe.Resonator(decay=0.7)])
+    model.save(tmp_path / "net.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "net.keras")(x), model(x))
 
 
 def test_a_format_writes(tmp_path):

@@ -12,6 +12,7 @@ ORDER = [
     *(
         "encoders",
         "data",
+        "losses",
         "neurons",
         "models",
         "layers",

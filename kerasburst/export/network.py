@@ -16,7 +16,7 @@ from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.draws import check_intensity
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.neurons.base import Neuron, NeuronCell, NeuronLayer
-from kerasburst.neurons.scan import scan
+from kerasburst.neurons.scan import scan, wide
 from kerasburst.validation import InputError, fail, one_line
 
 States = dict[str, tf.Tensor]
@@ -287,17 +287,13 @@ def _as_call(encoder: Encoder, encode):
     return call
 
 
-def _run_neurons(layer: Neuron, wires: _Wires, current, state=None):
+def _run_neurons(layer: NeuronLayer, wires: _Wires, current, state=None, mask=None):
     """Stand for `NeuronLayer.run`: plain operations, from the states on the wires."""
     key = wires.name(layer)
     keys = state_keys(key, layer)
-    like = current[:, 0] if current.dtype == tf.float64 else tf.cast(current[:, 0], tf.float32)
+    like = tf.cast(current[:, 0], wide(current.dtype))
     start = state or {name: wires.take(keys[name], value) for name, value in layer.rest(like).items()}
-    spk, sequences = scan(layer, current, start)
-    last = {name: sequence[:, -1] for name, sequence in sequences.items()}
-    wires.neurons[key], wires.spk, wires.mem = layer, spk, sequences[layer.state_names[0]]
-    wires.after |= {keys[name]: last[name] for name in keys}
-    return spk, sequences, last
+    return _scanned(layer, wires, key, current, start, mask)
 
 
 def _loop_neurons(layer, wires: _Wires, sequences, initial_state, mask, training=False):
@@ -308,11 +304,18 @@ def _loop_neurons(layer, wires: _Wires, sequences, initial_state, mask, training
     key = wires.name(layer)
     keys = state_keys(key, cell)
     start = {name: wires.take(keys[name], value) for name, value in zip(keys, initial_state, strict=True)}
-    spk, states = scan(cell, sequences, start)
-    last = {name: sequence[:, -1] for name, sequence in states.items()}
-    wires.neurons[key], wires.spk, wires.mem = cell, spk, states[cell.state_names[0]]
-    wires.after |= {keys[name]: last[name] for name in keys}
-    return spk[:, -1], spk, list(last.values())
+    spk, mem, last = _scanned(cell, wires, key, sequences, start)
+    outputs = spk if cell.fires else mem
+    return outputs[:, -1], outputs, list(last.values())
+
+
+def _scanned(neurons: Neuron, wires: _Wires, key: str, current, start, mask=None):
+    """Return spikes and membranes of a plain scan, and the last state, which goes out by the wires."""
+    spk, states = scan(neurons, current, start, mask)
+    mem, last = states[neurons.state_names[0]], {name: values[:, -1] for name, values in states.items()}
+    wires.neurons[key], wires.spk, wires.mem = neurons, spk, mem
+    wires.after |= {name: last[state] for state, name in state_keys(key, neurons).items()}
+    return spk, mem, last
 
 
 def _loop(layer, own, wires: _Wires, sequences, initial_state, mask, training=False):

@@ -32,12 +32,11 @@ class Neuron(keras.layers.Layer, ABC):
 
     Attributes:
         state_names: names of the state's tensors, each of the current's shape; the membrane comes first.
-        elementwise: whether `step` computes each neuron by itself, with no look at the shape of its tensors. TensorFlow
-            on a CPU then treats feature maps as one axis, which is faster.
+        fires: whether the output is spikes; the membrane where it is False, as of a readout.
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("mem",)
-    elementwise: ClassVar[bool] = False
+    fires: ClassVar[bool] = True
 
     def __init__(self, **kwargs):
         rules = {name: kwargs.pop(name) for name in list(kwargs) if name.endswith(_RULES) and name != _ACTIVITY}
@@ -98,6 +97,10 @@ class Neuron(keras.layers.Layer, ABC):
     def parameter(self, name: str, dtype: str = "float32") -> float | Tensor:
         """Return a parameter's value to compute with: a number, or a tensor of `dtype` inside its bounds."""
         return self._parameters[name].read(self._parameter_weights.get(name), dtype)
+
+    def neuron_parameters(self, dtype: str = "float32") -> dict[str, Any]:
+        """Return all parameters by name, as `parameter` returns each."""
+        return {name: self.parameter(name, dtype) for name in self._parameters}
 
     # Saving --------------------------------------------------------------------------------
 
@@ -161,7 +164,7 @@ class NeuronLayer(Neuron):
         Returns:
             Spikes, the membrane at all steps (None unless it is returned), and the last state.
         """
-        return_mem = self.return_mem and self.return_sequences
+        return_mem = self.return_sequences and (self.return_mem or not self.fires)
         if backend.runs_cpu_paths():
             from kerasburst.neurons.compiled import compiled_scan
 
@@ -183,6 +186,7 @@ class NeuronLayer(Neuron):
 
     def call(self, inputs, initial_state=None, mask=None):
         """Run over `inputs` from `initial_state`."""
+        inputs = ops.convert_to_tensor(inputs)
         if self._kept is not None:
             inputs = self._check_batch(inputs)
             if initial_state is None:
@@ -201,12 +205,10 @@ class NeuronLayer(Neuron):
         if self.spike_regularizer is not None:
             count = ops.cast(ops.shape(spk)[0], spk.dtype)  # Keras divides by the batch, too
             self.add_loss(ops.divide_no_nan(self.spike_regularizer(spk), count))
-        outputs = [spk]
-        if self.return_mem:
-            outputs.append(mem)
+        outputs = [spk, mem] if self.return_mem else [spk if self.fires else mem]
         if self.return_state:
             outputs += [last[name] for name in self.state_names]
-        return tuple(outputs) if len(outputs) > 1 else spk
+        return tuple(outputs) if len(outputs) > 1 else outputs[0]
 
     def _checked(self, state, inputs: Tensor) -> State:
         """Return an initial state, a tensor, a list or a dict, as tensors by name."""
@@ -263,9 +265,8 @@ class NeuronLayer(Neuron):
         last = (shape[0], *shape[2:])
         sequence = shape if self.return_sequences else last
         dtype = wide(inputs.dtype)
-        outputs = [keras.KerasTensor(sequence, dtype=self.compute_dtype)]
-        if self.return_mem:
-            outputs.append(keras.KerasTensor(sequence, dtype=dtype))
+        spk, mem = (keras.KerasTensor(sequence, dtype=each) for each in (self.compute_dtype, dtype))
+        outputs = [spk, mem] if self.return_mem else [spk if self.fires else mem]
         if self.return_state:
             outputs += [keras.KerasTensor(last, dtype=dtype) for _ in self.state_names]
         return tuple(outputs) if len(outputs) > 1 else outputs[0]
@@ -320,7 +321,7 @@ class NeuronCell(Neuron):
         states = states if isinstance(states, (list, tuple)) else [states]
         state = dict(zip(self.state_names, states, strict=True))
         spk, state = self.step(ops.cast(inputs, self.compute_dtype), state)
-        return spk, [state[name] for name in self.state_names]
+        return spk if self.fires else state[self.state_names[0]], [state[name] for name in self.state_names]
 
     def get_initial_state(self, batch_size=None):
         """Return the state at rest."""

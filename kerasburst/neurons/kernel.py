@@ -19,10 +19,12 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from kerasburst.neurons.compiled import flat, loop, spread, unrecorded
+from kerasburst.neurons.compiled import put, unrecorded
 from kerasburst.neurons.functional import advance
 from kerasburst.neurons.scan import wide
 from kerasburst.neurons.surrogate import Surrogate
+
+_MOST_STEPS, _MOST_FEATURES = 32, 4096  # of a loop that is written out
 
 
 class Use(Protocol):
@@ -108,14 +110,14 @@ def lif_scan(
 @tf.function(jit_compile=True, autograph=False)
 def _forward(current, initial_mem, beta, threshold, *, reset_mechanism, return_mem, spike_dtype):
     shape, dtype = tf.shape(current), initial_mem.dtype
-    beta, threshold = (spread(value, current.shape) for value in (beta, threshold))
+    beta, threshold = (_spread(value, current.shape) for value in (beta, threshold))
 
     def step(mem, now):
         mem = advance(tf.cast(now, dtype), mem, beta, threshold, reset_mechanism)
         spk = tf.cast(mem > threshold, spike_dtype)
         return mem, (spk, mem) if return_mem else (spk,)
 
-    last, sequences = loop(step, flat(initial_mem, 1), [flat(current, 2)])
+    last, sequences = _loop(step, _flat(initial_mem, 1), [_flat(current, 2)])
     spk, mem = (tf.reshape(x, shape) for x in (sequences if return_mem else (*sequences, sequences[0])))
     return spk, mem if return_mem else None, tf.reshape(last, tf.shape(initial_mem))
 
@@ -125,8 +127,8 @@ def _backward(
     current, mems, initial_mem, beta, threshold, g_spk, g_mem, g_last, *, reset_mechanism, surrogate, trained
 ):
     shape, given = tf.shape(g_spk), (beta, threshold)
-    beta, threshold = (spread(value, g_spk.shape) for value in given)
-    initial, g_spk = flat(initial_mem, 1), flat(g_spk, 2)
+    beta, threshold = (_spread(value, g_spk.shape) for value in given)
+    initial, g_spk = _flat(initial_mem, 1), _flat(g_spk, 2)
     dtype, resets_to_zero = initial.dtype, reset_mechanism == "zero"
 
     def again(mem, now, g_now):
@@ -147,14 +149,14 @@ def _backward(
         return a, (a,)
 
     if mems is None:
-        _, (above, *kept) = loop(again, initial, [flat(current, 2), g_spk])
+        _, (above, *kept) = _loop(again, initial, [_flat(current, 2), g_spk])
         mems = kept[0] if any(trained) else None
         fired = kept[-1:] if resets_to_zero else []
     else:
-        mems = flat(mems, 2)
-        above = flat(g_mem, 2) + tf.cast(g_spk, dtype) * surrogate.derivative(mems - threshold)
+        mems = _flat(mems, 2)
+        above = _flat(g_mem, 2) + tf.cast(g_spk, dtype) * surrogate.derivative(mems - threshold)
         fired = [mems > threshold] * resets_to_zero
-    a, (g_current,) = loop(back, flat(g_last, 1), [above, *fired], first=back_first, reverse=True)
+    a, (g_current,) = _loop(back, _flat(g_last, 1), [above, *fired], first=back_first, reverse=True)
     g_initial = passed(a, initial > threshold)
     g_beta = g_threshold = None
     if any(trained):
@@ -168,6 +170,53 @@ def _backward(
             g_v = -g_v - g_current * spk if reset_mechanism == "subtract" else -g_v
             g_threshold = _summed(tf.reshape(g_v, shape), given[1])
     return tf.reshape(g_current, shape), tf.reshape(g_initial, tf.shape(initial_mem)), g_beta, g_threshold
+
+
+def _loop(step, state, inputs, *, first=None, reverse=False):
+    """Run `step(state, *inputs at t) -> (state, outputs at t)` over time; return the last state and the outputs.
+
+    Inputs and outputs are `(batch, time, features)`. A reverse scan writes its
+    output over its first input. A short scan over few features is written out: what surrounds it, if that is compiled
+    too, then is one stretch of code.
+    """
+    _, num_steps, features = inputs[0].shape
+    first = first or step
+    if num_steps is not None and num_steps <= _MOST_STEPS and features is not None and features <= _MOST_FEATURES:
+        outputs = []
+        for t in reversed(range(num_steps)) if reverse else range(num_steps):
+            state, now = (step if outputs else first)(state, *(x[:, t] for x in inputs))
+            outputs.append(now)
+        columns = zip(*(reversed(outputs) if reverse else outputs), strict=True)
+        return state, [tf.stack(column, axis=1) for column in columns]
+
+    num_steps = tf.shape(inputs[0])[1]
+    begin = num_steps - 1 if reverse else 0
+    state, now = first(state, *(x[:, begin] for x in inputs))
+    empty = inputs[:1] if reverse else [tf.zeros(tf.shape(inputs[0]), output.dtype) for output in now]
+    arrays = [put(array, begin, output) for array, output in zip(empty, now, strict=True)]
+
+    def body(i, state, arrays):
+        t = num_steps - 1 - i if reverse else i
+        state, now = step(state, *((arrays if reverse else inputs)[0][:, t], *(x[:, t] for x in inputs[1:])))
+        return i + 1, state, [put(array, t, output) for array, output in zip(arrays, now, strict=True)]
+
+    _, state, arrays = tf.while_loop(
+        lambda i, *_: i < num_steps, body, (1, state, arrays), maximum_iterations=num_steps - 1
+    )
+    return state, arrays
+
+
+def _flat(x: tf.Tensor, lead: int) -> tf.Tensor:
+    """Keep `lead` axes and make one of the features: a loop's body runs faster on few axes."""
+    flat = tf.reshape(x, tf.concat([tf.shape(x)[:lead], [tf.reduce_prod(tf.shape(x)[lead:])]], axis=0))
+    return tf.ensure_shape(flat, x.shape[:lead].concatenate(x.shape[lead:].num_elements()))
+
+
+def _spread(parameter: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+    """Return a parameter that broadcasts to `(*features)` as one that broadcasts to them flat."""
+    if parameter.shape.num_elements() == 1:
+        return tf.reshape(parameter, [])
+    return tf.reshape(tf.broadcast_to(parameter, shape[2:]), [-1])
 
 
 def _summed(x: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:

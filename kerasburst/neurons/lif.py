@@ -5,40 +5,15 @@ from __future__ import annotations
 import keras
 
 from kerasburst import backend
-from kerasburst.neurons import surrogate as surrogates
-from kerasburst.neurons.base import Neuron, NeuronCell, NeuronLayer
-from kerasburst.neurons.functional import RESET_MECHANISMS, lif_step
+from kerasburst.neurons.base import NeuronCell, NeuronLayer
+from kerasburst.neurons.functional import lif_step
 from kerasburst.neurons.scan import wide
 from kerasburst.neurons.surrogate import Surrogate
-from kerasburst.validation import InputError, check_bool, check_choice
+from kerasburst.neurons.thresholded import Thresholded
 
 
-class _LIF(Neuron):
-    """The parameters and the step of both: beta, threshold, reset mechanism and surrogate."""
-
-    elementwise = True
-
-    def _set_parameters(
-        self, beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron
-    ):
-        self.trainable_beta = check_bool("trainable_beta", trainable_beta)
-        self.trainable_threshold = check_bool("trainable_threshold", trainable_threshold)
-        self.per_neuron = check_bool("per_neuron", per_neuron)
-        if self.per_neuron and not (self.trainable_beta or self.trainable_threshold):
-            raise InputError("per_neuron must be false unless trainable_beta or trainable_threshold is set")
-        self.add_parameter("beta", beta, trainable=trainable_beta, per_neuron=per_neuron, low=0.0, high=1.0)
-        self.add_parameter("threshold", threshold, trainable=trainable_threshold, per_neuron=per_neuron, above=0.0)
-        self.reset_mechanism = check_choice("reset_mechanism", reset_mechanism, RESET_MECHANISMS)
-        self.surrogate = surrogates.get(surrogate)
-
-    def neuron_parameters(self, dtype: str = "float32") -> dict:
-        """Return the current parameters of the equation; a trained beta is clipped to [0, 1]."""
-        return {
-            "beta": self.parameter("beta", dtype),
-            "threshold": self.parameter("threshold", dtype),
-            "reset_mechanism": self.reset_mechanism,
-            "surrogate": self.surrogate,
-        }
+class _LIF(Thresholded):
+    """The step of both."""
 
     def step(self, current, state):
         """Advance one step; see `kerasburst.neurons.functional.lif_step`."""
@@ -117,9 +92,15 @@ class LIF(_LIF, NeuronLayer):
             stateful=stateful,
             **kwargs,
         )
-        self._set_parameters(
+        self._set_threshold(
             beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron
         )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a call is the equation and nothing else, so that other code may compute it in its own way."""
+        own = type(self) is LIF and not {"call", "run", "step"} & set(vars(self))
+        return own and not self.stateful and not self.go_backwards and self.spike_regularizer is None
 
     def run(self, current, state, mask=None):
         """Run over a sequence; on TensorFlow's CPU by a kernel, if this is LIF and nothing derived from it."""
@@ -191,6 +172,6 @@ class LIFCell(_LIF, NeuronCell):
         **kwargs,
     ):
         super().__init__(units, **kwargs)
-        self._set_parameters(
+        self._set_threshold(
             beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron
         )

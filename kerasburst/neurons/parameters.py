@@ -93,9 +93,14 @@ def bounded(value: Any, low: float | None, high: float | None) -> Any:
     """
     if low is None and high is None:
         return value
-    clipped = value if low is None else ops.maximum(value, low)
-    clipped = clipped if high is None else ops.minimum(clipped, high)
+    clipped = value if low is None else ops.maximum(value, ops.cast(low, value.dtype))
+    clipped = clipped if high is None else at_most(clipped, high)
     return ops.where(clipped == value, value, ops.stop_gradient(clipped))
+
+
+def at_most(value: Any, high: float) -> Any:
+    """Return min(value, high) in the tensor's dtype; Keras alone makes float32 of float64 and a number on PyTorch."""
+    return ops.minimum(value, ops.cast(high, value.dtype))
 
 
 def checked(name: str, value: object, **bounds: float) -> Value:

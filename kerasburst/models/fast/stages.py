@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
+from kerasburst import backend
 from kerasburst.models.fast.convolution import convolve, convolve_and_pool
 from kerasburst.models.fast.pooling import SpikePool, max_pool
 from kerasburst.models.fast.synapses import project
@@ -32,10 +33,10 @@ def run_fast(
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]] | None:
     """Return what `kerasburst.models.forward.walk` returns, faster; None where the fast pass does not apply.
 
-    It applies on a CPU, to built layers that are exactly Keras' `Dense` and `Conv2D` and our `LIF` and that do what
-    these do: not quantised, no LoRA, no activity regulariser, no call of their own, in the spikes' dtype. Without
-    `training` all spikes and membranes are the same bits as in the plain pass. In training a first convolution of a
-    single channel rounds differently, by about 1e-6 of its values.
+    It applies on TensorFlow's CPU, where XLA does not compile the whole step, to built layers that are exactly Keras'
+    `Dense` and `Conv2D` and our `LIF` and that do what these do: not quantised, no LoRA, no activity regulariser, no
+    call of their own, in the spikes' dtype. Without `training` all spikes and membranes are the same bits as in the
+    plain pass. In training a first convolution of a single channel rounds differently, by about 1e-6 of its values.
 
     Args:
         course: as for `walk`.
@@ -45,7 +46,7 @@ def run_fast(
         recompute: keep only the output of the stages for the backward pass.
         training: as for `kerasburst.models.fast.convolution.convolve`.
     """
-    if tf.config.list_logical_devices("GPU") or not all(_is_plain(part, spikes.dtype.name) for part in course):
+    if not backend.runs_cpu_paths() or not all(_is_plain(part, spikes.dtype.name) for part in course):
         return None
     stages, rest = split_stages(course, firing)
     x = run_stages(stages, spikes, recompute, training) if stages else spikes
@@ -61,7 +62,7 @@ def _is_plain(part: Part, dtype: str) -> bool:
     if not part.built or part.compute_dtype != dtype or part.activity_regularizer or "call" in vars(part):
         return False
     if type(part) is LIF:
-        return not part.stateful and "run" not in vars(part)  # an export replaces it
+        return part.is_plain
     if part.quantization_mode or part.lora_enabled or not part.use_bias:
         return False
     if type(part) is keras.layers.Conv2D:

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasburst import backend
 from kerasburst.models.fast import stages as fast
 from kerasburst.models.fast.pooling import SpikePool
 from kerasburst.models.fast.stages import Stage, run_fast, run_stages, split_stages
-from kerasburst.models.forward import Pool
+from kerasburst.models.forward import Pool, walk
 from kerasburst.models.snn_conv_net import SNNConvNet
 from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.neurons.kernel import lif_scan
@@ -222,8 +223,22 @@ def test_the_fast_pass_leaves_other_layers_and_gpus_to_the_plain_one(monkeypatch
     adapted.build((1, 2, 16))
     adapted.enable_lora(1)
     assert not applies(quantised) and not applies(adapted)
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    for own in ({"stateful": True}, {"go_backwards": True}, {"activity_regularizer": "l2"}):
+        assert not applies(dense(2), LIF(**own))
+    monkeypatch.setattr(backend, "runs_cpu_paths", lambda: False)
     assert not applies(dense(2))
+
+
+def test_each_neuron_s_own_parameters_count():
+    parts = [keras.layers.Conv2D(3, 3, padding="same"), LIF(beta=[0.3, 0.6, 0.9], threshold="ones"), Pool()]
+    spikes = tf.constant(draw_spikes(4, 6, 8, 8, 1), tf.float32)
+    parts[0].build((24, 8, 8, 1))
+    parts[1].build((4, 6, 8, 8, 3))
+    parts[0].set_weights([w * 4 for w in parts[0].get_weights()])
+    want, _ = walk(parts, spikes, scan)
+    fast, _ = run_fast(parts, spikes, scan, firing=True, recompute=False, training=False)
+    assert 0.05 < np.mean(want) < 0.95
+    np.testing.assert_array_equal(fast, want)
 
 
 def test_a_layer_of_another_kind_counts():
@@ -241,7 +256,7 @@ def test_a_layer_of_another_kind_counts():
 
 @pytest.mark.parametrize("activation", ["relu", "lif"])
 def test_recomputing_in_the_plain_pass(monkeypatch, activation):
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    monkeypatch.setattr(backend, "runs_cpu_paths", lambda: False)
     spikes = tf.constant(draw_spikes(5, 6, 9, 8, 1), tf.float32)
     found = []
     for recompute in (False, True):

@@ -1,0 +1,89 @@
+"""AdEx against loops in float64 with Brette and Gerstner's parameters; on every backend."""
+
+import math
+
+import numpy as np
+import pytest
+from keras import ops
+
+import kerasburst as kb
+
+from .common import BACKEND, arrays
+
+# Brette and Gerstner 2005: pF, nS, mV, mV, mV, ms, nS, pA, mV, mV
+C, G, E, V_T, DELTA, TAU_W, A, B, V_R, PEAK = 281.0, 30.0, -70.6, -50.4, 2.0, 144.0, 4.0, 80.5, -70.6, 20.0
+
+
+def loop(current, sub_steps, a=A, b=B, v_r=V_R):
+    """Return the times of the spikes in ms and the membrane, by Euler steps of 1 / sub_steps ms."""
+    v, w, times, trace, dt = E, 0.0, [], [], 1.0 / sub_steps
+    for t, i in enumerate(current):
+        if v >= PEAK:
+            v, w = v_r, w + b
+        for _ in range(sub_steps):
+            if v >= PEAK:
+                break
+            upswing = math.exp(min((v - V_T) / DELTA, 10.0))
+            dv = (-G * (v - E) + G * DELTA * upswing - w + i) / C
+            dw = (a * (v - E) - w) / TAU_W
+            v, w = v + dt * dv, w + dt * dw
+        if v >= PEAK:
+            times.append(t)
+        trace.append(min(v, PEAK))
+    return times, np.array(trace)
+
+
+STEP = np.where(np.arange(400) >= 20, 800.0, 0.0)
+CASES = {  # what the paper's figure and its successors call them: a, b, v_reset, current
+    "default": (A, B, V_R, STEP),
+    "tonic": (0.0, 5.0, V_R, STEP),
+    "bursting": (A, B, -47.2, STEP),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_spike_times(name):
+    a, b, v_r, current = CASES[name]
+    layer = kb.AdEx(a=a, b=b, v_reset=v_r, return_mem=True)
+    spk, mem = arrays(layer(current[None, :, None].astype("float32")))
+    times, trace = loop(current, 4, a, b, v_r)
+    assert len(times) > 3
+    assert np.flatnonzero(spk).tolist() == times
+    quiet = trace < -55
+    np.testing.assert_allclose(mem.ravel()[quiet], trace[quiet], atol=0.1)
+
+
+def test_the_patterns_differ_as_they_should():
+    adapting, tonic, bursting = (np.diff(loop(i, 4, a, b, v)[0]) for a, b, v, i in CASES.values())
+    assert adapting[-1] > 1.5 * adapting[0] and tonic[-1] - tonic[0] <= tonic[0]
+    assert bursting[0] < 8 < bursting.max()
+
+
+def test_four_sub_steps_are_near_the_equation_itself():
+    """Steps of 0.001 ms: each spike is within 3 % and a step of it."""
+    exact, _ = loop(STEP[:200], 1000)
+    coarse, _ = loop(STEP[:200], 4)
+    assert len(coarse) == len(exact)
+    np.testing.assert_allclose(coarse, exact, rtol=0.03, atol=1)
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="JAX computes in float32 unless it is told otherwise at its start")
+def test_float64_is_the_loop_itself():
+    current = 400 * np.random.default_rng(0).normal(size=200) + 700
+    layer = kb.AdEx(sub_steps=2, return_mem=True, dtype="float64")
+    spk, mem = arrays(layer(ops.convert_to_tensor(current[None, :, None], dtype="float64")))
+    times, trace = loop(current, 2)
+    assert np.flatnonzero(spk).tolist() == times and len(times) > 3
+    np.testing.assert_allclose(mem.ravel(), trace, rtol=1e-6)
+
+
+def test_a_huge_current_stays_finite():
+    x = np.float32([[[1e8], [-1e8], [1e8], [0.0]]])
+    spk, mem, *state = arrays(kb.AdEx(return_mem=True, return_state=True)(x))
+    assert all(np.isfinite(each).all() for each in (mem, *state)) and spk.any()
+
+
+def test_it_starts_at_the_leak_potential_and_stays_there():
+    _, mem = arrays(kb.AdEx(return_mem=True)(np.zeros((1, 5, 1), "float32")))
+    # The upswing alone moves it: 30 * 2 * exp(-10.1) / 281 = 9e-6 mV a ms
+    np.testing.assert_allclose(mem, E, atol=1e-4)
