@@ -431,8 +431,6 @@ def study_cases():
         if command in ("attack", "profile"):
             for file, damages in (("plan.json", JSON), ("splits.npz", ARRAYS)):
                 for name, damage in damages.items():
-                    if (file, name) in FINE:
-                        continue
                     yield Case(
                         f"{command} --resume: {file}: {name}",
                         (command, "--resume", "--out", folder, "--quiet"),
@@ -450,9 +448,6 @@ def study_cases():
             codes=(0,),
             refused=False,
         )
-
-
-FINE: set = set()
 
 
 def export_cases():
