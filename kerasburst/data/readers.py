@@ -31,7 +31,10 @@ from kerasburst.validation import InputError, one_line
 Arrays = dict[str, np.ndarray]
 
 _DAMAGED = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
-_DAMAGED_NPZ = (KeyError, IndexError, TypeError, NotImplementedError, RuntimeError, SyntaxError, tokenize.TokenError)
+_DAMAGED_NPZ = (
+    *(KeyError, IndexError, TypeError, NotImplementedError, OverflowError, RuntimeError),
+    *(SyntaxError, tokenize.TokenError),
+)
 _DOWNLOAD_TIMEOUT_S = 30.0
 _LARGEST_IDX = 1 << 30  # bytes; MNIST's images are 47 million
 

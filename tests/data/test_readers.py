@@ -14,6 +14,7 @@ import pytest
 from kerasburst.data.readers import (
     Layout,
     cifar_layouts,
+    load_npy,
     load_npz,
     read_cifar_files,
     read_cifar_tar,
@@ -104,9 +105,9 @@ def short_member(path):
         archive.writestr("y.npy", buffer.getvalue())
 
 
-def huge_member(path):
+def huge_member(path, size=2**55):
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (2**55,)})
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (size,)})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", buffer.getvalue())
         archive.writestr("y.npy", buffer.getvalue())
@@ -135,6 +136,7 @@ def single_array(path):
         (flipped, "bad.npz: x cannot be read"),
         (short_member, "bad.npz: x cannot be read"),
         (huge_member, "bad.npz: x is damaged, or too large for this machine's memory"),
+        (lambda path: huge_member(path, 10**30), "bad.npz: x cannot be read"),
         (text_member, "bad.npz: x is not an array"),
         (single_array, "bad.npz is a single array, not an .npz file"),
         (lambda path: np.savez(path, x=np.array([{}, 1]), y=[1]), "bad.npz: x cannot be read .*Object arrays"),
@@ -147,6 +149,14 @@ def test_bad_npz_is_refused_in_one_line(tmp_path, write, message):
     with pytest.raises(InputError, match=message) as error:
         read_npz([path])
     assert "\n" not in str(error.value)
+
+
+def test_an_array_of_more_numbers_than_there_can_be(tmp_path):
+    path = tmp_path / "bad.npy"
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**30,)})
+    with pytest.raises(InputError, match="bad.npy is not a readable .npy file"):
+        load_npy(path)
 
 
 def test_load_npz_closes_the_file_when_the_choice_fails(tmp_path):

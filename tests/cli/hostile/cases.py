@@ -345,7 +345,7 @@ def data_cases():
                 (command, *arguments),
                 needs=("data",),
                 prepare=lambda folder, damage=damage: damage(folder / "data.npz"),
-                mentions=("data.npz",),
+                mentions=("dataset",) if name == "device" else ("data.npz",),  # what a link leads to is named
             )
     for name, damage in {**ANY, **EXAMPLES}.items():
         for suffix in (".npy", ".npz", ".png"):
