@@ -19,6 +19,7 @@ from kerasburst.validation import (
     check_int,
     fail,
     one_line,
+    path_text,
     suggestion,
 )
 
@@ -84,8 +85,7 @@ class TrainConfig:
 
     def __post_init__(self):
         """Check every value that needs no data."""
-        if not isinstance(self.dataset, str) or not self.dataset:
-            raise fail("dataset", "a name or a path", self.dataset)
+        self._convert("dataset", path_text("dataset", self.dataset, "a name or a path"))
         check_choice("encoding", self.encoding, ENCODERS)
         check_choice("precision", self.precision, PRECISIONS)
         if self.model is not None:
@@ -102,8 +102,8 @@ class TrainConfig:
         self._convert("learning_rate", check_float("learning_rate", self.learning_rate, above=0.0))
         self._convert("validation_split", check_float("validation_split", self.validation_split, low=0.0, below=1.0))
         check_bool("keep_best", self.keep_best)
-        if self.data_dir is not None and not isinstance(self.data_dir, str):
-            raise fail("data_dir", "a path or null", self.data_dir)
+        if self.data_dir is not None:
+            self._convert("data_dir", path_text("data_dir", self.data_dir, "a path or null"))
         if (self.early_stopping or self.keep_best) and not self.validation_split:
             name = "early_stopping" if self.early_stopping else "keep_best"
             raise InputError(f"{name} needs a validation_split above 0, received 0")

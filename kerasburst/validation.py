@@ -173,16 +173,26 @@ def check_backend() -> str:
     return backend
 
 
+def path_text(argument: str, value: object, allowed: str = "a path") -> str:
+    """Return a path as text, as configs keep it; a `pathlib.Path` is one, too.
+
+    Example:
+        >>> path_text("run", Path("runs/digits"))
+        'runs/digits'
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text:
+        raise fail(argument, allowed, value)
+    return text
+
+
 def user_path(argument: str, value: object) -> Path:
     """Return a path as the user meant it, with ~ expanded.
 
     Raises:
         InputError: where no file can have that path.
     """
-    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
-    if not isinstance(text, str) or not text:
-        raise fail(argument, "a path", value)
-    path = Path(os.path.expanduser(text))
+    path = Path(os.path.expanduser(path_text(argument, value)))
     problem: object = ""
     try:
         os.stat(path)

@@ -207,7 +207,7 @@ def path_reader(name: str | Path) -> Reader | None:
     if str(name) in DATASETS:
         return None
     readers = [cls() for cls in READERS.values()]
-    if isinstance(name, str | Path) and str(name):
+    if isinstance(name, str | os.PathLike) and str(name):
         path = user_path("dataset", name)
         for reader in sorted(readers, key=lambda reader: reader.catch_all):
             if reader.claims(path):

@@ -112,17 +112,17 @@ def load_npy(path: Path) -> np.ndarray:
     return array
 
 
-def read_npz(paths: Sequence[Path]) -> Arrays:
-    """Read `x_train, y_train, x_test, y_test`, or `x, y`, from the one `.npz` file in `paths`."""
+def read_npz(paths: Sequence[Path], more: Sequence[str] = ()) -> Arrays:
+    """Read `x_train, y_train, x_test, y_test`, or `x, y`, from the `.npz` file in `paths`; `more` if it is there."""
     (path,) = paths
-    return load_npz(path, lambda keys: array_keys(keys, str(path)))
+    return load_npz(path, lambda keys: (*array_keys(keys, str(path)), *(key for key in more if key in keys)))
 
 
 class NpzReader(Reader):
     """Read a user's own `.npz` file; its errors name the file and the array."""
 
     what = "an .npz file"
-    contents = "x_train, y_train, x_test, y_test, or x, y"
+    contents = "x_train, y_train, x_test, y_test, or x, y; class_names if there are any"
 
     def claims(self, path: Path) -> bool:
         """Return whether the name ends with `.npz`, in any case."""
@@ -130,7 +130,20 @@ class NpzReader(Reader):
 
     def read(self, path: Path) -> Source:
         """Return the source, named after the file."""
-        return Source.from_arrays(path.stem, read_npz([path]), str(path))
+        arrays = read_npz([path], ["class_names"])
+        names = _names(path, arrays.pop("class_names", np.array([], str)))
+        return Source.from_arrays(path.stem, arrays, str(path), class_names=names)
+
+
+def _names(path: Path, array: np.ndarray) -> tuple[str, ...]:
+    """Return the classes' names, which must be texts."""
+    if array.ndim != 1 or array.dtype.kind not in "US":
+        raise InputError(
+            f"{path}: class_names must be a text for each class, received {array.dtype} of shape {array.shape}"
+        )
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8", "replace")
+    return tuple(array.tolist())
 
 
 def read_idx(paths: Sequence[Path]) -> Arrays:

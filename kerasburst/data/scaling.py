@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerasburst.data.sources import KINDS
-from kerasburst.validation import InputError, check_choice, check_float, check_int, fail
+from kerasburst.validation import ROUNDING, InputError, check_choice, check_float, check_int, fail
 
 _CHUNK_VALUES = 1 << 20
 
@@ -108,9 +108,11 @@ class Scaling:
             raise InputError("x must hold finite numbers, received NaN or infinity")
         if self.kind == "tabular":
             return self._apply_table(x)
-        if least < 0 or most > self.high[0]:
+        slack = ROUNDING * self.high[0] if x.dtype.kind == "f" else 0.0
+        if least < -slack or most > self.high[0] + slack:
             raise fail("x", f"images with values from 0 to {self.high[0]:g}", f"{least} to {most}")
-        return np.divide(x, np.float32(self.high[0]), dtype=np.float32)
+        scaled = np.divide(x, np.float32(self.high[0]), dtype=np.float32)
+        return np.clip(scaled, 0.0, 1.0, out=scaled) if slack else scaled
 
     def _apply_table(self, x: np.ndarray) -> np.ndarray:
         low = np.array(self.low)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst.validation import InputError, check_choice, check_float, check_int, fail
+from kerasburst.validation import ROUNDING, InputError, check_choice, check_float, check_int, fail
 
 KINDS = ("image", "tabular")
 _OFFICIAL = ("x_train", "y_train", "x_test", "y_test")
@@ -28,7 +28,8 @@ class Source:
     Args:
         name: Name of the data set.
         kind: "image" (`x` of shape `(n, height, width, channels)`) or "tabular" (`(n, features)`).
-        x: Raw values, uint8 or float32.
+        x: Raw values, uint8 or float32; of tables float64 where float32 would move a value by more than 1e-6 of its
+            feature's range.
         y: Labels 0 to `num_classes` - 1, int64, shape `(n,)`.
         num_classes: Number of classes, at least 2.
         class_names: One name per class; empty: the labels as text.
@@ -61,8 +62,10 @@ class Source:
         """Check the fields against each other, fill in defaults, and make the arrays read-only."""
         x, y = np.ascontiguousarray(self.x).view(), np.ascontiguousarray(self.y).view()
         check_choice("kind", self.kind, KINDS)
-        if x.dtype not in (np.uint8, np.float32) or x.ndim != (4 if self.kind == "image" else 2):
-            raise fail("x", "uint8 or float32, 4-D for images and 2-D for tables", f"{x.dtype} {x.shape}")
+        types = (np.uint8, np.float32) if self.kind == "image" else (np.uint8, np.float32, np.float64)
+        if x.dtype not in types or x.ndim != (4 if self.kind == "image" else 2):
+            allowed = "uint8 or float32, 4-D for images and 2-D (float64, too) for tables"
+            raise fail("x", allowed, f"{x.dtype} {x.shape}")
         if y.dtype != np.int64 or y.shape != x.shape[:1]:
             raise fail("y", f"int64 of shape ({len(x)},)", f"{y.dtype} {y.shape}")
         check_int("num_classes", self.num_classes, 2)
@@ -121,7 +124,8 @@ class Source:
             full_scale: Raw value of full intensity, for images that do not use their whole range.
 
         Returns:
-            The checked source, images as uint8 or float32 with a channel axis, tables as float32.
+            The checked source: images as uint8 or float32 with a channel axis, tables as float32, or as float64 where
+            float32 would lose values. Images of integers that are all 0 or 1 have the full scale 1.
 
         Raises:
             InputError: If the arrays break one of these rules; the message names file and key.
@@ -131,6 +135,7 @@ class Source:
         parts = []
         for x_key, y_key in zip(keys[::2], keys[1::2], strict=True):
             x, y = np.asarray(arrays[x_key]), np.asarray(arrays[y_key])
+            x = x.astype(np.uint8) if x.dtype == bool else x
             _check_features(prefix + x_key, x)
             labels = _labels(prefix + y_key, y)
             if len(labels) != len(x):
@@ -141,6 +146,8 @@ class Source:
         if class_names and num_classes > len(class_names):
             raise fail(f"{prefix}{keys[1]}", f"labels 0 to {len(class_names) - 1} of {name}", num_classes - 1)
         x = _join([prefix + key for key in keys[::2]], [features for features, _ in parts])
+        if full_scale is None and x.ndim == 4 and x.dtype == np.uint8 and x.max() == 1:
+            full_scale = 1.0
         return cls(
             name=name,
             kind="image" if x.ndim == 4 else "tabular",
@@ -231,7 +238,7 @@ def _check_features(key: str, x: np.ndarray) -> None:
         if max(abs(low), abs(high)) > _FLOAT32_MAX:
             raise fail(key, "numbers that fit float32 (up to 3.4e38)", max(low, high, key=abs))
     elif x.dtype.kind == "f":
-        if low < 0 or high > 1:
+        if low < -ROUNDING or high > 1 + ROUNDING:
             allowed = "floats from 0 to 1 (or integers from 0 to 255)"
             raise InputError(f"{key} must be images with {allowed}, received {low:g} to {high:g}")
     elif low < 0 or high > 255:
@@ -289,17 +296,49 @@ def _check_classes(keys: list[str], labels: list[np.ndarray]) -> int:
 def _join(keys: list[str], parts: list[np.ndarray]) -> np.ndarray:
     """Put the parts into one new array, converting while copying, so that each value is copied once."""
     parts = [part[..., np.newaxis] if part.ndim == 3 else part for part in parts]
-    types = [np.uint8 if part.ndim == 4 and part.dtype.kind != "f" else np.float32 for part in parts]
     if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
         raise InputError(
             f"{keys[1]} must have examples of the same shape as x_train, {parts[0].shape[1:]}, "
             f"received {parts[1].shape[1:]}"
         )
-    if len(set(types)) > 1:
+    floats = [part.dtype.kind == "f" for part in parts]
+    if parts[0].ndim == 4 and len(set(floats)) > 1:
         raise InputError(f"{keys[1]} must be integers or floats as x_train is, received {parts[1].dtype}")
-    pool = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), types[0])
+    dtype = _table_type(keys, parts) if parts[0].ndim == 2 else np.float32 if floats[0] else np.uint8
+    pool = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype)
     start = 0
     for part in parts:
         pool[start : start + len(part)] = part
         start += len(part)
-    return pool
+    return np.clip(pool, 0.0, 1.0, out=pool) if pool.ndim == 4 and floats[0] else pool
+
+
+def _table_type(keys: list[str], parts: list[np.ndarray]) -> type:
+    """Return float32, or float64 where float32 would move a value by more than rounding, as its feature is scaled.
+
+    Raises:
+        InputError: where even float64 would, as for integers beyond 2**53 that differ little.
+    """
+    chosen: type = np.float32
+    if all(np.can_cast(part.dtype, chosen) for part in parts):
+        return chosen
+    for i, column in enumerate(parts[0].T):
+        width = float(column.max().item() - column.min().item())  # of Python's integers, exact
+        for key, part in zip(keys, parts, strict=True):
+            if width and chosen is np.float32 and _moved(part[:, i], chosen) > ROUNDING * width:
+                chosen = np.float64
+            if width and _moved(part[:, i], np.float64) > ROUNDING * width:
+                raise InputError(
+                    f"{key} must hold numbers that float64 can tell apart, received {column.max()} in feature {i} "
+                    f"and differences of {width:g}: subtract the minimum first"
+                )
+    return chosen
+
+
+def _moved(column: np.ndarray, dtype: type) -> float:
+    """Return how far a conversion moves a value at most."""
+    if column.dtype.kind == "f" or dtype is np.float32:
+        wide = column.astype(np.result_type(column.dtype, np.float64))
+        return float(np.abs(wide - column.astype(dtype)).max())
+    beyond = column[(column > 2**53) | (column < -(2**53))]  # the other integers are float64's, too
+    return float(max((abs(int(float(value)) - value) for value in beyond.tolist()), default=0))

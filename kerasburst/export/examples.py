@@ -9,7 +9,7 @@ import numpy as np
 from kerasburst.data.image_folder import read_image
 from kerasburst.data.readers import load_npy, load_npz
 from kerasburst.data.scaling import Scaling
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import ROUNDING, InputError, user_path
 
 SUFFIXES = (".npy", ".npz", ".png")
 
@@ -81,12 +81,12 @@ def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | 
             f"input must hold floats, received {x.dtype}: no scaling came with this model, so the range of raw "
             "values is not known; divide by their full scale"
         )
-    if scaling is not None and (x.min() < 0 or x.max() > 1):
+    if scaling is not None and (x.min() < -ROUNDING or x.max() > 1 + ROUNDING):
         raise InputError(
             f"input must hold intensities from 0 to 1 if it holds floats, received {x.min():g} to {x.max():g}; "
             f"integers are raw values from 0 to {scaling.high[0]:g}"
         )
-    return x.astype("float32")
+    return (x if scaling is None else np.clip(x, 0.0, 1.0)).astype("float32")
 
 
 def _shaped(x: np.ndarray, features: tuple[int, ...]) -> np.ndarray:

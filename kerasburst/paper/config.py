@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from kerasburst.paper.claims import CLAIMS, Claim
 from kerasburst.paper.scales import SCALES, Scale
-from kerasburst.validation import check_choice, check_int, fail
+from kerasburst.validation import check_choice, check_int, fail, path_text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,8 @@ class ReproduceConfig:
             object.__setattr__(self, name, tuple(each for each in known if each in value))
         if self.seeds is not None:
             check_int("seeds", self.seeds, low=1, high=1000)
-        if self.data_dir is not None and not isinstance(self.data_dir, str):
-            raise fail("data_dir", "a path or null", self.data_dir)
+        if self.data_dir is not None:
+            object.__setattr__(self, "data_dir", path_text("data_dir", self.data_dir, "a path or null"))
 
     @property
     def size(self) -> Scale:

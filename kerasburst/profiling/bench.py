@@ -141,7 +141,7 @@ def bench(
     num_steps: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
     out: str | Path | None = None,
     block_s: float = BLOCK_S,
     settle_s: float = SETTLE_S,

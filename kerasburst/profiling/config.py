@@ -10,7 +10,7 @@ from kerasburst import config as configs
 from kerasburst.config import TrainConfig
 from kerasburst.registry import ENCODERS
 from kerasburst.training.run_directory import RunDirectory
-from kerasburst.validation import LARGEST, InputError, check_choice, check_float, check_int, fail
+from kerasburst.validation import LARGEST, InputError, check_choice, check_float, check_int, fail, path_text
 
 DEFAULT_EPOCHS = 5  # of a network that is trained to be profiled
 WINDOW_S = 2.0
@@ -73,14 +73,14 @@ class ProfileConfig:
         check_choice("mode", self.mode, MODES)
         check_int("repeats", self.repeats, low=1, high=LARGEST)
         check_float("window_s", self.window_s, low=0.0)
-        if self.run is not None and not isinstance(self.run, str):
-            raise fail("run", "the path of a run directory", self.run)
+        if self.run is not None:
+            object.__setattr__(self, "run", path_text("run", self.run, "the path of a run directory"))
         if self.run is None and "mode" in self.train.encoder:
             raise InputError("encoder.mode must not be set: rate is Bernoulli and rate_regular is regular, by name")
         object.__setattr__(self, "encodings", encodings)
 
     @classmethod
-    def of_run(cls, run: str | Path, *, data_dir: str | None = None, **options) -> ProfileConfig:
+    def of_run(cls, run: str | Path, *, data_dir: str | Path | None = None, **options) -> ProfileConfig:
         """Return the config of a profile of a run's network.
 
         Args:

@@ -180,7 +180,7 @@ def make_inputs(
     batch_size: int,
     num_steps: int,
     seed: int = 0,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
     epoch_steps: int = EPOCH_STEPS,
 ) -> str:
     """Write one batch of inputs to `path`, an .npz file.
@@ -237,7 +237,7 @@ def _rate_coded(x: np.ndarray, num_steps: int, rng: np.random.Generator) -> np.n
     return (uniforms < x[:, None]).astype("uint8")
 
 
-def _images(count: int, rng: np.random.Generator, data_dir: str | None) -> tuple[np.ndarray, np.ndarray, str]:
+def _images(count: int, rng: np.random.Generator, data_dir: str | Path | None) -> tuple[np.ndarray, np.ndarray, str]:
     """Return `count` images in [0, 1], `(count, 28, 28, 1)`, labels of ten classes, and their source."""
     if availability("mnist", data_dir).available:
         source, where = load_source("mnist", data_dir, download=False), "MNIST"

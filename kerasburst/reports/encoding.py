@@ -25,19 +25,19 @@ def encode(
     encoding: str = "rate",
     *,
     out: str | Path,
-    dataset: str = "digits",
+    dataset: str | Path = "digits",
     index: int = 0,
     num_steps: int = 10,
     encoder: Mapping[str, Any] | None = None,
     features: list[int] | None = None,
     draws: int = 200,
     seed: int = 0,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
 ) -> dict:
     """Draw what an encoder does to a test example of a data set: `kerasburst encode`.
 
     Args:
-        encoding: "rate", "poisson_burst" or "delayed_burst".
+        encoding: an encoder's name.
         out: new or empty directory to write encoding.png and encoding.json to.
         dataset: a known data set's name, or a path that a reader reads, such as an .npz file.
         index: which test example.

@@ -133,8 +133,8 @@ def evaluate(
     run: str | Path,
     *,
     queries: int = 16,
-    data_dir: str | None = None,
-    dataset: str | None = None,
+    data_dir: str | Path | None = None,
+    dataset: str | Path | None = None,
     batch_size: int | None = None,
 ) -> Evaluation:
     """Measure a run's network on its test part.

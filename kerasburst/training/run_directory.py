@@ -38,7 +38,7 @@ from kerasburst.data.scaling import Scaling
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
 from kerasburst.training.result import TrainResult
-from kerasburst.validation import InputError, check_int, fail, shown, user_path
+from kerasburst.validation import InputError, check_int, fail, path_text, shown, user_path
 
 # In the order of deletion. config.json is not deleted but replaced: while it stands, the directory is a run's.
 _FILES = ("result.json", "model.keras", "curves.png", "checkpoint.npz", "history.csv", "splits.npz", "data.json")
@@ -410,7 +410,6 @@ class RunReference:
 
     def __post_init__(self):
         """Check both."""
-        if not isinstance(self.path, str) or not self.path:
-            raise fail("run", "the path of a run directory", self.path)
+        object.__setattr__(self, "path", path_text("run", self.path, "the path of a run directory"))
         if not isinstance(self.weights, str) or not _SHA256.fullmatch(self.weights):
             raise fail("weights of the run", "a SHA-256 of 64 hex digits", self.weights)

@@ -11,8 +11,11 @@ import zipfile
 import numpy as np
 import pytest
 
+from kerasburst.data.dataset import Dataset
+from kerasburst.data.datasets import load_source
 from kerasburst.data.readers import (
     Layout,
+    NpzReader,
     cifar_layouts,
     load_npy,
     load_npz,
@@ -24,6 +27,7 @@ from kerasburst.data.readers import (
     read_npz,
     read_sklearn,
 )
+from kerasburst.data.splits import Splits
 from kerasburst.validation import InputError
 
 
@@ -79,6 +83,32 @@ def test_npz_gives_the_four_arrays_and_leaves_the_rest(tmp_path):
         "x_test": [3],
         "y_test": [4],
     }
+
+
+@pytest.mark.parametrize("names", [["cat", "dog", "none"], np.array([b"cat", "d\u00f6g".encode()]), ("cat", "dog")])
+def test_npz_may_name_the_classes(tmp_path, names):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.eye(4), y=[0, 1, 1, 0], class_names=names)
+    texts = [name.decode() if isinstance(name, bytes) else name for name in list(names)]
+    assert NpzReader().read(path).class_names == tuple(texts[:2])
+    assert load_source(f"{path}:0,1").class_names == tuple(texts[:2])
+    assert Dataset.from_source(NpzReader().read(path), Splits([0, 1], [], [2])).class_names == tuple(texts[:2])
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (["cat"], "y must be labels 0 to 0 of a, received 1$"),
+        ([1, 2], "class_names must be a text for each class, received int64 of shape"),
+        ([["cat", "dog"]], r"class_names must be a text for each class, received <U3 of shape \(1, 2\)"),
+        (np.array(["cat", "dog"], object), "class_names cannot be read .*allow_pickle"),
+    ],
+)
+def test_names_that_do_not_fit_the_classes_are_refused(tmp_path, names, message):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.eye(4), y=[0, 1, 1, 0], class_names=names)
+    with pytest.raises(InputError, match=f"^{path}: {message}"):
+        NpzReader().read(path)
 
 
 def save_bytes(path, content):

@@ -32,6 +32,12 @@ def test_float_images_stay_as_they_are():
     assert Scaling.fit(x, "image").apply(x).tolist() == x.tolist()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_of_float_images_is_forgiven(dtype):
+    x = np.array([-1e-7, 1 + 1e-7, 0.5], dtype).reshape(1, 3, 1, 1)
+    assert Scaling("image", (3, 1, 1), (0.0,), (1.0,)).apply(x).ravel().tolist() == [0.0, 1.0, 0.5]
+
+
 def test_table_uses_minimum_and_maximum_of_training_rows():
     scaling = Scaling.fit(TRAIN, "tabular")
     assert scaling.low == (2.0, -1.0, 5.0) and scaling.high == (4.0, 3.0, 5.0)

@@ -3,6 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from kerasburst.data.scaling import Scaling
 from kerasburst.data.sources import Source, array_keys
 from kerasburst.validation import InputError
 
@@ -46,6 +47,73 @@ def test_images_of_other_types_keep_their_values(values, dtype, scale):
     source = Source.from_arrays("mine", {"x": values.reshape(2, 1, 1), "y": np.array([0, 1])})
     assert source.x.dtype == dtype and source.full_scale == scale
     assert source.x.ravel().tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
+def test_images_of_0_and_1_are_intensities(dtype):
+    x = np.array([0, 1, 1, 0], dtype).reshape(4, 1, 1)
+    source = Source.from_arrays("mine", {"x": x, "y": LABELS})
+    assert source.full_scale == 1.0 and source.x.ravel().tolist() == [0, 1, 1, 0]
+    assert Source.from_arrays("mine", {"x": x, "y": LABELS}, full_scale=16.0).full_scale == 16.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_of_float_images_is_forgiven(dtype):
+    x = np.array([-1e-7, 1 + 1e-7, 1.0000000000000002, 0.5], dtype).reshape(4, 1, 1)
+    assert Source.from_arrays("mine", {"x": x, "y": LABELS}).x.ravel().tolist() == [0.0, 1.0, 1.0, 0.5]
+    for wrong in (-2e-6, 1 + 2e-6):
+        with pytest.raises(InputError, match="x must be images with floats from 0 to 1"):
+            Source.from_arrays("mine", {"x": np.where(x == 0.5, wrong, x), "y": LABELS})
+
+
+FAR = {  # far from 0 compared with what they differ by
+    "timestamps": 1.7e9 + np.arange(160.0),
+    "fractions of a second": 1.7e9 + np.arange(160) / 1024,
+    "timestamps of a month": np.linspace(1.7e9, 1.7e9 + 2_592_000, 160).round(),
+    "integers": 2**24 + np.arange(160),
+    "unsigned integers": np.arange(160, dtype=np.uint32) + np.uint32(4_000_000_000),
+    "nanoseconds": 1_700_000_000_000_000_000 + 2**20 * np.arange(160),
+    "negative": -(2**31) - np.arange(160.0),
+    "kelvin": 293.15 + np.arange(160) * 1e-5,
+}
+
+
+@pytest.mark.parametrize("column", FAR.values(), ids=FAR)
+@pytest.mark.parametrize("official_split", [False, True])
+def test_small_differences_of_large_numbers_survive(column, official_split):
+    x, y = np.stack([column, np.arange(160).astype(column.dtype)], axis=1), np.arange(160) % 2
+    arrays = official(x, y, x[40:80], y[40:80]) if official_split else {"x": x, "y": y}
+    source = Source.from_arrays("mine", arrays)
+    assert source.x.dtype == np.float64
+    scaled = Scaling.fit(source.x[:160], "tabular").apply(source.x[:160])
+    exact = [int(each) for each in column.tolist()] if column.dtype.kind in "iu" else column.tolist()
+    expected = [(each - min(exact)) / (max(exact) - min(exact)) for each in exact]
+    np.testing.assert_allclose(scaled[:, 0], expected, rtol=0, atol=1e-6)
+    assert len(np.unique(scaled[:, 0])) == 160
+    np.testing.assert_allclose(scaled[:, 1], np.arange(160) / 159, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.linspace(0, 1e9, 160),
+        np.linspace(-3.3e38, 3.3e38, 160),
+        np.linspace(1e-40, 1e-30, 160),
+        np.full(160, 1.7e9 + 0.1),
+        2_000_000_000 + 4096 * np.arange(160),
+        np.arange(160, dtype=np.float16),
+    ],
+)
+def test_tables_that_float32_holds_are_float32(column):
+    x = np.stack([column, np.linspace(0, 1, 160, dtype=column.dtype)], axis=1)
+    assert Source.from_arrays("mine", {"x": x, "y": np.arange(160) % 2}).x.dtype == np.float32
+
+
+def test_integers_that_float64_merges_are_refused():
+    x = (2**60 + np.arange(160)).reshape(160, 1)
+    with pytest.raises(InputError, match="^x must hold numbers that float64 can tell apart, .* subtract the minimum"):
+        Source.from_arrays("mine", {"x": x, "y": np.arange(160) % 2})
+    assert Source.from_arrays("mine", {"x": x - x.min(), "y": np.arange(160) % 2}).x.dtype == np.float32
 
 
 @pytest.mark.parametrize("labels", [LABELS.astype(float), LABELS.reshape(4, 1), LABELS.astype(np.uint8)])
@@ -93,7 +161,6 @@ def table_with(value):
         ({"x": TABLE.astype(complex), "y": LABELS}, "x must hold integers or floats, received the type complex128"),
         ({"x": TABLE.astype(str), "y": LABELS}, "x must hold integers or floats, received the type <U"),
         ({"x": TABLE.astype(object), "y": LABELS}, "x must hold integers or floats, received the type object"),
-        ({"x": IMAGES.astype(bool), "y": LABELS}, "x must hold integers or floats, received the type bool"),
         ({"x": table_with(np.nan), "y": LABELS}, "x must hold finite numbers"),
         ({"x": table_with(-np.inf), "y": LABELS}, "x must hold finite numbers"),
         ({"x": table_with(1e39), "y": LABELS}, r"x must be numbers that fit float32 .* received 1e\+39"),

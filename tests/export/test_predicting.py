@@ -64,6 +64,8 @@ def test_integers_of_images_are_raw_and_floats_are_intensities():
     raw = np.arange(6, dtype="uint8").reshape(1, 2, 3, 1)
     np.testing.assert_allclose(to_intensities(raw, (2, 3, 1), IMAGE), raw / 16)
     np.testing.assert_allclose(to_intensities(raw / 16, (2, 3, 1), IMAGE), raw / 16)
+    rounded = np.array([-1e-7, 1 + 1e-7, 1.0000000000000002, 0.5, 0, 1]).reshape(1, 2, 3, 1)
+    assert to_intensities(rounded, (2, 3, 1), IMAGE).ravel().tolist() == [0, 1, 1, 0.5, 0, 1]
 
 
 def test_tables_are_raw():

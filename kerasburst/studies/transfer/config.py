@@ -8,7 +8,7 @@ from typing import ClassVar
 from kerasburst import config as configs
 from kerasburst.config import TrainConfig
 from kerasburst.training.run_directory import RunReference
-from kerasburst.validation import LARGEST, check_choice, check_int, fail
+from kerasburst.validation import LARGEST, check_choice, check_int, fail, path_text
 
 FREEZES = ("conv", "hidden")
 SOURCE, TARGET = "digits:0-4", "digits:5-9"  # what ships with scikit-learn, two tasks on images of one kind
@@ -55,8 +55,7 @@ class TransferConfig:
             raise fail("train", "a TrainConfig", self.train)
         if self.train.validation_split:
             raise fail("validation_split", "0 in a transfer", self.train.validation_split)
-        if not isinstance(self.source, str) or not self.source:
-            raise fail("source", "a name or a path", self.source)
+        object.__setattr__(self, "source", path_text("source", self.source, "a name or a path"))
         if self.source_epochs is not None:
             check_int("source_epochs", self.source_epochs, low=1, high=LARGEST)
         if self.freeze is not None:

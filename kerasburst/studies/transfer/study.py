@@ -111,7 +111,7 @@ class TransferStudy(Study):
         return _conclude(self.out, self.config, self.plan, self.frozen, sources)
 
 
-def config_of_run(run: str | Path, target: str, target_epochs: int | None = None, **options) -> TransferConfig:
+def config_of_run(run: str | Path, target: str | Path, target_epochs: int | None = None, **options) -> TransferConfig:
     """Return the config of a transfer whose source is a finished training run.
 
     Args:
