@@ -31,9 +31,12 @@ from kerasburst import config as configs
 from kerasburst import records
 from kerasburst.validation import InputError, user_path
 
-_AUDIT = ("protocol", "targets", "shadows", "members", "population", "tf_privacy")
+_AUDIT = ("protocol", "targets", "shadows", "members", "population", "tf_privacy", "pools", "canaries", "match")
 # What --run leaves open; the rest comes from the run.
-_OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "population", "tf_privacy")
+_OPEN = (
+    *("seed", "data_dir", "protocol", "shadows", "queries", "members", "population", "tf_privacy"),
+    *("snapshots", "canaries", "match"),
+)
 
 
 @click.command("attack")
@@ -44,6 +47,28 @@ _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "popul
 )
 @training_options("dataset")
 @encodings_option
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    metavar="NAME[:parameter=value,...]",
+    help="What to compare: an encoder with parameters, rate_regular, or a defence (input_noise, input_dropout, "
+    "label_smoothing, weight_decay, early_stopping) on rate_regular; encoding=NAME puts it on another encoder. "
+    "Repeatable; takes the place of --encoding's default.",
+)
+@click.option(
+    "--snapshots",
+    metavar="E1,E2,...",
+    help="Epochs after which every model is asked; the end is always one. Default: an eighth, a quarter and half of "
+    "the training.",
+)
+@click.option(
+    "--match",
+    type=click.Choice(["accuracy", "none"]),
+    default="accuracy",
+    show_default=True,
+    help="Compare arms where they fit equally well: at equal test accuracy, and at an equal gap to members.",
+)
 @click.option(
     "--protocol",
     type=click.Choice(["audit", "paper", "paper-overlapping"]),
@@ -79,6 +104,18 @@ _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "popul
     type=int,
     help="Examples that train nothing, for RMIA. Default: a fifth of the pool, at most 1000; none by the paper's.",
 )
+@click.option(
+    "--pools",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Disjoint parts of the data, each with its own members and shadows: intervals then hold for other data.",
+)
+@click.option(
+    "--canaries",
+    type=int,
+    help="Examples that shadows train on with a wrong label. Default: a twentieth of the members, 8 to 64.",
+)
 @training_options(
     *("num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit"),
     epochs="Default: as many updates as train makes on the whole pool.",
@@ -96,7 +133,23 @@ _OPEN = ("seed", "data_dir", "protocol", "shadows", "queries", "members", "popul
 @fleet_options
 @directory_options("audit", "runs/attack-DATASET or -RUN")
 @click.pass_context
-def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resume, force, as_json, quiet, **options):
+def command(
+    ctx,
+    run,
+    assignments,
+    encodings,
+    arms,
+    snapshots,
+    queries,
+    jobs,
+    backend,
+    out,
+    resume,
+    force,
+    as_json,
+    quiet,
+    **options,
+):
     """Audit encodings for membership inference: can an attacker tell who was in the training set?
 
     Trains targets and shadow models, attacks, and judges its own controls: exit code 3 says that they failed and
@@ -107,8 +160,16 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
     """
     check_going_on(resume, force, out, "audit")
     make_absolute(options)
-    values = {**options, "encodings": encodings, "queries": queries}
+    values = {**options, "encodings": encodings, "arms": arms, "snapshots": snapshots, "queries": queries}
     given = given_values(ctx, values)
+    if arms and "encodings" not in given:
+        values["encodings"] = ()
+        given |= {"encodings": ()}
+    for name in ("snapshots", "arms"):
+        if name in given:
+            values[name] = given[name] = {"snapshots": _epochs, "arms": _arms}[name](given[name])
+        else:
+            values.pop(name)
     name = dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
     out = place(out, f"attack-{name}")
 
@@ -129,11 +190,13 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
         config = _of_options(base, values if begun is None else given, assignments)
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
     with interruptible(observer, out, f"kerasburst attack --resume --out {out}"):
-        result = audit(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
+        result = audit(
+            config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer, warn=_warn
+        )
     write_report(out)
     for name, encoding in result.encodings.items():
         for warning in encoding.warnings:
-            click.echo(f"warning: {name}: {warning}", err=True)
+            _warn(f"{name}: {warning}")
     value = records.to_json(result)
     print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out))
     if not result.valid:
@@ -142,12 +205,33 @@ def command(ctx, run, assignments, encodings, queries, jobs, backend, out, resum
         sys.exit(INVALID)
 
 
+def _warn(text: str) -> None:
+    click.echo(f"warning: {text}", err=True)
+
+
+def _epochs(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"--snapshots must be epochs with commas between them, such as 4,8,16, received {text!r}"
+        ) from None
+
+
+def _arms(texts):
+    from kerasburst.privacy.arms import parse_arm
+
+    return tuple(parse_arm(text) for text in texts)
+
+
 def _of_options(base, values, assignments):
     """Return the config of an audit that trains its targets."""
     train = dataclasses.replace(base.train, **{name: values[name] for name in TRAIN_FIELDS if name in values})
     train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
     return dataclasses.replace(
-        base, train=train, **{name: values[name] for name in (*_AUDIT, "encodings", "queries") if name in values}
+        base,
+        train=train,
+        **{name: values[name] for name in (*_AUDIT, "encodings", "arms", "snapshots", "queries") if name in values},
     )
 
 

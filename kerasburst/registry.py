@@ -181,6 +181,16 @@ ATTACKS = Registry(
         "temporal_svm": "kerasburst.privacy.attacks.svm:TEMPORAL_SVM",
     },
 )
+DEFENCES = Registry(
+    "defence",
+    {
+        "input_noise": "kerasburst.privacy.defences:InputNoise",
+        "input_dropout": "kerasburst.privacy.defences:InputDropout",
+        "label_smoothing": "kerasburst.privacy.defences:LabelSmoothing",
+        "weight_decay": "kerasburst.privacy.defences:WeightDecay",
+        "early_stopping": "kerasburst.privacy.defences:EarlyStopping",
+    },
+)
 STUDIES = Registry(
     "study",
     {  # in the order of the page of many results
@@ -193,7 +203,7 @@ STUDIES = Registry(
     },
 )
 _REGISTRIES = {
-    registry.kind: registry for registry in (ENCODERS, NETWORKS, NEURONS, READERS, FORMATS, ATTACKS, STUDIES)
+    registry.kind: registry for registry in (ENCODERS, NETWORKS, NEURONS, READERS, FORMATS, ATTACKS, DEFENCES, STUDIES)
 }
 
 
@@ -205,7 +215,7 @@ def register(kind: str, name: str, target: Any) -> None:
     entry point of the group `kerasburst.<kind>`; with `KERASBURST_PLUGINS=module` the command line imports a module.
 
     Args:
-        kind: "encoder", "network", "neuron", "attack", "reader", "format" or "study".
+        kind: "encoder", "network", "neuron", "attack", "reader", "format", "defence" or "study".
         name: a word of letters, digits and underscores that is not taken.
         target: the class or function; docs/extending.md says what each kind must have.
 

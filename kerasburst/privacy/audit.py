@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig, resolve_each
+from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.privacy import controls, tf_privacy, tf_privacy_tasks
+from kerasburst.privacy.arms import resolve_arms
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.audited_run import AuditedRun, draw_run_splits
 from kerasburst.privacy.config import AuditConfig
+from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, canary_result, match
 from kerasburst.privacy.figures import EncodingModels, Scores, compare, encoding_result, score
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.privacy.result import MAIN_ATTACK, AuditResult, Control
-from kerasburst.privacy.shadow import PLANTED, UNTRAINED, canaries, is_done, roles, task
-from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
+from kerasburst.privacy.result import MAIN_ATTACK, AuditResult, Control, EncodingResult
+from kerasburst.privacy.shadow import (
+    PLANTED,
+    UNTRAINED,
+    default_snapshots,
+    is_done,
+    load_pools,
+    roles,
+    splits_path,
+    task,
+)
+from kerasburst.privacy.splits import AuditSplits, draw_audit_splits, part_pool
+from kerasburst.seeding import derive_seed
 from kerasburst.study import FleetObserver, Stage, Study
 from kerasburst.training.result import versions
 from kerasburst.training.setup import DEFAULT_EPOCHS, check_fits
@@ -36,6 +49,7 @@ def audit(
     jobs: int | None = None,
     backend: str = "loky",
     observer: FleetObserver | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> AuditResult:
     """Audit one or several encodings, or a run's network, into a directory.
 
@@ -50,6 +64,7 @@ def audit(
         jobs: models trained at the same time; None for the number of cores.
         backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
         observer: receives the progress; with `tf_privacy`, its attacks report as a second fleet.
+        warn: receives what the result's `notes` will say, before anything is trained.
 
     Returns:
         The result, also written to `out`/audit.json. Check `valid` first.
@@ -60,7 +75,7 @@ def audit(
         FleetFailed: if a model could not be trained.
         ClusterLost: if a Dask cluster is lost.
     """
-    study = AuditStudy(config, out)
+    study = AuditStudy(config, out, warn=warn)
     return study.run(resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
 
 
@@ -71,18 +86,29 @@ class AuditStudy(Study):
         config: what to audit.
         out: the audit's directory.
         beside: another audit's directory; models that both audits would train alike are taken from it.
+        warn: as for `audit`.
     """
 
     config_class = AuditConfig
     result_name = "audit.json"
-    own_names = ("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json")
+    own_names = (
+        *("audit.json", "audit.html", "scores.npz", "plan.json", "splits.npz", "config.json"),
+        *(f"splits-{pool}.npz" for pool in range(1, 100)),
+    )
     own_folders = "models"
     may_differ = ("tf_privacy",)  # tensorflow-privacy's attacks change no model and no answer
 
-    def __init__(self, config: AuditConfig, out: str | Path, beside: Path | None = None):
+    def __init__(
+        self,
+        config: AuditConfig,
+        out: str | Path,
+        beside: Path | None = None,
+        warn: Callable[[str], None] | None = None,
+    ):
         super().__init__(config, out)
-        self.beside = beside
-        self.splits: AuditSplits | None = None
+        self.beside, self._warn = beside, warn
+        self.pools: tuple[AuditSplits, ...] = ()
+        self.notes: tuple[str, ...] = ()
 
     def load(self):
         """Load the data set."""
@@ -96,33 +122,50 @@ class AuditStudy(Study):
         run = None if config.run is None else AuditedRun.load(config.run.path)
         if run is not None:
             run.check(config, source)
-        path = self.out / "splits.npz"
-        if self.resumed and path.exists():
-            self.splits = AuditSplits.load(path)
-            if self.splits.pool_size != len(source.y):
+        if self.resumed and splits_path(self.out, 0).exists():
+            self.pools = load_pools(self.out)
+            if self.pools[0].pool_size != len(source.y):
+                path = splits_path(self.out, 0)
                 raise InputError(f"dataset must be the data that {path} was drawn from, {source.name} is not")
         else:
-            self.splits = _draw(config, source, run)
+            self.pools = _draw(config, source, run)
         if run is not None:
-            run.check_splits(self.splits)
-        trainings = _trainings(config, source, self.splits)
-        return {"trainings": records.to_json(trainings)}
+            run.check_splits(self.pools[0])
+        members = int(self.pools[0].targets[0].sum())
+        self.notes = tuple(filter(None, [controls.check_power(members, source.num_classes)]))
+        trainings = _trainings(config, source, self.pools[0])
+        plan = {"trainings": records.to_json(trainings)}
+        if snapshots := self._snapshots(next(iter(trainings.values())).epochs):
+            plan["snapshots"] = snapshots
+        return plan
+
+    def _snapshots(self, epochs: int) -> list[int]:
+        """Return the epochs after which models are asked; none by the paper's protocols and in older audits."""
+        if self.resumed and (self.out / "plan.json").exists():
+            return files.read_json(self.out / "plan.json").get("snapshots", [])
+        if self.config.protocol != "audit" or self.config.shadows < 4:
+            return []
+        return sorted({*(self.config.snapshots or default_snapshots(epochs)), epochs})
 
     def write_inputs(self):
-        """Write the splits."""
-        self.splits.save(self.out / "splits.npz")
+        """Write the splits, and warn."""
+        for note in self.notes if self._warn and not self.resumed else ():
+            self._warn(note)
+        for pool, splits in enumerate(self.pools):
+            splits.save(splits_path(self.out, pool))
 
     def tasks(self):
         """Return a task for each model, targets first."""
-        names = [(role, encoding) for role in roles(self.splits) for encoding in self.config.encodings]
-        return tuple(task(self.out, encoding, role, self.beside) for role, encoding in names)
+        names = [(role, arm) for role in roles(self.pools) for arm in self.config.compared]
+        return tuple(task(self.out, arm, role, self.config, self.beside) for role, arm in names)
 
     def stages(self):
         """Yield the models, then tensorflow-privacy's attacks on them if the config asks for them."""
         yield from super().stages()
         if self.config.tf_privacy:
-            labels = self.load()["dataset"].y[self.splits.audited]
-            yield Stage(tf_privacy_tasks.tasks(self.out, self.config.encodings, labels, self.splits))
+            splits = self.pools[0]
+            labels = self.load()["dataset"].y[splits.audited]
+            yield Stage(tf_privacy_tasks.tasks(self.out, self.config, labels, splits))
 
     def is_done(self, task):
         """Return whether a model's answers, or an attack's findings, exist."""
@@ -130,28 +173,43 @@ class AuditStudy(Study):
 
     def conclude(self, sources):
         """Attack, judge the controls, and write scores.npz."""
-        config, source, splits = self.config, sources["dataset"], self.splits
+        config, source, splits = self.config, sources["dataset"], self.pools[0]
         for folder in (path for name in ("models", "signals", "tf_privacy") for path in self.out.glob(f"*/{name}")):
             files.remove_leftovers(folder)
+        arms = config.compared
+        confidence = controls.confidence(len(arms))
+        seed = config.train.seed
         found: list[Control] = [
-            controls.splits_disjoint(splits, source.x),
+            controls.splits_disjoint(self.pools, source.x),
             controls.blind_baseline(
-                source.x[splits.audited], source.y[splits.audited], splits.targets[0], config.train.seed
+                source.x[splits.audited], source.y[splits.audited], splits.targets[0], seed, confidence
             ),
         ]
         scores: dict[str, Scores] = {}
-        encodings = {}
-        for encoding in config.encodings:
-            models = EncodingModels.load(self.out / encoding, splits)
-            scores[encoding], outcomes = score(models, config)
-            encodings[encoding] = dataclasses.replace(
-                encoding_result(models, scores[encoding], outcomes, config),
-                tf_privacy=tf_privacy_tasks.collect(self.out, encoding, models) if config.tf_privacy else None,
+        encodings: dict[str, EncodingResult] = {}
+        curves: dict[str, ArmCurve] = {}
+        for name, arm in arms.items():
+            models = EncodingModels.load(self.out / arm.folder, splits)
+            scores[name], outcomes = score(models, config)
+            mine = _controls(models, scores[name], name, config, confidence)
+            canaries = None
+            every = ArmModels.load(self.out / arm.folder, self.pools)
+            if every is not None:
+                curves[name], last = every.curve(seed)
+                mine.append(controls.cross_target(last, [p.membership for p in every.pools], name, confidence))
+                canaries = canary_result(every, seed)
+                mine += [] if canaries is None else [controls.canaries(canaries, name)]
+            found += mine
+            encodings[name] = dataclasses.replace(
+                encoding_result(models, scores[name], outcomes, config),
+                tf_privacy=tf_privacy_tasks.collect(self.out / arm.folder, models) if config.tf_privacy else None,
+                canaries=canaries,
+                valid=all(control.ok for control in (*found[:2], *mine)),
             )
-            found += _controls(models, scores[encoding], encoding, config)
         with files.replacing(self.out / "scores.npz") as temporary:
             arrays = {f"{e}/{name}/{k}": rows for e, some in scores.items() for (name, k), rows in some.items()}
             np.savez_compressed(temporary, membership=splits.targets, audited=splits.audited, **arrays)
+        found = [c if c.ok else dataclasses.replace(c, remedy=controls.REMEDY[c.name]) for c in found]
         return AuditResult(
             valid=all(control.ok for control in found),
             protocol=config.protocol,
@@ -169,59 +227,62 @@ class AuditStudy(Study):
             },
             config=records.to_json(config),
             versions=versions(),
+            curves={name: curve.points() for name, curve in curves.items()},
+            matched=match(curves) if config.match == "accuracy" else (),
+            false_alarms=controls.FALSE_ALARMS,
+            notes=self.notes,
         )
 
 
-def _controls(models: EncodingModels, scores: Scores, encoding: str, config: AuditConfig) -> list[Control]:
+def _controls(
+    models: EncodingModels, scores: Scores, encoding: str, config: AuditConfig, confidence: float
+) -> list[Control]:
     splits, seed = models.splits, config.train.seed
     rows = [models.rows[int(i)] for i in splits.audited]
     untrained = loss_scores(models.answers[UNTRAINED].logits, models.labels[rows])
-    _, member = canaries(splits)
     planted = models.answers[PLANTED]
     # phi of the canaries is stored with their random labels; its last step is all that the loss needs.
-    leak = MembershipScores.from_labels(planted.phi_trace[..., -1].mean(1), member)
+    known = planted.phi_trace[..., -1].mean(1)
+    leak = MembershipScores.from_labels(known, np.arange(len(known)) % 2 == 0)
     main = max(key for key in scores if key[0] == MAIN_ATTACK[config.protocol])  # at the largest K
     return [
-        controls.chance("untrained", MembershipScores.from_labels(untrained, splits.targets[0]), encoding),
+        controls.chance("untrained", MembershipScores.from_labels(untrained, splits.targets[0]), encoding, confidence),
         controls.permuted_membership(scores[main][0], splits.targets[0], encoding, seed),
-        controls.planted_leak(leak, encoding),
+        controls.planted_leak(leak, encoding, models.records[PLANTED]["train_accuracy"]),
         controls.weights_differ(models.records, encoding),
     ]
 
 
-def _draw(config: AuditConfig, source: Source, run: AuditedRun | None) -> AuditSplits:
+def _draw(config: AuditConfig, source: Source, run: AuditedRun | None) -> tuple[AuditSplits, ...]:
+    seed = config.train.seed
+    sizes = {name: getattr(config, name) for name in ("members", "shadows", "population", "canaries")}
     if run is not None:
-        return draw_run_splits(
-            source,
-            run.splits,
-            seed=config.train.seed,
-            members=config.members,
-            shadows=config.shadows,
-            population=config.population,
+        return (draw_run_splits(source, run.splits, seed=seed, **sizes),)
+    parts = make_splits(source, seed, config.train.train_limit)
+    return tuple(
+        draw_audit_splits(
+            source.x,
+            part,
+            parts.test,
+            seed=seed if pool == 0 else derive_seed(seed, "audit", "pool", pool),
+            protocol=config.protocol,
+            targets=config.targets,
+            **sizes,
         )
-    parts = make_splits(source, config.train.seed, config.train.train_limit)
-    return draw_audit_splits(
-        source.x,
-        parts.train,
-        parts.test,
-        seed=config.train.seed,
-        protocol=config.protocol,
-        members=config.members,
-        targets=config.targets,
-        shadows=config.shadows,
-        population=config.population,
+        for pool, part in enumerate(part_pool(source.x, parts.train, config.pools, seed))
     )
 
 
 def _trainings(config: AuditConfig, source: Source, splits: AuditSplits) -> dict[str, TrainConfig]:
-    """Resolve each encoding's training; the default `epochs` gives as many updates as `train` makes on the pool."""
+    """Resolve each arm's training; the default `epochs` gives as many updates as `train` makes on the pool."""
     info = known_dataset(config.train.dataset)
     default = DEFAULT_EPOCHS if info is None else info.default_epochs
     pool = len(source.y) - len(splits.test)
     if config.train.train_limit is not None:
         pool = config.train.train_limit
     members = len(splits.members(0))
-    trainings = resolve_each(config.train, config.encodings, source.kind, -(-default * pool // members))
+    default = config.snapshots[-1] if config.snapshots else -(-default * pool // config.pools // members)
+    trainings = resolve_arms(tuple(config.compared.values()), config.train, source.kind, default)
     for training in trainings.values():
         check_fits(training, source.num_classes, source.x.shape[1:])
     return trainings

@@ -18,7 +18,15 @@ from kerasburst.data.splits import Splits
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.saving import weights_hash
 from kerasburst.privacy.config import AuditConfig
-from kerasburst.privacy.splits import LARGEST_DEFAULT, AuditSplits, check_shadows, complementary_halves, digests
+from kerasburst.privacy.splits import (
+    LARGEST_DEFAULT,
+    AuditSplits,
+    canary_halves,
+    check_shadows,
+    complementary_halves,
+    default_canaries,
+    digests,
+)
 from kerasburst.seeding import derive_seed
 from kerasburst.training.evaluation import load_network
 from kerasburst.training.run_directory import RunDirectory, RunReference, check_same_data
@@ -95,7 +103,7 @@ class AuditedRun:
                 orders, and the queries' encodings. None for the run's seed; the draws still differ from the run's.
                 The seed does not change the run.
             data_dir: folder of data files; None for the one that the run was trained from.
-            **options: shadows, queries, members and population of `AuditConfig`; it refuses others.
+            **options: shadows, queries, members, population, canaries and snapshots of `AuditConfig`.
 
         Raises:
             InputError: for an option outside its range.
@@ -145,6 +153,7 @@ def draw_run_splits(
     members: int | None = None,
     shadows: int = 8,
     population: int | None = None,
+    canaries: int | None = 0,
 ) -> AuditSplits:
     """Draw members, non-members, shadow pool and population for the audit of a run's network.
 
@@ -165,6 +174,7 @@ def draw_run_splits(
             are the run's own, which stratification keeps from varying by chance.
         shadows: N, even, at least 2.
         population: None for a fifth of the pool, at most 1,000 and at most what the fillers leave, which may be 0.
+        canaries: as for `draw_audit_splits`; None for as many, or what the fillers and the population leave.
 
     Raises:
         InputError: for an argument outside its range, or a run that leaves too few examples unused.
@@ -199,6 +209,11 @@ def draw_run_splits(
     order = rng.permutation(2 * members)  # a point's position does not reveal its side
     audited = np.concatenate([chosen, others])[order]
     population_part, shadow_pool = np.split(rng.permutation(np.setdiff1d(rest, others)), [min(wanted, spare)])
+    beyond = 2 * (len(shadow_pool) - (len(splits.train) - members))  # a canary takes a filler's place in half of them
+    count = default_canaries(members, beyond) if canaries is None else check_int("canaries", canaries, low=0)
+    if count > max(0, beyond):
+        raise InputError(f"canaries must be at most {max(0, beyond)} in the audit of this run, received {count}")
+    shadow_pool, canary_part = np.split(shadow_pool, [len(shadow_pool) - count])
     return AuditSplits(
         audited=audited,
         shadow_pool=shadow_pool,
@@ -207,10 +222,12 @@ def draw_run_splits(
         targets=(order < members)[None],
         reference=audited,
         shadows=np.array(complementary_halves(2 * members, shadows, seed)),
-        fillers=_fillers(shadow_pool, len(splits.train) - members, shadows, seed),
+        fillers=_fillers(shadow_pool, len(splits.train) - members - count // 2, shadows, seed),
         pool_size=len(source.y),
         duplicates_removed=len(splits.train) - len(own) + len(untouched) - len(rest),
         target_only=np.setdiff1d(splits.train, chosen),
+        canaries=canary_part,
+        canary_members=canary_halves(count, shadows, seed),
     )
 
 

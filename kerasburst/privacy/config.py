@@ -7,11 +7,14 @@ from typing import ClassVar
 
 from kerasburst import config as configs
 from kerasburst.config import TrainConfig
+from kerasburst.privacy.arms import Arm, arms_of
 from kerasburst.privacy.splits import PROTOCOLS
 from kerasburst.training.run_directory import RunReference
 from kerasburst.validation import LARGEST, check_bool, check_choice, check_int, fail
 
 TEST_EXAMPLES = 2000  # at most, for an accuracy
+SNAPSHOT_QUERIES = 4  # at most, before the end of a training
+MATCHES = ("accuracy", "none")
 TARGET_QUERIES = 4  # a target's accuracy is the mean over this many encodings; other models have one
 
 
@@ -32,6 +35,13 @@ class AuditConfig:
         population: points that no model trains on; None for a share of the pool.
         run: the training run whose network is the one target, by the protocol "audit" and with its own encoding;
             None to train the targets. `AuditedRun.config` fills `train` from it.
+        arms: what else is compared on the same splits and seeds: encoders with parameters, and defences.
+        pools: disjoint random parts of the data, each with its own audited points and shadows; the first also has the
+            targets and the controls.
+        canaries: points that shadows train on with a wrong label; None for a twentieth of the members, 8 to 64.
+        snapshots: epochs after which every model is asked, ascending; empty for an eighth, a quarter and half of the
+            training. The end is always one.
+        match: "accuracy" to compare arms where they fit equally well, or "none".
         tf_privacy: also run tensorflow-privacy's attacks; a resumed audit may change it.
 
     Raises:
@@ -55,6 +65,11 @@ class AuditConfig:
     population: int | None = None
     run: RunReference | None = None
     tf_privacy: bool = False
+    arms: tuple[Arm, ...] = ()
+    pools: int = 1
+    canaries: int | None = None
+    snapshots: tuple[int, ...] = ()
+    match: str = "accuracy"
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -62,7 +77,11 @@ class AuditConfig:
             raise fail("train", "a TrainConfig", self.train)
         if self.train.validation_split:
             raise fail("validation_split", "0 in an audit", self.train.validation_split)
-        encodings = configs.check_encodings(self.encodings)
+        encodings = configs.check_encodings(self.encodings) if self.encodings or not self.arms else ()
+        if not all(isinstance(arm, Arm) for arm in self.arms):
+            raise fail("arms", "a list of arms", self.arms)
+        object.__setattr__(self, "arms", tuple(self.arms))
+        arms_of(encodings, self.arms)
         if not isinstance(self.queries, tuple | list):
             raise fail("queries", "a list of numbers", self.queries)
         queries = tuple(sorted({check_int("queries", k, low=1, high=LARGEST) for k in self.queries}))
@@ -77,15 +96,32 @@ class AuditConfig:
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), low=low, high=LARGEST)
         check_bool("tf_privacy", self.tf_privacy)
+        check_int("pools", self.pools, low=1, high=99)
+        if self.pools > 1 and self.protocol != "audit":
+            raise fail("pools", f"1 by the protocol {self.protocol}", self.pools)
+        if self.canaries is not None and (check_int("canaries", self.canaries, low=0, high=LARGEST) % 2):
+            raise fail("canaries", "even, so that each model trains on half of them", self.canaries)
+        if not isinstance(self.snapshots, tuple | list):
+            raise fail("snapshots", "a list of epochs", self.snapshots)
+        snapshots = tuple(sorted({check_int("snapshots", epoch, low=1, high=LARGEST) for epoch in self.snapshots}))
+        object.__setattr__(self, "snapshots", snapshots)
+        if snapshots and self.train.epochs is not None and snapshots[-1] > self.train.epochs:
+            raise fail("snapshots", f"at most the {self.train.epochs} epochs of the training", snapshots[-1])
+        check_choice("match", self.match, MATCHES)
         object.__setattr__(self, "encodings", encodings)
         object.__setattr__(self, "queries", queries)
         if self.run is not None:
             self._check_run()
 
+    @property
+    def compared(self) -> dict[str, Arm]:
+        """All arms by name: the encodings, then the others."""
+        return {arm.name: arm for arm in arms_of(self.encodings, self.arms)}
+
     def _check_run(self) -> None:
         if not isinstance(self.run, RunReference):
             raise fail("run", "a RunReference", self.run)
-        of_the_run = {"protocol": "audit", "targets": 1, "encodings": (self.train.encoding,)}
+        of_the_run = {"protocol": "audit", "targets": 1, "encodings": (self.train.encoding,), "arms": (), "pools": 1}
         for name, value in of_the_run.items():
             if getattr(self, name) != value:
                 raise fail(name, f"{value!r} in the audit of a run", getattr(self, name))

@@ -59,12 +59,13 @@ class EncodingModels:
         """Load an encoding's folder of an audit."""
         records, answers, bypass = {}, {}, {}
         labels = rows = None
-        for role in roles(splits):
+        for role in roles((splits,)):
             records[role] = files.read_json(folder / "models" / f"{role}.json")
             with np.load(folder / "signals" / f"{role}.npz", allow_pickle=False) as stored:
                 answers[role] = Answers(stored["logits"], stored["mem"], stored["phi_trace"])
-                fed = stored["bypass_logits"]
-                bypass[role] = Answers(fed, fed, phi(fed, stored["labels"])[..., None])
+                if "bypass_logits" in stored:
+                    fed = stored["bypass_logits"]
+                    bypass[role] = Answers(fed, fed, phi(fed, stored["labels"])[..., None])
                 if labels is None:  # the first is a target: all roles but the controls have its questions
                     labels, rows = stored["labels"], {int(i): row for row, i in enumerate(stored["asked"])}
         return cls(splits, records, labels, rows, answers, bypass)
@@ -123,7 +124,7 @@ def score(models: EncodingModels, config: AuditConfig) -> tuple[Scores, Outcomes
                 if attack.threshold:
                     limit = choose_threshold(attack.shadow_scores(evidence), evidence.membership)
                     outcomes.setdefault((name, k), []).append(apply_threshold(scores, membership, limit))
-        if not paper:
+        if not paper and models.bypass:
             evidence = models.evidence(target, None, seed)
             for name, attack in attacks.items():
                 if attack.bypass and attack.applies(evidence):

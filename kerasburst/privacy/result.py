@@ -129,6 +129,8 @@ class EncodingResult:
         phi: phi of target 0 at the largest K, `{"members": [...], "non_members": [...]}`, histogram counts over
             `edges`.
         tf_privacy: tensorflow-privacy's figures; None unless the config asks for them.
+        valid: whether its own controls and those of the data hold.
+        canaries: what became of the mislabelled points; None without any.
     """
 
     test_accuracy: float
@@ -148,6 +150,8 @@ class EncodingResult:
     warnings: tuple[str, ...]
     phi: dict[str, tuple[float, ...]]
     tf_privacy: TFPrivacyResult | None = None
+    valid: bool = True
+    canaries: CanaryResult | None = None
 
     def attack(self, name: str, queries: int) -> AttackResult:
         """Return the figures of an attack at K queries."""
@@ -160,14 +164,15 @@ class Control:
 
     Args:
         name: "untrained", "permuted_membership", "planted_leak", "blind_baseline", "weights_differ",
-            "splits_disjoint".
+            "splits_disjoint", "cross_target", "canaries".
         ok: whether it holds.
         rule: what must hold.
         encoding: None for a control of the data alone.
         auc: None for controls without one.
         interval: of the AUC, over examples, for permuted membership over permutations; None without an AUC.
         confidence: of the interval.
-        detail: the finding of a control without an AUC.
+        detail: the finding of a control without an AUC, or what its AUC does not say.
+        remedy: what to do where it fails; else empty.
     """
 
     name: str
@@ -178,6 +183,82 @@ class Control:
     interval: Interval | None = None
     confidence: float | None = None
     detail: str = ""
+    remedy: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """One arm's models at one epoch, each the target of every attack that needs no trace.
+
+    Args:
+        epoch: of training.
+        test_accuracy: mean over models, on the test part.
+        test_accuracy_interval: 95 %, over pairs of models in pools; None for fewer than two.
+        member_accuracy: mean over models, on their audited members.
+        queries: K, encodings of each example that the attacker saw.
+        models: targets that the means are over.
+        auc: by attack: mean over models.
+        auc_interval: by attack: 95 %, over pairs of models in pools; None for fewer than two.
+        tpr_at_1_fpr: by attack: TPR at a FPR of 1 %, mean over models; None if not resolvable.
+    """
+
+    epoch: int
+    test_accuracy: float
+    test_accuracy_interval: Interval | None
+    member_accuracy: float
+    queries: int
+    models: int
+    auc: dict[str, float]
+    auc_interval: dict[str, Interval | None]
+    tpr_at_1_fpr: dict[str, float | None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Matched:
+    """The difference AUC(first) - AUC(second) where both arms fit equally well.
+
+    Args:
+        first: an arm.
+        second: another.
+        at: what is equal: "test_accuracy", or "gap" (accuracy on members less that on the test part).
+        attack: name of the attack.
+        difference: mean over the range that both arms reach; None without one.
+        interval: 95 %, over pairs of models in pools; None without a difference.
+        verdict: "lower", "higher", "equivalent", "undecided" or "not comparable", of the first arm's AUC.
+        common: lowest and highest of what is equal that both arms reach; None without any.
+    """
+
+    first: str
+    second: str
+    at: str
+    attack: str
+    difference: float | None
+    interval: Interval | None
+    verdict: str
+    common: Interval | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CanaryResult:
+    """What models know of the points that they trained on with a wrong label, and which attacks find them.
+
+    Args:
+        canaries: their number; each model trains on half.
+        known_by_members: share of wrong labels that models give to the canaries they trained on.
+        known_by_others: the same of canaries that they did not train on.
+        learnt: whether the models have learnt them by heart: the interval of the difference lies above 0.
+        auc: by attack: mean over models.
+        auc_interval: by attack: 95 %, over pairs of models in pools; None for fewer than two.
+        blind: attacks that do not find them though they are learnt: their AUCs say nothing of this arm's privacy.
+    """
+
+    canaries: int
+    known_by_members: float
+    known_by_others: float
+    learnt: bool
+    auc: dict[str, float]
+    auc_interval: dict[str, Interval | None]
+    blind: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -219,6 +300,10 @@ class AuditResult:
         config: the audit's config.
         versions: of the software that the figures depend on.
         format: of this file.
+        curves: by arm: its models at each epoch at which they were asked.
+        matched: differences between arms that fit equally well.
+        false_alarms: share of honest audits in which any of the controls fails by chance, at most.
+        notes: what else must be known.
     """
 
     valid: bool
@@ -232,6 +317,10 @@ class AuditResult:
     config: dict
     versions: dict[str, str]
     format: int = 1
+    curves: dict[str, tuple[CurvePoint, ...]] = dataclasses.field(default_factory=dict)
+    matched: tuple[Matched, ...] = ()
+    false_alarms: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def failed_controls(audit: dict, encoding: str) -> list[str]:

@@ -1,18 +1,21 @@
 """Train one model of an audit and store its answers.
 
     plan.json, splits.npz                      the audit's inputs; written first
-    ENCODING/models/ROLE.keras, ROLE.json      the network on spikes, and its record
-    ENCODING/signals/ROLE.npz                  its answers; written last
+    ARM/models/ROLE.keras, ROLE.json           the network on spikes, and its record
+    ARM/signals/ROLE-snapshots.npz             its answers at several epochs
+    ARM/signals/ROLE.npz                       its answers at the end; written last
 
-Roles: target-0.., shadow-0.., and the controls' untrained and planted. A role's seed and data do not depend on the
-encoding, so encodings are compared on the same splits, initial weights and orders. The target of an audited run is not
-trained: it is a copy of the run's network.
+Roles: target-0.., shadow-0.., the controls' untrained and planted, and pool1-shadow-0.. of further pools. A role's seed
+and data do not depend on the arm, so arms are compared on the same splits, initial weights and orders. The target of
+an audited run is not trained: it is a copy of the run's network.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +26,14 @@ from kerasburst import files, records
 from kerasburst.config import TrainConfig, same_config
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
+from kerasburst.data.pipeline import make_dataset
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
 from kerasburst.models.saving import load_recorded, weights_hash
 from kerasburst.privacy.audited_run import AuditedRun
-from kerasburst.privacy.config import TARGET_QUERIES, TEST_EXAMPLES, AuditConfig
+from kerasburst.privacy.config import SNAPSHOT_QUERIES, TARGET_QUERIES, TEST_EXAMPLES, AuditConfig
+from kerasburst.privacy.controls import members_needed
+from kerasburst.privacy.defences import Defence
 from kerasburst.privacy.signals import cached, collect_signals, fed_probabilities, key_text, stored_key
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
@@ -39,21 +45,48 @@ from kerasburst.training.setup import build
 from kerasburst.validation import InputError
 
 UNTRAINED, PLANTED = "untrained", "planted"
-_CANARIES = 64  # half of them members
+_CANARIES = 32  # that the planted leak's model trains on at least, with as many that it does not
 _CANARY_EPOCHS = 300
+_HELD_OUT = 500  # examples that a defence may watch, at most
+
+Pools = Sequence[AuditSplits]
 
 
-def roles(splits: AuditSplits) -> list[str]:
-    """Return the roles of one encoding's models, targets first."""
-    targets = [f"target-{t}" for t in range(len(splits.targets))]
-    return targets + [f"shadow-{j}" for j in range(len(splits.shadows))] + [UNTRAINED, PLANTED]
+def roles(pools: Pools) -> list[str]:
+    """Return the roles of one arm's models, targets first."""
+    first, *others = pools
+    found = [f"target-{t}" for t in range(len(first.targets))]
+    found += [f"shadow-{j}" for j in range(len(first.shadows))] + [UNTRAINED, PLANTED]
+    return found + [f"pool{p}-shadow-{j}" for p, each in enumerate(others, 1) for j in range(len(each.shadows))]
 
 
-def task(folder: Path, encoding: str, role: str, beside: Path | None = None) -> Task:
+def place(role: str) -> tuple[int, str, int]:
+    """Return a role's pool, kind and number.
+
+    Example:
+        >>> place("pool2-shadow-3"), place("target-0"), place("untrained")
+        ((2, 'shadow', 3), (0, 'target', 0), (0, 'untrained', 0))
+    """
+    pool, kind, number = re.fullmatch(r"(?:pool(\d+)-)?([a-z]+)(?:-(\d+))?", role).groups("0")
+    return int(pool), kind, int(number)
+
+
+def splits_path(folder: Path, pool: int) -> Path:
+    """Return the path of a pool's splits."""
+    return folder / ("splits.npz" if pool == 0 else f"splits-{pool}.npz")
+
+
+def load_pools(folder: Path) -> tuple[AuditSplits, ...]:
+    """Load the splits of all pools of an audit."""
+    count = records.load(AuditConfig, folder / "config.json").pools
+    return tuple(AuditSplits.load(splits_path(folder, pool)) for pool in range(count))
+
+
+def task(folder: Path, encoding: str, role: str, config: AuditConfig, beside: Path | None = None) -> Task:
     """Return the fleet's task for one model."""
     arguments = {"folder": str(folder), "encoding": encoding, "role": role}
     arguments |= {} if beside is None else {"beside": str(beside)}
-    return Task(f"{encoding}/{role}", "kerasburst.privacy.shadow:train_and_ask", arguments)
+    return Task(f"{config.compared[encoding].folder}/{role}", "kerasburst.privacy.shadow:train_and_ask", arguments)
 
 
 @dataclass(frozen=True)
@@ -71,33 +104,44 @@ class Lesson:
     asked: np.ndarray
 
 
-def lesson(role: str, splits: AuditSplits, y: np.ndarray, num_classes: int, seed: int) -> Lesson:
+def lesson(role: str, pools: Pools, y: np.ndarray, num_classes: int, seed: int) -> Lesson:
     """Return a role's training set, labels and questions."""
+    pool, kind, number = place(role)
+    splits = pools[pool]
     asked = np.concatenate([splits.audited, np.setdiff1d(splits.reference, splits.audited), splits.population])
-    kind, _, number = role.partition("-")
     if kind == "target":
-        return Lesson(splits.target_train(int(number)), y, asked)
+        return Lesson(splits.target_train(number), y, asked)
     if kind == "shadow":
-        return Lesson(splits.shadow_train(int(number)), y, asked)
+        y = _mislabelled(y, splits.canaries, num_classes, derive_seed(seed, "audit", "wrong", pool))
+        return Lesson(splits.shadow_train(number), y, np.concatenate([asked, splits.canaries]))
     if role == UNTRAINED:
         return Lesson(splits.target_train(0), y, splits.audited)
-    chosen, member = canaries(splits)
+    chosen, member = planted_points(splits, num_classes)
     y = y.copy()  # random labels: only a model that has seen one can know it
     y[chosen] = np.random.default_rng(derive_seed(seed, "audit", "canaries")).integers(0, num_classes, len(chosen))
     return Lesson(chosen[member], y, chosen)
 
 
-def canaries(splits: AuditSplits) -> tuple[np.ndarray, np.ndarray]:
+def _mislabelled(y: np.ndarray, canaries: np.ndarray, num_classes: int, seed: int) -> np.ndarray:
+    """Return the labels with a wrong one for each canary, the same for all models."""
+    if not len(canaries):
+        return y
+    y = y.copy()
+    y[canaries] = (y[canaries] + np.random.default_rng(seed).integers(1, num_classes, len(canaries))) % num_classes
+    return y
+
+
+def planted_points(splits: AuditSplits, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the mislabelled points of the planted leak, and a mask of those that its model trains on."""
-    chosen = splits.audited[: min(_CANARIES, len(splits.audited))]
+    chosen = splits.audited[: 2 * max(_CANARIES, members_needed(num_classes))]
     return chosen, np.arange(len(chosen)) % 2 == 0
 
 
-def role_config(config: TrainConfig, role: str) -> TrainConfig:
-    """Return a role's training: the encoding's, with the role's seed."""
+def role_config(config: TrainConfig, role: str, batch: int = _CANARIES) -> TrainConfig:
+    """Return a role's training: the arm's, with the role's seed; `batch` is of the planted leak's model."""
     config = dataclasses.replace(config, seed=derive_seed(config.seed, "audit", "model", role))
     if role == PLANTED:
-        return dataclasses.replace(config, epochs=max(config.epochs, _CANARY_EPOCHS), batch_size=_CANARIES // 2)
+        return dataclasses.replace(config, epochs=max(config.epochs, _CANARY_EPOCHS), batch_size=batch)
     return config
 
 
@@ -124,18 +168,40 @@ def load_plan(folder: str | Path) -> tuple[AuditConfig, dict[str, TrainConfig]]:
     return records.load(AuditConfig, folder / "config.json"), trainings
 
 
+def snapshot_epochs(folder: Path, role: str) -> tuple[int, ...]:
+    """Return the epochs after which a role's model is asked; none for models of controls and in older audits."""
+    config = records.load(AuditConfig, folder / "config.json")
+    _, kind, _ = place(role)
+    if kind not in ("target", "shadow") or (kind == "target" and config.run is not None):
+        return ()
+    return tuple(files.read_json(folder / "plan.json").get("snapshots", ()))
+
+
+def default_snapshots(epochs: int) -> tuple[int, ...]:
+    """Return an eighth, a quarter, half and all of the epochs, each at least 1.
+
+    Example:
+        >>> default_snapshots(32), default_snapshots(3)
+        ((4, 8, 16, 32), (1, 2, 3))
+    """
+    return tuple(sorted({-(-epochs // part) for part in (8, 4, 2, 1)}))
+
+
 def is_done(task: Task) -> bool:
     """Return whether a task's model and signals exist."""
     folder, encoding, role = (task.arguments[name] for name in ("folder", "encoding", "role"))
-    model, record, signals = _paths(Path(folder), encoding, role)
-    if not (model.exists() and record.exists()):
-        return False
     config, trainings = load_plan(folder)
+    arm = config.compared[encoding]
+    model, record, signals, snapshots = _paths(Path(folder) / arm.folder, role)
+    if not (record.exists() and model.exists()):
+        return False
     try:
-        key = signals_key(config, trainings[encoding], role, files.read_json(record))
+        key = key_text(signals_key(config, trainings[encoding], role, files.read_json(record)))
     except (InputError, KeyError, TypeError):
         return False
-    return stored_key(signals) == key_text(key)
+    if snapshot_epochs(Path(folder), role) and stored_key(snapshots) != key:
+        return False
+    return stored_key(signals) == key
 
 
 def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = None) -> None:
@@ -143,25 +209,38 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
 
     Args:
         folder: the audit's directory.
-        encoding: the encoder's name.
-        role: "target-0", "shadow-3", "untrained" or "planted".
+        encoding: the arm's name.
+        role: "target-0", "shadow-3", "untrained", "planted" or "pool1-shadow-3".
         beside: another audit's directory; its model is used if its training was identical.
 
     Raises:
         InputError: if the model has diverged, or the audited run has changed since the audit began.
     """
     config, trainings = load_plan(folder)
-    splits = AuditSplits.load(Path(folder) / "splits.npz")
+    arm = config.compared[encoding]
+    pools = load_pools(Path(folder))
+    splits = pools[place(role)[0]]
     training = trainings[encoding]
     source = load_source(training.dataset, training.data_dir)
-    what = lesson(role, splits, source.y, source.num_classes, config.train.seed)
-    mine = role_config(training, role)
-    model_path, record_path, signals_path = _paths(Path(folder), encoding, role)
+    what = lesson(role, pools, source.y, source.num_classes, config.train.seed)
+    mine = role_config(training, role, max(_CANARIES, len(what.train)))
+    model_path, record_path, signals_path, snapshots_path = _paths(Path(folder) / arm.folder, role)
     for path in (model_path, signals_path):
         path.parent.mkdir(parents=True, exist_ok=True)
     data = _data(source, what, splits)
     network, encoder = build(mine, data)
+    defence = arm.make_defence()
+    encoder = defence.encoder(encoder)
+    x = data.scaling.apply(source.x[what.asked])
+    seed = derive_seed(mine.seed, "queries")
+    epochs = snapshot_epochs(Path(folder), role)
+    few = min(SNAPSHOT_QUERIES, max(config.queries))
+    asking = AskAt(epochs, lambda: _snapshot(network, encoder, mine, data, x, few, seed))
     stored = load_recorded(model_path, record_path)
+    if stored is not None and epochs:  # what it answered on its way is gone with the process, unless it was written
+        stored = (
+            stored if stored_key(snapshots_path) == key_text(signals_key(config, training, role, stored[1])) else None
+        )
     if stored is not None:
         network, record = stored
     else:
@@ -169,10 +248,13 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
             run = AuditedRun.load(config.run.path)
             run.check(config, source)
             network, facts = run.network, {"epochs": mine.epochs, "seed": run.seed, "train_seconds": None}
-        elif beside is not None and (alike := _alike(Path(beside), encoding, role, training, what, data)):
+        elif (
+            not epochs and beside is not None and (alike := _alike(Path(beside), encoding, role, training, what, data))
+        ):
             network, facts = alike[0], {name: alike[1][name] for name in ("epochs", "seed", "train_seconds")}
         else:
-            facts = _train(network, encoder, mine, data, role)
+            held_out = _held_out(source, data, splits, encoder, mine)
+            facts = _train(network, encoder, mine, data, role, defence, asking, held_out)
         record = {
             "role": role,
             "asked": [int(i) for i in what.asked],
@@ -182,12 +264,54 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
         with files.replacing(model_path) as temporary:
             network.with_encoder(None).save(temporary)  # drops the optimizer, which must have run
         files.write_json(record_path, record)
-    x = data.scaling.apply(source.x[what.asked])
-    cached(
-        signals_path,
-        signals_key(config, training, role, record),
-        lambda: _ask(network, encoder, x, what, max(config.queries), derive_seed(mine.seed, "queries")),
-    )
+    key = signals_key(config, training, role, record)
+    if stored_key(signals_path) == key_text(key):
+        return
+    answers = _ask(network, encoder, x, what, max(config.queries), seed)
+    if epochs:
+        last = Snapshot(answers["logits"][:, :few], record["test_accuracy"])
+        cached(snapshots_path, key, lambda: asking.together(last))
+    cached(signals_path, key, lambda: answers)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What a model answers at one epoch.
+
+    Args:
+        logits: about the points of its lesson, float32 `(n, K, C)`.
+        test_accuracy: on the test part.
+    """
+
+    logits: np.ndarray
+    test_accuracy: float
+
+
+class AskAt(keras.callbacks.Callback):
+    """Ask a model after some epochs of its training.
+
+    Args:
+        epochs: ascending; the last is the end, which is asked when the training is over.
+        ask: returns the `Snapshot`.
+    """
+
+    def __init__(self, epochs: Sequence[int], ask: Callable[[], Snapshot]):
+        super().__init__()
+        self.epochs, self.found, self._ask = tuple(epochs), [], ask
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Ask, if it is time."""
+        if epoch + 1 in self.epochs[:-1]:
+            self.found.append(self._ask())
+
+    def together(self, last: Snapshot) -> dict[str, np.ndarray]:
+        """Return all snapshots as arrays; a training that stopped before some of them answers as at its end."""
+        found = self.found + [last] * (len(self.epochs) - len(self.found))
+        return {
+            "epochs": np.array(self.epochs),
+            "logits": np.stack([each.logits for each in found]),
+            "test_accuracies": np.array([each.test_accuracy for each in found]),
+        }
 
 
 def _alike(
@@ -196,24 +320,63 @@ def _alike(
     """Return another audit's model and record if this training would give the same bits, else None."""
     try:
         config, trainings = load_plan(beside)
-        splits = AuditSplits.load(beside / "splits.npz")
+        pools = load_pools(beside)
     except InputError:
         return None  # that audit has not begun
-    if role not in roles(splits):
+    if role not in roles(pools) or encoding not in config.encodings:
         return None
-    theirs = lesson(role, splits, what.y, data.num_classes, config.train.seed)
+    theirs = lesson(role, pools, what.y, data.num_classes, config.train.seed)
     alike = encoding in trainings and same_config(trainings[encoding], training)
     same = alike and config.run is None and np.array_equal(theirs.train, what.train)
-    found = load_recorded(*_paths(beside, encoding, role)[:2]) if same else None
+    found = load_recorded(*_paths(beside / config.compared[encoding].folder, role)[:2]) if same else None
     return found if found is not None and found[1]["data"] == data.fingerprint else None  # which is of labels, too
 
 
-def _train(network, encoder, config: TrainConfig, data: Dataset, role: str) -> dict:
+def _train(
+    network,
+    encoder,
+    config: TrainConfig,
+    data: Dataset,
+    role: str,
+    defence: Defence,
+    asking: AskAt,
+    held_out: Callable[[], object],
+) -> dict:
     begun = time.perf_counter()
+    optimizer, loss = defence.optimizer(config.learning_rate), defence.loss()
+    if optimizer is not None or loss is not None:
+        network.compile(optimizer or network.optimizer, loss or network.loss, metrics=["accuracy"])
+        network.optimizer.build(network.trainable_variables)
     if role != UNTRAINED:
-        run_epochs(network, encoder, config, data)
+        watching = () if role == PLANTED else defence.callbacks(held_out)  # its canaries must be learnt by heart
+        run_epochs(network, encoder, config, data, callbacks=[asking, *watching])
     seconds = time.perf_counter() - begun
     return {"epochs": 0 if role == UNTRAINED else config.epochs, "seed": config.seed, "train_seconds": seconds}
+
+
+def _held_out(source: Source, data: Dataset, splits: AuditSplits, encoder, config: TrainConfig):
+    """Return a function that streams examples of the shadow pool that no model trains on."""
+
+    def stream():
+        free = np.setdiff1d(splits.shadow_pool, splits.fillers)[:_HELD_OUT]
+        if not len(free):
+            raise InputError("early_stopping needs examples that no model trains on, the audit's pool leaves none")
+        x = data.scaling.apply(source.x[free])
+        return make_dataset(x, source.y[free], encoder, config.batch_size, derive_seed(config.seed, "held out"))
+
+    return stream
+
+
+def _snapshot(network, encoder, config: TrainConfig, data: Dataset, x, queries: int, seed: int) -> Snapshot:
+    tested = evaluate_network(
+        network,
+        encoder,
+        data.x_test[:TEST_EXAMPLES],
+        data.y_test[:TEST_EXAMPLES],
+        queries=1,
+        seed=derive_seed(config.seed, "test"),
+    )
+    return Snapshot(collect_signals(network, x, encoder=encoder, queries=queries, seed=seed).logits, tested.accuracy)
 
 
 def _measure(network, encoder, config: TrainConfig, data: Dataset, queries: int) -> dict:
@@ -254,6 +417,7 @@ def _data(source: Source, what: Lesson, splits: AuditSplits) -> Dataset:
     return Dataset.from_source(relabelled, Splits(what.train, [], splits.test, pool_size=splits.pool_size))
 
 
-def _paths(folder: Path, encoding: str, role: str) -> tuple[Path, Path, Path]:
-    models = folder / encoding / "models"
-    return models / f"{role}.keras", models / f"{role}.json", folder / encoding / "signals" / f"{role}.npz"
+def _paths(folder: Path, role: str) -> tuple[Path, Path, Path, Path]:
+    """Return the paths of a role's model, record, signals and snapshots, in its arm's folder."""
+    models, signals = folder / "models", folder / "signals"
+    return models / f"{role}.keras", models / f"{role}.json", signals / f"{role}.npz", signals / f"{role}-snapshots.npz"

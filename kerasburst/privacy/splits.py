@@ -15,8 +15,9 @@ from kerasburst.validation import InputError, check_choice, check_int, fail
 
 PROTOCOLS = ("audit", "paper", "paper-overlapping")
 
-_PARTS = ("audited", "shadow_pool", "population", "test", "target_only")
-_ARRAYS = (*_PARTS, "targets", "reference", "shadows", "fillers")
+_PARTS = ("audited", "shadow_pool", "population", "test", "target_only", "canaries")
+_ARRAYS = (*_PARTS, "targets", "reference", "shadows", "fillers", "canary_members")
+_LATER = {"target_only", "canaries", "canary_members"}  # which files of earlier versions lack
 LARGEST_DEFAULT = 1000  # audited members, and population
 
 
@@ -37,6 +38,8 @@ class AuditSplits:
         pool_size: number of examples in the pool.
         duplicates_removed: examples left out because they equal another.
         target_only: indices that each target trains on beyond its audited members; no other model does.
+        canaries: indices of points that shadows train on with a wrong label, c; they are not audited.
+        canary_members: which shadow trains on which canary, bool `(N, c)`.
 
     Raises:
         InputError: for parts that overlap, or arrays that do not fit each other.
@@ -59,12 +62,16 @@ class AuditSplits:
     pool_size: int
     duplicates_removed: int = 0
     target_only: np.ndarray = ()
+    canaries: np.ndarray = ()
+    canary_members: np.ndarray = ()
 
     def __post_init__(self) -> None:
         """Check the arrays and make them read-only."""
         for name in _ARRAYS:
-            kind = bool if name in ("targets", "shadows") else np.int64
+            kind = bool if name in ("targets", "shadows", "canary_members") else np.int64
             array = np.array(getattr(self, name), kind)
+            if name == "canary_members" and not len(self.canaries):
+                array = np.zeros((len(self.shadows), 0), bool)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         joined = np.concatenate([getattr(self, part) for part in _PARTS])
@@ -83,6 +90,8 @@ class AuditSplits:
             mask = getattr(self, name)
             if mask.ndim != 2 or mask.shape[1] != len(points):
                 raise fail(name, f"of shape (models, {len(points)})", mask.shape)
+        if self.canary_members.shape != (len(self.shadows), len(self.canaries)):
+            raise fail("canary_members", f"of shape (shadows, {len(self.canaries)})", self.canary_members.shape)
         if self.fillers.shape[:1] != self.shadows.shape[:1]:
             raise fail("fillers", f"of shape ({len(self.shadows)}, count)", self.fillers.shape)
         if any(len(np.unique(row)) < len(row) for row in self.fillers):
@@ -102,7 +111,8 @@ class AuditSplits:
 
     def shadow_train(self, shadow: int) -> np.ndarray:
         """Return the indices that a shadow trains on, int64."""
-        return np.concatenate([self.reference[self.shadows[shadow]], self.fillers[shadow]])
+        own = self.canaries[self.canary_members[shadow]]
+        return np.concatenate([self.reference[self.shadows[shadow]], self.fillers[shadow], own])
 
     def overlap(self, target: int, shadow: int) -> int:
         """Count the examples that a target and a shadow both train on."""
@@ -138,7 +148,7 @@ class AuditSplits:
         names = (*_ARRAYS, *numbers)
 
         def choose(keys):
-            if missing := set(names) - set(keys) - {"target_only"}:  # files from before it have none
+            if missing := set(names) - set(keys) - _LATER:
                 raise InputError(f"{path} is no file of audit splits: {', '.join(sorted(missing))} missing")
             return tuple(name for name in names if name in keys)
 
@@ -160,6 +170,7 @@ def draw_audit_splits(
     targets: int = 1,
     shadows: int = 8,
     population: int | None = None,
+    canaries: int | None = 0,
 ) -> AuditSplits:
     """Draw members, non-members, shadow pool and population at random from one pool.
 
@@ -178,6 +189,8 @@ def draw_audit_splits(
         targets: number of targets, at least 1.
         shadows: N, even, at least 2; ignored by the paper's protocols, which have one.
         population: None for a fifth of the pool, at most 1,000; none in the paper's protocols.
+        canaries: points that shadows train on with a wrong label, half of them each; even. None for a twentieth of the
+            members, 8 to 64, or what is left of the pool; none in the paper's protocols.
 
     Raises:
         InputError: for an argument outside its range, or a pool that is too small.
@@ -195,11 +208,17 @@ def draw_audit_splits(
     members = check_int("members", min(LARGEST_DEFAULT, default_members) if members is None else members, low=4)
     population = check_int("population", default_population if population is None else population, low=0)
     reference_size = 2 * members if protocol == "paper" else 0
-    needed = 2 * members + population + reference_size
+    spare = len(unique) - 2 * members - population - reference_size
+    if protocol != "audit":
+        canaries = 0
+    elif canaries is None:
+        canaries = default_canaries(members, spare)
+    canaries = check_int("canaries", canaries, low=0)
+    needed = 2 * members + population + reference_size + canaries
     if needed > len(unique):
         raise InputError(
             f"members must be fewer: {needed} distinct examples are needed (audited {2 * members}, population "
-            f"{population}, shadow {reference_size}), the pool has {len(unique)}"
+            f"{population}, shadow {reference_size}, canaries {canaries}), the pool has {len(unique)}"
         )
     order = np.random.default_rng(derive_seed(seed, "audit", "parts")).permutation(unique)
     audited, population_part, rest = np.split(order, [2 * members, 2 * members + population])
@@ -210,6 +229,7 @@ def draw_audit_splits(
         shadow_masks = complementary_halves(len(reference), shadows, seed)
     else:
         shadow_masks = [_half(len(reference), derive_seed(seed, "audit", "shadow", 0))]
+    rest, canary_part = np.split(rest, [len(rest) - canaries])
     return AuditSplits(
         audited=audited,
         shadow_pool=rest,
@@ -221,7 +241,44 @@ def draw_audit_splits(
         fillers=np.empty((len(shadow_masks), 0)),
         pool_size=len(x),
         duplicates_removed=len(pool) - len(unique),
+        canaries=canary_part,
+        canary_members=canary_halves(canaries, len(shadow_masks), seed),
     )
+
+
+def default_canaries(members: int, spare: int) -> int:
+    """Return how many canaries an audit has by default: a twentieth of the members, 8 to 64, even, at most `spare`.
+
+    Example:
+        >>> default_canaries(1000, 9000), default_canaries(100, 9000), default_canaries(100, 5)
+        (50, 8, 4)
+    """
+    return max(0, min(max(8, min(64, members // 20)), spare)) // 2 * 2
+
+
+def canary_halves(canaries: int, shadows: int, seed: int) -> np.ndarray:
+    """Return which shadow trains on which canary, bool `(N, c)`: complementary random halves for each pair."""
+    if not canaries:
+        return np.zeros((shadows, 0), bool)
+    halves = [_half(canaries, derive_seed(seed, "audit", "canary", j)) for j in range(shadows // 2)]
+    return np.array([mask for half in halves for mask in (half, ~half)])
+
+
+def part_pool(x: np.ndarray, pool: np.ndarray, pools: int, seed: int) -> list[np.ndarray]:
+    """Return the pool in disjoint random parts of equal size, without an example that equals another of another part.
+
+    Args:
+        x: all examples, raw.
+        pool: indices.
+        pools: number of parts, at least 1; one is the pool itself.
+        seed: int of at least 0.
+    """
+    pool = np.asarray(pool, np.int64)
+    if pools == 1:
+        return [pool]
+    unique = pool[_first_of_equals(np.asarray(x)[pool])]
+    order = np.random.default_rng(derive_seed(seed, "audit", "pools")).permutation(unique)
+    return np.array_split(order[: len(order) // pools * pools], pools)
 
 
 def check_shadows(shadows: int) -> int:

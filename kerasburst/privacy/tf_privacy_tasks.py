@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -50,23 +49,23 @@ def pieces(labels: np.ndarray, membership: np.ndarray) -> dict[str, list[tuple[i
     return found
 
 
-def tasks(folder: Path, encodings: Iterable[str], labels: np.ndarray, splits: AuditSplits) -> list[Task]:
+def tasks(folder: Path, config: AuditConfig, labels: np.ndarray, splits: AuditSplits) -> list[Task]:
     """Return the tasks for an audit whose models have answered.
 
     Args:
         folder: the audit's directory.
-        encodings: names.
+        config: of the audit.
         labels: of the audited points, `(n,)`.
         splits: of the audit.
     """
     return [
         Task(
-            f"{encoding}/tf-privacy-{piece}",
+            f"{arm.folder}/tf-privacy-{piece}",
             "kerasburst.privacy.tf_privacy_tasks:attack_piece",
-            {"folder": str(folder), "encoding": encoding, "piece": piece},
+            {"folder": str(folder), "encoding": arm.name, "piece": piece},
         )
         for piece in pieces(labels, splits.targets[0])
-        for encoding in encodings
+        for arm in config.compared.values()
     ]
 
 
@@ -74,8 +73,9 @@ def is_done(task: Task) -> bool:
     """Return whether a task's findings exist and belong to this audit's answers."""
     folder, encoding, piece = (task.arguments[name] for name in ("folder", "encoding", "piece"))
     try:
-        found = files.read_json(_path(Path(folder), encoding, piece))
-        return found["key"] == _key(Path(folder), encoding, load_plan(folder)[0])
+        config = load_plan(folder)[0]
+        place = Path(folder) / config.compared[encoding].folder
+        return files.read_json(_path(place, piece))["key"] == _key(place, config)
     except (InputError, KeyError, TypeError):  # missing or damaged: computed again
         return False
 
@@ -85,12 +85,13 @@ def attack_piece(folder: str, encoding: str, piece: str) -> None:
 
     Args:
         folder: the audit's directory.
-        encoding: the encoder's name.
+        encoding: the arm's name.
         piece: a name of `pieces`.
     """
-    place, config = Path(folder), load_plan(folder)[0]
-    splits = AuditSplits.load(place / "splits.npz")
-    models = EncodingModels.load(place / encoding, splits)
+    config = load_plan(folder)[0]
+    place = Path(folder) / config.compared[encoding].folder
+    splits = AuditSplits.load(Path(folder) / "splits.npz")
+    models = EncodingModels.load(place, splits)
     evidence = models.evidence(0, models.queries, config.train.seed)
     membership = splits.targets[0]
     attacks = [
@@ -100,25 +101,24 @@ def attack_piece(folder: str, encoding: str, piece: str) -> None:
             evidence.target.logits, evidence.labels, membership, label, attacks=names, seed=config.train.seed
         )
     ]
-    path = _path(place, encoding, piece)
+    path = _path(place, piece)
     path.parent.mkdir(exist_ok=True)
-    found = {"key": _key(place, encoding, config), "attacks": [dataclasses.asdict(attack) for attack in attacks]}
+    found = {"key": _key(place, config), "attacks": [dataclasses.asdict(attack) for attack in attacks]}
     files.write_json(path, found)
 
 
-def collect(folder: Path, encoding: str, models: EncodingModels) -> TFPrivacyResult:
+def collect(place: Path, models: EncodingModels) -> TFPrivacyResult:
     """Collect the findings of an encoding's tasks.
 
     Args:
-        folder: the audit's directory.
-        encoding: the encoder's name.
-        models: of the encoding.
+        place: the arm's folder in the audit.
+        models: of the arm.
     """
     labels = models.evidence(0, models.queries, 0).labels
     rows = [
         records.from_json(TFPrivacyAttack, row, piece)
         for piece in pieces(labels, models.splits.targets[0])
-        for row in files.read_json(_path(folder, encoding, piece))["attacks"]
+        for row in files.read_json(_path(place, piece))["attacks"]
     ]
     order = list(tf_privacy.ATTACKS)
     rows.sort(key=lambda row: (-1 if row.label is None else row.label, order.index(row.attack)))
@@ -127,16 +127,16 @@ def collect(folder: Path, encoding: str, models: EncodingModels) -> TFPrivacyRes
     )
 
 
-def _key(folder: Path, encoding: str, config: AuditConfig) -> dict:
+def _key(place: Path, config: AuditConfig) -> dict:
     """Return everything that the findings depend on."""
     beneath = {name: importlib.metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")}
     return {
-        "signals": stored_key(folder / encoding / "signals" / "target-0.npz"),
+        "signals": stored_key(place / "signals" / "target-0.npz"),
         "seed": config.train.seed,
         "attacks": list(tf_privacy.ATTACKS),
         "versions": tf_privacy.versions() | beneath,
     }
 
 
-def _path(folder: Path, encoding: str, piece: str) -> Path:
-    return folder / encoding / "tf_privacy" / f"{piece}.json"
+def _path(place: Path, piece: str) -> Path:
+    return place / "tf_privacy" / f"{piece}.json"

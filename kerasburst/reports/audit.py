@@ -87,7 +87,8 @@ def judge(audit: dict) -> Verdict:
     lines = []
     for c in failed:
         came = f"the AUC was {estimate(c['auc'], c['interval'])}" if c.get("auc") is not None else c.get("detail", "")
-        lines.append(f"{c['name']}{_of(c)} failed: {came}; the rule: {c.get('rule', '')}")
+        what = f". What to do: {c['remedy']}" if c.get("remedy") else ""
+        lines.append(f"{c['name']}{_of(c)} failed: {came}; the rule: {c.get('rule', '')}{what}")
     if not failed:
         names = ", ".join(dict.fromkeys(c["name"] for c in controls))
         return Verdict("valid", f"All {len(controls)} controls hold: {names}.", ())

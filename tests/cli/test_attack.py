@@ -146,7 +146,8 @@ def assert_invalid(outcome, tmp_path, control, encoding="rate"):
     assert outcome.code == 3 and "Traceback" not in outcome.err
     first, last = outcome.err.splitlines()
     where = f" ({encoding})" if encoding else ""
-    assert first.startswith(f"{control}{where} failed: ") and first.endswith(f"; the rule: {failed['rule']}")
+    assert first.startswith(f"{control}{where} failed: ") and failed["remedy"]
+    assert first.endswith(f"; the rule: {failed['rule']}. What to do: {failed['remedy']}")
     assert last.startswith("invalid: 1 of ") and last.endswith(" controls failed. Use no figure of this audit.")
     assert outcome.out.count(last) == 1 and "lira_online" not in outcome.out  # before all figures, which are not shown
     page = (tmp_path / "audit" / "audit.html").read_text()
@@ -173,17 +174,35 @@ def test_a_target_that_is_its_own_shadow_is_invalid(attack, tmp_path):
     assert ": target-0 = shadow-1;" in outcome.err
 
 
-class Undealt(np.random.Generator):
-    def permutation(self, x, axis=0):
-        return x
+class TooHigh(MembershipScores):
+    def auc(self):
+        return super().auc() + 0.01
 
 
-def test_membership_that_was_not_dealt_anew_is_invalid(attack, tmp_path, monkeypatch):
-    monkeypatch.setattr("kerasburst.privacy.controls.derive_seed", lambda *_: Undealt(np.random.PCG64(0)))
+def test_an_auc_that_is_wrong_is_invalid(attack, tmp_path, monkeypatch):
+    monkeypatch.setattr("kerasburst.privacy.controls.MembershipScores", TooHigh)
     failed = assert_invalid(attack("--out", "audit"), tmp_path, "permuted_membership")
-    best = audited(tmp_path)["encodings"]["rate"]["attacks"]
-    auc = next(a["auc"] for a in best if (a["name"], a["queries"]) == ("lira_online", 2))
-    assert failed["auc"] == pytest.approx(auc)  # a mean of deals that are all the same
+    assert failed["auc"] == pytest.approx(0.51)
+
+
+def test_each_encoding_is_valid_or_not_by_itself(attack, tmp_path):
+    models = Pretend(same_weights=("target-0", "shadow-1"), of=("poisson_burst",))
+    outcome = attack("--out", "audit", "--encoding", "poisson_burst", models=models)
+    found = audited(tmp_path)["encodings"]
+    assert outcome.code == 3 and (found["rate"]["valid"], found["poisson_burst"]["valid"]) == (True, False)
+    first, last = outcome.err.splitlines()
+    assert first.startswith("weights_differ (poisson_burst) failed: ")
+    assert first.endswith("What to do: a model was copied or the seed has no effect: delete the models named and --resume")
+    assert last.endswith("Use no figure of poisson_burst. All controls of rate hold.")
+
+
+def test_a_warning_of_few_members_comes_before_training(attack, tmp_path):
+    outcome = attack("--out", "audit", "--members", "40")
+    assert outcome.code == 0 and outcome.err.count("warning: with 40 members and 3 classes the control planted") == 1
+    assert audited(tmp_path)["notes"][0].startswith("with 40 members")
+    outcome = attack("--out", "other", "--members", "8")
+    assert outcome.code == 2 and outcome.err.startswith("kerasburst: members must be at least 46 with 3 classes")
+    assert not (tmp_path / "other").exists()
 
 
 def test_members_drawn_otherwise_than_non_members_are_invalid(attack, data, tmp_path):

@@ -11,7 +11,6 @@ from kerasburst.data.datasets import load_source
 from kerasburst.privacy import shadow
 from kerasburst.privacy.config import AuditConfig
 from kerasburst.privacy.signals import key_text
-from kerasburst.privacy.splits import AuditSplits
 from kerasburst.seeding import derive_seed
 from kerasburst.study import FleetObserver
 
@@ -83,12 +82,14 @@ class Pretend(FleetHere):
         leaks: of single roles.
         encoding_noise: standard deviation over queries; that over examples and models is 1 each.
         same_weights: roles that are said to have the same weights.
+        of: the encodings of which that is said; empty for all.
     """
 
     leak: float = 2.0
     leaks: dict = dataclasses.field(default_factory=lambda: {"planted": 5.0, "untrained": 0.0})
     encoding_noise: float = 1.0
     same_weights: tuple = ()
+    of: tuple = ()
 
     def __post_init__(self):
         super().__init__()
@@ -96,9 +97,9 @@ class Pretend(FleetHere):
     def work(self, task):
         folder, encoding, role = Path(task.arguments["folder"]), task.arguments["encoding"], task.arguments["role"]
         config, trainings = shadow.load_plan(folder)
-        splits = AuditSplits.load(folder / "splits.npz")
+        pools = shadow.load_pools(folder)
         source = load_source(config.train.dataset)
-        lesson = shadow.lesson(role, splits, source.y, source.num_classes, config.train.seed)
+        lesson = shadow.lesson(role, pools, source.y, source.num_classes, config.train.seed)
         rng = np.random.default_rng(derive_seed(config.train.seed, encoding, role))
         hardness = np.random.default_rng(config.train.seed).normal(size=len(source.y))[lesson.asked]
         member = np.isin(lesson.asked, lesson.train)
@@ -112,20 +113,32 @@ class Pretend(FleetHere):
         (models / f"{role}.keras").write_bytes(b"")
         record = {
             "role": role,
-            "weights": "the same" if role in self.same_weights else f"{encoding}/{role}",
+            "weights": "the same"
+            if role in self.same_weights and encoding in (self.of or [encoding])
+            else f"{encoding}/{role}",
             "data": source.fingerprint,
             "asked": lesson.asked.tolist(),
             "train_examples": len(lesson.train),
             "epochs": config.train.epochs,
             "train_accuracy": 0.9,
             "test_accuracy": {"rate": 0.8, "poisson_burst": 0.75}.get(encoding, 0.6),
-            "test_examples": len(splits.test),
+            "test_examples": len(pools[0].test),
             "firing_rates": {"input": 0.25, "hidden_lif": 0.0 if encoding == "delayed_burst" else 0.1},
         }
         files.write_json(models / f"{role}.json", record)
+        key = np.array(key_text(shadow.signals_key(config, trainings[encoding], role, record)))
+        if epochs := shadow.snapshot_epochs(folder, role):
+            growing = [hardness + (phi - hardness) * epoch / epochs[-1] for epoch in epochs]
+            np.savez(
+                signals / f"{role}-snapshots.npz",
+                key=key,
+                epochs=np.array(epochs),
+                logits=np.stack([logits_of(each[:, None], labels, classes) for each in growing]),
+                test_accuracies=np.linspace(0.5, record["test_accuracy"], len(epochs)),
+            )
         np.savez(
             signals / f"{role}.npz",
-            key=np.array(key_text(shadow.signals_key(config, trainings[encoding], role, record))),
+            key=key,
             asked=lesson.asked,
             labels=labels,
             logits=logits_of(asked_of_queries, labels, classes),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kerasburst import InputError
-from kerasburst.privacy.splits import AuditSplits, draw_audit_splits
+from kerasburst.privacy.splits import AuditSplits, draw_audit_splits, part_pool
 
 X = np.arange(200)[:, None]
 POOL, TEST = np.arange(160), np.arange(160, 200)
@@ -42,6 +42,28 @@ def test_more_models_change_no_other():
     assert np.array_equal(few.targets, many.targets[:3]) and np.array_equal(few.shadows, many.shadows[:6])
     assert not np.array_equal(draw(seed=1).audited, few.audited)
     assert np.array_equal(draw().targets, few.targets)
+
+
+def test_canaries_are_points_of_their_own_that_half_of_the_shadows_train_on():
+    splits, without = draw(canaries=12), draw()
+    assert len(splits.canaries) == 12 and splits.canary_members.shape == (6, 12)
+    assert (splits.canary_members.sum(axis=1) == 6).all() and (splits.canary_members.sum(axis=0) == 3).all()
+    assert set(splits.canaries) <= set(without.shadow_pool) - set(splits.shadow_pool)
+    for shadow in range(6):
+        own = splits.canaries[splits.canary_members[shadow]]
+        assert splits.shadow_train(shadow).tolist() == [*without.shadow_train(shadow), *own]
+    assert np.array_equal(splits.target_train(0), without.target_train(0))
+    assert len(draw(canaries=None).canaries) == 8  # a twentieth of 30 members, at least 8
+    with pytest.raises(InputError, match="canaries 82"):
+        draw(canaries=82)
+
+
+def test_pools_share_no_point_and_no_value():
+    x = np.concatenate([X[:80], X[:80], X[160:]])
+    pools = part_pool(x, POOL, 3, seed=0)
+    assert [len(pool) for pool in pools] == [26, 26, 26]
+    assert len(np.unique(x[np.concatenate(pools)])) == 78
+    assert part_pool(x, POOL, 1, seed=0)[0].tolist() == POOL.tolist()
 
 
 def test_exact_duplicates_are_removed():
@@ -105,7 +127,8 @@ def test_what_only_the_target_trains_on():
 def test_a_file_without_it_still_loads(tmp_path):
     parts().save(tmp_path / "splits.npz")
     with np.load(tmp_path / "splits.npz") as stored:
-        arrays = {name: stored[name] for name in stored.files if name != "target_only"}
+        later = ("target_only", "canaries", "canary_members")
+        arrays = {name: stored[name] for name in stored.files if name not in later}
     np.savez(tmp_path / "old.npz", **arrays)
     assert AuditSplits.load(tmp_path / "old.npz").target_train(0).tolist() == [0, 1]
     np.savez(tmp_path / "less.npz", **{name: value for name, value in arrays.items() if name != "fillers"})
