@@ -192,7 +192,9 @@ def test_each_encoding_is_valid_or_not_by_itself(attack, tmp_path):
     assert outcome.code == 3 and (found["rate"]["valid"], found["poisson_burst"]["valid"]) == (True, False)
     first, last = outcome.err.splitlines()
     assert first.startswith("weights_differ (poisson_burst) failed: ")
-    assert first.endswith("What to do: a model was copied or the seed has no effect: delete the models named and --resume")
+    assert first.endswith(
+        "What to do: a model was copied or the seed has no effect: delete the models named and --resume"
+    )
     assert last.endswith("Use no figure of poisson_burst. All controls of rate hold.")
 
 
