@@ -248,8 +248,8 @@ class ArmCurve:
 
 def curve_attacks(models: ArmModels) -> list[str]:
     """Return the attacks that run on every model at every epoch."""
-    with_population = len(models.pools[0].labels[1]) > 0
-    return [n for n in CURVE_ATTACKS if n in ATTACKS and (with_population or not ATTACKS[n].needs_population)]
+    evidence = next(models.pools[0].evidence(-1))
+    return [name for name in CURVE_ATTACKS if ATTACKS[name].applies(evidence)]
 
 
 def canary_result(models: ArmModels, seed: int = 0) -> CanaryResult | None:
@@ -257,9 +257,7 @@ def canary_result(models: ArmModels, seed: int = 0) -> CanaryResult | None:
     count = len(models.pools[0].labels[2])
     if not count:
         return None
-    names = [
-        n for n in CURVE_ATTACKS if n in ATTACKS and (len(models.pools[0].labels[1]) or not ATTACKS[n].needs_population)
-    ]
+    names = curve_attacks(models)
     units, known, aucs = [], [], {name: [] for name in names}
     for p, pool in enumerate(models.pools):
         pairs = pool.pairs[-len(pool.canary_members) :]
