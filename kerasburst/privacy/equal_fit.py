@@ -8,6 +8,7 @@ point would give the target's membership away.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -92,9 +93,23 @@ class PoolModels:
     def evidence(self, snapshot: int, seed: int = 0, without: int | None = None) -> Iterator[Evidence]:
         """Yield what the attacker of each model knows at a snapshot; `without` leaves a pair out altogether."""
         rows = np.flatnonzero(self.pairs != without)
-        population = [_answers(self.population[snapshot, row]) for row in rows] if len(self.labels[1]) else ()
-        answers = [_answers(self.audited[snapshot, row]) for row in rows]
-        return every_target(answers, self.labels[0], self.membership[rows], population, self.labels[1], seed)
+        audited, population = ([each[row] for row in rows] for each in self._answers[snapshot])
+        return every_target(
+            audited,
+            self.labels[0],
+            self.membership[rows],
+            population if len(self.labels[1]) else (),
+            self.labels[1],
+            seed,
+        )
+
+    @functools.cached_property
+    def _answers(self) -> list[tuple[list[Answers], list[Answers]]]:
+        """The models' answers about audited points and population at each snapshot."""
+        return [
+            ([_answers(logits) for logits in audited], [_answers(logits) for logits in population])
+            for audited, population in zip(self.audited, self.population, strict=True)
+        ]
 
     def canary_evidence(self, snapshot: int, seed: int = 0) -> Iterator[Evidence]:
         """Yield the same about the canaries, for each of the shadows."""

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
-from kerasburst.privacy import shadow
+from kerasburst import files
+from kerasburst.intervals import hierarchical_interval
+from kerasburst.privacy import equal_fit, shadow
 from kerasburst.privacy.audit import audit
-from kerasburst.privacy.equal_fit import ArmModels, interval_over_units
+from kerasburst.privacy.equal_fit import ArmModels, PoolModels, interval_over_units, match
+from kerasburst.privacy.matching import verdict
+from kerasburst.privacy.splits import complementary_halves
 from tests.privacy.common import RUN_FLEET, FleetHere, Pretend, audit_config, write_data
 
 SNAPSHOTS = {"shadows": 6, "members": 60, "population": 30, "epochs": 8, "snapshots": (2, 4), "queries": (1,)}
@@ -69,21 +73,104 @@ def test_intervals_have_the_pair_as_their_unit():
     assert interval_over_units(np.array([1.0, 3.0]), units[:2]) is None
 
 
-def test_asking_on_the_way_changes_no_weight_and_pools_have_models_of_their_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(RUN_FLEET, FleetHere())
-    monkeypatch.setattr(shadow, "_CANARY_EPOCHS", 1)
+class OneModel(FleetHere):
+    """Train a single model, and stop."""
+
+    def __call__(self, tasks, **_):
+        self.work(next(task for task in tasks if task.name == "rate/shadow-1"))
+        raise KeyboardInterrupt
+
+
+def test_asking_on_the_way_changes_no_weight(tmp_path, monkeypatch):
+    monkeypatch.setattr(RUN_FLEET, OneModel())
     data = write_data(tmp_path / "data.npz")
     options = {"shadows": 4, "members": 46, "population": 10, "epochs": 3, "queries": (1,)}
-    audit(audit_config(data, snapshots=(1,), **options), tmp_path / "asked")
-    audit(audit_config(data, snapshots=(3,), **options), tmp_path / "end")
-    for path in (tmp_path / "asked/rate/models").glob("*.json"):
-        assert (
-            path.read_text().split('"train_seconds"')[0]
-            == (tmp_path / "end/rate/models" / path.name).read_text().split('"train_seconds"')[0]
-        )
-    with (
-        np.load(tmp_path / "asked/rate/signals/shadow-1-snapshots.npz") as asked,
-        np.load(tmp_path / "asked/rate/signals/shadow-1.npz") as end,
-    ):
+    weights = []
+    for name, snapshots in (("asked", (1,)), ("end", (3,))):
+        with pytest.raises(KeyboardInterrupt):
+            audit(audit_config(data, snapshots=snapshots, **options), tmp_path / name)
+        weights.append(files.read_json(tmp_path / name / "rate/models/shadow-1.json")["weights"])
+    assert weights[0] == weights[1]
+    signals = tmp_path / "asked/rate/signals"
+    with np.load(signals / "shadow-1-snapshots.npz") as asked, np.load(signals / "shadow-1.npz") as end:
         assert asked["epochs"].tolist() == [1, 3] and np.array_equal(asked["logits"][-1], end["logits"][:, :1])
         assert not np.array_equal(asked["logits"][0], asked["logits"][1])
+
+
+EPOCHS = np.array([4, 12, 36])
+
+
+def world(seed, less=0.0, points=200, models=8, alike=0.9):
+    """Two arms of one pool: the second learns half as fast, and leaks alike at equal accuracy, but for `less`.
+
+        accuracy q = 0.7 - 0.2 exp(-speed epoch / 8)
+        phi = hardness + model noise + (8 (q - 0.5) - less) [a member]
+
+    The points' hardness is fixed; `alike` is the share of the models' noise that both arms have in common.
+    """
+    hardness, rng = np.random.default_rng(9).normal(size=points), np.random.default_rng(seed)
+    membership = np.array(complementary_halves(points, models, seed))
+    common, labels, none = rng.normal(size=(models, points)), np.zeros(points, int), np.empty((len(EPOCHS), models, 0))
+    arms = {}
+    for name, speed, lower in (("fast", 1.0, 0.0), ("slow", 0.5, less)):
+        noise = np.sqrt(alike) * common + np.sqrt(1 - alike) * rng.normal(size=(models, points))
+        q = 0.7 - 0.2 * np.exp(-speed * EPOCHS / 8)
+        phi = hardness + noise + (8 * (q - 0.5) - lower)[:, None, None] * membership
+        arms[name] = ArmModels(
+            (
+                PoolModels(
+                    membership=membership,
+                    pairs=np.arange(models) // 2,
+                    labels=(labels, labels[:0], labels[:0]),
+                    epochs=EPOCHS,
+                    audited=np.stack([phi, np.zeros_like(phi)], axis=-1)[..., None, :],
+                    population=none,
+                    canaries=none,
+                    canary_members=np.zeros((models, 0), bool),
+                    test_accuracies=q[:, None] + rng.normal(0, 0.003, (len(EPOCHS), models)),
+                ),
+            )
+        )
+    return arms
+
+
+@pytest.fixture
+def by_lira_alone(monkeypatch):
+    monkeypatch.setattr(equal_fit, "CURVE_ATTACKS", ("lira_shrunk",))
+    monkeypatch.setitem(equal_fit.MAIN_ATTACK, "audit", "lira_shrunk")
+
+
+def curves_of(arms):
+    return {name: arm.curve()[0] for name, arm in arms.items()}
+
+
+def at_equal_epoch(curves):
+    """The verdict on the arms' difference at the last epoch."""
+    aucs, left = ([getattr(c, part)["lira_shrunk"][-1] for c in curves.values()] for part in ("aucs", "without"))
+    pairs = curves["fast"].units[:, 1]
+    found = hierarchical_interval(aucs[0] - aucs[1], pairs=pairs, without=left[0] - left[1])
+    return verdict(found.low, found.high)
+
+
+def test_equal_leak_at_equal_accuracy_is_equivalent_though_one_arm_learns_faster(by_lira_alone):
+    curves = curves_of(world(0, points=2000, models=12))
+    assert at_equal_epoch(curves) == "higher"
+    at_accuracy, at_gap = match(curves)
+    assert (at_accuracy.at, at_accuracy.verdict) == ("test_accuracy", "equivalent")
+    assert at_gap.at == "gap" and at_gap.interval[0] < 0 < at_gap.interval[1]
+
+
+def test_a_real_advantage_of_3_points_is_found(by_lira_alone):
+    found = match(curves_of(world(0, less=0.14, points=2000, models=12)))[0]
+    assert found.verdict == "higher" and found.difference == pytest.approx(0.03, abs=0.01)
+    assert found.interval[0] < found.difference < found.interval[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("less", [0.0, 0.14])
+def test_intervals_cover_the_mean_over_audits(by_lira_alone, less):
+    found = [match(curves_of(world(seed, less)))[0] for seed in range(1000)]
+    truth = np.mean([each.difference for each in found])
+    held = np.mean([each.interval[0] <= truth <= each.interval[1] for each in found])
+    assert 0.93 <= held <= 0.97, held
+    assert truth == pytest.approx(0.03 if less else 0.0, abs=0.01)

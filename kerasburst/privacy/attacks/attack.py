@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -43,9 +43,15 @@ class Answers:
         return self._each(lambda _, values: values[rows])
 
     def _each(self, change: Callable[[str, np.ndarray], np.ndarray]) -> Answers:
-        return Answers(
-            **{name: None if values is None else change(name, values) for name, values in vars(self).items()}
-        )
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Answers(**{name: None if each is None else change(name, each) for name, each in values.items()})
+
+    def phi(self, labels: np.ndarray) -> np.ndarray:
+        """Return phi of the logits, `(n, K)`; computed once for the same array of labels."""
+        known = self.__dict__.get("_phi")
+        if known is None or known[0] is not labels:
+            known = self.__dict__["_phi"] = labels, phi(self.logits, labels)
+        return known[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +82,12 @@ class Evidence:
 
     def phi(self) -> tuple[np.ndarray, np.ndarray]:
         """Return phi of the target `(n, K)` and of the shadows `(N, n, K)`."""
-        return phi(self.target.logits, self.labels), _shadow_phi(self.shadows, self.reference_labels)
+        return self.target.phi(self.labels), _shadow_phi(self.shadows, self.reference_labels)
 
     def population_phi(self) -> tuple[np.ndarray, np.ndarray]:
         """Return phi of the target `(m, K)` and of the shadows `(N, m, K)` on the population."""
         labels = self.population_labels
-        return phi(self.population_target.logits, labels), _shadow_phi(self.population_shadows, labels)
+        return self.population_target.phi(labels), _shadow_phi(self.population_shadows, labels)
 
     def traces(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the traces of phi, mean over queries: the target's `(n, T)` and the shadows' `(N, n, T)`."""
@@ -148,4 +154,4 @@ class Attack:
 
 
 def _shadow_phi(shadows: tuple[Answers, ...], labels: np.ndarray) -> np.ndarray:
-    return np.stack([phi(shadow.logits, labels) for shadow in shadows])
+    return np.stack([shadow.phi(labels) for shadow in shadows])
