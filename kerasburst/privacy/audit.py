@@ -33,6 +33,7 @@ from kerasburst.privacy.shadow import (
     task,
 )
 from kerasburst.privacy.splits import AuditSplits, draw_audit_splits, part_pool
+from kerasburst.registry import ATTACKS
 from kerasburst.seeding import derive_seed
 from kerasburst.study import FleetObserver, Stage, Study
 from kerasburst.training.result import versions
@@ -231,6 +232,11 @@ class AuditStudy(Study):
             matched=match(curves) if config.match == "accuracy" else (),
             false_alarms=controls.FALSE_ALARMS,
             notes=self.notes,
+            attacks={
+                name: {"description": ATTACKS[name].description, "parameters": dict(ATTACKS[name].parameters)}
+                for name in ATTACKS
+                if any(name == attack.name for each in encodings.values() for attack in each.attacks)
+            },
         )
 
 

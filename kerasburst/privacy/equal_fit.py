@@ -26,6 +26,7 @@ from kerasburst.registry import ATTACKS
 
 # Attacks that need the logits of a snapshot alone, quick enough for every model at every epoch.
 CURVE_ATTACKS = ("loss", "lira_online", "lira_shrunk", "rmia", "label_only", "dispersion")
+STRONGEST = "strongest"  # for each pair the attack with the highest mean AUC on the other pairs
 _FPR = 0.01
 
 
@@ -222,23 +223,50 @@ class ArmCurve:
     without: dict[str, np.ndarray]
     queries: int
 
-    def _left_out(self, attack: str, snapshot: int) -> np.ndarray | None:
-        return self.without[attack][snapshot] if attack in self.without else None
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """Names of the attacks, the strongest first."""
+        return STRONGEST, *self.aucs
+
+    @functools.cached_property
+    def choices(self) -> np.ndarray:
+        """Number of the attack that is strongest on the other pairs, for each pair at each snapshot, `(S, pairs)`."""
+        aucs, pairs = np.stack(list(self.aucs.values())), self._pair_of_model
+        others = [aucs[:, :, pairs != pair].mean(axis=-1) for pair in range(pairs.max() + 1)]
+        return np.argmax(others, axis=1).T
+
+    @functools.cached_property
+    def _pair_of_model(self) -> np.ndarray:
+        return np.unique(self.units, axis=0, return_inverse=True)[1].ravel()
+
+    def _series(self, name: str) -> dict[str, np.ndarray]:
+        """Return figures by attack, with those of the strongest: of models `(S, M)`, or `without` pairs `(S, Q)`."""
+        by_attack = getattr(self, name)
+        if not by_attack:
+            return {}
+        choices = self.choices if name == "without" else self.choices[:, self._pair_of_model]
+        chosen = np.take_along_axis(np.stack(list(by_attack.values())), choices[None], axis=0)[0]
+        return {STRONGEST: chosen, **by_attack}
 
     def snapshots(self, attack: str) -> Snapshots:
         """Return an attack's AUCs and the accuracies, as `matched_difference` takes them."""
-        without = self.without.get(attack)
+        without = self._series("without").get(attack)
         return Snapshots(
             self.test_accuracies.T,
-            self.aucs[attack].T,
+            self._series("aucs")[attack].T,
             self.member_accuracies.T,
             None if without is None else without.T,
         )
 
     def points(self) -> tuple[CurvePoint, ...]:
         """Return the means with their intervals."""
-        found = []
+        found, aucs, left_out = [], self._series("aucs"), self._series("without")
+        names = list(self.aucs)
         for s, epoch in enumerate(self.epochs):
+            tprs = {name: rows[s] for name, rows in self.tprs.items()}
+            if None not in tprs.values():
+                choices = self.choices[s, self._pair_of_model][None]
+                tprs = {STRONGEST: np.take_along_axis(np.stack(list(tprs.values())), choices, axis=0)[0], **tprs}
             found.append(
                 CurvePoint(
                     epoch=int(epoch),
@@ -247,15 +275,15 @@ class ArmCurve:
                     member_accuracy=float(self.member_accuracies[s].mean()),
                     queries=self.queries,
                     models=len(self.units),
-                    auc={name: float(values[s].mean()) for name, values in self.aucs.items()},
+                    auc={name: float(values[s].mean()) for name, values in aucs.items()},
                     auc_interval={
-                        name: interval_over_units(values[s], self.units, self._left_out(name, s))
-                        for name, values in self.aucs.items()
+                        name: interval_over_units(values[s], self.units, left_out[name][s] if left_out else None)
+                        for name, values in aucs.items()
                     },
                     tpr_at_1_fpr={
-                        name: None if values[s] is None else float(values[s].mean())
-                        for name, values in self.tprs.items()
+                        name: None if values is None else float(values.mean()) for name, values in tprs.items()
                     },
+                    strongest=names[int(np.bincount(self.choices[s]).argmax())],
                 )
             )
         return tuple(found)
@@ -317,7 +345,7 @@ def match(curves: dict[str, ArmCurve]) -> tuple[Matched, ...]:
     found = []
     for (first, one), (second, other) in itertools.combinations(curves.items(), 2):
         pools, pairs = one.units.T
-        for attack, at in itertools.product([name for name in one.aucs if name in other.aucs], AT):
+        for attack, at in itertools.product([name for name in one.attacks if name in other.attacks], AT):
             each = matched_difference(one.snapshots(attack), other.snapshots(attack), at=at, pools=pools, pairs=pairs)
             found.append(
                 Matched(

@@ -197,9 +197,10 @@ class CurvePoint:
         member_accuracy: mean over models, on their audited members.
         queries: K, encodings of each example that the attacker saw.
         models: targets that the means are over.
-        auc: by attack: mean over models.
+        auc: by attack: mean over models. "strongest" is for each pair the attack with the highest mean on the others.
         auc_interval: by attack: 95 %, over pairs of models in pools; None for fewer than two.
         tpr_at_1_fpr: by attack: TPR at a FPR of 1 %, mean over models; None if not resolvable.
+        strongest: the attack that most pairs choose.
     """
 
     epoch: int
@@ -211,6 +212,7 @@ class CurvePoint:
     auc: dict[str, float]
     auc_interval: dict[str, Interval | None]
     tpr_at_1_fpr: dict[str, float | None]
+    strongest: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -221,7 +223,7 @@ class Matched:
         first: an arm.
         second: another.
         at: what is equal: "test_accuracy", or "gap" (accuracy on members less that on the test part).
-        attack: name of the attack.
+        attack: name of the attack; "strongest" for each pair's own.
         difference: mean over the range that both arms reach; None without one.
         interval: 95 %, over pairs of models in pools; None without a difference.
         verdict: "lower", "higher", "equivalent", "undecided" or "not comparable", of the first arm's AUC.
@@ -304,6 +306,7 @@ class AuditResult:
         matched: differences between arms that fit equally well.
         false_alarms: share of honest audits in which any of the controls fails by chance, at most.
         notes: what else must be known.
+        attacks: what each attack of the audit does, and its parameters, by name.
     """
 
     valid: bool
@@ -321,6 +324,7 @@ class AuditResult:
     matched: tuple[Matched, ...] = ()
     false_alarms: float | None = None
     notes: tuple[str, ...] = ()
+    attacks: dict[str, dict] = dataclasses.field(default_factory=dict)
 
 
 def failed_controls(audit: dict, encoding: str) -> list[str]:

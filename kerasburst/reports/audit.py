@@ -9,6 +9,8 @@ import numpy as np
 
 from kerasburst import files
 from kerasburst.privacy.result import MAIN_ATTACK, failed_controls
+from kerasburst.registry import ATTACKS
+from kerasburst.reports import equal_fit
 from kerasburst.reports.audit_figures import audit_figures, undetermined
 from kerasburst.reports.palette import GREY, GUESS, SIZE, Drawing, encoding_styles, errors, legend, panel, svg, widen
 from kerasburst.reports.table import Cell, Table, count, estimate, name_cell, number, percent, span, table_of
@@ -49,6 +51,10 @@ def write_report(out: str | Path) -> Path:
         unusable=unusable,
         paper=paper,
         verdict=judge(audit),
+        at_equal_fit=equal_fit.sentence(audit),
+        equal_fit_figure=equal_fit.drawing(audit),
+        equal_fit_tables=equal_fit.tables(audit),
+        descriptions=_descriptions(audit),
         shadow_count=1 if paper else audit["config"]["shadows"],
         largest=largest,
         summary=_summary(audit, main),
@@ -112,6 +118,8 @@ _PURPOSES = {
     "permuted_membership": "the main attack against permuted membership: how scores become an AUC",
     "planted_leak": "mislabelled examples learnt by heart: a leak that must be found",
     "weights_differ": "a target that is its own shadow would be found everywhere",
+    "cross_target": "scores of each model against the training sets of others",
+    "canaries": "mislabelled examples inside shadows, which the attacks must find",
 }
 
 
@@ -173,6 +181,20 @@ def _summary(audit: dict, main: str) -> Table:
         "model has leaked, it does not remove it."
     )
     return table_of((*head, "limit for K → ∞", "highest AUC of any attack", "controls"), rows, note=note)
+
+
+def _descriptions(audit: dict) -> dict[str, str]:
+    """Return what each attack does, with its parameters; an audit of an earlier version does not state these."""
+    stated = audit.get("attacks") or {}
+    found = {}
+    for name in dict.fromkeys(a["name"] for e in audit["encodings"].values() for a in e["attacks"]):
+        known = name.removeprefix("bypass_")
+        of = stated.get(known) or {"description": ATTACKS[known].description if known in ATTACKS else ""}
+        if name != known or not of["description"]:
+            continue
+        parameters = ", ".join(f"{key} = {value:g}" for key, value in (of.get("parameters") or {}).items())
+        found[name] = of["description"] + (f" ({parameters})" if parameters else "")
+    return found
 
 
 def _limit(encoding: dict, attack: str, details: bool = False) -> Cell:

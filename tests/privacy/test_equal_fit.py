@@ -7,7 +7,7 @@ from kerasburst import files
 from kerasburst.intervals import hierarchical_interval
 from kerasburst.privacy import equal_fit, shadow
 from kerasburst.privacy.audit import audit
-from kerasburst.privacy.equal_fit import ArmModels, PoolModels, interval_over_units, match
+from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, PoolModels, interval_over_units, match
 from kerasburst.privacy.matching import verdict
 from kerasburst.privacy.splits import complementary_halves
 from tests.privacy.common import RUN_FLEET, FleetHere, Pretend, audit_config, write_data
@@ -48,6 +48,18 @@ def test_arms_with_the_same_leak_do_not_differ_by_much(pretended):
     low, high = found[0].interval
     assert low < found[0].difference < high
     assert {m.at for m in result.matched} == {"test_accuracy", "gap"}
+
+
+def test_the_strongest_attack_of_a_pair_is_chosen_on_the_others():
+    units = np.array([(0, pair) for pair in (0, 0, 1, 1, 2, 2)])
+    aucs = {"a": np.array([[0.9, 0.9, 0.6, 0.6, 0.6, 0.6]]), "b": np.array([[0.5, 0.5, 0.7, 0.7, 0.7, 0.7]])}
+    without = {"a": np.array([[0.61, 0.71, 0.72]]), "b": np.array([[0.69, 0.62, 0.63]])}
+    made = ArmCurve(np.array([3]), units, np.full((1, 6), 0.5), np.full((1, 6), 0.6), aucs, {}, without, 1)
+    # Without pair 0, b is stronger (0.7 to 0.6); without pair 1 or 2, a is (0.75 to 0.6).
+    assert made.choices.tolist() == [[1, 0, 0]]
+    point = made.points()[0]
+    assert point.auc["strongest"] == pytest.approx((0.5 + 0.6 + 0.6) / 3) and point.strongest == "a"
+    assert made.snapshots("strongest").without.tolist() == [[0.69], [0.71], [0.72]]
 
 
 def test_canaries_are_found_in_targets_and_references(pretended):

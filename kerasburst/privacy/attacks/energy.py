@@ -39,4 +39,8 @@ def energy_scores(logits: np.ndarray) -> np.ndarray:
     return check_scores("scores", logsumexp(mean, axis=-1))
 
 
-ENERGY = Attack(score=lambda evidence: energy_scores(evidence.target.logits), threshold=True)
+ENERGY = Attack(
+    score=lambda evidence: energy_scores(evidence.target.logits),
+    threshold=True,
+    description="a threshold on the log-sum-exp of the logits",
+)

@@ -180,5 +180,14 @@ def _membranes(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
     return evidence.target.mem.mean(1), np.stack([shadow.mem.mean(1) for shadow in evidence.shadows])
 
 
-SVM = Attack(score=lambda e: _score(e, *_membranes(e)), per_class=True, paper=True)
-TEMPORAL_SVM = Attack(score=lambda e: _score(e, *e.traces()), per_class=True)
+SVM = Attack(
+    score=lambda e: _score(e, *_membranes(e)),
+    per_class=True,
+    paper=True,
+    description="a support vector machine for each class on the final membrane, fitted on the shadows",
+)
+TEMPORAL_SVM = Attack(
+    score=lambda e: _score(e, *e.traces()),
+    per_class=True,
+    description="a support vector machine for each class on phi at every time step",
+)

@@ -193,13 +193,13 @@ def _negative_mean(statistic: np.ndarray) -> np.ndarray:
     return check_scores("scores", -statistic.reshape(len(statistic), -1).mean(axis=1))
 
 
-def _attack(scores: Callable[[np.ndarray, np.ndarray], np.ndarray], **parts: bool) -> Attack:
+def _attack(scores: Callable[[np.ndarray, np.ndarray], np.ndarray], description: str, **parts: bool) -> Attack:
     def score(evidence: Evidence) -> np.ndarray:
         return scores(evidence.target.logits, evidence.labels)
 
-    return Attack(score=score, threshold=True, **parts)
+    return Attack(score=score, threshold=True, description=description, **parts)
 
 
-LOSS = _attack(loss_scores, bypass=True)
-ENTROPY = _attack(entropy_scores)
-MODIFIED_ENTROPY = _attack(modified_entropy_scores)
+LOSS = _attack(loss_scores, "a threshold on the loss", bypass=True)
+ENTROPY = _attack(entropy_scores, "a threshold on the entropy of the prediction")
+MODIFIED_ENTROPY = _attack(modified_entropy_scores, "a threshold on the entropy that the label enters")

@@ -1,0 +1,112 @@
+"""The head of an audit's page, from figures made by hand."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from kerasburst.reports import equal_fit, palette
+
+
+def point(epoch, accuracy, auc):
+    return {
+        "epoch": epoch,
+        "test_accuracy": accuracy,
+        "test_accuracy_interval": [accuracy - 0.01, accuracy + 0.01],
+        "member_accuracy": 0.95,
+        "queries": 4,
+        "models": 9,
+        "auc": {"strongest": auc, "loss": auc - 0.05},
+        "auc_interval": {"strongest": [auc - 0.02, auc + 0.02], "loss": [auc - 0.07, auc - 0.03]},
+        "tpr_at_1_fpr": {"loss": None},
+        "strongest": "loss",
+    }
+
+
+def difference(first, second, value, verdict, attack="strongest", at="test_accuracy"):
+    none = value is None
+    return {
+        **{"first": first, "second": second, "at": at, "attack": attack, "verdict": verdict},
+        "difference": value,
+        "interval": None if none else [value - 0.01, value + 0.01],
+        "common": None if none else [0.6, 0.8],
+    }
+
+
+AUDIT = {
+    "controls": [{"name": "splits_disjoint", "ok": True, "encoding": None}],
+    "curves": {
+        "mine": [point(2, 0.6, 0.55), point(8, 0.9, 0.65)],
+        "plain noise": [point(2, 0.55, 0.52), point(8, 0.8, 0.6)],
+        "other": [point(2, 0.3, 0.52), point(8, 0.5, 0.6)],
+    },
+    "matched": [
+        difference("mine", "plain noise", 0.03, "higher"),
+        difference("mine", "plain noise", -0.03, "lower", attack="loss"),
+        difference("mine", "plain noise", 0.03, "equivalent", at="gap"),
+        difference("mine", "other", None, "not comparable"),
+        difference("plain noise", "other", 0.5, "higher"),
+    ],
+}
+
+
+def test_each_arm_is_compared_with_the_first_in_one_sentence():
+    assert equal_fit.sentence(AUDIT) == (
+        "At equal test accuracy, plain noise leaks less than mine (AUC -0.030 (-0.040 to -0.020)), but loss says the "
+        "opposite; other cannot be compared with mine, no test accuracy is reached by both."
+    )
+
+
+@pytest.mark.parametrize(
+    "verdict, said",
+    [
+        ("lower", "other leaks more than mine (AUC +0.002"),
+        ("equivalent", "other leaks as much as mine (AUC +0.002 (-0.008 to +0.012))"),
+        ("undecided", "it is undecided whether other leaks more or less than mine (AUC +0.002"),
+    ],
+)
+def test_the_sentence_speaks_of_the_second_arm(verdict, said):
+    audit = {**AUDIT, "curves": {name: AUDIT["curves"][name] for name in ("mine", "other")}}
+    audit["matched"] = [difference("mine", "other", -0.002, verdict)]
+    assert f"At equal test accuracy, {said}" in equal_fit.sentence(audit)
+
+
+def test_one_arm_has_its_auc_and_accuracy():
+    audit = {**AUDIT, "curves": {"mine": AUDIT["curves"]["mine"]}, "matched": []}
+    assert equal_fit.sentence(audit) == (
+        "After 8 epochs, with a test accuracy of 90.0 %, the AUC of the strongest attack on mine is 0.650 (0.630 to "
+        "0.670); 0.5 is a guess."
+    )
+
+
+def test_arms_whose_controls_failed_and_audits_without_curves_are_left_out():
+    audit = copy.deepcopy(AUDIT)
+    audit["controls"].append({"name": "canaries", "ok": False, "encoding": "plain noise"})
+    assert "plain noise" not in equal_fit.sentence(audit)
+    assert [label for _, label in equal_fit.drawing(audit).legend] == ["mine", "other"]
+    assert all("plain noise" not in row[0].text for table in equal_fit.tables(audit) for row in table.rows)
+    older = {"controls": []}  # of an earlier version
+    assert equal_fit.sentence(older) == "" and equal_fit.drawing(older) is None and equal_fit.tables(older) == []
+
+
+def test_a_curve_with_its_band_for_each_arm(monkeypatch):
+    kept = []
+    monkeypatch.setattr(equal_fit, "svg", lambda figure, name: kept.append(figure.axes[0]) or palette.svg(figure, name))
+    drawing = equal_fit.drawing(AUDIT)
+    (axes,) = kept
+    assert [label for _, label in drawing.legend] == list(AUDIT["curves"])
+    lines = [line for line in axes.lines if line.get_marker() != "None"]
+    assert np.allclose([line.get_xdata() for line in lines], [[60, 90], [55, 80], [30, 50]])
+    assert lines[0].get_ydata().tolist() == [0.55, 0.65]
+    assert len(axes.collections) == 3
+    ends = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (ends.min(), ends.max()) == pytest.approx((0.53, 0.67))
+
+
+def test_every_difference_and_every_point_is_in_the_tables():
+    differences, points = equal_fit.tables(AUDIT)
+    assert len(differences.rows) == 5 and len(points.rows) == 6
+    assert [cell.line for cell in differences.rows[0]] == [
+        *("mine − plain noise", "test accuracy", "strongest", "+0.030 (+0.020 to +0.040)", "60.0 to 80.0", "higher"),
+    ]
+    assert points.head[4:6] == ("AUC, strongest", "AUC, loss")
