@@ -264,7 +264,7 @@ class ArmCurve:
         names = list(self.aucs)
         for s, epoch in enumerate(self.epochs):
             tprs = {name: rows[s] for name, rows in self.tprs.items()}
-            if None not in tprs.values():
+            if tprs and all(values is not None for values in tprs.values()):
                 choices = self.choices[s, self._pair_of_model][None]
                 tprs = {STRONGEST: np.take_along_axis(np.stack(list(tprs.values())), choices, axis=0)[0], **tprs}
             found.append(
