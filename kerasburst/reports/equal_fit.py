@@ -88,9 +88,9 @@ def drawing(audit: dict) -> Drawing | None:
         tuple(legend(list(styles.values()))),
         f"Each point is an epoch at which {first['models']} models of an arm were asked, K = {first['queries']} at "
         "most; the last one has its number. Every model is a target; the others, without the one that was trained on "
-        "the complementary half, are its references. The attack is the one that is strongest on other models. Bands: 95 "
-        "% over pairs of models, or over pools where there are three. Of two arms at one test accuracy, the lower leaks "
-        "less.",
+        "the complementary half, are its references. The attack is the one that is strongest on other models. Bands "
+        "are of 95 %, over pairs of models, or over pools where there are three. Of two arms at one test accuracy, the "
+        "lower leaks less.",
     )
 
 
