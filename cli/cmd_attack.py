@@ -267,6 +267,7 @@ def summary(result: dict, out) -> str:
     """Return the verdict, the table of attacks of each encoding whose controls hold, and the verdict again."""
     from kerasburst.privacy.result import failed_controls
     from kerasburst.reports.audit import attacks_table, judge
+    from kerasburst.reports.equal_fit import sentence
     from kerasburst.reports.table import terminal
 
     run, counts, verdict = result["config"]["run"], result["counts"], judge(result)
@@ -275,6 +276,7 @@ def summary(result: dict, out) -> str:
     sides = f"{counts['members']} members, {counts['non_members']} non-members"
     said = f"{verdict.word}: {verdict.text}"
     lines = [f"{result['protocol']} on {result['data']['name']}: {sides} of {whose}", said]
+    lines += filter(None, [sentence(result)])
     if result["overlap"] is not None:
         lines.append(f"target and shadow share {result['overlap']} training examples")
     for name, found in result["encodings"].items():
