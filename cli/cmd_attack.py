@@ -31,11 +31,14 @@ from kerasburst import config as configs
 from kerasburst import records
 from kerasburst.validation import InputError, user_path
 
-_AUDIT = ("protocol", "targets", "shadows", "members", "population", "tf_privacy", "pools", "canaries", "match")
+_AUDIT = (
+    *("protocol", "targets", "shadows", "members", "population", "tf_privacy", "pools", "canaries", "match"),
+    "attacks",
+)
 # What --run leaves open; the rest comes from the run.
 _OPEN = (
     *("seed", "data_dir", "protocol", "shadows", "queries", "members", "population", "tf_privacy"),
-    *("snapshots", "canaries", "match"),
+    *("snapshots", "canaries", "match", "attacks"),
 )
 
 
@@ -115,6 +118,14 @@ _OPEN = (
     "--canaries",
     type=int,
     help="Examples that shadows train on with a wrong label. Default: a twentieth of the members, 8 to 64.",
+)
+@click.option(
+    "--attack",
+    "attacks",
+    multiple=True,
+    metavar="NAME",
+    help="Also run an attack that needs queries of its own: input_dropout, replay (of the training's spikes). "
+    "Repeatable.",
 )
 @training_options(
     *("num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit"),

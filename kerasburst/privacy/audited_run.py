@@ -103,7 +103,7 @@ class AuditedRun:
                 orders, and the queries' encodings. None for the run's seed; the draws still differ from the run's.
                 The seed does not change the run.
             data_dir: folder of data files; None for the one that the run was trained from.
-            **options: shadows, queries, members, population, canaries and snapshots of `AuditConfig`.
+            **options: shadows, queries, members, population, canaries, snapshots and attacks of `AuditConfig`.
 
         Raises:
             InputError: for an option outside its range.

@@ -8,7 +8,9 @@ from typing import ClassVar
 from kerasburst import config as configs
 from kerasburst.config import TrainConfig
 from kerasburst.privacy.arms import Arm, arms_of
+from kerasburst.privacy.attacks.attack import OWN_QUERIES
 from kerasburst.privacy.splits import PROTOCOLS
+from kerasburst.registry import ATTACKS
 from kerasburst.training.run_directory import RunReference
 from kerasburst.validation import LARGEST, check_bool, check_choice, check_int, fail
 
@@ -42,6 +44,7 @@ class AuditConfig:
         snapshots: epochs after which every model is asked, ascending; empty for an eighth, a quarter and half of the
             training. The end is always one.
         match: "accuracy" to compare arms where they fit equally well, or "none".
+        attacks: names of attacks with queries of their own that also run: "input_dropout", "replay".
         tf_privacy: also run tensorflow-privacy's attacks; a resumed audit may change it.
 
     Raises:
@@ -70,6 +73,7 @@ class AuditConfig:
     canaries: int | None = None
     snapshots: tuple[int, ...] = ()
     match: str = "accuracy"
+    attacks: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -108,6 +112,11 @@ class AuditConfig:
         if snapshots and self.train.epochs is not None and snapshots[-1] > self.train.epochs:
             raise fail("snapshots", f"at most the {self.train.epochs} epochs of the training", snapshots[-1])
         check_choice("match", self.match, MATCHES)
+        if not isinstance(self.attacks, tuple | list):
+            raise fail("attacks", "a list of names", self.attacks)
+        for name in self.attacks:
+            check_choice("attack", name, [n for n in ATTACKS if set(ATTACKS[n].needs) & set(OWN_QUERIES)])
+        object.__setattr__(self, "attacks", tuple(dict.fromkeys(self.attacks)))
         object.__setattr__(self, "encodings", encodings)
         object.__setattr__(self, "queries", queries)
         if self.run is not None:

@@ -18,6 +18,7 @@ from kerasburst.privacy.attacks import (
     choose_threshold,
     per_class_auc,
 )
+from kerasburst.privacy.attacks.attack import OWN_QUERIES
 from kerasburst.privacy.averaging import fit_averaging_attack
 from kerasburst.privacy.config import TEST_EXAMPLES, AuditConfig
 from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference
@@ -62,7 +63,8 @@ class EncodingModels:
         for role in roles((splits,)):
             records[role] = files.read_json(folder / "models" / f"{role}.json")
             with np.load(folder / "signals" / f"{role}.npz", allow_pickle=False) as stored:
-                answers[role] = Answers(stored["logits"], stored["mem"], stored["phi_trace"])
+                more = {name: stored[name] for name in ("membranes", *OWN_QUERIES) if name in stored}
+                answers[role] = Answers(stored["logits"], stored["mem"], stored["phi_trace"], **more)
                 if "bypass_logits" in stored:
                     fed = stored["bypass_logits"]
                     bypass[role] = Answers(fed, fed, phi(fed, stored["labels"])[..., None])
@@ -117,7 +119,7 @@ def score(models: EncodingModels, config: AuditConfig) -> tuple[Scores, Outcomes
         for k in [k for k in config.queries if k <= models.queries] or [models.queries]:
             evidence = models.evidence(target, k, seed)
             for name, attack in attacks.items():
-                if not attack.applies(evidence):
+                if not attack.applies(evidence) or (attack.needs and k < models.queries):
                     continue
                 scores = attack.score(evidence)
                 found.setdefault((name, k), []).append(scores)

@@ -34,9 +34,19 @@ from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.config import SNAPSHOT_QUERIES, TARGET_QUERIES, TEST_EXAMPLES, AuditConfig
 from kerasburst.privacy.controls import members_needed
 from kerasburst.privacy.defences import Defence
-from kerasburst.privacy.signals import cached, collect_signals, fed_probabilities, key_text, stored_key
+from kerasburst.privacy.signals import (
+    cached,
+    collect_dropped,
+    collect_replay,
+    collect_signals,
+    fed_probabilities,
+    key_text,
+    replay_rows,
+    stored_key,
+)
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
+from kerasburst.registry import ATTACKS
 from kerasburst.seeding import derive_seed
 from kerasburst.study import Task
 from kerasburst.training.evaluation import check_learnt, evaluate_network
@@ -47,6 +57,7 @@ from kerasburst.validation import InputError
 UNTRAINED, PLANTED = "untrained", "planted"
 _CANARIES = 32  # that the planted leak's model trains on at least, with as many that it does not
 _CANARY_EPOCHS = 300
+_REPLAYED = 4  # last epochs whose spikes the attack "replay" asks for
 _HELD_OUT = 500  # examples that a defence may watch, at most
 
 Pools = Sequence[AuditSplits]
@@ -157,6 +168,7 @@ def signals_key(config: AuditConfig, encoder: TrainConfig, role: str, record: di
         "num_steps": encoder.num_steps,
         "queries": max(config.queries),
         "seed": config.train.seed,
+        **({"attacks": list(config.attacks)} if config.attacks else {}),
     }
 
 
@@ -268,6 +280,7 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
     if stored_key(signals_path) == key_text(key):
         return
     answers = _ask(network, encoder, x, what, max(config.queries), seed)
+    answers |= _own_queries(config, role, record, network, encoder, x, what, seed)
     if epochs:
         last = Snapshot(answers["logits"][:, :few], record["test_accuracy"])
         cached(snapshots_path, key, lambda: asking.together(last))
@@ -408,8 +421,26 @@ def _ask(network, encoder, x, what: Lesson, queries: int, seed: int) -> dict[str
         "logits": signals.logits,
         "mem": signals.trace[:, :, -1],  # the final membrane, which is the logits only for the readout "last"
         "phi_trace": phi(signals.trace, labels).astype(np.float32),
+        "membranes": signals.trace.mean(axis=1, keepdims=True),
         "bypass_logits": fed_probabilities(network, encoder, x).logits,
     }
+
+
+def _own_queries(
+    config: AuditConfig, role: str, record: dict, network, encoder, x: np.ndarray, what: Lesson, seed: int
+) -> dict[str, np.ndarray]:
+    """Ask what only the attacks that the config names need."""
+    needs = {need for name in config.attacks for need in ATTACKS[name].needs}
+    found = {}
+    if "dropped" in needs:
+        found["dropped"] = collect_dropped(network, x, encoder=encoder, seed=seed)
+    if "replayed" in needs and record["epochs"]:
+        run = role == "target-0" and config.run is not None
+        train = AuditedRun.load(config.run.path).splits.train if run else what.train
+        epochs = range(max(0, record["epochs"] - _REPLAYED), record["epochs"])
+        rows = replay_rows(what.asked, train, seed)
+        found["replayed"] = collect_replay(network, x, rows, encoder=encoder, seed=record["seed"], epochs=epochs)
+    return found
 
 
 def _data(source: Source, what: Lesson, splits: AuditSplits) -> Dataset:

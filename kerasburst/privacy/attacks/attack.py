@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasburst.privacy.statistics import phi
 
-_OWN_QUERIES = ("dropped", "replayed")
+OWN_QUERIES = ("dropped", "replayed")  # fields of answers that no query of another attack gives
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Answers:
 
     def first(self, queries: int) -> Answers:
         """Return the answers to the first K queries, and all that have queries of their own."""
-        return self._each(lambda name, values: values if name in _OWN_QUERIES else values[:, :queries])
+        return self._each(lambda name, values: values if name in OWN_QUERIES else values[:, :queries])
 
     def of(self, rows: np.ndarray) -> Answers:
         """Return the answers about some of the points."""
@@ -116,7 +116,8 @@ class Attack:
             advantage at that threshold is reported.
         needs_population: whether the score needs points that no model trained on.
         needs: names of the fields of `Answers`, beside logits, that the score needs and that are not always collected:
-            "membranes", "dropped", "replayed". An audit collects these only if such an attack is asked for.
+            "membranes", "dropped", "replayed". An audit runs such an attack at its largest K alone, and collects the
+            last two only if the attack is asked for.
         least_queries: the least K that the score needs.
         per_class: whether an AUC is reported for each class.
         paper: whether the paper's protocols run it.
