@@ -2,7 +2,8 @@
 
 One file for each backend has the same functions; `keras.backend.backend()` chooses the file.
 
-- `jit(function)` compiles a function of tensors that is called often and needs no gradients.
+- `jit(function, layer)` compiles a function of tensors that is called often and needs no gradients; `layer` is the
+  model whose variables it uses, if any.
 - `ensure_shape(x, shape)` returns a tensor that has this shape also where it is known at run time alone.
 - `runs_cpu_paths()` says whether TensorFlow's own fast paths for a CPU may run: never on a GPU.
 - `of(x)` is the file for the tensor `x`: in tf.data that is TensorFlow's, whatever Keras runs on. Encoders use its

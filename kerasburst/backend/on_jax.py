@@ -7,6 +7,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 from keras import ops  # noqa: F401
 
@@ -45,9 +46,24 @@ def fused(function: Callable, exact: bool = True) -> Callable:
     return function
 
 
-def jit(function: Callable) -> Callable:
-    """Return a function compiled by XLA, once for each shape."""
-    return jax.jit(function)
+def jit(function: Callable, layer: keras.layers.Layer | None = None) -> Callable:
+    """Return a function compiled by XLA, once for each shape; it may read and write the variables of `layer`."""
+    if layer is None:
+        return jax.jit(function)
+
+    @jax.jit
+    def pure(values, *args):
+        with keras.StatelessScope(list(zip(layer.variables, values, strict=True))) as scope:
+            outputs = function(*args)
+        return outputs, [scope.get_current_value(v) for v in layer.variables if not v.trainable]
+
+    def call(*args):
+        outputs, changed = pure([variable.value for variable in layer.variables], *args)
+        for variable, value in zip((v for v in layer.variables if not v.trainable), changed, strict=True):
+            variable.assign(value)
+        return outputs
+
+    return call
 
 
 def ensure_shape(x: jax.Array, shape: tuple[int | None, ...]) -> jax.Array:

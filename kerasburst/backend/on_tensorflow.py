@@ -109,7 +109,7 @@ def _compiled(function: Callable) -> Callable:
     return tf.function(function, jit_compile=True, autograph=False)
 
 
-def jit(function: Callable) -> Callable:
+def jit(function: Callable, layer: object = None) -> Callable:
     """Return a function as a graph, traced once for each shape."""
     return tf.function(function, reduce_retracing=True, autograph=False)
 

@@ -50,7 +50,7 @@ def fused(function: Callable, exact: bool = True) -> Callable:
     return function
 
 
-def jit(function: Callable) -> Callable:
+def jit(function: Callable, layer: object = None) -> Callable:
     """Return a function that keeps nothing for gradients; it is not compiled."""
     return torch.no_grad()(function)
 

@@ -10,15 +10,14 @@ from typing import ClassVar
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from kerasburst import backend
 from kerasburst.encoders.base import Encoder
-from kerasburst.models.fast.stages import run_fast
 from kerasburst.models.forward import Fire, Part, Synapse, synapses_of, walk
-from kerasburst.neurons.base import NeuronLayer, arguments_of
+from kerasburst.neurons.base import Neuron, NeuronLayer, arguments_of
 from kerasburst.neurons.lif import LIF
-from kerasburst.neurons.surrogate import Surrogate
+from kerasburst.neurons.surrogate import Surrogate, Tensor
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError, check_bool, check_choice, check_int, fail
 
@@ -117,7 +116,7 @@ class SpikingNetwork(keras.Model, ABC):
 
     # Forward pass ----------------------------------------------------------------------
 
-    def run_course(self, spikes: tf.Tensor, fire: Fire) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def run_course(self, spikes: Tensor, fire: Fire) -> tuple[Tensor, dict[str, Tensor]]:
         """Send spikes through the course in plain operations; see `kerasburst.models.forward.walk`.
 
         Returns:
@@ -125,7 +124,7 @@ class SpikingNetwork(keras.Model, ABC):
         """
         return walk(self.course(), spikes, fire)
 
-    def simulate(self, spikes: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    def simulate(self, spikes: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Run the network over spikes in the compute dtype.
 
         Returns:
@@ -140,16 +139,19 @@ class SpikingNetwork(keras.Model, ABC):
 
         return activity, self._run(spikes, fire)[1]["mem"]
 
-    def _run(self, spikes: tf.Tensor, fire: Fire, firing: bool = False, training: bool = False):
+    def _run(self, spikes: Tensor, fire: Fire, firing: bool = False, training: bool = False):
         """Run the course, fast where possible; with `firing`, `fire` may miss neurons in convolutional stages."""
         course = self.course()
-        done = run_fast(course, spikes, fire, firing=firing, recompute=self.recompute, training=training)
-        if done is not None:
-            return done
+        if backend.runs_cpu_paths():
+            from kerasburst.models.fast.stages import run_fast
+
+            done = run_fast(course, spikes, fire, firing=firing, recompute=self.recompute, training=training)
+            if done is not None:
+                return done
         if self.recompute and firing:  # the maps before the first dense layer, in this pass too
             images = list(itertools.takewhile(lambda part: not isinstance(part, keras.layers.Dense), course))
             if images:
-                spikes = tf.recompute_grad(lambda x: walk(images, x, fire)[0])(spikes)
+                spikes = keras.remat(lambda x: walk(images, x, fire)[0])(spikes)
                 course = course[len(images) :]
         return walk(course, spikes, fire)
 
@@ -175,16 +177,17 @@ class SpikingNetwork(keras.Model, ABC):
         spk, states = self._run(self._spikes(inputs), _fire, firing=True, training=bool(training))
         return self.read_out(spk, states["mem"])
 
-    def read_out(self, spk: tf.Tensor, mem: tf.Tensor) -> tf.Tensor:
+    def read_out(self, spk: Tensor, mem: Tensor) -> Tensor:
         """Compute the logits of the output neurons' spikes and membrane, each `(batch, num_steps, C)`."""
         if self.readout == "last":
             return mem[:, -1]
         if self.readout == "mean":
-            return tf.reduce_mean(mem, axis=1)
-        return tf.reduce_sum(tf.cast(spk, tf.float32), axis=1)
+            return ops.mean(mem, axis=1)
+        return ops.sum(ops.cast(spk, "float32"), axis=1)
 
-    def _spikes(self, inputs) -> tf.Tensor:
-        return tf.cast(inputs if self.encoder is None else self.encoder(inputs), self.compute_dtype)
+    def _spikes(self, inputs) -> Tensor:
+        spikes = ops.convert_to_tensor(inputs if self.encoder is None else self.encoder(inputs))
+        return ops.cast(spikes, self.compute_dtype)
 
     def compute_output_spec(self, inputs, training=None):
         """Return the logits' shape and dtype."""
@@ -204,7 +207,7 @@ class SpikingNetwork(keras.Model, ABC):
         Returns:
             float32 array `(n, num_steps, num_classes)`; with readout "last", `[:, -1]` are the logits.
         """
-        return np.concatenate([mem.numpy() for _, mem, _ in self._probe_batches(inputs, batch_size)])
+        return np.concatenate([ops.convert_to_numpy(mem) for _, mem, _ in self._probe_batches(inputs, batch_size)])
 
     def firing_rates(self, inputs, batch_size: int = 128) -> dict[str, float]:
         """Compute each LIF layer's mean firing rate over `inputs`, in spikes per neuron and step.
@@ -215,13 +218,14 @@ class SpikingNetwork(keras.Model, ABC):
         for _, mem, rates in self._probe_batches(inputs, batch_size):
             for name, rate in rates.items():
                 total[name] = total.get(name, 0.0) + len(mem) * float(rate)
-        return {name: value / len(inputs) for name, value in total.items()}
+        names = ["input", *(part.name for part in self.course() if isinstance(part, Neuron))]  # JAX sorts dicts
+        return {name: total[name] / len(inputs) for name in names}
 
     def _probe_batches(self, inputs, batch_size: int):
         if len(inputs) == 0:
             raise InputError("inputs must hold at least one example, received none")
         for start in range(0, len(inputs), batch_size):
-            part = tf.convert_to_tensor(inputs[start : start + batch_size])
+            part = ops.convert_to_tensor(inputs[start : start + batch_size])
             yield self.probe_batch(part, min(batch_size, len(inputs)))
 
     @property
@@ -233,11 +237,11 @@ class SpikingNetwork(keras.Model, ABC):
         layers = [part for part in self.course() if isinstance(part, keras.layers.Layer)]
         parts = [each for layer in layers for each in (layer, *layer.variables)]
         if self._compiled is None or not self._compiled.is_of(parts):
-            self._compiled = _Compiled(backend.jit(self.probe), parts)
+            self._compiled = _Compiled(backend.jit(self.probe, self), parts)
         return self._compiled.function
 
-    def probe(self, inputs, count: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-        """Compute one batch's logits, membrane trace, and firing rate by layer; for use in a `tf.function`.
+    def probe(self, inputs, count: Tensor | None = None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Compute one batch's logits, membrane trace, and firing rate by layer; for use in a compiled function.
 
         Args:
             inputs: what the network takes.
@@ -247,12 +251,12 @@ class SpikingNetwork(keras.Model, ABC):
             self.build(inputs.shape)
         spikes = self._spikes(inputs)
         activity, mem = self.simulate(spikes)
-        rates = {name: tf.reduce_mean(tf.cast(spk[:count], tf.float32)) for name, spk in activity.items()}
-        rates = {"input": tf.reduce_mean(tf.cast(spikes[:count], tf.float32)), **rates}
+        trains = {"input": spikes, **activity}
+        rates = {name: ops.mean(ops.cast(spk[:count], "float32")) for name, spk in trains.items()}
         return self.read_out(activity["output_lif"], mem), mem, rates
 
-    def probe_batch(self, inputs, size: int) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-        """Probe a batch, padded to `size` examples so that no new shape is compiled.
+    def probe_batch(self, inputs, size: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Probe a batch, on TensorFlow padded to `size` examples so that no new shape is compiled.
 
         A network with an encoder inside gets the batch unpadded, since its draws depend on the batch.
 
@@ -266,9 +270,11 @@ class SpikingNetwork(keras.Model, ABC):
         count = len(inputs)
         if count > size:
             raise fail("inputs", f"at most {size} examples", count)
+        if backend.name != "tensorflow":
+            return self.traced_probe(inputs)
         missing = size - count if self.encoder is None else 0
-        filled = tf.pad(inputs, [[0, missing], *[[0, 0]] * (inputs.shape.rank - 1)]) if missing else inputs
-        logits, mem, rates = self.traced_probe(filled, tf.constant(count))
+        filled = ops.pad(inputs, [[0, missing], *[[0, 0]] * (len(inputs.shape) - 1)]) if missing else inputs
+        logits, mem, rates = self.traced_probe(filled, ops.convert_to_tensor(count))
         return logits[:count], mem[:count], rates
 
     def with_encoder(self, encoder: Encoder | None) -> SpikingNetwork:
@@ -358,7 +364,7 @@ def _described(part) -> tuple:
     return type(part), {**bare(part.get_config()), "name": None} if isinstance(part, keras.layers.Layer) else part
 
 
-def _fire(neurons: NeuronLayer, current: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+def _fire(neurons: NeuronLayer, current: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     if not neurons.return_mem:
         return neurons(current), {}
     spk, mem = neurons(current)

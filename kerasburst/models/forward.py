@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
-import tensorflow as tf
+from keras import ops
 
+from kerasburst import backend
 from kerasburst.neurons.base import Neuron
+from kerasburst.neurons.surrogate import Tensor
 
 
 @dataclass(frozen=True)
@@ -20,16 +22,16 @@ class Pool:
         relu: whether a ReLU follows.
 
     Example:
-        >>> Pool(relu=True)(tf.constant([[[[1.0], [2.0]], [[-3.0], [0.0]]]])).numpy().ravel().tolist()
-        [2.0]
+        >>> float(Pool(relu=True)(ops.array([[[[1.0], [2.0]], [[-3.0], [0.0]]]]))[0, 0, 0, 0])
+        2.0
     """
 
     relu: bool = False
 
-    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         """Pool `(batch, height, width, channels)`."""
-        x = tf.nn.max_pool2d(x, 2, 2, "VALID")
-        return tf.nn.relu(x) if self.relu else x
+        x = ops.max_pool(x, 2, 2, data_format="channels_last")
+        return ops.relu(x) if self.relu else x
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,15 @@ class Synapse:
 
 
 Part = keras.layers.Layer | Pool
-Fire = Callable[[Neuron, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]
+Fire = Callable[[Neuron, Tensor], tuple[Tensor, dict[str, Tensor]]]
 
 
 def walk(
     course: Sequence[Part],
-    spikes: tf.Tensor,
+    spikes: Tensor,
     fire: Fire,
-    apply: Callable[[Part, tf.Tensor], tf.Tensor] = lambda part, x: part(x),
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    apply: Callable[[Part, Tensor], Tensor] = lambda part, x: part(x),
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Send spikes through a course. All layers see all steps at once; only neurons run over time.
 
     Args:
@@ -78,9 +80,9 @@ def walk(
         >>> from kerasburst.neurons.scan import scan
         >>> neurons = LIF()
         >>> neurons.build((1, 5, 2))
-        >>> spk, states = walk([keras.layers.Dense(2), neurons], tf.ones((1, 5, 3, 2)), scan)
-        >>> spk.shape, states["mem"].shape
-        (TensorShape([1, 5, 2]), TensorShape([1, 5, 2]))
+        >>> spk, states = walk([keras.layers.Dense(2), neurons], ops.ones((1, 5, 3, 2)), scan)
+        >>> tuple(spk.shape), tuple(states["mem"].shape)
+        ((1, 5, 2), (1, 5, 2))
     """
     x, folded, states = spikes, False, {}  # folded: batch and time are one axis
     for part in course:
@@ -93,8 +95,8 @@ def walk(
         if isinstance(part, Neuron):
             x, states = fire(part, x)
             continue
-        if isinstance(part, keras.layers.Dense) and x.shape.rank > 3:
-            x = split(tf.reshape(x, [-1, math.prod(x.shape[2:])]), spikes)
+        if isinstance(part, keras.layers.Dense) and len(x.shape) > 3:
+            x = split(ops.reshape(x, (-1, math.prod(x.shape[2:]))), spikes)
         x = apply(part, x)
     return split(x, spikes) if folded else x, states
 
@@ -119,23 +121,22 @@ def synapses_of(course: Sequence[Part], features: tuple[int, ...]) -> tuple[Syna
     return tuple(found)
 
 
-def merge(x: tf.Tensor) -> tf.Tensor:
+def merge(x: Tensor) -> Tensor:
     """Merge the axes batch and time into one.
 
     Example:
-        >>> merge(tf.zeros((2, 5, 4, 4, 1))).shape
-        TensorShape([10, 4, 4, 1])
+        >>> tuple(merge(ops.zeros((2, 5, 4, 4, 1))).shape)
+        (10, 4, 4, 1)
     """
-    return tf.reshape(x, [-1, *x.shape[2:]])
+    return ops.reshape(x, (-1, *x.shape[2:]))
 
 
-def split(x: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+def split(x: Tensor, like: Tensor) -> Tensor:
     """Split the first axis into batch and time, as they are in `like`.
 
     Example:
-        >>> split(tf.zeros((10, 3)), tf.zeros((2, 5, 4, 4, 1))).shape
-        TensorShape([2, 5, 3])
+        >>> tuple(split(ops.zeros((10, 3)), ops.zeros((2, 5, 4, 4, 1))).shape)
+        (2, 5, 3)
     """
-    shape = tf.shape(like)
-    lead = [known or shape[axis] for axis, known in enumerate(like.shape[:2])]
-    return tf.ensure_shape(tf.reshape(x, [*lead, *x.shape[1:]]), [*like.shape[:2], *x.shape[1:]])
+    lead = ops.shape(like)[:2]
+    return backend.ensure_shape(ops.reshape(x, (*lead, *x.shape[1:])), (*like.shape[:2], *x.shape[1:]))

@@ -45,7 +45,7 @@ class Neuron(keras.layers.Layer, ABC):
             name: (keras.regularizers if name.endswith(_RULES[0]) else keras.constraints).get(rule)
             for name, rule in rules.items()
         }
-        self._parameters: dict[str, Parameter] = {}
+        self._own_parameters: dict[str, Parameter] = {}
         self._parameter_weights: dict[str, keras.Variable | None] = {}
 
     @abstractmethod
@@ -84,23 +84,23 @@ class Neuron(keras.layers.Layer, ABC):
         for rule, given in rules.items():
             if given is not None and not trainable:
                 raise InputError(f"{name}_{rule} must be None unless {name} is trained")
-        self._parameters[name] = Parameter(name, getattr(self, name), bounds, trainable, per_neuron, **rules)
+        self._own_parameters[name] = Parameter(name, getattr(self, name), bounds, trainable, per_neuron, **rules)
 
     def build_parameters(self, features: tuple[int | None, ...]) -> None:
         """Create the weights of neurons of shape `features`."""
         for rule in self._rules:
-            if rule.rpartition("_")[0] not in self._parameters:
-                raise fail(rule.rpartition("_")[2], f"of one of {', '.join(self._parameters)}", rule)
-        for name, parameter in self._parameters.items():
+            if rule.rpartition("_")[0] not in self._own_parameters:
+                raise fail(rule.rpartition("_")[2], f"of one of {', '.join(self._own_parameters)}", rule)
+        for name, parameter in self._own_parameters.items():
             self._parameter_weights[name] = parameter.add_to(self, features)
 
     def parameter(self, name: str, dtype: str = "float32") -> float | Tensor:
         """Return a parameter's value to compute with: a number, or a tensor of `dtype` inside its bounds."""
-        return self._parameters[name].read(self._parameter_weights.get(name), dtype)
+        return self._own_parameters[name].read(self._parameter_weights.get(name), dtype)
 
     def neuron_parameters(self, dtype: str = "float32") -> dict[str, Any]:
         """Return all parameters by name, as `parameter` returns each."""
-        return {name: self.parameter(name, dtype) for name in self._parameters}
+        return {name: self.parameter(name, dtype) for name in self._own_parameters}
 
     # Saving --------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class _Izhikevich(Neuron):
 
     def step(self, current, state):
         """Advance 1 ms."""
-        p = {name: self.parameter(name, current.dtype) for name in self._parameters}
+        p = {name: self.parameter(name, current.dtype) for name in self._own_parameters}
         fired = state["mem"] > _BELOW_PEAK
         v = ops.where(fired, p["c"] + ops.zeros_like(current), state["mem"])
         u = ops.where(fired, state["u"] + p["d"], state["u"])
