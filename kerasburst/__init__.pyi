@@ -61,6 +61,7 @@ from .privacy.attacks import rmia as rmia
 from .privacy.audit import audit as audit
 from .privacy.config import AuditConfig as AuditConfig
 from .privacy.metrics import MembershipScores as MembershipScores
+from .privacy.own_models import audit_models as audit_models
 from .privacy.result import AuditResult as AuditResult
 from .privacy.signals import collect_signals as collect_signals
 from .privacy.statistics import phi as phi

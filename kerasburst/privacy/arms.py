@@ -52,7 +52,7 @@ class Arm:
     @property
     def folder(self) -> str:
         """The name as a folder's."""
-        return re.sub(r"[^\w.+-]+", "-", self.name, flags=re.ASCII).strip("-.+") or "arm"
+        return folder_name(self.name)
 
     def make_defence(self):
         """Return the defence, or one that changes nothing."""
@@ -63,6 +63,16 @@ class Arm:
         cls = DEFENCES[self.defence]
         _check(self.name, self.parameters, [field.name for field in dataclasses.fields(cls)])
         return cls(**self.parameters)
+
+
+def folder_name(name: str) -> str:
+    """Return the name of an arm's folder.
+
+    Example:
+        >>> folder_name("input_noise:sd=0.1")
+        'input_noise-sd-0.1'
+    """
+    return re.sub(r"[^\w.+-]+", "-", name, flags=re.ASCII).strip("-.+") or "arm"
 
 
 def parse_arm(text: str) -> Arm:

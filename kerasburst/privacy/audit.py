@@ -179,7 +179,7 @@ class AuditStudy(Study):
             files.remove_leftovers(folder)
         arms = config.compared
         confidence = controls.confidence(len(arms))
-        seed = config.train.seed
+        seed = config.seed
         found: list[Control] = [
             controls.splits_disjoint(self.pools, source.x),
             controls.blind_baseline(
@@ -243,19 +243,25 @@ class AuditStudy(Study):
 def _controls(
     models: EncodingModels, scores: Scores, encoding: str, config: AuditConfig, confidence: float
 ) -> list[Control]:
-    splits, seed = models.splits, config.train.seed
+    splits, seed = models.splits, config.seed
+    main = max(key for key in scores if key[0] == MAIN_ATTACK[config.protocol])  # at the largest K
+    found = [
+        controls.permuted_membership(scores[main][0], splits.targets[0], encoding, seed),
+        controls.weights_differ(models.records, encoding),
+    ]
+    if UNTRAINED not in models.answers:
+        return found
     rows = [models.rows[int(i)] for i in splits.audited]
     untrained = loss_scores(models.answers[UNTRAINED].logits, models.labels[rows])
     planted = models.answers[PLANTED]
     # phi of the canaries is stored with their random labels; its last step is all that the loss needs.
     known = planted.phi_trace[..., -1].mean(1)
     leak = MembershipScores.from_labels(known, np.arange(len(known)) % 2 == 0)
-    main = max(key for key in scores if key[0] == MAIN_ATTACK[config.protocol])  # at the largest K
     return [
         controls.chance("untrained", MembershipScores.from_labels(untrained, splits.targets[0]), encoding, confidence),
-        controls.permuted_membership(scores[main][0], splits.targets[0], encoding, seed),
+        found[0],
         controls.planted_leak(leak, encoding, models.records[PLANTED]["train_accuracy"]),
-        controls.weights_differ(models.records, encoding),
+        found[1],
     ]
 
 

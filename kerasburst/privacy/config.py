@@ -123,6 +123,11 @@ class AuditConfig:
             self._check_run()
 
     @property
+    def seed(self) -> int:
+        """The seed of all draws."""
+        return self.train.seed
+
+    @property
     def compared(self) -> dict[str, Arm]:
         """All arms by name: the encodings, then the others."""
         return {arm.name: arm for arm in arms_of(self.encodings, self.arms)}

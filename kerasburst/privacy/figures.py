@@ -18,12 +18,12 @@ from kerasburst.privacy.attacks import (
     choose_threshold,
     per_class_auc,
 )
-from kerasburst.privacy.attacks.attack import OWN_QUERIES
+from kerasburst.privacy.attacks.attack import AT_LARGEST
 from kerasburst.privacy.averaging import fit_averaging_attack
 from kerasburst.privacy.config import TEST_EXAMPLES, AuditConfig
 from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference
 from kerasburst.privacy.result import AttackResult, Comparison, EncodingResult
-from kerasburst.privacy.shadow import roles
+from kerasburst.privacy.shadow import PLANTED, UNTRAINED, roles
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
 from kerasburst.registry import ATTACKS
@@ -61,10 +61,13 @@ class EncodingModels:
         records, answers, bypass = {}, {}, {}
         labels = rows = None
         for role in roles((splits,)):
+            if role in (UNTRAINED, PLANTED) and not (folder / "models" / f"{role}.json").exists():
+                continue  # models of one's own have no such controls
             records[role] = files.read_json(folder / "models" / f"{role}.json")
             with np.load(folder / "signals" / f"{role}.npz", allow_pickle=False) as stored:
-                more = {name: stored[name] for name in ("membranes", *OWN_QUERIES) if name in stored}
-                answers[role] = Answers(stored["logits"], stored["mem"], stored["phi_trace"], **more)
+                more = {name: stored[name] for name in AT_LARGEST if name in stored}
+                trace = stored["phi_trace"] if "phi_trace" in stored else None
+                answers[role] = Answers(stored["logits"], stored["mem"], trace, **more)
                 if "bypass_logits" in stored:
                     fed = stored["bypass_logits"]
                     bypass[role] = Answers(fed, fed, phi(fed, stored["labels"])[..., None])
@@ -114,12 +117,12 @@ def score(models: EncodingModels, config: AuditConfig) -> tuple[Scores, Outcomes
     attacks = {name: attack for name, attack in ATTACKS.items() if attack.paper or not paper}
     outcomes: Outcomes = {}
     found: dict[tuple[str, int], list[np.ndarray]] = {}
-    splits, seed = models.splits, config.train.seed
+    splits, seed = models.splits, config.seed
     for target, membership in enumerate(splits.targets):
         for k in [k for k in config.queries if k <= models.queries] or [models.queries]:
             evidence = models.evidence(target, k, seed)
             for name, attack in attacks.items():
-                if not attack.applies(evidence) or (attack.needs and k < models.queries):
+                if not attack.applies(evidence) or (k < models.queries and set(attack.needs) & set(AT_LARGEST)):
                     continue
                 scores = attack.score(evidence)
                 found.setdefault((name, k), []).append(scores)
@@ -146,9 +149,11 @@ def encoding_result(models: EncodingModels, scores: Scores, outcomes: Outcomes, 
         if ATTACKS[name.removeprefix(_BYPASS)].per_class:
             more |= _by_class(rows, labels, splits.targets)
         attacks.append(_attack_result(name, k, _of_targets(rows, splits), more))
-    trace_phi = np.stack([models.answers[f"target-{t}"].phi_trace.mean(1) for t in range(len(targets))])
-    audited = [models.rows[int(i)] for i in splits.audited]
-    steps = [_of_targets(trace_phi[:, audited, step], splits) for step in range(trace_phi.shape[-1])]
+    traces, steps = [models.answers[f"target-{t}"].phi_trace for t in range(len(targets))], []
+    if traces[0] is not None:
+        trace_phi = np.stack([trace.mean(1) for trace in traces])
+        audited = [models.rows[int(i)] for i in splits.audited]
+        steps = [_of_targets(trace_phi[:, audited, step], splits) for step in range(trace_phi.shape[-1])]
     tested, fitted = (float(np.mean([r[name] for r in targets])) for name in ("test_accuracy", "train_accuracy"))
     of_shadows, test_examples = float(np.mean([r["test_accuracy"] for r in shadows])), targets[0]["test_examples"]
     return EncodingResult(

@@ -468,4 +468,6 @@ def drawings(items: list[Item]) -> list[Drawing]:
     return [Drawing("Accuracy against AUC", tuple(panels), tuple(keys), caption)]
 
 
-VIEW = StudyView("Audits", "audit.json", ("encodings", "controls", "protocol"), headline, tables, drawings)
+VIEW = StudyView(
+    "Audits", "audit.json", ("encodings", "controls", "protocol"), headline, tables, drawings, page=write_report
+)

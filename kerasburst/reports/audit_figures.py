@@ -161,7 +161,9 @@ def _averaging(audit: dict, encodings: dict[str, Style]) -> Drawing | None:
     )
 
 
-def _steps(audit: dict, encodings: dict[str, Style]) -> Drawing:
+def _steps(audit: dict, encodings: dict[str, Style]) -> Drawing | None:
+    if not all(audit["encodings"][name]["auc_by_step"] for name in encodings):
+        return None  # models without a membrane
     axes = panel(WIDE)
     for name, style in encodings.items():
         found = audit["encodings"][name]

@@ -10,6 +10,7 @@ import numpy as np
 from kerasburst.privacy.statistics import phi
 
 OWN_QUERIES = ("dropped", "replayed")  # fields of answers that no query of another attack gives
+AT_LARGEST = ("membranes", *OWN_QUERIES)  # fields that an audit stores once, whatever K
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,7 @@ class Answers:
     Args:
         logits: `(n, K, C)`.
         mem: final membrane of the output neurons, `(n, K, C)`.
-        phi_trace: phi of the membrane at each step, `(n, K, T)`.
+        phi_trace: phi of the membrane at each step, `(n, K, T)`; None for a model without a trace.
         membranes: the output neurons' membrane at each step, `(n, K, T, C)`; None where it was not kept.
         dropped: logits for D copies of the input with features dropped, `(n, D, C)`, of
             `kerasburst.privacy.signals.collect_dropped`; None where they were not asked for.
@@ -116,8 +117,8 @@ class Attack:
             advantage at that threshold is reported.
         needs_population: whether the score needs points that no model trained on.
         needs: names of the fields of `Answers`, beside logits, that the score needs and that are not always collected:
-            "membranes", "dropped", "replayed". An audit runs such an attack at its largest K alone, and collects the
-            last two only if the attack is asked for.
+            "phi_trace", "membranes", "dropped", "replayed". An audit collects the last two only if the attack
+            is asked for. It has the last three at its largest K alone.
         least_queries: the least K that the score needs.
         per_class: whether an AUC is reported for each class.
         paper: whether the paper's protocols run it.

@@ -187,5 +187,6 @@ LIRA_OFFLINE = Attack(
 )
 TEMPORAL_LIRA = Attack(
     score=lambda e: temporal_lira(*e.traces(), e.membership),
+    needs=("phi_trace",),
     description="online LiRA on phi at every time step, with one covariance over steps",
 )

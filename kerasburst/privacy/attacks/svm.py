@@ -188,6 +188,7 @@ SVM = Attack(
 )
 TEMPORAL_SVM = Attack(
     score=lambda e: _score(e, *e.traces()),
+    needs=("phi_trace",),
     per_class=True,
     description="a support vector machine for each class on phi at every time step",
 )
