@@ -33,7 +33,7 @@ from kerasburst.validation import InputError, user_path
 
 _AUDIT = (
     *("protocol", "targets", "shadows", "members", "population", "tf_privacy", "pools", "canaries", "match"),
-    "attacks",
+    *("attacks", "flips"),
 )
 # What --run leaves open; the rest comes from the run.
 _OPEN = (
@@ -126,6 +126,11 @@ _OPEN = (
     metavar="NAME",
     help="Also run an attack that needs queries of its own: input_dropout, replay (of the training's spikes). "
     "Repeatable.",
+)
+@click.option(
+    "--flips",
+    is_flag=True,
+    help="Deal the targets' members by independent flips, not in halves: then epsilon is also bounded from one run.",
 )
 @training_options(
     *("num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit"),

@@ -18,7 +18,7 @@ from kerasburst.privacy.arms import resolve_arms
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.audited_run import AuditedRun, draw_run_splits
 from kerasburst.privacy.config import AuditConfig
-from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, canary_result, match
+from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, canary_result, epsilon_bounds, match
 from kerasburst.privacy.figures import EncodingModels, Scores, compare, encoding_result, score
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.result import MAIN_ATTACK, AuditResult, Control, EncodingResult
@@ -193,18 +193,20 @@ class AuditStudy(Study):
             models = EncodingModels.load(self.out / arm.folder, splits)
             scores[name], outcomes = score(models, config)
             mine = _controls(models, scores[name], name, config, confidence)
-            canaries = None
+            canaries, epsilon = None, ()
             every = ArmModels.load(self.out / arm.folder, self.pools)
             if every is not None:
                 curves[name], last = every.curve(seed)
                 mine.append(controls.cross_target(last, [p.membership for p in every.pools], name, confidence))
                 canaries = canary_result(every, seed)
+                epsilon = epsilon_bounds(every, curves[name], config.flips, seed)
                 mine += [] if canaries is None else [controls.canaries(canaries, name)]
             found += mine
             encodings[name] = dataclasses.replace(
                 encoding_result(models, scores[name], outcomes, config),
                 tf_privacy=tf_privacy_tasks.collect(self.out / arm.folder, models) if config.tf_privacy else None,
                 canaries=canaries,
+                epsilon=epsilon,
                 valid=all(control.ok for control in (*found[:2], *mine)),
             )
         with files.replacing(self.out / "scores.npz") as temporary:
@@ -279,6 +281,7 @@ def _draw(config: AuditConfig, source: Source, run: AuditedRun | None) -> tuple[
             seed=seed if pool == 0 else derive_seed(seed, "audit", "pool", pool),
             protocol=config.protocol,
             targets=config.targets,
+            flips=config.flips,
             **sizes,
         )
         for pool, part in enumerate(part_pool(source.x, parts.train, config.pools, seed))

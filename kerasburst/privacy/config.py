@@ -45,6 +45,8 @@ class AuditConfig:
             training. The end is always one.
         match: "accuracy" to compare arms where they fit equally well, or "none".
         attacks: names of attacks with queries of their own that also run: "input_dropout", "replay".
+        flips: deal the targets' members by independent fair flips, not in halves of a fixed size: then epsilon is also
+            bounded from one run.
         tf_privacy: also run tensorflow-privacy's attacks; a resumed audit may change it.
 
     Raises:
@@ -74,6 +76,7 @@ class AuditConfig:
     snapshots: tuple[int, ...] = ()
     match: str = "accuracy"
     attacks: tuple[str, ...] = ()
+    flips: bool = False
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -100,6 +103,7 @@ class AuditConfig:
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), low=low, high=LARGEST)
         check_bool("tf_privacy", self.tf_privacy)
+        check_bool("flips", self.flips)
         check_int("pools", self.pools, low=1, high=99)
         if self.pools > 1 and self.protocol != "audit":
             raise fail("pools", f"1 by the protocol {self.protocol}", self.pools)
@@ -135,7 +139,14 @@ class AuditConfig:
     def _check_run(self) -> None:
         if not isinstance(self.run, RunReference):
             raise fail("run", "a RunReference", self.run)
-        of_the_run = {"protocol": "audit", "targets": 1, "encodings": (self.train.encoding,), "arms": (), "pools": 1}
+        of_the_run = {
+            "protocol": "audit",
+            "targets": 1,
+            "encodings": (self.train.encoding,),
+            "arms": (),
+            "pools": 1,
+            "flips": False,
+        }
         for name, value in of_the_run.items():
             if getattr(self, name) != value:
                 raise fail(name, f"{value!r} in the audit of a run", getattr(self, name))

@@ -65,14 +65,13 @@ def epsilon_lower_bound(
     """
     _, delta = _checked(confidence, delta)
     thresholds = np.unique(np.concatenate([chosen_on.member_scores, chosen_on.non_member_scores]))
-    bounds = [_bound(chosen_on, threshold, confidence, delta) for threshold in thresholds]
-    threshold = float(thresholds[int(np.argmax(bounds))])
+    threshold = thresholds[int(np.argmax(_at_thresholds(chosen_on, thresholds, confidence, delta)))]
     return EpsilonBound(
-        epsilon=_bound(scores, threshold, confidence, delta),
+        epsilon=float(_at_thresholds(scores, threshold, confidence, delta)),
         confidence=confidence,
         delta=delta,
         method="clopper_pearson",
-        threshold=threshold,
+        threshold=float(threshold),
     )
 
 
@@ -106,10 +105,7 @@ def rates_bound(
     members, non_members = check_int("members", members, low=1), check_int("non_members", non_members, low=1)
     tp = check_int("true_positives", true_positives, 0, members)
     fp = check_int("false_positives", false_positives, 0, non_members)
-    tpr = float(stats.beta.ppf(tail, tp, members - tp + 1)) if tp else 0.0
-    fpr = float(stats.beta.ppf(1 - tail, fp + 1, non_members - fp)) if fp < non_members else 1.0
-    ratios = [(tpr - delta, fpr), (1 - fpr - delta, 1 - tpr)]
-    return max([0.0, *(float(np.log(above / below)) for above, below in ratios if above > 0)])
+    return float(_rates_bound(np.array(tp), members, np.array(fp), non_members, tail, delta))
 
 
 def one_run_bound(
@@ -204,10 +200,19 @@ def _chance(right: int, guesses: int, points: int, epsilon: float, delta: float)
     return float(min(1.0, beyond + 2 * points * delta * within.max()))
 
 
-def _bound(scores: MembershipScores, threshold: float, confidence: float, delta: float) -> float:
-    sides = scores.member_scores, scores.non_member_scores
-    tp, fp = (int((side >= threshold).sum()) for side in sides)
-    return rates_bound(tp, len(sides[0]), fp, len(sides[1]), confidence=confidence, delta=delta)
+def _at_thresholds(scores: MembershipScores, thresholds: np.ndarray, confidence: float, delta: float) -> np.ndarray:
+    """Return the bound at each threshold."""
+    tail, _ = _checked(confidence, delta)
+    sides = np.sort(scores.member_scores), np.sort(scores.non_member_scores)
+    tp, fp = (len(side) - np.searchsorted(side, thresholds) for side in sides)
+    return _rates_bound(tp, len(sides[0]), fp, len(sides[1]), tail, delta)
+
+
+def _rates_bound(tp: np.ndarray, members: int, fp: np.ndarray, non_members: int, tail: float, delta: float):
+    tpr = np.where(tp > 0, stats.beta.ppf(tail, np.maximum(tp, 1), members - tp + 1), 0.0)
+    fpr = np.where(fp < non_members, stats.beta.ppf(1 - tail, fp + 1, np.maximum(non_members - fp, 1)), 1.0)
+    ratios = (tpr - delta) / fpr, (1 - fpr - delta) / (1 - tpr)
+    return np.log(np.maximum(np.maximum(*ratios), 1.0))
 
 
 def _checked(confidence: float, delta: float) -> tuple[float, float]:

@@ -18,9 +18,10 @@ import numpy as np
 from kerasburst.intervals import hierarchical_interval
 from kerasburst.privacy.attacks import Answers, Evidence
 from kerasburst.privacy.attacks.every_model import every_target, target_scores, tpr_over_targets
+from kerasburst.privacy.epsilon import epsilon_lower_bound, one_run_bound
 from kerasburst.privacy.matching import AT, Snapshots, matched_difference
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.privacy.result import MAIN_ATTACK, CanaryResult, CurvePoint, Interval, Matched
+from kerasburst.privacy.result import MAIN_ATTACK, CanaryResult, CurvePoint, Epsilon, Interval, Matched
 from kerasburst.privacy.shadow import Pools, place, roles
 from kerasburst.registry import ATTACKS
 
@@ -28,6 +29,8 @@ from kerasburst.registry import ATTACKS
 CURVE_ATTACKS = ("loss", "lira_online", "lira_shrunk", "rmia", "label_only", "dispersion")
 STRONGEST = "strongest"  # for each pair the attack with the highest mean AUC on the other pairs
 _FPR = 0.01
+_CONFIDENCE = 0.95  # of a bound of epsilon
+_GUESSES = (4, 10, 20, 50, 100, 200, 500, 1000)  # of the bound from one run, at most
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -231,12 +234,13 @@ class ArmCurve:
     @functools.cached_property
     def choices(self) -> np.ndarray:
         """Number of the attack that is strongest on the other pairs, for each pair at each snapshot, `(S, pairs)`."""
-        aucs, pairs = np.stack(list(self.aucs.values())), self._pair_of_model
+        aucs, pairs = np.stack(list(self.aucs.values())), self.pair_of_model
         others = [aucs[:, :, pairs != pair].mean(axis=-1) for pair in range(pairs.max() + 1)]
         return np.argmax(others, axis=1).T
 
     @functools.cached_property
-    def _pair_of_model(self) -> np.ndarray:
+    def pair_of_model(self) -> np.ndarray:
+        """Number of each model's pair, counted over all pools, `(M,)`."""
         return np.unique(self.units, axis=0, return_inverse=True)[1].ravel()
 
     def _series(self, name: str) -> dict[str, np.ndarray]:
@@ -244,7 +248,7 @@ class ArmCurve:
         by_attack = getattr(self, name)
         if not by_attack:
             return {}
-        choices = self.choices if name == "without" else self.choices[:, self._pair_of_model]
+        choices = self.choices if name == "without" else self.choices[:, self.pair_of_model]
         chosen = np.take_along_axis(np.stack(list(by_attack.values())), choices[None], axis=0)[0]
         return {STRONGEST: chosen, **by_attack}
 
@@ -265,7 +269,7 @@ class ArmCurve:
         for s, epoch in enumerate(self.epochs):
             tprs = {name: rows[s] for name, rows in self.tprs.items()}
             if tprs and all(values is not None for values in tprs.values()):
-                choices = self.choices[s, self._pair_of_model][None]
+                choices = self.choices[s, self.pair_of_model][None]
                 tprs = {STRONGEST: np.take_along_axis(np.stack(list(tprs.values())), choices, axis=0)[0], **tprs}
             found.append(
                 CurvePoint(
@@ -322,6 +326,39 @@ def canary_result(models: ArmModels, seed: int = 0) -> CanaryResult | None:
         auc={name: float(np.mean(values)) for name, values in aucs.items()},
         auc_interval=intervals,
         blind=tuple(name for name, i in intervals.items() if learnt and (i is None or i[0] <= 0.5)),
+    )
+
+
+def epsilon_bounds(models: ArmModels, curve: ArmCurve, flips: bool, seed: int = 0) -> tuple[Epsilon, ...]:
+    """Bound epsilon from below by target 0; the other models choose attack, threshold and guesses. None without it.
+
+    Args:
+        models: of the arm.
+        curve: of `models`.
+        flips: whether the first model's members were dealt by independent flips.
+        seed: of what an attack draws.
+    """
+    pool = models.pools[0]
+    if pool.pairs[0] >= 0:
+        return ()  # a shadow: its partner's membership is its own, turned round
+    attack = list(curve.aucs)[curve.choices[-1, curve.pair_of_model[0]]]
+    scores = _scores(pool.evidence(-1, seed), [attack])[attack]
+    others = target_scores(scores[1:], pool.membership[1:])
+    pooled = MembershipScores(
+        np.concatenate([each.member_scores for each in others]),
+        np.concatenate([each.non_member_scores for each in others]),
+    )
+    judged = MembershipScores.from_labels(scores[0], pool.membership[0])
+    found = [epsilon_lower_bound(judged, pooled, confidence=_CONFIDENCE)]
+    if flips:
+        sizes = [r for r in _GUESSES if r <= len(scores[0])]
+        rest = list(zip(scores[1:], pool.membership[1:], strict=True))
+        gains = [np.mean([one_run_bound(row, mask, guesses=r).epsilon for row, mask in rest]) for r in sizes]
+        guesses = sizes[int(np.argmax(gains))]
+        found.append(one_run_bound(scores[0], pool.membership[0], guesses=guesses, confidence=_CONFIDENCE))
+    return tuple(
+        Epsilon(method=b.method, epsilon=b.epsilon, confidence=b.confidence, attack=attack, delta=b.delta)
+        for b in found
     )
 
 

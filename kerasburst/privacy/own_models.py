@@ -26,7 +26,7 @@ from kerasburst.privacy.statistics import phi
 from kerasburst.registry import STUDIES
 from kerasburst.seeding import derive_seed
 from kerasburst.study import FleetObserver, Task
-from kerasburst.validation import LARGEST, InputError, check_choice, check_int, fail
+from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail
 
 Train = Callable[..., Any]
 _TEST_SHARE = 5  # one of so many examples tests, where no test part is given
@@ -43,6 +43,7 @@ def audit_models(
     members: int | None = None,
     population: int | None = None,
     canaries: int | None = None,
+    flips: bool = False,
     seed: int = 0,
     outputs: str = "logits",
     batch_size: int = 128,
@@ -72,6 +73,7 @@ def audit_models(
         members: examples that each model trains on, at least 4; None for a third of the pool, at most 1,000.
         population: examples that train nothing; None for a fifth of the pool, at most 1,000.
         canaries: examples that shadows train on with a wrong label, even; None for a twentieth of the members, 8 to 64.
+        flips: deal the first model's members by independent flips; then epsilon is also bounded from one run.
         seed: of all draws; each model gets a seed of its own from it.
         outputs: "logits", or "probabilities" for classifiers that end with a softmax.
         batch_size: examples that a classifier is asked about at once.
@@ -110,6 +112,7 @@ def audit_models(
         members=members,
         population=population,
         canaries=canaries,
+        flips=flips,
         seed=seed,
         outputs=outputs,
         batch_size=batch_size,
@@ -137,6 +140,7 @@ class ModelsConfig:
     members: int | None = None
     population: int | None = None
     canaries: int | None = None
+    flips: bool = False
     seed: int = 0
     outputs: str = "logits"
     batch_size: int = 128
@@ -152,6 +156,7 @@ class ModelsConfig:
             raise fail("queries", "one or more numbers", self.queries)
         queries = tuple(sorted({check_int("queries", k, low=1, high=LARGEST) for k in self.queries}))
         object.__setattr__(self, "queries", queries)
+        check_bool("flips", self.flips)
         check_int("seed", self.seed, low=0)
         check_choice("outputs", self.outputs, OUTPUTS)
         check_int("batch_size", self.batch_size, low=1)
@@ -246,7 +251,7 @@ class ModelsStudy(AuditStudy):
             self.pools = (AuditSplits.load(path),)
         else:
             pool = np.setdiff1d(np.arange(len(self.data.y)), self.data.test)
-            sizes = {name: getattr(config, name) for name in ("shadows", "members", "population", "canaries")}
+            sizes = {name: getattr(config, name) for name in ("shadows", "members", "population", "canaries", "flips")}
             self.pools = (draw_audit_splits(self.data.x, pool, self.data.test, seed=config.seed, **sizes),)
         return {}
 

@@ -107,6 +107,26 @@ class TFPrivacyResult:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Epsilon:
+    """A lower bound of epsilon that target 0's scores show: evidence, never a guarantee.
+
+    Args:
+        method: "clopper_pearson", by the rates at a threshold, which takes the examples of a model as independent; or
+            "one_run", which takes no more than that their membership was dealt by independent flips.
+        epsilon: the bound, in nats; 0 if the scores show nothing.
+        confidence: with which it holds.
+        attack: the strongest on other models. Threshold and number of guesses were chosen on these, too.
+        delta: of (epsilon, delta)-differential privacy.
+    """
+
+    method: str
+    epsilon: float
+    confidence: float
+    attack: str
+    delta: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodingResult:
     """One encoding's targets: their accuracy and their leak.
 
@@ -131,6 +151,7 @@ class EncodingResult:
         tf_privacy: tensorflow-privacy's figures; None unless the config asks for them.
         valid: whether its own controls and those of the data hold.
         canaries: what became of the mislabelled points; None without any.
+        epsilon: lower bounds of epsilon.
     """
 
     test_accuracy: float
@@ -152,6 +173,7 @@ class EncodingResult:
     tf_privacy: TFPrivacyResult | None = None
     valid: bool = True
     canaries: CanaryResult | None = None
+    epsilon: tuple[Epsilon, ...] = ()
 
     def attack(self, name: str, queries: int) -> AttackResult:
         """Return the figures of an attack at K queries."""

@@ -171,6 +171,7 @@ def draw_audit_splits(
     shadows: int = 8,
     population: int | None = None,
     canaries: int | None = 0,
+    flips: bool = False,
 ) -> AuditSplits:
     """Draw members, non-members, shadow pool and population at random from one pool.
 
@@ -191,6 +192,8 @@ def draw_audit_splits(
         population: None for a fifth of the pool, at most 1,000; none in the paper's protocols.
         canaries: points that shadows train on with a wrong label, half of them each; even. None for a twentieth of the
             members, 8 to 64, or what is left of the pool; none in the paper's protocols.
+        flips: whether each audited point is a member of a target by a fair flip of its own; the sizes of training sets
+            then vary about `members`. Otherwise half of the points are.
 
     Raises:
         InputError: for an argument outside its range, or a pool that is too small.
@@ -224,7 +227,8 @@ def draw_audit_splits(
     audited, population_part, rest = np.split(order, [2 * members, 2 * members + population])
     reference = rest[:reference_size] if protocol == "paper" else audited
     # Target t and shadow pair j each have a stream: adding models does not change the others.
-    target_masks = [_half(len(audited), derive_seed(seed, "audit", "target", t)) for t in range(targets)]
+    deal = _flips if flips else _half
+    target_masks = [deal(len(audited), derive_seed(seed, "audit", "target", t)) for t in range(targets)]
     if protocol == "audit":
         shadow_masks = complementary_halves(len(reference), shadows, seed)
     else:
@@ -305,6 +309,10 @@ def _half(n: int, seed: int) -> np.ndarray:
     mask = np.zeros(n, bool)
     mask[np.random.default_rng(seed).permutation(n)[: n // 2]] = True
     return mask
+
+
+def _flips(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).random(n) < 0.5
 
 
 def _first_of_equals(x: np.ndarray) -> np.ndarray:

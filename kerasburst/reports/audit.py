@@ -55,6 +55,7 @@ def write_report(out: str | Path) -> Path:
         equal_fit_figure=equal_fit.drawing(audit),
         equal_fit_tables=equal_fit.tables(audit),
         descriptions=_descriptions(audit),
+        epsilon=_epsilon(audit),
         shadow_count=1 if paper else audit["config"]["shadows"],
         largest=largest,
         summary=_summary(audit, main),
@@ -181,6 +182,23 @@ def _summary(audit: dict, main: str) -> Table:
         "model has leaked, it does not remove it."
     )
     return table_of((*head, "limit for K → ∞", "highest AUC of any attack", "controls"), rows, note=note)
+
+
+def _epsilon(audit: dict) -> Table | None:
+    """Return the lower bounds of epsilon; None without any."""
+    rows = [
+        (name, bound["attack"], bound["method"].replace("_", " "), Cell(f"{bound['epsilon']:.2f}", bound["epsilon"]))
+        for name, e in audit["encodings"].items()
+        for bound in e.get("epsilon") or ()
+        if not failed_controls(audit, name)
+    ]
+    note = (
+        "Epsilon is at least this, in nats, with 95 % confidence each. Attack, threshold and number of guesses were "
+        "chosen on other models. The bound by Clopper and Pearson takes the examples of one model as independent; the "
+        "one from one run takes only that their membership was dealt by independent flips (--flips). A bound of 0 does "
+        "not say that a model is private."
+    )
+    return table_of(("arm", "attack", "method", "epsilon, lower bound"), rows, note=note) if rows else None
 
 
 def _descriptions(audit: dict) -> dict[str, str]:

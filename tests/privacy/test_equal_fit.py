@@ -1,5 +1,7 @@
 """Every model a target, on audits whose models are made up: what leaks by a known amount."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -186,3 +188,45 @@ def test_intervals_cover_the_mean_over_audits(by_lira_alone, less):
     held = np.mean([each.interval[0] <= truth <= each.interval[1] for each in found])
     assert 0.93 <= held <= 0.97, held
     assert truth == pytest.approx(0.03 if less else 0.0, abs=0.01)
+
+
+def test_epsilon_is_bounded_by_the_target_with_what_the_others_chose(by_lira_alone):
+    arm = world(0, points=400)["fast"]
+    (pool,) = arm.pools
+    member = np.random.default_rng(7).random(400) < 0.5  # dealt by flips
+    rows, shown = slice(1, None), 0.0
+    for leak in (0.0, 6.0):  # the target alone leaks
+        phi = np.random.default_rng(8).normal(size=400) + leak * member
+        audited = pool.audited.copy()
+        audited[:, 0, :, 0, 0] = phi
+        masks = np.concatenate([member[None], pool.membership[rows]])
+        with_target = dataclasses.replace(
+            pool, audited=audited, membership=masks, pairs=np.array([-1, 0, 1, 1, 2, 2, 3, 3])
+        )
+        models = ArmModels((with_target,))
+        rates, run = equal_fit.epsilon_bounds(models, models.curve()[0], flips=True)
+        assert (rates.method, run.method, run.attack, run.confidence) == (
+            "clopper_pearson",
+            "one_run",
+            "lira_shrunk",
+            0.95,
+        )
+        assert rates.epsilon >= shown and run.epsilon >= shown
+        shown = 0.5
+    assert len(equal_fit.epsilon_bounds(models, models.curve()[0], flips=False)) == 1
+    assert equal_fit.epsilon_bounds(arm, arm.curve()[0], flips=False) == ()  # the audit of a run: shadows alone
+
+
+@pytest.mark.thorough
+def test_bounds_of_epsilon_hold_without_a_leak(by_lira_alone):
+    above = []
+    for seed in range(60):
+        (pool,) = world(seed, points=200)["fast"].pools
+        rng = np.random.default_rng(seed)
+        member, audited = rng.random(200) < 0.5, pool.audited.copy()
+        audited[:, 0, :, 0, 0] = rng.normal(size=200)
+        masks = np.concatenate([member[None], pool.membership[1:]])
+        pairs = np.array([-1, 0, 1, 1, 2, 2, 3, 3])
+        models = ArmModels((dataclasses.replace(pool, audited=audited, membership=masks, pairs=pairs),))
+        above.append([b.epsilon > 0 for b in equal_fit.epsilon_bounds(models, models.curve()[0], flips=True)])
+    assert (np.mean(above, axis=0) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 60)).all()

@@ -105,7 +105,9 @@ def test_what_is_there_is_not_trained_again(audited, fleet):
 def test_the_test_part_is_given_or_a_fifth(audited, fleet, tmp_path):
     result, _ = audited
     assert result.counts["test"] == 80 and result.counts["pool"] == 400
-    own = audit_models(constant, (X, Y), tmp_path / "a", test=(X[:30] + 1, Y[:30]), shadows=4, members=60)
+    own = audit_models(constant, (X, Y), tmp_path / "a", test=(X[:30] + 1, Y[:30]), shadows=4, members=60, flips=True)
+    assert [bound.method for bound in own.encodings["constant"].epsilon] == ["clopper_pearson", "one_run"]
+    assert "Lower bounds of epsilon" in (tmp_path / "a/audit.html").read_text()
     assert own.counts["test"] == 30 and own.encodings["constant"].test_examples == 30
 
 

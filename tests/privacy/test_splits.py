@@ -172,3 +172,12 @@ def test_parts_that_do_not_fit_are_refused(given, message):
 def test_bad_arguments(given, message):
     with pytest.raises(InputError, match=message):
         draw(**given)
+
+
+def test_flips_deal_each_points_membership_by_itself():
+    x = np.arange(2000)[:, None]
+    drawn = [draw_audit_splits(x, range(2000), [], seed=s, members=300, shadows=4, flips=True) for s in range(30)]
+    sizes = [int(splits.targets[0].sum()) for splits in drawn]
+    # Binomial(600, 1/2): standard deviation 12.25; halves would have none.
+    assert np.std(sizes) == pytest.approx(12.25, rel=0.4) and np.mean(sizes) == pytest.approx(300, abs=9)
+    assert all(splits.shadows.sum(axis=1).tolist() == [300] * 4 for splits in drawn)
