@@ -315,9 +315,9 @@ def canary_result(models: ArmModels, seed: int = 0) -> CanaryResult | None:
             for name in names:
                 aucs[name].append(MembershipScores.from_labels(ATTACKS[name].score(evidence), mask).auc())
     units, known = np.array(units), np.array(known)
-    ends = interval_over_units(known[:, 0] - known[:, 1], units)
+    rise = interval_over_units(known[:, 0] - known[:, 1], units, ends=(-1.0, 1.0))
     intervals = {name: interval_over_units(np.array(values), units) for name, values in aucs.items()}
-    learnt = ends is not None and ends[0] > 0
+    learnt = rise is not None and rise[0] > 0
     return CanaryResult(
         canaries=count,
         known_by_members=float(known[:, 0].mean()),
@@ -362,19 +362,22 @@ def epsilon_bounds(models: ArmModels, curve: ArmCurve, flips: bool, seed: int = 
     )
 
 
-def interval_over_units(values: np.ndarray, units: np.ndarray, without: np.ndarray | None = None) -> Interval | None:
+def interval_over_units(
+    values: np.ndarray, units: np.ndarray, without: np.ndarray | None = None, ends: Interval = (0.0, 1.0)
+) -> Interval | None:
     """Return the 95 % interval of a mean over models, whose unit is the pool or the pair; None for too few of these.
 
     Args:
         values: of each model, `(M,)`.
         units: pool and pair of each model, `(M, 2)`.
         without: for each pair, the mean over the others with the pair left out, as `hierarchical_interval` takes it.
+        ends: the least and the largest value that the figure can have.
     """
     pools, pairs = units.T
     if len(np.unique(pools)) < 3 and min(len(np.unique(pairs[pools == pool])) for pool in pools) < 2:
         return None
     found = hierarchical_interval(values, pools, pairs, without)
-    return found.low, found.high
+    return max(found.low, ends[0]), min(found.high, ends[1])
 
 
 def match(curves: dict[str, ArmCurve]) -> tuple[Matched, ...]:

@@ -201,7 +201,7 @@ def compare(scores: dict[str, Scores], splits: AuditSplits) -> tuple[Comparison,
                         b=b,
                         difference=float(mean[0]),
                         interval=(float(mean[1]), float(mean[2])),
-                        interval_over_targets=_over_targets(each[:, 0]),
+                        interval_over_targets=_over_targets(each[:, 0], -1.0),
                     )
                 )
     return tuple(found)
@@ -291,5 +291,5 @@ def _mean_ends(intervals: Sequence[tuple[float, float] | None]) -> tuple[float, 
     return None if None in intervals else tuple(float(end) for end in np.mean(intervals, axis=0))
 
 
-def _over_targets(values: Sequence[float]) -> tuple[float, float] | None:
-    return seed_interval(np.asarray(values))[1:] if len(values) >= 3 else None
+def _over_targets(values: Sequence[float], least: float = 0.0) -> tuple[float, float] | None:
+    return seed_interval(np.asarray(values), ends=(least, 1.0))[1:] if len(values) >= 3 else None

@@ -82,9 +82,13 @@ def test_no_reference_is_the_targets_partner(pretended):
 def test_intervals_have_the_pair_as_their_unit():
     # Pairs (1, 3), (2, 4), (6, 8) have the means 2, 3, 7: mean 4, standard error sqrt(7 / 3), t_2 = 4.3027.
     units = np.array([(0, pair) for pair in (0, 0, 1, 1, 2, 2)])
-    found = interval_over_units(np.array([1.0, 3.0, 2.0, 4.0, 6.0, 8.0]), units)
+    values = np.array([1.0, 3.0, 2.0, 4.0, 6.0, 8.0])
+    found = interval_over_units(values, units, ends=(-np.inf, np.inf))
     assert found == pytest.approx((4 - 4.3027 * np.sqrt(7 / 3), 4 + 4.3027 * np.sqrt(7 / 3)), abs=1e-3)
-    assert interval_over_units(np.array([1.0, 3.0]), units[:2]) is None
+    assert interval_over_units(values[:2], units[:2]) is None
+    # A share ends at 1: 0.9, 1, 1 have the mean 0.967 and the standard error 0.033.
+    low, high = interval_over_units(np.array([0.9, 0.9, 1.0, 1.0, 1.0, 1.0]), units)
+    assert (low, high) == (pytest.approx(29 / 30 - 4.3027 / 30, abs=1e-4), 1.0)
 
 
 class OneModel(FleetHere):
