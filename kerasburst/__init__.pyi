@@ -55,11 +55,14 @@ from .neurons.synaptic import SynapticCell as SynapticCell
 from .paper.config import ReproduceConfig as ReproduceConfig
 from .paper.result import Reproduction as Reproduction
 from .paper.study import reproduce as reproduce
+from .privacy.arms import Arm as Arm
+from .privacy.arms import parse_arm as parse_arm
 from .privacy.attacks import Attack as Attack
 from .privacy.attacks import lira as lira
 from .privacy.attacks import rmia as rmia
 from .privacy.audit import audit as audit
 from .privacy.config import AuditConfig as AuditConfig
+from .privacy.defences import Defence as Defence
 from .privacy.metrics import MembershipScores as MembershipScores
 from .privacy.own_models import audit_models as audit_models
 from .privacy.result import AuditResult as AuditResult

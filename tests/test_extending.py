@@ -17,6 +17,7 @@ BLOCKS = re.findall(
 NAMES = {
     "encoder": "first_steps",
     "attack": "margin",
+    "defence": "slow_learning",
     "reader": "csv",
     "network": "OneLayer",
     "format": "weights",
@@ -49,6 +50,7 @@ def test_every_kind_has_a_recipe():
     assert [title for title, _ in BLOCKS] == [
         "An encoder",
         "An attack",
+        "A defence",
         "A data reader",
         "A network",
         "A neuron",
@@ -70,6 +72,14 @@ def test_an_attack_stands_in_the_audit(tmp_path):
     found = kb.audit(config, tmp_path / "audit").encodings["rate"].attacks
     (margin,) = [attack for attack in found if attack.name == "margin"]
     assert 0 <= margin.auc <= 1 and margin.threshold_advantage is not None
+
+
+def test_a_defence_is_an_arm_with_its_parameters():
+    arm = kb.parse_arm("slow_learning:factor=0.5,encoding=latency")
+    assert (arm.encoding, arm.defence) == ("latency", "slow_learning")
+    assert float(arm.make_defence().optimizer(0.02).learning_rate) == pytest.approx(0.01)
+    with pytest.raises(kb.InputError, match="rate is unknown, it has factor"):
+        kb.parse_arm("slow_learning:rate=0.5")
 
 
 def test_a_reader_reads_its_files(tmp_path):
