@@ -1,6 +1,8 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Most of the tests' time is XLA's, whose code for a few units need not be fast. `XLA_FLAGS= pytest` compiles as usual.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import importlib.util
@@ -16,9 +18,17 @@ def pytest_configure():
         raise pytest.UsageError(f"KERASBURST_REQUIRE names modules that are not installed: {', '.join(missing)}")
 
 
+_LONG_EXAMPLES = {  # of docstrings, which train
+    "kerasburst.privacy.audited_run.AuditedRun",
+    "kerasburst.profiling.bench.bench",
+    "kerasburst.profiling.profiler.Profiler.callback",
+    "kerasburst.training.fit.train",
+}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Make the cases of a `sampled(n)` test `thorough`, all but every n-th."""
+    """Make long examples `thorough`, and the cases of a `sampled(n)` test, all but every n-th."""
     seen = {}
     for item in items:
         if (mark := item.get_closest_marker("sampled")) is not None:
@@ -26,3 +36,5 @@ def pytest_collection_modifyitems(items):
             seen[item.function] += 1
             if number % mark.args[0]:
                 item.add_marker(pytest.mark.thorough)
+        elif item.name in _LONG_EXAMPLES:
+            item.add_marker(pytest.mark.thorough)

@@ -12,7 +12,7 @@ from kerasburst.data.splits import Splits, make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.training.run_directory import DataRecord
-from kerasburst.validation import InputError, one_line
+from kerasburst.validation import InputError, shown
 
 DEFAULT_EPOCHS = 20  # of a user's own data
 
@@ -52,8 +52,9 @@ def check_fits(config: TrainConfig, num_classes: int, sample_shape: tuple[int, .
     encoder = config.make_encoder()
     try:
         config.make_network(num_classes).build(encoder.compute_output_shape((None, *sample_shape)))
-    except (MemoryError, OverflowError, tf.errors.ResourceExhaustedError) as error:
-        raise InputError(f"model must fit this machine's memory: {one_line(error)}") from None
+    except (MemoryError, OverflowError, tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError):
+        chosen = ", ".join(f"{name} = {shown(value)}" for name, value in config.network.items()) or "its defaults"
+        raise InputError(f"model must fit this machine's memory, received {config.model} with {chosen}") from None
 
 
 def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:

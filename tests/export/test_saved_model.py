@@ -41,7 +41,7 @@ def steps(loaded, x, manifest):
     return out["logits"].numpy(), states
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(
     ("kind", "reset", "readout"),
     [*((kind, reset, "last") for kind in KINDS for reset in RESETS), ("fc", "zero", "mean"), ("fc", "zero", "count")],
@@ -213,7 +213,7 @@ def test_every_encoder(name, tmp_path):
         np.testing.assert_allclose(seeded(loaded, x, 5, 3)["logits"], network(x), atol=1e-4)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize(("kind", "encoder"), [("fc", "poisson"), ("relu", "delayed"), ("lif", "regular")])
 def test_through_keras_file_and_savedmodel_with_every_parameter_varied(kind, encoder, dtype, tmp_path):

@@ -30,6 +30,7 @@ def test_the_documented_readouts():
     assert READOUTS == ("last", "mean", "count")
 
 
+@pytest.mark.sampled(5)
 @NETWORKS
 @pytest.mark.parametrize("readout", ["last", "mean", "count"])
 def test_readout(make, features, readout):

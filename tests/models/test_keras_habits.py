@@ -96,6 +96,7 @@ def saved_and_loaded(network, tmp_path):
 # What changes a layer -----------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
 def test_quantised(mode, tmp_path):
     network, twin = pair()

@@ -30,19 +30,20 @@ def network():
     return made
 
 
-@pytest.mark.parametrize("make", [network, composed])
-def test_load_in_a_fresh_process(make, tmp_path):
-    model = make()
-    model.save(tmp_path / "model.keras")
+def test_load_in_a_fresh_process(tmp_path):
+    models = [network(), composed()]
+    for i, model in enumerate(models):
+        model.save(tmp_path / f"{i}.keras")
     np.save(tmp_path / "x.npy", X)
     code = (
         "import kerasburst, keras, numpy as np\n"
-        "model = keras.saving.load_model('model.keras')\n"
-        "np.save('y.npy', model(np.load('x.npy')))"
+        "for i in (0, 1):\n"
+        "    np.save(f'{i}.npy', keras.saving.load_model(f'{i}.keras')(np.load('x.npy')))"
     )
     env = {name: value for name, value in os.environ.items() if name != "KERASBURST_DEFER_LAYERS"}
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, timeout=300, env=env)
-    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model(X))
+    for i, model in enumerate(models):
+        np.testing.assert_array_equal(np.load(tmp_path / f"{i}.npy"), model(X))
 
 
 def test_clones():

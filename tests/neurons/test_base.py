@@ -126,7 +126,7 @@ def set_weights(layer, beta, threshold):
     layer.set_weights([np.asarray(beta, np.float32), np.asarray(threshold, np.float32)])
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @LAYERS
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("surrogate", ["atan", "fast_sigmoid"])

@@ -169,7 +169,9 @@ def parameter_cases():
 def _may_be_fine(parameter, default, value):
     """Return whether some parameter of that type takes the value."""
     if value == "none":
-        return default is None or parameter == "reset_mechanism"
+        return default is None or parameter in ("reset_mechanism", "silence")
+    if value == "[1]":  # the same for each neuron, or one for each
+        return parameter in ("beta", "threshold")
     return value == "2000000000" and isinstance(default, float | int) and not isinstance(default, bool)
 
 

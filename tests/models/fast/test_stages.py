@@ -41,7 +41,7 @@ def one_by_one(network):
     return call
 
 
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(15)
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "lif"])
 @pytest.mark.parametrize("channels", [1, 2])
