@@ -181,9 +181,9 @@ def command(
     if arms and "encodings" not in given:
         values["encodings"] = ()
         given |= {"encodings": ()}
-    for name in ("snapshots", "arms"):
+    for name, read in (("snapshots", _epochs), ("arms", _arms)):
         if name in given:
-            values[name] = given[name] = {"snapshots": _epochs, "arms": _arms}[name](given[name])
+            values[name] = given[name] = read(given[name])
         else:
             values.pop(name)
     name = dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
@@ -235,6 +235,7 @@ def _epochs(text: str) -> tuple[int, ...]:
 
 
 def _arms(texts):
+    load_tensorflow()  # in which defences are written
     from kerasburst.privacy.arms import parse_arm
 
     return tuple(parse_arm(text) for text in texts)
