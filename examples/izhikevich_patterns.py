@@ -26,7 +26,7 @@ PATTERNS = {  # a, b, c, d
 def main(picture: str = "izhikevich.png") -> dict[str, int]:
     """Draw the picture and return each pattern's number of spikes in 300 ms."""
     a, b, c, d = np.array(list(PATTERNS.values())).T
-    current = np.where(np.arange(300) >= 20, 10.0, 0.0)
+    current = np.where(np.arange(300) >= 20, 15.0, 0.0)
     spk, mem = kb.Izhikevich(a, b, c, d, return_mem=True)(np.tile(current[None, :, None], (1, 1, 5)).astype("float32"))
     spk, mem = ops.convert_to_numpy(spk)[0], ops.convert_to_numpy(mem)[0]
     figure, axes = plt.subplots(len(PATTERNS), sharex=True, figsize=(8, 8), layout="constrained")
@@ -38,8 +38,8 @@ def main(picture: str = "izhikevich.png") -> dict[str, int]:
         axis.axvline(20, color="0.7", linewidth=1, linestyle=":")
         axis.spines[["top", "right"]].set_visible(False)
     axes[2].set_ylabel("membrane (mV)")
-    axes[-1].set_xlabel("time (ms); the current of 10 begins at 20 ms")
-    figure.savefig(picture, dpi=110)
+    axes[-1].set_xlabel("time (ms); the current of 15 begins at 20 ms")
+    figure.savefig(picture, dpi=80)
     plt.close(figure)
     return dict(zip(PATTERNS, spk.sum(0).astype(int).tolist(), strict=True))
 

