@@ -12,8 +12,11 @@ is our equation for tau = DT / (1 - beta), r = tau / DT, v_leak = 0. For beta = 
 - "subtract": the same with the spike fed back through `Scale` by minus the threshold: it is subtracted one step
   later, which is the delay that a loop in a NIR graph has.
 
-`Synaptic` is `CubaLIF` with tau_syn = DT / (1 - alpha), w_in = tau_syn / DT where it resets to zero, and two `LI` in a
-row otherwise. Images go channels-first. Max-pooling of spikes is their sum over the window, above 1/2.
+`LeakyIntegrator` is `LI`. `Synaptic` is an `LI` for its current and then as `LIF`. Where it resets to zero, it is a
+`CubaLIF` with tau_syn = DT / (1 - alpha), w_in = tau_syn / DT. NIR's reset spares the current of the next step, that of
+`Synaptic` does not: the node's metadata says so to `from_nir`, and the manifest how many spikes differ for others.
+
+Images go channels-first. Max-pooling of spikes is their sum over the window, above 1/2.
 """
 
 from __future__ import annotations
@@ -58,8 +61,9 @@ class NIR(Format):
     """Writes model.nir and runs it by our own layers; see `kerasburst.export.nir`.
 
     Args:
-        nir_reset: None to write each reset exactly; "zero" to write every neuron as a `LIF` that resets to zero, which
-            snnTorch and SpikingJelly read, with its true reset in the node's metadata, which `from_nir` reads.
+        nir_reset: None to write each reset exactly where NIR has it; "zero" to write every neuron as a `LIF` or a
+            `CubaLIF` that resets to zero, which snnTorch and SpikingJelly read, with its true reset in the node's
+            metadata, which `from_nir` reads.
     """
 
     file = "model.nir"
@@ -80,8 +84,8 @@ class NIR(Format):
             for name, types in (("input", graph.input_type), ("output", graph.output_type))
         )
         details = {"dt_s": DT, "nir": nir.__version__, "readout": graph.metadata["readout"]}
-        if self.nir_reset is not None:
-            details["nir_reset"] = f"{self.nir_reset}; {_difference(graph, network)}"
+        if self.nir_reset or any(isinstance(node, nir.CubaLIF) for node in graph.nodes.values()):
+            details["nir_reset"] = f"zero; {_difference(graph, network)}"
         return Written(
             {
                 "graph": {
@@ -245,6 +249,8 @@ class _Graph:
         if isinstance(layer, keras.layers.TimeDistributed):
             layer = layer.layer
         kind = type(layer)
+        if kind is keras.layers.GlobalAveragePooling1D:
+            return None  # a readout over time, as `_readout` finds
         if kind in _IDLE:
             return signal
         if kind is Pool:
@@ -363,8 +369,8 @@ class _Graph:
         name, beta = layer.name, value("beta")
         if kind == "LeakyIntegrator":
             after = self._integrate(name, beta, signal)
-        elif kind == "Synaptic" and neuron.reset_mechanism == "zero":
-            after = self._cuba_lif(name, value("alpha"), beta, value("threshold"), signal)
+        elif kind == "Synaptic" and "zero" in (neuron.reset_mechanism, self.nir_reset):
+            after = self._cuba_lif(name, value("alpha"), beta, value("threshold"), neuron.reset_mechanism, signal)
         else:
             if kind == "Synaptic":
                 signal = self._integrate(f"{name}_synapse", value("alpha"), signal)
@@ -392,12 +398,12 @@ class _Graph:
         node = self.nir.I(r) if tau is None else self.nir.LI(tau, r, np.zeros(signal.shape))
         return dataclasses.replace(signal, sources=(self.add(name, node, signal),), spiking=False)
 
-    def _cuba_lif(self, name, alpha, beta, threshold, signal) -> _Signal:
+    def _cuba_lif(self, name, alpha, beta, threshold, reset, signal) -> _Signal:
         (tau_syn, w_in), (tau_mem, r) = (_time_constant(name, each) for each in (alpha, beta))
         if tau_syn is None or tau_mem is None:
             raise InputError(f"{name} must have alpha and beta below 1 for nir: time constants are finite there")
         zero = np.zeros(signal.shape)
-        node = self.nir.CubaLIF(tau_syn, tau_mem, r, zero, threshold, zero, w_in, metadata={"reset_mechanism": "zero"})
+        node = self.nir.CubaLIF(tau_syn, tau_mem, r, zero, threshold, zero, w_in, metadata={"reset_mechanism": reset})
         return dataclasses.replace(signal, sources=(self.add(name, node, signal),), spiking=True)
 
     def _ordered(self, value, signal: _Signal, name: str) -> np.ndarray:

@@ -12,7 +12,9 @@ import numpy as np
 
 from kerasburst.export.formats import require
 from kerasburst.neurons.functional import RESET_MECHANISMS
+from kerasburst.neurons.leaky_integrator import LeakyIntegrator
 from kerasburst.neurons.lif import LIF
+from kerasburst.neurons.synaptic import Synaptic
 from kerasburst.validation import InputError, check_choice, check_float, check_int, one_line, user_path
 
 DT = 1e-4  # seconds of a step where a graph does not say; what snnTorch and SpikingJelly assume
@@ -43,7 +45,8 @@ def from_nir(
             thresholds, sums of paths, and the neurons LIF, IF, LI, I and CubaLIF; of loops, those that reset.
         num_steps: T, or None for any number of steps.
         dt: seconds of a step.
-        reset_mechanism: "subtract", "zero" or "none", for all LIF, IF and CubaLIF.
+        reset_mechanism: "subtract", "zero" or "none", for all LIF, IF and CubaLIF. "zero" acts on the old potential, as
+            NIR's does; snnTorch's `Synaptic` with a reset to zero also loses the current of the step after a spike.
 
     Returns:
         A model from spikes `(batch, num_steps, *features)`, channels last where the graph has them first, to the
@@ -255,8 +258,10 @@ class _Reader:
                 if group is not None:
                     reset, threshold = group
                     return self._fire(name, x, {"beta": beta}, gain, threshold, reset)
-                x = _neuron(_ours("LeakyIntegrator", name), name, x, {"beta": beta})
-                return x if np.allclose(gain, 1.0, rtol=_ROUNDING, atol=0) else _scale(f"{name}_gain", gain, x)
+                self.mem = _neuron(LeakyIntegrator, name, x, {"beta": beta})
+                if not np.allclose(gain, 1.0, rtol=_ROUNDING, atol=0):
+                    self.mem = _scale(f"{name}_gain", gain, self.mem)
+                return self.mem
             case kind:
                 raise InputError(f"graph must be of layers that kerasburst has, {name} is a {kind}")
 
@@ -318,10 +323,13 @@ class _Reader:
         alpha = self._of_time_constant(name, "tau_syn", node.tau_syn)
         beta = self._of_time_constant(name, "tau_mem", node.tau_mem)
         gain = np.asarray(node.w_in * self.dt / node.tau_syn) * (node.r * self.dt / node.tau_mem)
-        decays = {"alpha": alpha, "beta": beta}
-        return self._fire(
-            name, x, decays, gain, node.v_threshold, self._reset_of(node) or "zero", _ours("Synaptic", name)
-        )
+        reset = self._reset_of(node) or "zero"
+        if reset == "zero" and (self.reset or "reset_mechanism" not in (node.metadata or {})):
+            x = _neuron(
+                LeakyIntegrator, f"{name}_synapse", x, {"beta": alpha}
+            )  # NIR's reset spares this step's current
+            return self._fire(name, x, {"beta": beta}, gain, node.v_threshold, reset)
+        return self._fire(name, x, {"alpha": alpha, "beta": beta}, gain, node.v_threshold, reset, Synaptic)
 
     def _fire(self, name, x, decays, gain, threshold, reset, cls=LIF):
         """Append neurons for v = gain u, where u is our membrane."""
@@ -330,14 +338,6 @@ class _Reader:
         parameters = {**decays, "threshold": np.asarray(threshold, "float64") / gain}
         spk, self.mem = _neuron(cls, name, x, parameters, reset_mechanism=reset, return_mem=True)
         return spk
-
-
-def _ours(neuron: str, name: str):
-    import kerasburst.neurons
-
-    if not hasattr(kerasburst.neurons, neuron):
-        raise InputError(f"graph must be of layers that kerasburst has, {name} would be a {neuron}")
-    return getattr(kerasburst.neurons, neuron)
 
 
 def _neuron(cls, name, x, parameters, **settings):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kerasburst as kb
 from kerasburst.export import from_nir
 from kerasburst.export import nir as export_nir
 from kerasburst.export.formats import read_manifest
@@ -247,6 +248,51 @@ def test_a_graph_that_was_read_is_written_again(tmp_path):
     assert export_nir(again, tmp_path / "again")["readout"] == "rate"
     x = spikes("lif")
     np.testing.assert_array_equal(from_nir(tmp_path / "again" / "model.nir")(x), model(x))
+
+
+@pytest.mark.parametrize("reset", RESETS)
+def test_synaptic_there_and_back(reset, tmp_path):
+    """Two decays for each neuron; a cell in an RNN is the same."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((12, 5))
+    spk = kb.Synaptic([0.5, 0.6, 0.7, 0.8], 0.9, threshold=0.7, reset_mechanism=reset)(keras.layers.Dense(4)(inputs))
+    cell = kb.SynapticCell(3, 0.4, [0.7, 0.8, 0.9], threshold=0.2, reset_mechanism=reset)
+    spk = keras.layers.RNN(cell, return_sequences=True)(keras.layers.Dense(3)(spk))
+    x = np.random.default_rng(0).integers(0, 2, (16, 12, 5)).astype("float32")
+    want = keras.Model(inputs, spk)(x)
+    assert 0.05 < np.mean(want) < 0.95
+    rates = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(spk))
+    for format, nir_reset in (("exact", None), ("peers", "zero")):
+        manifest = export_nir(rates, tmp_path / format, nir_reset=nir_reset)
+        graph = nir.read(str(tmp_path / format / "model.nir"))
+        assert manifest["readout"] == "rate"
+        np.testing.assert_array_equal(from_nir(graph)(x), want)
+        cubas = sum(isinstance(node, nir.CubaLIF) for node in graph.nodes.values())
+        assert cubas == (2 if nir_reset or reset == "zero" else 0)
+        assert ("output spikes differ" in manifest.get("nir_reset", "")) == bool(cubas)
+
+
+def test_cuba_lif_as_nir_has_it():
+    """By hand, decays 1/2: syn 1, 1/2, 1/4; v 1, reset, 1/2, reset, 1/4. Not reset, it fires at all three steps."""
+    one = {name: np.full(1, value) for name, value in (("tau_syn", 2e-4), ("tau_mem", 2e-4), ("r", 2.0), ("w_in", 2.0))}
+    node = nir.CubaLIF(**one, v_leak=np.zeros(1), v_threshold=np.full(1, 0.45))
+    graph = nir.NIRGraph.from_list(nir.Affine(np.ones((1, 1)), np.zeros(1)), node)
+    x = np.array([1.0, 0.0, 0.0]).reshape(1, 3, 1)
+    for reset, want in (("zero", [1, 1, 0]), ("none", [1, 1, 1])):
+        np.testing.assert_array_equal(np.ravel(from_nir(graph, dt=DT, reset_mechanism=reset)(x)), want)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_readout_that_never_fires(last, tmp_path):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((12, 5))
+    mem = kb.LeakyIntegrator(0.8, return_sequences=not last)(keras.layers.Dense(3)(kb.LIF(threshold=0.5)(inputs)))
+    model = keras.Model(inputs, mem if last else keras.layers.GlobalAveragePooling1D()(mem))
+    assert export_nir(model, tmp_path / "nir")["readout"] == ("last" if last else "mean")
+    x = np.random.default_rng(0).integers(0, 2, (4, 12, 5)).astype("float32")
+    np.testing.assert_allclose(NIR().run(tmp_path / "nir", read_manifest(tmp_path / "nir"))(x), model(x), atol=1e-5)
+    graph = nir.read(str(tmp_path / "nir" / "model.nir"))
+    assert [type(node).__name__ for node in graph.nodes.values()].count("LI") == 2  # LIF's membrane is the other
 
 
 # Damaged files ------------------------------------------------------------------------------------

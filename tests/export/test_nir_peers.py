@@ -83,14 +83,11 @@ def near_ties(membranes, thresholds):
 
 
 @pytest.mark.filterwarnings("ignore:nirtorch.extract_nir_graph:DeprecationWarning")  # snnTorch's export calls it
-@pytest.mark.parametrize("reset", ["zero", "subtract"])
-@pytest.mark.parametrize("name", ["Leaky", "Synaptic"])
+@pytest.mark.parametrize(("name", "reset"), [("Leaky", "zero"), ("Leaky", "subtract"), ("Synaptic", "subtract")])
 def test_networks_of_snntorch(name, reset, tmp_path):
     """Written by its export, read by ours: equal where no membrane has come within 1e-5 of its threshold."""
     snn = pytest.importorskip("snntorch")
     exporter = pytest.importorskip("snntorch.export_nir")
-    if name == "Synaptic" and not hasattr(kb, "Synaptic"):
-        pytest.skip("there is no Synaptic yet")
     torch.manual_seed(0)
     decays = {"beta": 0.9} | ({"alpha": 0.7} if name == "Synaptic" else {})
 
@@ -125,8 +122,6 @@ def test_networks_of_spikingjelly(name, tmp_path):
     """Hard resets, which alone it writes; it fires at the threshold, too, we above it: ties are left out."""
     neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
     exchange = pytest.importorskip("spikingjelly.activation_based.nir_exchange")
-    if name == "CUBALIFNode" and not hasattr(kb, "Synaptic"):
-        pytest.skip("there is no Synaptic yet")
     own = {"LIFNode": {"tau": 5.0}, "IFNode": {}, "CUBALIFNode": {"c_decay": 0.6, "v_decay": 0.8}}[name]
     threshold = 0.05 if name == "LIFNode" else 0.3  # which divides its input by tau
     torch.manual_seed(0)
@@ -140,11 +135,31 @@ def test_networks_of_spikingjelly(name, tmp_path):
         want.append(net(torch.tensor(x[:, t])).detach().numpy())
     want = np.stack(want, 1)
     model = from_nir(tmp_path / "theirs.nir", dt=DT, reset_mechanism="zero")
-    got, first = model(x).numpy(), [layer for layer in model.layers if isinstance(layer, kb.NeuronLayer)]
+    got, first = model(x).numpy(), [layer for layer in model.layers if isinstance(layer, kb.LIF)]
     every = keras.Model(model.inputs[0], [layer.output[1] for layer in first])(x)
     free = ~near_ties([mem.numpy() for mem in every], [first[0].threshold, first[1].threshold])
     assert free.mean() > 0.9 and 0.02 < want.mean() < 0.98
     np.testing.assert_array_equal(got[free], want[free])
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_they_read_synaptic(peer, tmp_path):
+    """They reset right after a spike, as NIR says; so does our reading with "zero"."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((25, 5))
+    spk = kb.Synaptic(0.7, 0.8, threshold=0.6, reset_mechanism="zero")(keras.layers.Dense(12)(inputs))
+    spk, mem = kb.Synaptic(0.5, 0.9, threshold=0.6, return_mem=True)(keras.layers.Dense(3)(spk))
+    manifest = export_nir(keras.Model(inputs, mem[:, -1]), tmp_path / "nir", nir_reset="zero")
+    assert "output spikes differ" in manifest["nir_reset"]
+    path, x = tmp_path / "nir" / "model.nir", spikes("fc", 64, steps=25)
+    np.testing.assert_array_equal(from_nir(path)(x), keras.Model(inputs, spk)(x))
+    ours = from_nir(path, reset_mechanism="zero")
+    layers = [layer for layer in ours.layers if isinstance(layer, kb.LIF)]
+    membranes = keras.Model(ours.inputs[0], [layer.output[1] for layer in layers])(x)
+    free = ~near_ties([mem.numpy() for mem in membranes], [layer.threshold for layer in layers])
+    got = run_theirs(peer, path, x)
+    assert free.mean() > 0.9 and 0.02 < got.mean() < 0.98
+    np.testing.assert_array_equal(got[free], ours(x).numpy()[free])
 
 
 @pytest.mark.slow

@@ -53,8 +53,9 @@ TRAINED = {
 }
 
 
-@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
 def test_values_and_gradients(name, mask):
     layer, _, settings, _ = NEURONS[name]
     agree(list(both(layer(**settings, **TRAINED[name], dtype="float64"), tf.constant(draw(3, 6, 4), tf.float64), mask)))

@@ -12,6 +12,7 @@ from kerasburst.validation import InputError
 from .common import BACKEND, NEURONS, array, arrays, draw, gradients, weighted
 
 EVERY = pytest.mark.parametrize("name", NEURONS)
+SOME = pytest.mark.sampled(3)
 X = draw(3, 8, 4)
 MASK = np.array([[1] * 8, [1, 1, 1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 0, 1, 1, 0]], bool)
 
@@ -65,6 +66,7 @@ def test_padding_never_changes_a_sequence(name, layers):
         close([mem[:, before : before + 5], *state], whole[1:])
 
 
+@SOME
 @EVERY
 def test_the_gradient_of_a_padded_sequence_is_that_of_the_sequence(name):
     layer, _, settings, _ = NEURONS[name]
@@ -78,6 +80,7 @@ def test_the_gradient_of_a_padded_sequence_is_that_of_the_sequence(name):
     close([got[0][:, :5], *got[1:]], want, rtol=1e-3, atol=1e-4 * np.abs(want[0]).max())
 
 
+@SOME
 @EVERY
 def test_the_last_step_is_the_last_that_is_not_masked(name):
     layer, _, settings, _ = NEURONS[name]
@@ -103,6 +106,7 @@ def test_streaming_goes_on_from_the_state(name, layers):
     close([np.concatenate([first[1], second[1]], 1), *second[2:]], [mem, *state])
 
 
+@SOME
 @EVERY
 def test_stateful_in_a_model(name):
     layer, _, settings, _ = NEURONS[name]
@@ -116,6 +120,7 @@ def test_stateful_in_a_model(name):
     close([model.predict(X[:, :4], verbose=0, batch_size=3)], [want[:, :4]])
 
 
+@SOME
 @EVERY
 def test_long_sequences_run_in_a_loop_and_give_what_short_ones_give(name, layers):
     ours, _ = layers[name]
@@ -130,6 +135,7 @@ def test_long_sequences_run_in_a_loop_and_give_what_short_ones_give(name, layers
     np.testing.assert_array_equal(array(plain), spk[:, :8])
 
 
+@SOME
 @EVERY
 def test_backwards_and_in_both_directions(name):
     layer, _, settings, _ = NEURONS[name]
@@ -144,6 +150,7 @@ def test_backwards_and_in_both_directions(name):
         np.testing.assert_array_equal(got[..., 4:], want[:, ::-1])
 
 
+@SOME
 @EVERY
 def test_saved_cloned_and_reloaded(name, tmp_path):
     layer, cell, settings, _ = NEURONS[name]
@@ -174,6 +181,7 @@ def test_membranes_stay_float32_under_mixed_precision(name):
     assert kinds == ["bfloat16"] + ["float32"] * len(others) == [x.dtype for x in symbolic]
 
 
+@SOME
 @EVERY
 def test_a_model_trains(name):
     layer, _, settings, _ = NEURONS[name]
