@@ -6,12 +6,20 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llv
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import importlib.util
+import signal
+import threading
 
 import pytest
 
 
 def pytest_configure():
-    """Refuse to run, instead of skipping tests, where a module that `KERASBURST_REQUIRE` names is missing."""
+    """Hear Ctrl-C though a shell's background job ignores it, as would the processes that tests start and interrupt.
+
+    Refuse to run, instead of skipping tests, where a module that `KERASBURST_REQUIRE` names is missing.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     required = [name for name in os.environ.get("KERASBURST_REQUIRE", "").split(",") if name]
     missing = [name for name in required if importlib.util.find_spec(name) is None]
     if missing:
