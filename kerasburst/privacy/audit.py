@@ -18,7 +18,7 @@ from kerasburst.privacy.arms import resolve_arms
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.audited_run import AuditedRun, draw_run_splits
 from kerasburst.privacy.config import AuditConfig
-from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, canary_result, epsilon_bounds, match
+from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, auc_by_references, canary_result, epsilon_bounds, match
 from kerasburst.privacy.figures import EncodingModels, Scores, compare, encoding_result, score
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.result import MAIN_ATTACK, AuditResult, Control, EncodingResult
@@ -193,12 +193,13 @@ class AuditStudy(Study):
             models = EncodingModels.load(self.out / arm.folder, splits)
             scores[name], outcomes = score(models, config)
             mine = _controls(models, scores[name], name, config, confidence)
-            canaries, epsilon = None, ()
+            canaries, epsilon, by_references = None, (), ()
             every = ArmModels.load(self.out / arm.folder, self.pools)
             if every is not None:
                 curves[name], last = every.curve(seed)
                 mine.append(controls.cross_target(last, [p.membership for p in every.pools], name, confidence))
                 canaries = canary_result(every, seed)
+                by_references = auc_by_references(every, seed)
                 epsilon = epsilon_bounds(every, curves[name], config.flips, seed)
                 mine += [] if canaries is None else [controls.canaries(canaries, name)]
             found += mine
@@ -207,6 +208,7 @@ class AuditStudy(Study):
                 tf_privacy=tf_privacy_tasks.collect(self.out / arm.folder, models) if config.tf_privacy else None,
                 canaries=canaries,
                 epsilon=epsilon,
+                by_references=by_references,
                 valid=all(control.ok for control in (*found[:2], *mine)),
             )
         with files.replacing(self.out / "scores.npz") as temporary:

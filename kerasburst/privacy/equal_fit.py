@@ -21,7 +21,7 @@ from kerasburst.privacy.attacks.every_model import every_target, target_scores, 
 from kerasburst.privacy.epsilon import epsilon_lower_bound, one_run_bound
 from kerasburst.privacy.matching import AT, Snapshots, matched_difference
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.privacy.result import MAIN_ATTACK, CanaryResult, CurvePoint, Epsilon, Interval, Matched
+from kerasburst.privacy.result import MAIN_ATTACK, CanaryResult, CurvePoint, Epsilon, Interval, Matched, ReferencesPoint
 from kerasburst.privacy.shadow import Pools, place, roles
 from kerasburst.registry import ATTACKS
 
@@ -78,6 +78,11 @@ class PoolModels:
             pairs.append(number // 2 if kind == "shadow" else -1 - number)
         with np.load(folder / "signals" / f"{names[-1]}.npz", allow_pickle=False) as stored:
             labels = stored["labels"]
+        snapshots = max(len(each["epochs"]) for each in found)
+        for each in found:  # one that has stopped before answers as at its end
+            for name in ("logits", "test_accuracies"):
+                left = snapshots - len(each["epochs"])
+                each[name] = np.concatenate([each[name], np.repeat(each[name][-1:], left, axis=0)])
         n, m, c = len(splits.audited), len(splits.population), len(splits.canaries)
         parts = (slice(0, n), slice(n, n + m), slice(n + m, n + m + c))
         audited, population = (np.stack([each["logits"][:, part] for each in found], axis=1) for part in parts[:2])
@@ -86,7 +91,7 @@ class PoolModels:
             membership=np.array(masks),
             pairs=np.array(pairs),
             labels=tuple(labels[part] for part in parts),
-            epochs=found[0]["epochs"],
+            epochs=max((each["epochs"] for each in found), key=len),
             audited=audited,
             population=population,
             canaries=np.stack([each["logits"][:, parts[2]] for each in shadows], axis=1),
@@ -326,6 +331,34 @@ def canary_result(models: ArmModels, seed: int = 0) -> CanaryResult | None:
         auc={name: float(np.mean(values)) for name, values in aucs.items()},
         auc_interval=intervals,
         blind=tuple(name for name, i in intervals.items() if learnt and (i is None or i[0] <= 0.5)),
+    )
+
+
+def auc_by_references(models: ArmModels, seed: int = 0) -> tuple[ReferencesPoint, ...]:
+    """Attack every model at the last snapshot with 2, 4, 8, ... and all of its references that come in pairs."""
+    names = [name for name in curve_attacks(models) if not ATTACKS[name].threshold]
+    most = min(int((pool.pairs >= 0).sum()) for pool in models.pools) - 2
+    sizes = sorted({*(2**k for k in range(1, most.bit_length()) if 2**k <= most), most})
+    aucs: dict[int, dict[str, list[float]]] = {size: {name: [] for name in names} for size in sizes}
+    for pool in models.pools:
+        for evidence, mask in zip(pool.evidence(-1, seed), pool.membership, strict=True):
+            for size in sizes:
+                few = dataclasses.replace(
+                    evidence,
+                    shadows=evidence.shadows[-size:],
+                    membership=evidence.membership[-size:],
+                    population_shadows=evidence.population_shadows[-size:],
+                )
+                for name in names:
+                    auc = MembershipScores.from_labels(ATTACKS[name].score(few), mask).auc()
+                    aucs[size][name].append(auc)
+    return tuple(
+        ReferencesPoint(
+            references=size,
+            auc={name: float(np.mean(values)) for name, values in of.items()},
+            auc_interval={name: interval_over_units(np.array(values), models.units) for name, values in of.items()},
+        )
+        for size, of in aucs.items()
     )
 
 

@@ -107,6 +107,21 @@ class TFPrivacyResult:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ReferencesPoint:
+    """AUCs of the attacks that use references, with so many of them: what more shadow models would add.
+
+    Args:
+        references: models that the attacker of each target has, whole pairs.
+        auc: by attack: mean over models, each a target, at the last snapshot.
+        auc_interval: by attack: 95 %, over pairs of models in pools, taken as independent; None for fewer than two.
+    """
+
+    references: int
+    auc: dict[str, float]
+    auc_interval: dict[str, Interval | None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Epsilon:
     """A lower bound of epsilon that target 0's scores show: evidence, never a guarantee.
 
@@ -152,6 +167,7 @@ class EncodingResult:
         valid: whether its own controls and those of the data hold.
         canaries: what became of the mislabelled points; None without any.
         epsilon: lower bounds of epsilon.
+        by_references: AUCs by the number of references.
     """
 
     test_accuracy: float
@@ -174,6 +190,7 @@ class EncodingResult:
     valid: bool = True
     canaries: CanaryResult | None = None
     epsilon: tuple[Epsilon, ...] = ()
+    by_references: tuple[ReferencesPoint, ...] = ()
 
     def attack(self, name: str, queries: int) -> AttackResult:
         """Return the figures of an attack at K queries."""

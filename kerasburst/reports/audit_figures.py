@@ -52,7 +52,8 @@ def audit_figures(audit: dict, scores: dict[str, np.ndarray]) -> list[Drawing]:
         name: dataclasses.replace(style, label=name + " (controls failed)" * bool(failed_controls(audit, name)))
         for name, style in encoding_styles(audit["encodings"]).items()
     }
-    found = [_roc(audit, scores, encodings), _averaging(audit, encodings), _steps(audit, encodings)]
+    found = [_roc(audit, scores, encodings), _averaging(audit, encodings), _references(audit, encodings)]
+    found.append(_steps(audit, encodings))
     found += [_histograms(audit, encodings), _accuracy(audit, encodings)]
     return [part for part in found if part is not None]
 
@@ -158,6 +159,38 @@ def _averaging(audit: dict, encodings: dict[str, Style]) -> Drawing | None:
         "Hollow, at ∞: the fit's limit with its 95 % bootstrap interval, which leaves the panel where the scores leave "
         "the limit open. Where a line rises, the encoder's noise had hidden a leak from a single query; it had not "
         "removed it.",
+    )
+
+
+def _references(audit: dict, encodings: dict[str, Style]) -> Drawing | None:
+    curves = {name: audit["encodings"][name].get("by_references") or () for name in encodings}
+    names = list(dict.fromkeys(attack for points in curves.values() for point in points for attack in point["auc"]))
+    if not any(len(points) > 1 for points in curves.values()):
+        return None
+    panels = []
+    for attack in names[: _MOST - 1]:
+        axes = panel(SIZE)
+        for i, (name, style) in enumerate(encodings.items()):
+            aside = 1.04 ** (i - (len(encodings) - 1) / 2)  # so that intervals do not hide each other
+            points = [point for point in curves[name] if attack in point["auc"]]
+            for point in points:
+                _interval(axes, aside * point["references"], point["auc"][attack], point["auc_interval"][attack], style)
+            sizes = [aside * point["references"] for point in points]
+            axes.plot(sizes, [point["auc"][attack] for point in points], color=style.colour, ls=style.ls, lw=1.3)
+        sizes = sorted({point["references"] for points in curves.values() for point in points})
+        axes.axhline(0.5, color=GREY, ls=(0, GUESS), lw=1)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sizes, [*map(str, sizes)])
+        axes.minorticks_off()
+        axes.set(title=attack, xlabel="reference models, N", ylabel="AUC")
+        widen(axes, "y", 0.1, (0, 1.01))
+        panels.append(axes)
+    return _part(
+        "AUC against the number of reference models",
+        panels,
+        legend(list(encodings.values())),
+        "At the last epoch, mean over all models, each a target, with 95 % intervals over pairs of models, taken as "
+        "independent. Where a line still rises, more shadow models would make a stronger attack.",
     )
 
 

@@ -64,6 +64,16 @@ def test_the_strongest_attack_of_a_pair_is_chosen_on_the_others():
     assert made.snapshots("strongest").without.tolist() == [[0.69], [0.71], [0.72]]
 
 
+def test_more_references_make_lira_stronger(pretended):
+    result, _ = pretended
+    points = result.encodings["rate"].by_references
+    assert [point.references for point in points] == [2, 4]
+    assert list(points[0].auc) == ["lira_online", "lira_shrunk", "rmia"]
+    assert points[-1].auc["lira_online"] > points[0].auc["lira_online"] + 0.02
+    low, high = points[0].auc_interval["rmia"]
+    assert low < points[0].auc["rmia"] < high
+
+
 def test_canaries_are_found_in_targets_and_references(pretended):
     result, _ = pretended
     found = result.encodings["rate"].canaries

@@ -111,6 +111,16 @@ def test_the_test_part_is_given_or_a_fifth(audited, fleet, tmp_path):
     assert own.counts["test"] == 30 and own.encodings["constant"].test_examples == 30
 
 
+def test_a_model_that_stops_before_others_answers_as_at_its_end(tmp_path, fleet):
+    def stopping(x, y, seed):
+        for width in (3.0, 0.3, 0.1)[: 2 + seed % 2]:
+            yield neighbours(x, y, width)
+
+    result = audit_models(stopping, (X, Y), tmp_path / "out", shadows=4, members=60)
+    counts = {len(np.load(path)["epochs"]) for path in (tmp_path / "out/stopping/signals").glob("*-snapshots.npz")}
+    assert counts == {2, 3} and [point.epoch for point in result.curves["stopping"]] == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
