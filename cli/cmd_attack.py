@@ -189,7 +189,7 @@ def command(
     name = dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
     out = place(out, f"attack-{name}")
 
-    load_tensorflow()
+    load_tensorflow(any_backend=True)
     from kerasburst_cli.fleet_progress import make_fleet_observer
 
     from kerasburst.privacy.audit import audit

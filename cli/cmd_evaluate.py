@@ -24,7 +24,7 @@ def command(run, queries, batch_size, dataset, data_dir, as_json):
     The accuracy is the mean over K encodings of each example; it is shown with that of the mean of the K
     logits, which is what asking the network K times gives.
     """
-    load_tensorflow()
+    load_tensorflow(any_backend=True)
     from kerasburst.training.evaluation import evaluate
 
     result = evaluate(run, queries=queries, data_dir=data_dir, dataset=dataset, batch_size=batch_size)

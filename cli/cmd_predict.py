@@ -36,7 +36,7 @@ def command(model, source, queries, seed, out, as_json):
         out = user_path("--out", out)
         if out.is_dir() or not out.absolute().parent.is_dir():
             raise InputError(f"--out must be a file in a directory that exists, received {out}")
-    load_tensorflow()
+    load_tensorflow(any_backend=True)
     from kerasburst.export.predicting import predict
     from kerasburst.reports.table import number, table_of, terminal
 

@@ -94,7 +94,7 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
     given = given_values(ctx, options)
     out = place(out, f"sweep-{dataset_label(options['dataset'])}-{options['encoding']}")
 
-    load_tensorflow()
+    load_tensorflow(any_backend=True)
     from kerasburst_cli.fleet_progress import make_fleet_observer
 
     from kerasburst.reports.sweep import save_sweep_figures

@@ -34,7 +34,7 @@ _FIELDS = {field.name for field in dataclasses.fields(TrainConfig)} - {"encoder"
 
 def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        load_tensorflow()
+        load_tensorflow(any_backend=True)
         for owner, name, default in all_parameters():
             click.echo(f"{owner:<14} {name}={default!r}")
         ctx.exit()
@@ -95,8 +95,8 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 @click.option(
     "--strategy",
     type=click.Choice(configs.STRATEGIES),
-    help="Share each batch: mirrored, between this machine's GPUs; multi_worker, between the machines of TF_CONFIG, on "
-    "each of which this command is run.",
+    help="Share each batch, on TensorFlow alone: mirrored, between this machine's GPUs; multi_worker, between the "
+    "machines of TF_CONFIG, on each of which this command is run.",
 )
 @click.option("--tensorboard", is_flag=True, help="Log to OUT/tensorboard.")
 @json_option
@@ -133,7 +133,7 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
     config = configs.set_parameters(config, [parse_assignment(text) for text in assignments])
     out = place(out, f"{dataset_label(config.dataset)}-{config.encoding}")
 
-    load_tensorflow()
+    load_tensorflow(any_backend=True)
     from kerasburst_cli.progress import make_observer
 
     from kerasburst.training.fit import train

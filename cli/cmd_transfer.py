@@ -92,7 +92,7 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     source = options["source"] if run is None else user_path("--from-run", run).resolve().name
     out = place(out, f"transfer-{dataset_label(source)}-{dataset_label(options['target'])}")
 
-    load_tensorflow()
+    load_tensorflow(any_backend=True)
     from kerasburst_cli.fleet_progress import make_fleet_observer
 
     from kerasburst.reports.transfer import save_transfer_plot

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, check_backend
 
 if TYPE_CHECKING:
     from kerasburst.study import FleetObserver
@@ -81,22 +81,28 @@ def interruptible(observer: FleetObserver | TrainingObserver, out: Path, again: 
         observer.close()
 
 
-def load_tensorflow() -> None:
+def load_tensorflow(any_backend: bool = False) -> None:
     """Import TensorFlow and Keras; what they print on the way is shown only if they fail.
 
     The lines come from C++ before its log level is read, hence the file descriptor. A lower
     TF_CPP_MIN_LOG_LEVEL in the environment means that somebody wants to see them.
+
+    Args:
+        any_backend: whether Keras may run on another backend; tf.data and exports are TensorFlow's on each.
+
+    Raises:
+        InputError: where it may not, or the backend is not installed.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
-        _load()
+        _load(any_backend)
         return
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as swallowed:
         os.dup2(swallowed.fileno(), 2)
         try:
-            _load()
+            _load(any_backend)
         except BaseException as error:
             sys.stderr.flush()
             swallowed.seek(0)
@@ -109,11 +115,12 @@ def load_tensorflow() -> None:
             os.close(kept)
 
 
-def _load() -> None:
-    import keras
+def _load(any_backend: bool) -> None:
+    backend = check_backend()
+    if backend != "tensorflow" and not any_backend:
+        raise InputError(f"KERAS_BACKEND must be tensorflow for this command, received {backend}")
+    import keras  # noqa: F401
     import tensorflow as tf
 
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(f"KERAS_BACKEND must be tensorflow, received {keras.backend.backend()}")
     tf.config.list_physical_devices()
     tf.get_logger().setLevel("ERROR")

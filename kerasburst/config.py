@@ -188,7 +188,7 @@ def parameters(scope: str, name: str = "") -> dict[str, Any]:
         given_elsewhere |= set(parameters("neuron"))
     found = {}
     for base in reversed(_settable_class(scope, name).__mro__):
-        if base.__module__.split(".")[0] not in ("keras", "builtins", "abc") and "__init__" in vars(base):
+        if base.__module__.split(".")[0] not in ("keras", "torch", "builtins", "abc") and "__init__" in vars(base):
             for parameter in inspect.signature(vars(base)["__init__"]).parameters.values():
                 if parameter.name not in given_elsewhere:
                     found[parameter.name] = parameter.default

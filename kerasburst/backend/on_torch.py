@@ -15,14 +15,14 @@ float64 = contextlib.nullcontext  # within it float64 is float64
 @torch.compiler.disable
 def random_numbers(shape: Sequence[int], seed, like: torch.Tensor) -> torch.Tensor:
     """Draw int32 numbers below 2**23 for a pair of ints, of which the low 32 bits count, on the device of `like`."""
-    first, second = (int(word) & 0xFFFFFFFF for word in seed)
     shape = tuple(map(int, shape))
+    if like.device.type == "meta":  # a shape that is being found out; the seed has no value either
+        return torch.empty(shape, dtype=torch.int32, device="meta")
+    first, second = (int(word) & 0xFFFFFFFF for word in seed)
     if like.device.type == "cpu":  # numpy's generator: torch's keeps only 32 bits of a seed on a CPU
         count = int(np.prod(shape))
         bits = np.random.Philox(key=np.array([first, second], np.uint64)).random_raw((count + 1) // 2)
         return torch.from_numpy((bits.view(np.uint32)[:count] >> 9).astype(np.int32).reshape(shape))
-    if like.device.type == "meta":
-        return torch.empty(shape, dtype=torch.int32, device="meta")
     generator = torch.Generator(like.device).manual_seed(first << 32 | second)
     return torch.randint(2**23, shape, generator=generator, dtype=torch.int32, device=like.device)
 

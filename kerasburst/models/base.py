@@ -225,8 +225,7 @@ class SpikingNetwork(keras.Model, ABC):
         if len(inputs) == 0:
             raise InputError("inputs must hold at least one example, received none")
         for start in range(0, len(inputs), batch_size):
-            part = ops.convert_to_tensor(inputs[start : start + batch_size])
-            yield self.probe_batch(part, min(batch_size, len(inputs)))
+            yield self.probe_batch(inputs[start : start + batch_size], min(batch_size, len(inputs)))
 
     @property
     def traced_probe(self) -> Callable:
@@ -271,7 +270,8 @@ class SpikingNetwork(keras.Model, ABC):
         if count > size:
             raise fail("inputs", f"at most {size} examples", count)
         if backend.name != "tensorflow":
-            return self.traced_probe(inputs)
+            return self.traced_probe(ops.convert_to_tensor(np.asarray(inputs)))  # tf.data's are TensorFlow's
+        inputs = ops.convert_to_tensor(inputs)
         missing = size - count if self.encoder is None else 0
         filled = ops.pad(inputs, [[0, missing], *[[0, 0]] * (len(inputs.shape) - 1)]) if missing else inputs
         logits, mem, rates = self.traced_probe(filled, ops.convert_to_tensor(count))

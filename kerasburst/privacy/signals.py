@@ -13,7 +13,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from kerasburst import backend, files
 from kerasburst.data.pipeline import make_dataset
@@ -258,9 +257,9 @@ def fed_probabilities(network: SpikingNetwork, encoder: Encoder, x: np.ndarray, 
         x: intensities `(n, *features)` in [0, 1].
         batch_size: examples at once.
     """
-    fed = tf.function(encoder.spike_probability, reduce_retracing=True, autograph=False)
+    fed = backend.jit(encoder.spike_probability)
     ask = _asker(network, min(batch_size, len(x)))
-    parts = [ask(fed(tf.convert_to_tensor(x[i : i + batch_size]))) for i in range(0, len(x), batch_size)]
+    parts = [ask(fed(keras.ops.convert_to_tensor(x[i : i + batch_size]))) for i in range(0, len(x), batch_size)]
     logits, trace = (np.concatenate(column)[:, None] for column in zip(*parts, strict=True))
     return Signals(logits, trace)
 
@@ -310,7 +309,7 @@ def _plain_batches(x: np.ndarray, batch_size: int, seed: int, queries: int):
 def _asker(model, size: int):
     """Return a function from a batch of at most `size` examples to arrays of logits and the membrane trace or None."""
     if isinstance(model, SpikingNetwork):
-        return lambda inputs: tuple(_array(part) for part in model.probe_batch(tf.convert_to_tensor(inputs), size)[:2])
+        return lambda inputs: tuple(_array(part) for part in model.probe_batch(inputs, size)[:2])
     call = model
     if isinstance(model, keras.Layer):
         # A compiled function of JAX must not change the state of a random layer inside; Keras' own takes care of it.
@@ -374,6 +373,6 @@ def looks_like_probabilities(values: np.ndarray) -> bool:
 def _check_fresh(encoder: Encoder, x: np.ndarray, seed: int) -> None:
     """Check that two queries of a random encoder have different encodings."""
     first, second = (next(iter(make_dataset(x, x[:, 0], encoder, len(x), seed, epoch=k)))[0].numpy() for k in (0, 1))
-    certain = encoder.spike_probability(x).numpy()
+    certain = keras.ops.convert_to_numpy(encoder.spike_probability(x))
     if np.array_equal(first, second) and ((certain > 0.01) & (certain < 0.99)).sum() > 1000:
         raise RuntimeError("two queries of a random encoder have the same encodings")

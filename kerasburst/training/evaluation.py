@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from keras import ops
 from scipy import special
 
 from kerasburst.config import TrainConfig
@@ -76,7 +77,7 @@ def evaluate_network(
     logits, rates = [], {}
     for spikes, _ in pipeline:
         batch_logits, _, batch_rates = network.probe_batch(spikes, min(batch_size, n))
-        logits.append(batch_logits.numpy())
+        logits.append(ops.convert_to_numpy(batch_logits))
         for name, rate in batch_rates.items():
             rates[name] = rates.get(name, 0.0) + float(rate) * len(batch_logits) / (n * queries)
     z = np.concatenate(logits).reshape(queries, n, -1)

@@ -90,7 +90,9 @@ def versions() -> dict[str, str]:
     """Return the versions of everything that a figure depends on."""
     import tensorflow as tf  # here, as for the next: who reads results needs neither
 
-    packages = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
+    from kerasburst import backend
+
+    packages = dict.fromkeys((backend.name, "tensorflow", "keras", "numpy", "scipy", "scikit-learn"))
     return {
         "kerasburst": __version__,
         "python": platform.python_version(),

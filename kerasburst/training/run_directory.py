@@ -260,8 +260,8 @@ class RunDirectory:
 
     def save_checkpoint(self, model, history: list[dict], best: list[np.ndarray] | None) -> None:
         """Write weights, optimiser state and history after an epoch, then history.csv."""
-        arrays = {f"weight_{i}": v.numpy() for i, v in enumerate(model.weights)}
-        arrays |= {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
+        groups = {"weight": model.weights, "optimizer": model.optimizer.variables}
+        arrays = {f"{name}_{i}": np.asarray(v) for name, group in groups.items() for i, v in enumerate(group)}
         arrays |= {f"best_{i}": v for i, v in enumerate(best or [])}
         config = json.dumps(records.to_json(self.config()))
         with files.replacing(self.path / "checkpoint.npz") as temporary:

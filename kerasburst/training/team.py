@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from kerasburst import backend
 from kerasburst.config import STRATEGIES
 from kerasburst.validation import InputError, check_choice, fail
 
@@ -169,6 +170,8 @@ def open_team(strategy: object, tell: Callable[[str], None]) -> Team:
     """
     if strategy is None:
         return Team()
+    if backend.name != "tensorflow":
+        raise InputError(f"strategy must be left out while Keras runs on {backend.name}: tf.distribute is TensorFlow's")
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         team = Team(strategy, *_members(strategy.cluster_resolver))
     elif isinstance(strategy, tf.distribute.Strategy):

@@ -105,3 +105,11 @@ def test_the_workers_that_differ_are_named():
         run(lambda mine: mine + [0, 0, 1, 0, 0])
     with pytest.raises(InputError, match=r"worker 1 \(b:2\) has refused its input"):
         run(lambda mine: mine + [2, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("strategy", ["mirrored", "multi_worker"])
+def test_strategies_are_tensorflows(strategy, monkeypatch):
+    monkeypatch.setattr("kerasburst.training.team.backend.name", "jax")
+    with pytest.raises(InputError, match="strategy must be left out while Keras runs on jax: tf.distribute is Tensor"):
+        open_team(strategy, print)
+    assert open_team(None, print).alone
