@@ -312,7 +312,7 @@ def _attacks(audit: dict, name: str, several: bool) -> list[Table]:
         f"{name}: test accuracy {percent(e['test_accuracy'])}, {percent(e['train_accuracy'])} on members "
         f"({e['epochs']} epochs, {e['train_examples']} examples)"
     )
-    tables = [table_of(head, rows, title)]
+    tables = [table_of(head, rows, title, _below_chance(e))]
     by_class = e["attacks"][-1]["auc_per_class"]
     if by_class:
         a = e["attacks"][-1]
@@ -377,6 +377,17 @@ def _found(encoding: dict, name: str, queries: int | None = None) -> dict | None
     return attacks[-1] if attacks else None  # the largest K is last
 
 
+def _below_chance(encoding: dict) -> str:
+    """Return why offline LiRA may be below chance, where it is."""
+    if not any(a["name"] == "lira_offline" and a["auc"] < 0.5 for a in encoding["attacks"]):
+        return ""
+    return (
+        "lira_offline is below 0.5: it knows only models that did not train on an example, and assumes that training "
+        "raises phi of each. Where training raises it for some examples and lowers it for others, its AUC is near 0.5, "
+        "and by chance below it, though online LiRA, which sees each example's own sign, may find a leak."
+    )
+
+
 def attacks_table(name: str, found: dict, trained: str) -> Table:
     """Return every attack on an encoding.
 
@@ -401,7 +412,8 @@ def attacks_table(name: str, found: dict, trained: str) -> Table:
         for a in (found.get("tf_privacy") or {"attacks": ()})["attacks"]
         if a["label"] is None and a["skipped"] is None
     ]
-    note = f"AUC by tensorflow-privacy: {', '.join(theirs)}" if theirs else ""
+    notes = [f"AUC by tensorflow-privacy: {', '.join(theirs)}"] if theirs else []
+    note = "\n".join([*notes, *filter(None, [_below_chance(found)])])
     return table_of(("attack", "K", "AUC, 95 % interval", "TPR at 10 % FPR"), rows, title, note)
 
 
@@ -416,7 +428,8 @@ def headline(item: Item) -> str:
         best = _found(found, MAIN_ATTACK[value["protocol"]])
         auc, accuracy = estimate(best["auc"], best["auc_interval"]), percent(found["test_accuracy"])
         parts.append(f"{name} AUC {auc} at K = {best['queries']}, accuracy {accuracy}")
-    return f"{value['data']['name']}, {value['protocol']}: {judge(value).word}; " + "; ".join(parts)
+    found = f"{value['data']['name']}, {value['protocol']}: {judge(value).word}; " + "; ".join(parts)
+    return ". ".join(filter(None, [found, equal_fit.sentence(value).rstrip(".")]))
 
 
 def tables(items: list[Item]) -> list[Table]:

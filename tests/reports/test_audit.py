@@ -10,7 +10,8 @@ import pytest
 
 from kerasburst import InputError
 from kerasburst.privacy.audit import audit
-from kerasburst.reports.audit import drawings, headline, judge, tables, write_report
+from kerasburst.reports import audit as report
+from kerasburst.reports.audit import attacks_table, drawings, headline, judge, tables, write_report
 from kerasburst.reports.audit_figures import undetermined
 from kerasburst.reports.view import Item
 from tests.privacy.common import RUN_FLEET, Pretend, audit_config
@@ -144,6 +145,18 @@ def test_splits_threat_limits_and_versions(page, found):
         *(f"{name} {version}" for name, version in found["versions"].items()),
     ):
         assert sentence in text, sentence
+
+
+def test_offline_lira_below_chance_is_explained_where_it_is_printed(found):
+    low = copy.deepcopy(found["encodings"]["rate"])
+    for attack in low["attacks"]:
+        attack["auc"] = 0.43 if attack["name"] == "lira_offline" else 0.6
+    audit = {**found, "encodings": {"rate": low}}
+    assert attacks_table("rate", low, "its members").note.startswith("lira_offline is below 0.5: it knows only models")
+    assert report._attacks(audit, "rate", False)[0].note.startswith("lira_offline is below 0.5")
+    for attack in low["attacks"]:
+        attack["auc"] = 0.6
+    assert attacks_table("rate", low, "its members").note == "" and report._attacks(audit, "rate", False)[0].note == ""
 
 
 # The file -----------------------------------------------------------------------------------------------------------

@@ -1,11 +1,14 @@
 """The head of an audit's page, from figures made by hand."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kerasburst.reports import equal_fit, palette
+from kerasburst.reports.audit import headline
+from kerasburst.reports.view import Item
 
 
 def point(epoch, accuracy, auc):
@@ -69,6 +72,12 @@ def test_the_sentence_speaks_of_the_second_arm(verdict, said):
     audit = {**AUDIT, "curves": {name: AUDIT["curves"][name] for name in ("mine", "other")}}
     audit["matched"] = [difference("mine", "other", -0.002, verdict)]
     assert f"At equal test accuracy, {said}" in equal_fit.sentence(audit)
+
+
+def test_the_line_of_a_page_of_many_results_ends_with_it():
+    found = {**AUDIT, "encodings": {}, "data": {"name": "mine"}, "protocol": "audit"}
+    line = headline(Item(kind="audit", path=Path("a"), label="", link="", value=found, config={}))
+    assert line.startswith("mine, audit: valid; ") and line.endswith("no test accuracy is reached by both")
 
 
 def test_one_arm_has_its_auc_and_accuracy():
