@@ -14,7 +14,7 @@ from kerasburst import files, records
 from kerasburst.config import COMPARED_ENCODINGS, TrainConfig, parameters
 from kerasburst.data.datasets import path_reader
 from kerasburst.data.derived import split_classes
-from kerasburst.registry import ENCODERS, NETWORKS
+from kerasburst.registry import ENCODERS, NETWORKS, NEURONS
 from kerasburst.validation import InputError, user_path, visible
 
 T = TypeVar("T")
@@ -221,7 +221,7 @@ def print_result(value: dict, out: Path, *, as_json: bool, quiet: bool, text: Ca
 def all_parameters() -> list[tuple[str, str, Any]]:
     """Return every parameter `--set` takes: (owner, "scope.name", default)."""
     rows = []
-    for scope, registry in (("encoder", ENCODERS), ("model", NETWORKS)):
+    for scope, registry in (("encoder", ENCODERS), ("model", NETWORKS), ("neuron", NEURONS)):
         for owner in registry:
             rows += [(owner, f"{scope}.{n}", value) for n, value in parameters(scope, owner).items()]
-    return rows + [("every network", f"neuron.{n}", value) for n, value in parameters("neuron").items()]
+    return rows

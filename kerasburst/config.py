@@ -40,7 +40,7 @@ class TrainConfig:
         num_steps: T, time steps, at least 1.
         model: a network's name, or None for the one that is made for the kind of data.
         network: the network's parameters by name.
-        neuron: the LIF parameters by name.
+        neuron: the neurons' parameters by name.
         epochs: at least 1, or None for the data set's default.
         batch_size: at least 1.
         learning_rate: Adam's, above 0.
@@ -128,8 +128,13 @@ class TrainConfig:
             epochs=self.epochs or default_epochs,
             encoder=_filled("encoder", self.encoding, self.encoder),
             network=_filled("model", model, self.network),
-            neuron=_filled("neuron", "", self.neuron),
+            neuron=_filled("neuron", self.neuron_name, self.neuron),
         )
+
+    @property
+    def neuron_name(self) -> str:
+        """Name of the hidden neurons, as `--set model.neuron=NAME` chooses them."""
+        return check_choice("model.neuron", self.network.get("neuron", "lif"), NEURONS)
 
     def make_encoder(self):
         """Build the encoder layer."""
@@ -140,8 +145,12 @@ class TrainConfig:
     def make_network(self, num_classes: int):
         """Build the network for spikes, without its weights; `model` must be set."""
         network = NETWORKS[str(self.model)]
-        with _refusing("model and neuron", {**self.network, **self.neuron}):
-            return network(num_classes, seed=self.seed, dtype=self.precision, **self.network, **self.neuron)
+        lif = parameters("neuron")
+        given = {name: value for name, value in self.neuron.items() if name in lif or self.neuron_name == "lif"}
+        options = {name: value for name, value in self.neuron.items() if name not in given}
+        given |= {**self.network, **({"neuron_options": options} if options else {})}
+        with _refusing("model and neuron", given):
+            return network(num_classes, seed=self.seed, dtype=self.precision, **given)
 
 
 @contextlib.contextmanager
@@ -174,7 +183,7 @@ def parameters(scope: str, name: str = "") -> dict[str, Any]:
 
     Args:
         scope: "encoder", "model" or "neuron".
-        name: of the encoder or network.
+        name: of the encoder, network or neuron; LIF's for a neuron without a name.
 
     Example:
         >>> parameters("encoder", "rate")
@@ -185,7 +194,7 @@ def parameters(scope: str, name: str = "") -> dict[str, Any]:
         given_elsewhere |= {"return_sequences", "return_mem", "return_state", "stateful", "go_backwards"}
         given_elsewhere |= {"activity_regularizer"}
     elif scope == "model":
-        given_elsewhere |= set(parameters("neuron"))
+        given_elsewhere |= {"neuron_options", *parameters("neuron")}
     found = {}
     for base in reversed(_settable_class(scope, name).__mro__):
         if base.__module__.split(".")[0] not in ("keras", "torch", "builtins", "abc") and "__init__" in vars(base):
@@ -196,9 +205,7 @@ def parameters(scope: str, name: str = "") -> dict[str, Any]:
 
 
 def _settable_class(scope: str, name: str) -> type:
-    if scope == "neuron":
-        return NEURONS["lif"]
-    return {"encoder": ENCODERS, "model": NETWORKS}[scope][name]
+    return {"encoder": ENCODERS, "model": NETWORKS, "neuron": NEURONS}[scope][name or "lif"]
 
 
 def set_parameters(config: TrainConfig, assignments: Iterable[tuple[str, str, Any]]) -> TrainConfig:
@@ -326,7 +333,7 @@ def differing_fields(one: TrainConfig, other: TrainConfig) -> list[str]:
 
 def _complete(config: TrainConfig) -> TrainConfig:
     """Return a config with every default filled in that is known without its data."""
-    scopes = {"encoder": ("encoder", config.encoding), "neuron": ("neuron", "")}
+    scopes = {"encoder": ("encoder", config.encoding), "neuron": ("neuron", config.neuron_name)}
     if config.model is not None:
         scopes["network"] = ("model", config.model)
     filled: dict[str, Any] = {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ from kerasburst.models.forward import Fire, Part, Synapse, synapses_of, walk
 from kerasburst.neurons.base import Neuron, NeuronLayer, arguments_of
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate, Tensor
+from kerasburst.registry import NEURONS
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError, check_bool, check_choice, check_int, fail
 
@@ -28,8 +30,8 @@ class SpikingNetwork(keras.Model, ABC):
     """A classifier over spike trains.
 
     A subclass creates its layers in `__init__`, builds them in `build_synapses`, and returns them in order from
-    `course`, the neurons `output_lif` last; `_dense` and `_lif` create layers with the network's seed and parameters.
-    Constructor arguments that are kept as attributes of the same name are part of the config.
+    `course`, the neurons `output_lif` last; `_dense` and `_neurons` create layers with the network's seed and
+    parameters. Constructor arguments that are kept as attributes of the same name are part of the config.
 
     Args:
         num_classes: C, at least 2.
@@ -37,7 +39,9 @@ class SpikingNetwork(keras.Model, ABC):
             spikes `(batch, num_steps, *features)`.
         readout: logits are the output neurons' membrane at the "last" step, its "mean" over time, or
             the "count" of their spikes.
-        beta: membrane decay per step of all neurons, in [0, 1].
+        neuron: name of the hidden neurons, such as "lif", "synaptic" or "izhikevich"; the output neurons are LIF.
+        neuron_options: further parameters of the hidden neurons, by name.
+        beta: membrane decay per step of all neurons that have it, in [0, 1]; likewise the next six.
         threshold: firing threshold of all neurons, above 0.
         reset_mechanism: "subtract", "zero" or "none".
         surrogate: a name or a configured `Surrogate`.
@@ -60,6 +64,8 @@ class SpikingNetwork(keras.Model, ABC):
         *,
         encoder: Encoder | None = None,
         readout: str = "last",
+        neuron: str = "lif",
+        neuron_options: Mapping[str, Any] | None = None,
         beta: float = 0.95,
         threshold: float = 1.0,
         reset_mechanism: str = "subtract",
@@ -79,6 +85,8 @@ class SpikingNetwork(keras.Model, ABC):
         self.readout = check_choice("readout", readout, READOUTS)
         self.recompute = check_bool("recompute", recompute)
         self.seed = None if seed is None else check_int("seed", seed, low=0)
+        self.neuron = check_choice("neuron", neuron, NEURONS)
+        self.neuron_options = dict(neuron_options or {})
         self._neuron = {
             "beta": beta,
             "threshold": threshold,
@@ -91,7 +99,7 @@ class SpikingNetwork(keras.Model, ABC):
         self._compiled = None
         self.spikes_shape = None
         self.output_dense = self._dense(self.num_classes, "output_dense")
-        self.output_lif = self._lif("output_lif", return_mem=True)
+        self.output_lif = LIF(**self._neuron, return_mem=True, dtype=self.dtype_policy, name="output_lif")
 
     # For subclasses -------------------------------------------------------------------------
 
@@ -106,8 +114,21 @@ class SpikingNetwork(keras.Model, ABC):
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
         return keras.layers.Dense(units, kernel_initializer=self._initializer(name), dtype=self.dtype_policy, name=name)
 
-    def _lif(self, name: str, **kwargs) -> LIF:
-        return LIF(**self._neuron, **kwargs, dtype=self.dtype_policy, name=name)
+    def _neurons(self, name: str) -> NeuronLayer:
+        """Create a layer of hidden neurons with those of the network's parameters that such neurons have."""
+        cls = NEURONS[self.neuron]
+        known = set(inspect.signature(cls).parameters) - {"kwargs"}
+        if unknown := set(self.neuron_options) - known:
+            raise fail("neuron_options", f"of {', '.join(sorted(known))}", ", ".join(sorted(unknown)))
+        if not cls.fires:
+            raise fail("neuron", "one that fires", self.neuron)
+        options = {key: value for key, value in self._neuron.items() if key in known} | self.neuron_options
+        if "recurrent_initializer" in known and self.seed is not None:
+            rule = keras.initializers.get(options.get("recurrent_initializer", "orthogonal"))
+            if "seed" in (config := rule.get_config()) and config["seed"] is None:
+                rule = type(rule)(**config | {"seed": derive_seed(self.seed, "weights", name)})
+            options["recurrent_initializer"] = rule
+        return cls(**options, dtype=self.dtype_policy, name=name)
 
     def _initializer(self, name: str) -> keras.initializers.Initializer:
         """Uniform within 1 / sqrt(fan-in): smaller than Glorot's, it keeps the first epochs from overshooting."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
 from kerasburst.encoders.base import Encoder
@@ -25,9 +28,9 @@ class SNNConvNet(SpikingNetwork):
         filters: channels of the two convolutions.
         kernel_size: side of their kernels, pixels.
         hidden_units: size of the hidden layer.
-        conv_activation: "relu", or "lif" to put LIF neurons in place of both ReLUs.
-        encoder, readout, beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron,
-            recompute, seed: as for `SpikingNetwork`.
+        conv_activation: "relu", or "lif" to put neurons in place of both ReLUs.
+        encoder, readout, neuron, neuron_options, beta, threshold, reset_mechanism, surrogate, trainable_beta,
+            trainable_threshold, per_neuron, recompute, seed: as for `SpikingNetwork`.
         **kwargs: as for `keras.Model`.
 
     Call arguments:
@@ -62,6 +65,8 @@ class SNNConvNet(SpikingNetwork):
         conv_activation: str = "relu",
         encoder: Encoder | None = None,
         readout: str = "last",
+        neuron: str = "lif",
+        neuron_options: Mapping[str, Any] | None = None,
         beta: float = 0.95,
         threshold: float = 1.0,
         reset_mechanism: str = "subtract",
@@ -77,6 +82,8 @@ class SNNConvNet(SpikingNetwork):
             num_classes,
             encoder=encoder,
             readout=readout,
+            neuron=neuron,
+            neuron_options=neuron_options,
             beta=beta,
             threshold=threshold,
             reset_mechanism=reset_mechanism,
@@ -106,10 +113,10 @@ class SNNConvNet(SpikingNetwork):
             for n, name in zip(self.filters, ("conv1", "conv2"), strict=True)
         )
         self.conv1_lif, self.conv2_lif = (
-            (self._lif("conv1_lif"), self._lif("conv2_lif")) if conv_activation == "lif" else (None, None)
+            (self._neurons("conv1_lif"), self._neurons("conv2_lif")) if conv_activation == "lif" else (None, None)
         )
         self.hidden_dense = self._dense(self.hidden_units, "hidden_dense")
-        self.hidden_lif = self._lif("hidden_lif")
+        self.hidden_lif = self._neurons("hidden_lif")
 
     def build_synapses(self, input_shape):
         """Build the layers for spikes of shape `(batch, num_steps, height, width, channels)`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -19,8 +21,8 @@ class SNNFCNet(SpikingNetwork):
     Args:
         num_classes: C, at least 2.
         hidden_units: size of the hidden layer.
-        encoder, readout, beta, threshold, reset_mechanism, surrogate, trainable_beta, trainable_threshold, per_neuron,
-            recompute, seed: as for `SpikingNetwork`.
+        encoder, readout, neuron, neuron_options, beta, threshold, reset_mechanism, surrogate, trainable_beta,
+            trainable_threshold, per_neuron, recompute, seed: as for `SpikingNetwork`.
         **kwargs: as for `keras.Model`.
 
     Call arguments:
@@ -55,6 +57,8 @@ class SNNFCNet(SpikingNetwork):
         hidden_units: int = 1000,
         encoder: Encoder | None = None,
         readout: str = "last",
+        neuron: str = "lif",
+        neuron_options: Mapping[str, Any] | None = None,
         beta: float = 0.95,
         threshold: float = 1.0,
         reset_mechanism: str = "subtract",
@@ -70,6 +74,8 @@ class SNNFCNet(SpikingNetwork):
             num_classes,
             encoder=encoder,
             readout=readout,
+            neuron=neuron,
+            neuron_options=neuron_options,
             beta=beta,
             threshold=threshold,
             reset_mechanism=reset_mechanism,
@@ -83,7 +89,7 @@ class SNNFCNet(SpikingNetwork):
         )
         self.hidden_units = check_int("hidden_units", hidden_units, low=1, high=LARGEST)
         self.hidden_dense = self._dense(self.hidden_units, "hidden_dense")
-        self.hidden_lif = self._lif("hidden_lif")
+        self.hidden_lif = self._neurons("hidden_lif")
 
     def build_synapses(self, input_shape):
         """Build the layers for spikes of shape `(batch, num_steps, *features)`."""

@@ -129,7 +129,7 @@ class SweepConfig:
         network = self.train.model or default_network(kind)
         owners = {
             "encoder": parameters("encoder", self.train.encoding),
-            "neuron": parameters("neuron"),
+            "neuron": parameters("neuron", self.train.neuron_name),
             "model": parameters("model", network),
         }
         for parameter in self.parameters:
