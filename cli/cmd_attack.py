@@ -62,8 +62,7 @@ _OPEN = (
 @click.option(
     "--snapshots",
     metavar="E1,E2,...",
-    help="Epochs after which every model is asked; the end is always one. Default: an eighth, a quarter and half of "
-    "the training.",
+    help="Epochs after which every model is asked; the end is always one. Default: a quarter and half of the training.",
 )
 @click.option(
     "--match",

@@ -41,7 +41,7 @@ class AuditConfig:
         pools: disjoint random parts of the data, each with its own audited points and shadows; the first also has the
             targets and the controls.
         canaries: points that shadows train on with a wrong label; None for a twentieth of the members, 8 to 64.
-        snapshots: epochs after which every model is asked, ascending; empty for an eighth, a quarter and half of the
+        snapshots: epochs after which every model is asked, ascending; empty for a quarter and half of the
             training. The end is always one.
         match: "accuracy" to compare arms where they fit equally well, or "none".
         attacks: names of attacks with queries of their own that also run: "input_dropout", "replay".

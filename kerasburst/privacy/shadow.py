@@ -190,13 +190,15 @@ def snapshot_epochs(folder: Path, role: str) -> tuple[int, ...]:
 
 
 def default_snapshots(epochs: int) -> tuple[int, ...]:
-    """Return an eighth, a quarter, half and all of the epochs, each at least 1.
+    """Return a quarter, half and all of the epochs, each at least 1.
+
+    A fourth epoch would make an audit of digits at its defaults more than 15 % longer than one that asks at the end.
 
     Example:
-        >>> default_snapshots(32), default_snapshots(3)
-        ((4, 8, 16, 32), (1, 2, 3))
+        >>> default_snapshots(32), default_snapshots(2)
+        ((8, 16, 32), (1, 2))
     """
-    return tuple(sorted({-(-epochs // part) for part in (8, 4, 2, 1)}))
+    return tuple(sorted({-(-epochs // part) for part in (4, 2, 1)}))
 
 
 def is_done(task: Task) -> bool:
