@@ -8,7 +8,6 @@ from typing import ClassVar
 from kerasburst import config as configs
 from kerasburst.config import TrainConfig
 from kerasburst.privacy.arms import Arm, arms_of
-from kerasburst.privacy.attacks.attack import OWN_QUERIES
 from kerasburst.privacy.splits import PROTOCOLS
 from kerasburst.registry import ATTACKS
 from kerasburst.training.run_directory import RunReference
@@ -118,8 +117,11 @@ class AuditConfig:
         check_choice("match", self.match, MATCHES)
         if not isinstance(self.attacks, tuple | list):
             raise fail("attacks", "a list of names", self.attacks)
-        for name in self.attacks:
-            check_choice("attack", name, [n for n in ATTACKS if set(ATTACKS[n].needs) & set(OWN_QUERIES)])
+        if self.attacks:
+            from kerasburst.privacy.attacks.attack import OWN_QUERIES  # and SciPy, which --help need not wait for
+
+            for name in self.attacks:
+                check_choice("attack", name, [n for n in ATTACKS if set(ATTACKS[n].needs) & set(OWN_QUERIES)])
         object.__setattr__(self, "attacks", tuple(dict.fromkeys(self.attacks)))
         object.__setattr__(self, "encodings", encodings)
         object.__setattr__(self, "queries", queries)
