@@ -1,0 +1,69 @@
+"""The pages: their Python runs, their commands exist, and the reference has every public name."""
+
+import copy
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from kerasburst_cli.main import COMMANDS, cli
+
+import kerasburst as kb
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/tutorials").glob("*.md"))]
+TUTORIALS = [ROOT / "docs/index.md", ROOT / "docs/profiles.md", *sorted((ROOT / "docs/tutorials").glob("*.md"))]
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page):
+    """Return the Python blocks of a page, but for those that the line above calls not run, with a reason."""
+    found = re.findall(r"(<!-- not run: .+? -->\n)?```python\n(.*?)```", page.read_text(), re.DOTALL)
+    return [code for left_out, code in found if not left_out]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("page", TUTORIALS, ids=name_of)
+def test_python_runs_in_the_order_of_the_page(page, tmp_path):
+    """The blocks are a module, in a process of its own: a page may register what other tests must not see."""
+    (tmp_path / "page.py").write_text("\n".join(blocks(page)))
+    run = [sys.executable, "-c", "import page"]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def commands():
+    """Yield each command line of our own on a page, without what comes before it on its line."""
+    for page in PAGES:
+        text = re.sub(r"\\\n\s*", "", page.read_text())
+        for line in re.findall(r"^(?:    |> ?)?(?:\S+=\S+ )?(kerasburst .*)$", text, re.MULTILINE):
+            for part in re.split(r"&&", line):
+                words = ["0" if word == "S" else word for word in shlex.split(part.partition("  #")[0])]
+                known = words[:1] == ["kerasburst"] and words[1:2] and words[1] in COMMANDS
+                if known and not {"...", "|"} & set(re.findall(r"\.\.\.|\|", part)):
+                    yield pytest.param(words[1:], id=f"{name_of(page)}: {' '.join(words[1:])[:70]}")
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_commands_are_as_the_command_line_takes_them(words):
+    command = copy.deepcopy(cli.get_command(None, words[0]))
+    for parameter in command.params:
+        parameter.is_eager = False
+        parameter.callback = None  # which prints a list and ends
+        if parameter.name in ("encoding", "encodings"):  # the pages have some from outside the package
+            parameter.type = click.STRING
+    command.make_context(words[0], words[1:])
+
+
+def test_the_reference_has_every_public_name_once():
+    pages = "\n".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
+    listed = re.findall(r"^::: kerasburst\.(\w+)$", pages, re.MULTILINE)
+    assert sorted(listed) == sorted(set(kb.__all__) - {"__version__", "export"})
+    exports = re.findall(r"^::: kerasburst\.export\.(\w+)$", pages, re.MULTILINE)
+    assert {"savedmodel", "onnx", "litert", "nir", "from_nir"} <= set(exports)
