@@ -9,7 +9,9 @@ from .data.sources import Source as Source
 from .data.splits import Splits as Splits
 from .encoders.base import Encoder as Encoder
 from .encoders.delayed_burst import DelayedBurstEncoder as DelayedBurstEncoder
+from .encoders.direct import DirectEncoder as DirectEncoder
 from .encoders.latency import LatencyEncoder as LatencyEncoder
+from .encoders.none import NoEncoder as NoEncoder
 from .encoders.poisson_burst import PoissonBurstEncoder as PoissonBurstEncoder
 from .encoders.rate import RateEncoder as RateEncoder
 from .export.predicting import Prediction as Prediction

@@ -25,6 +25,7 @@ from kerasburst.validation import (
 
 # What a study compares unless it is told otherwise: an encoder that is added changes no study that was begun before.
 COMPARED_ENCODINGS = ("rate", "poisson_burst", "delayed_burst")
+ENCODED = "none"  # the encoding of data that holds spikes
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("mirrored", "multi_worker")  # of tf.distribute
 
@@ -290,7 +291,24 @@ def check_encodings(encodings: object) -> tuple[str, ...]:
     names = tuple(check_choice("encoding", name, ENCODERS) for name in encodings)
     if not names or len(set(names)) < len(names):
         raise fail("encoding", "one or more names, each once", names)
+    takes_spikes(names)
     return names
+
+
+def takes_spikes(encodings: Iterable[str]) -> bool:
+    """Return whether data is loaded as spikes for these encodings.
+
+    Raises:
+        InputError: where one of several is "none".
+
+    Example:
+        >>> takes_spikes(["none"]), takes_spikes(["rate", "direct"])
+        (True, False)
+    """
+    names = list(dict.fromkeys(encodings))
+    if ENCODED in names and len(names) > 1:
+        raise fail("encoding", f"{ENCODED} alone, since the others do not take spikes", ", ".join(names))
+    return ENCODED in names
 
 
 def same_config(one: Any, other: Any) -> bool:

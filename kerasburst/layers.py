@@ -1,7 +1,9 @@
 """Every layer and network of kerasburst: importing it lets Keras load our files."""
 
 import kerasburst.encoders.delayed_burst
+import kerasburst.encoders.direct
 import kerasburst.encoders.latency
+import kerasburst.encoders.none
 import kerasburst.encoders.poisson_burst
 import kerasburst.encoders.rate
 import kerasburst.losses

@@ -123,6 +123,8 @@ ENCODERS = Registry(
         "poisson_burst": "kerasburst.encoders.poisson_burst:PoissonBurstEncoder",
         "delayed_burst": "kerasburst.encoders.delayed_burst:DelayedBurstEncoder",
         "latency": "kerasburst.encoders.latency:LatencyEncoder",
+        "direct": "kerasburst.encoders.direct:DirectEncoder",
+        "none": "kerasburst.encoders.none:NoEncoder",
     },
 )
 NETWORKS = Registry(

@@ -18,7 +18,8 @@ class Dataset:
     Args:
         name: Name of the data set.
         kind: "image" or "tabular".
-        x_train: Intensities in [0, 1], float32, shape `(n, *features)`, images channels-last.
+        x_train: Intensities in [0, 1], float32, shape `(n, *features)`, images channels-last; or spikes, uint8, shape
+            `(n, num_steps, *features)`.
         y_train: Labels 0 to `num_classes` - 1, int64, shape `(n,)`.
         x_validation: As `x_train`; may have no examples.
         y_validation: As `y_train`.
@@ -68,7 +69,8 @@ class Dataset:
         Returns:
             The data set.
         """
-        scaling = Scaling.fit(source.x[splits.train], source.kind, source.full_scale)
+        kind = "spikes" if source.encoded else source.kind
+        scaling = Scaling.fit(source.x[splits.train], kind, source.full_scale)
         parts = {}
         for part in ("train", "validation", "test"):
             indices = getattr(splits, part)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from kerasburst.data.catalogue import DATASETS, DatasetInfo
 from kerasburst.data.dataset import Dataset
-from kerasburst.data.derived import split_classes, take_classes
+from kerasburst.data.derived import as_spikes, split_classes, take_classes
 from kerasburst.data.readers import Arrays, Layout, read_keras
 from kerasburst.data.sources import Reader, Source
 from kerasburst.data.splits import make_splits
@@ -27,7 +27,9 @@ class Availability(NamedTuple):
     note: str = ""
 
 
-def load_source(name: str | Path, data_dir: str | Path | None = None, download: bool = True) -> Source:
+def load_source(
+    name: str | Path, data_dir: str | Path | None = None, download: bool = True, spikes: bool | None = None
+) -> Source:
     """Load a data set, neither split nor scaled.
 
     Args:
@@ -36,12 +38,15 @@ def load_source(name: str | Path, data_dir: str | Path | None = None, download: 
         data_dir: Folder to search for files; None: the one that KERASBURST_DATA names, if any. Keras' cache is
             searched next.
         download: Whether Keras may download what is not found.
+        spikes: Whether the examples are spikes, `(num_steps, *features)`, as the encoding "none" takes them; None:
+            those with 4 dimensions or more are.
 
     Returns:
         The checked source.
 
     Raises:
-        InputError: If the name is unknown, the folder does not exist, or the data is absent or bad.
+        InputError: If the name is unknown, the folder does not exist, the data is absent or bad, or holds spikes
+            against expectation.
 
     Example:
         >>> load_source("iris").x.shape
@@ -49,7 +54,16 @@ def load_source(name: str | Path, data_dir: str | Path | None = None, download: 
     """
     name, classes = split_classes(name)
     if classes is not None:
-        return take_classes(load_source(name, data_dir, download), classes)
+        return take_classes(load_source(name, data_dir, download, spikes), classes)
+    if spikes and str(name) in DATASETS:
+        raise InputError(f"encoding must not be none for {name}, which holds no spikes")
+    source = _load(name, data_dir, download)
+    if spikes is False and source.encoded:
+        raise InputError(f"encoding must be none for {source.name}, which holds spikes of shape {source.x.shape}")
+    return as_spikes(source) if spikes else source
+
+
+def _load(name: str | Path, data_dir: str | Path | None, download: bool) -> Source:
     reader = path_reader(name)
     folder = _folder(data_dir)
     if reader is not None:
@@ -143,6 +157,7 @@ def load_dataset(
     seed: int = 0,
     train_limit: int | None = None,
     validation_split: float = 0.0,
+    spikes: bool | None = None,
 ) -> Dataset:
     """Load a data set, split it, and scale it to [0, 1] by its training part.
 
@@ -152,6 +167,7 @@ def load_dataset(
         seed: Seed of the splits, an integer of at least 0.
         train_limit: Training examples to keep, validation included; None: all.
         validation_split: Fraction of these that validates instead of training, in [0, 1).
+        spikes: As for `load_source`.
 
     Returns:
         The data set.
@@ -164,7 +180,7 @@ def load_dataset(
         >>> digits.x_train.shape, len(digits.y_validation), len(digits.y_test), float(digits.x_train.max())
         ((900, 8, 8, 1), 100, 359, 1.0)
     """
-    source = load_source(name, data_dir)
+    source = load_source(name, data_dir, spikes=spikes)
     return Dataset.from_source(source, make_splits(source, seed, train_limit, validation_split))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst.data.sources import Source
+from kerasburst.data.sources import Source, to_spikes
 from kerasburst.validation import InputError
 
 _CLASSES = re.compile(r"(.+):(\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)")
@@ -80,6 +80,33 @@ def take_classes(source: Source, labels: tuple[int, ...]) -> Source:
     )
 
 
+def as_spikes(source: Source) -> Source:
+    """Return a source whose examples, so far taken for images, are spikes `(num_steps, *features)`.
+
+    Args:
+        source: of examples `(num_steps, features)` or `(num_steps, height, width)`, each value 0 or 1; one that holds
+            spikes is returned as it is.
+
+    Raises:
+        InputError: for a table, or other values.
+
+    Example:
+        >>> images = Source.from_arrays("mine", {"x": np.eye(12).reshape(6, 4, 6), "y": np.arange(6) % 2})
+        >>> as_spikes(images).x.shape, as_spikes(images).encoded
+        ((6, 4, 6), True)
+    """
+    if source.encoded:
+        return source
+    if source.kind != "image":
+        raise InputError(
+            f"{source.name} must hold spikes of shape (n, num_steps, *features) for the encoding none, "
+            f"received {source.x.shape}"
+        )
+    x = to_spikes(f"{source.name}, for the encoding none,", source.x)
+    x = x[..., 0] if x.shape[-1] == 1 else x  # the axis that images were given
+    return dataclasses.replace(source, kind="tabular", x=x, full_scale=None, encoded=True)
+
+
 def with_sample_shape(source: Source, shape: tuple[int, ...]) -> Source:
     """Return the source with examples of shape `shape`.
 
@@ -104,7 +131,7 @@ def with_sample_shape(source: Source, shape: tuple[int, ...]) -> Source:
     """
     if source.sample_shape == shape:
         return source
-    if source.kind != "image" or len(shape) != 3 or {source.sample_shape[-1], shape[-1]} - {1, 3}:
+    if source.encoded or source.kind != "image" or len(shape) != 3 or {source.sample_shape[-1], shape[-1]} - {1, 3}:
         raise InputError(
             f"{source.name} must have examples that can be given the shape {shape}: images with 1 or 3 channels, or "
             f"tables with as many features; received {source.sample_shape}"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerasburst.data.sources import KINDS
+from kerasburst.data.sources import KINDS, to_spikes
 from kerasburst.validation import ROUNDING, InputError, check_choice, check_float, check_int, fail
 
+_KINDS = (*KINDS, "spikes")
 _CHUNK_VALUES = 1 << 20
 
 
@@ -17,12 +18,12 @@ class Scaling:
     """Map raw values to [0, 1]: `(x - low) / (high - low)`.
 
     Images use one fixed range, 0 to full intensity. Tables use each feature's minimum and maximum in the training
-    rows; other rows are clipped to [0, 1], and a feature that was constant there becomes 0.
+    rows; other rows are clipped to [0, 1], and a feature that was constant there becomes 0. Spikes stay as they are.
 
     Args:
-        kind: "image" or "tabular".
-        feature_shape: Shape of one example.
-        low: Raw value of intensity 0: one for images, one per feature for tables.
+        kind: "image", "tabular" or "spikes".
+        feature_shape: Shape of one example; of spikes `(num_steps, *features)`.
+        low: Raw value of intensity 0: one for images and spikes, one per feature for tables.
         high: Raw value of intensity 1, at least `low`; the same length.
 
     Raises:
@@ -41,18 +42,20 @@ class Scaling:
 
     def __post_init__(self) -> None:
         """Check the fields and convert them to their types."""
-        check_choice("kind", self.kind, KINDS)
+        check_choice("kind", self.kind, _KINDS)
         shape = tuple(check_int("feature_shape", size, 1) for size in self.feature_shape)
         low = tuple(check_float("low", value) for value in self.low)
         high = tuple(check_float("high", value) for value in self.high)
-        if len(shape) != (3 if self.kind == "image" else 1):
-            raise fail("feature_shape", "of 3 dimensions for images and of 1 for tables", shape)
-        length = 1 if self.kind == "image" else shape[0]
+        if len(shape) < 2 if self.kind == "spikes" else len(shape) != (3 if self.kind == "image" else 1):
+            raise fail("feature_shape", "of 3 dimensions for images, of 1 for tables, of 2 or more for spikes", shape)
+        length = shape[0] if self.kind == "tabular" else 1
         if len(low) != length or len(high) != length:
             raise fail("low and high", f"of length {length}", (len(low), len(high)))
         for least, most in zip(low, high, strict=True):
-            if least > most or (self.kind == "image" and (least != 0 or most == 0)):
+            if least > most or (self.kind != "tabular" and (least != 0 or most == 0)):
                 raise fail("low and high", "ordered, and for images 0 and above 0", (least, most))
+            if self.kind == "spikes" and most != 1:
+                raise fail("low and high", "0 and 1 for spikes", (least, most))
         for field, value in (("feature_shape", shape), ("low", low), ("high", high)):
             object.__setattr__(self, field, value)
 
@@ -62,7 +65,7 @@ class Scaling:
 
         Args:
             x_train: Raw training examples, `(n, features)` or `(n, height, width, channels)`, n at least 1.
-            kind: "image" or "tabular".
+            kind: "image", "tabular" or "spikes".
             full_scale: Raw value of full intensity, images only; None: 255 for integers, 1 for floats.
 
         Returns:
@@ -72,9 +75,11 @@ class Scaling:
             InputError: If the examples are empty, not finite, or of a wrong shape.
         """
         x_train = np.asarray(x_train)
-        check_choice("kind", kind, KINDS)
+        check_choice("kind", kind, _KINDS)
         if x_train.ndim < 2 or len(x_train) == 0:
             raise fail("x_train", "at least one example with features", f"shape {x_train.shape}")
+        if kind == "spikes":
+            return cls(kind, x_train.shape[1:], (0.0,), (1.0,))
         if kind == "image":
             if full_scale is None:
                 full_scale = 1.0 if x_train.dtype.kind == "f" else 255.0
@@ -91,14 +96,17 @@ class Scaling:
             x: Raw examples, shape `(n, *feature_shape)`; n may be 0.
 
         Returns:
-            Intensities in [0, 1], float32, a new array of the same shape.
+            Intensities in [0, 1], float32, a new array of the same shape; spikes as uint8.
 
         Raises:
-            InputError: If the shape differs, a value is not finite, or an image leaves 0 to full intensity.
+            InputError: If the shape differs, a value is not finite, an image leaves 0 to full intensity, or spikes are
+                other than 0 and 1.
         """
         x = np.asarray(x)
         if x.shape[1:] != self.feature_shape or x.ndim != len(self.feature_shape) + 1:
             raise fail("x", f"of shape (n, {', '.join(map(str, self.feature_shape))})", x.shape)
+        if self.kind == "spikes":
+            return to_spikes("x", x)
         if x.dtype.kind not in "iuf":
             raise InputError(f"x must hold integers or floats, received the type {x.dtype}")
         if x.size == 0:

@@ -27,7 +27,8 @@ class Source:
 
     Args:
         name: Name of the data set.
-        kind: "image" (`x` of shape `(n, height, width, channels)`) or "tabular" (`(n, features)`).
+        kind: "image" (`x` of shape `(n, height, width, channels)`) or "tabular" (`(n, features)`). Of spikes "image"
+            with features `(height, width, channels)`, else "tabular".
         x: Raw values, uint8 or float32; of tables float64 where float32 would move a value by more than 1e-6 of its
             feature's range.
         y: Labels 0 to `num_classes` - 1, int64, shape `(n,)`.
@@ -36,6 +37,7 @@ class Source:
         test_start: First index of the official test part, 1 to n - 1; None: no official split.
         note: A remark that results must carry, such as that this is a subset.
         full_scale: Raw value of full intensity, above 0 (images only); None: 255 for uint8, 1 for float32.
+        encoded: Whether `x` holds spikes, uint8 of 0 and 1, shape `(n, num_steps, *features)`.
 
     Raises:
         InputError: If the fields do not fit each other.
@@ -57,13 +59,18 @@ class Source:
     test_start: int | None = None
     note: str = ""
     full_scale: float | None = None
+    encoded: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields against each other, fill in defaults, and make the arrays read-only."""
         x, y = np.ascontiguousarray(self.x).view(), np.ascontiguousarray(self.y).view()
         check_choice("kind", self.kind, KINDS)
         types = (np.uint8, np.float32) if self.kind == "image" else (np.uint8, np.float32, np.float64)
-        if x.dtype not in types or x.ndim != (4 if self.kind == "image" else 2):
+        if self.encoded:
+            x = to_spikes("x", x)
+            if x.ndim < 3 or (x.ndim == 5) != (self.kind == "image"):
+                raise fail("x", "spikes of shape (n, num_steps, *features), of images with 3 features", x.shape)
+        elif x.dtype not in types or x.ndim != (4 if self.kind == "image" else 2):
             allowed = "uint8 or float32, 4-D for images and 2-D (float64, too) for tables"
             raise fail("x", allowed, f"{x.dtype} {x.shape}")
         if y.dtype != np.int64 or y.shape != x.shape[:1]:
@@ -77,11 +84,11 @@ class Source:
         if self.test_start is not None:
             check_int("test_start", self.test_start, 1, len(x) - 1)
         scale = self.full_scale
-        if self.kind == "image":
+        if self.kind == "image" and not self.encoded:
             scale = check_float("full_scale", 255.0 if x.dtype == np.uint8 else 1.0) if scale is None else scale
             scale = check_float("full_scale", scale, above=0.0)
         elif scale is not None:
-            raise fail("full_scale", "None for tabular data", scale)
+            raise fail("full_scale", "None for tabular data and spikes", scale)
         x.flags.writeable = y.flags.writeable = False
         for field, value in (("x", x), ("y", y), ("class_names", names), ("full_scale", scale)):
             object.__setattr__(self, field, value)
@@ -116,8 +123,9 @@ class Source:
         Args:
             name: Name of the data set.
             arrays: `x_train, y_train, x_test, y_test` (an official split) or `x, y`. Features of one example have
-                1 dimension (tabular) or 2 or 3 (images, channels last). Images are integers 0 to 255, or floats
-                0 to 1; tables any finite numbers. Labels are integers 0 to C - 1, shape `(n,)` or `(n, 1)`.
+                1 dimension (tabular), 2 or 3 (images, channels last), or 4 and more (spikes, time first). Images are
+                integers 0 to 255, or floats 0 to 1; tables any finite numbers; spikes 0 or 1. Labels are integers 0 to
+                C - 1, shape `(n,)` or `(n, 1)`.
             where: File that the arrays come from, named in every error.
             class_names: Names of the classes, at least as many as occur; empty: the labels as text.
             note: A remark that results must carry.
@@ -150,7 +158,7 @@ class Source:
             full_scale = 1.0
         return cls(
             name=name,
-            kind="image" if x.ndim == 4 else "tabular",
+            kind="image" if x.ndim in (4, 5) else "tabular",
             x=x,
             y=np.concatenate([labels for _, labels in parts]),
             num_classes=num_classes,
@@ -158,6 +166,7 @@ class Source:
             test_start=len(parts[0][0]) if len(parts) == 2 else None,
             note=note,
             full_scale=full_scale,
+            encoded=x.ndim > 4,
         )
 
 
@@ -198,6 +207,24 @@ class Reader(ABC):
         """Return the checked source; raise an `InputError` that names the path if it is missing or bad."""
 
 
+def to_spikes(key: str, x: np.ndarray) -> np.ndarray:
+    """Return spikes as uint8.
+
+    Raises:
+        InputError: for values other than 0 and 1.
+
+    Example:
+        >>> to_spikes("x", np.array([[0.0, 1.0], [True, False]])).tolist()
+        [[0, 1], [1, 0]]
+    """
+    if x.dtype.kind not in "biuf" or not ((x == 0) | (x == 1)).all():
+        received = f"{x.min():g} to {x.max():g}" if x.dtype.kind in "iuf" else f"the type {x.dtype}"
+        raise InputError(
+            f"{key} must be spikes, each 0 or 1, received {received}; of counts, minimum(x, 1) keeps where any are"
+        )
+    return x if x.dtype == np.uint8 else x.astype(np.uint8)
+
+
 def array_keys(available: Iterable[str], where: str = "") -> tuple[str, ...]:
     """Return the keys to read: those of an official split if all are there, else `x` and `y`.
 
@@ -226,13 +253,16 @@ def array_keys(available: Iterable[str], where: str = "") -> tuple[str, ...]:
 
 def _check_features(key: str, x: np.ndarray) -> None:
     _check_numbers(key, x)
-    if not 2 <= x.ndim <= 4:
+    if x.ndim < 2:
         raise InputError(
-            f"{key} must have shape (n, features), (n, height, width) or (n, height, width, channels), "
-            f"received {x.shape}"
+            f"{key} must have shape (n, features), (n, height, width), (n, height, width, channels), or for spikes "
+            f"(n, num_steps, height, width, channels), received {x.shape}"
         )
     if x.size == 0:
         raise InputError(f"{key} must not be empty, received shape {x.shape}")
+    if x.ndim > 4:
+        to_spikes(key, x)
+        return
     low, high = _finite_range(key, x)
     if x.ndim == 2:
         if max(abs(low), abs(high)) > _FLOAT32_MAX:
@@ -301,7 +331,7 @@ def _join(keys: list[str], parts: list[np.ndarray]) -> np.ndarray:
             f"{keys[1]} must have examples of the same shape as x_train, {parts[0].shape[1:]}, "
             f"received {parts[1].shape[1:]}"
         )
-    floats = [part.dtype.kind == "f" for part in parts]
+    floats = [part.dtype.kind == "f" and part.ndim < 5 for part in parts]
     if parts[0].ndim == 4 and len(set(floats)) > 1:
         raise InputError(f"{keys[1]} must be integers or floats as x_train is, received {parts[1].dtype}")
     dtype = _table_type(keys, parts) if parts[0].ndim == 2 else np.float32 if floats[0] else np.uint8

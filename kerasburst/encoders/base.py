@@ -25,6 +25,7 @@ class Encoder(keras.layers.Layer, ABC):
     - `encode(x, seed)`, the uint8 spikes, and `probability(x)`, their exact marginals, computed by `ops_of(x)` and
       drawn by `draws`, both of `kerasburst.encoders.draws`, so that they run on every backend and in tf.data;
     - `random = False`, on the class or the layer, if the spikes do not depend on the seed.
+    - `spiking = False` if the outputs are no spikes; `encode` then returns float32.
 
     `get_config`, `--set encoder.<parameter>=` and saving follow from the signature; docs/extending.md has an example.
 
@@ -63,6 +64,7 @@ class Encoder(keras.layers.Layer, ABC):
 
     random = True  # whether two calls on one input can differ
     spiking = True  # whether the outputs are spikes, exactly 0 or 1
+    encoded = False  # whether the inputs are spikes already, (batch, num_steps, *features)
 
     def __init__(self, num_steps: int, *, seed: int | None = None, **kwargs):
         super().__init__(**kwargs, autocast=False)

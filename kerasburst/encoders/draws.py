@@ -36,7 +36,7 @@ def ops_of(x) -> Any:
 
 
 def as_tensor(x, argument: str = "inputs", convert: Callable = keras.ops.convert_to_tensor):
-    """Return numbers as a tensor of at least 32 bits; arrays, lists and what numpy can read become float32 first.
+    """Return numbers as a tensor of at least 32 bits; arrays but bytes, and lists, become float32 first.
 
     Raises:
         InputError: for what holds no numbers, has 16 bits, or has no batch axis.
@@ -48,7 +48,7 @@ def as_tensor(x, argument: str = "inputs", convert: Callable = keras.ops.convert
             raise fail(argument, "an array of numbers", x) from None
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
             raise fail(argument, "an array of numbers", f"the type {array.dtype}")
-        if array.dtype.itemsize != 2 or array.dtype.kind in "iu":
+        if array.dtype != np.uint8 and (array.dtype.itemsize != 2 or array.dtype.kind in "iu"):
             with np.errstate(over="ignore"):
                 array = array.astype("float32")
         x = array

@@ -8,7 +8,6 @@ import numpy as np
 from keras import ops
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.draws import check_intensity
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import LARGEST, check_int
 
@@ -18,8 +17,8 @@ class EncodingStatistics:
     """Spikes of one example.
 
     Args:
-        x: its intensities `(*features)`.
-        spikes: one draw, uint8 `(num_steps, *features)`.
+        x: its intensities `(*features)`; of data that is encoded already, its mean over time.
+        spikes: one draw `(num_steps, *features)`, uint8; float32 where an encoder's outputs are no spikes.
         exact: P(spike), float32 `(num_steps, *features)`.
         empirical: share of draws with a spike, float32 `(num_steps, *features)`.
         draws: number of draws behind `empirical`.
@@ -58,7 +57,7 @@ def encoding_statistics(encoder: Encoder, x: np.ndarray, *, draws: int = 200, se
 
     Args:
         encoder: the encoder layer; its own seed is not used.
-        x: intensities `(*features)` in [0, 1].
+        x: intensities `(*features)` in [0, 1], or what the encoder takes.
         draws: at least 1.
         seed: int of at least 0.
 
@@ -69,14 +68,14 @@ def encoding_statistics(encoder: Encoder, x: np.ndarray, *, draws: int = 200, se
         (3.0, 0.0)
     """
     check_int("draws", draws, low=1, high=LARGEST)
-    x = check_intensity(np.asarray(x)[None], "x")
+    x = encoder.check(np.asarray(x)[None], "x")
     key = derive_seed(seed, "statistics")
     first = ops.convert_to_numpy(encoder.encode(x, (key, 0)))[0]
-    total = np.zeros(first.shape, np.int64)
+    total = np.zeros(first.shape)
     for draw in range(draws):
         total += ops.convert_to_numpy(encoder.encode(x, (key, draw)))[0]
     return EncodingStatistics(
-        x=ops.convert_to_numpy(x)[0],
+        x=first.mean(axis=0) if encoder.encoded else ops.convert_to_numpy(x)[0],
         spikes=first,
         exact=ops.convert_to_numpy(encoder.probability(x))[0],
         empirical=(total / draws).astype("float32"),

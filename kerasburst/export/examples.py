@@ -50,7 +50,7 @@ def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | 
     """Return float32 intensities `(n, *features)`.
 
     - Integers are raw values and are scaled as the training data were.
-    - Floats of images are intensities already. Floats of tables are raw values.
+    - Floats of images, and booleans, are intensities already. Floats of tables are raw values. Spikes are 0 or 1.
     - Without a scaling, floats are what the model takes, and integers are refused because their range is not known.
 
     Args:
@@ -67,6 +67,7 @@ def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | 
         [0.0, 1.0]
     """
     x = np.asarray(x)
+    x = x.astype("float32") if x.dtype == bool else x
     if x.dtype.kind not in "iuf":
         raise InputError(f"input must hold integers or floats, received the type {x.dtype}")
     x = _shaped(x, tuple(features))
@@ -74,7 +75,7 @@ def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | 
         raise InputError("input must hold at least one example, received none")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise InputError("input must hold finite numbers, received NaN or infinity")
-    if scaling is not None and (x.dtype.kind in "iu" or scaling.kind == "tabular"):
+    if scaling is not None and (x.dtype.kind in "iu" or scaling.kind != "image"):
         return scaling.apply(x)
     if x.dtype.kind in "iu":
         raise InputError(

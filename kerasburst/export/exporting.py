@@ -225,7 +225,11 @@ def _manifest(
         random=encoder is not None and encoder.random,
         neurons={name: _neuron(layer) for name, layer in network.neurons.items()},
         preprocessing=Preprocessing(
-            "the model takes intensities: it scales nothing, and refuses values outside [0, 1]", scaling, rule
+            "the model takes spikes, each 0 or 1"
+            if encoder is not None and encoder.encoded
+            else "the model takes intensities: it scales nothing, and refuses values outside [0, 1]",
+            scaling,
+            rule,
         ),
         layers_before_encoder=network.prepares,
         features=tuple(network.features),

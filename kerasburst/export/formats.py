@@ -19,7 +19,6 @@ import tensorflow as tf
 
 from kerasburst import files, records
 from kerasburst.data.scaling import Scaling
-from kerasburst.encoders.draws import check_intensity
 from kerasburst.export.network import Network, draw_spikes
 from kerasburst.export.verify import Verifier
 from kerasburst.validation import InputError, one_line
@@ -147,7 +146,7 @@ class Format(ABC):
         logits_of = self.run(folder, manifest)
 
         def asked(images, seed, queries):
-            x = check_intensity(images, "input")
+            x = encoder.check(images, "input")
             spikes = (draw_spikes(encoder, x, tf.constant(seed, tf.int64), tf.constant(k)) for k in range(queries))
             logits = np.stack([logits_of(spk.numpy().astype("float32")) for spk in spikes])
             mean = logits.mean(axis=0)

@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.draws import check_intensity
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.neurons.base import Neuron, NeuronCell, NeuronLayer
 from kerasburst.neurons.scan import scan, wide
@@ -74,7 +73,7 @@ class Network:
         model, encoder = self.model, self.encoder
         if isinstance(model, SpikingNetwork):
             _, steps, *features = model.spikes_shape
-            shape = (steps, *features) if encoder is None else tuple(features)
+            shape = (steps, *features) if encoder is None or encoder.encoded else tuple(features)
         else:
             shape = tuple(model.inputs[0].shape[1:])
         features = shape if encoder is not None else shape[1:]
@@ -121,7 +120,7 @@ class Network:
 
     def from_images(self, images: tf.Tensor, encode: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         """Return logits of the model's inputs; `encode` returns spikes of checked intensities."""
-        return self._run(images, lambda x: encode(check_intensity(x, "images")))
+        return self._run(images, lambda x: encode(self.encoder.check(x, "images")))
 
     def ask(self, images: tf.Tensor, seed: tf.Tensor, queries: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the mean over K encodings, for a network with an encoder.

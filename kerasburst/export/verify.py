@@ -63,6 +63,7 @@ class Verifier:
         if self.network.prepares:
             return  # what range of raw values fits is not known
         images = np.random.default_rng(1).uniform(size=(len(self.spikes), *self.network.features)).astype("float32")
+        images = np.round(images) if encoder.encoded else images
         seed = tf.constant(7, tf.int64)
         own = [self.network.own(images, lambda x, k=k: draw_spikes(encoder, x, seed, tf.constant(k))) for k in (0, 1)]
         self.compare("mean logits of 2 encodings", ask(images, 7, 2)["logits"], np.mean(own, axis=0))

@@ -306,7 +306,7 @@ class SpikingNetwork(keras.Model, ABC):
         changed = {name: type(layer).from_config(layer.get_config()) for name, layer in self._changed_layers(config)}
         copy = type(self).from_config({**config, "encoder": encoder, "layers": changed})
         spikes = self.spikes_shape
-        copy.build(spikes if encoder is None else (spikes[0], *spikes[2:]))
+        copy.build(spikes if encoder is None or encoder.encoded else (spikes[0], *spikes[2:]))
         for part, copied in zip(self.course(), copy.course(), strict=True):
             if isinstance(part, keras.layers.Layer):
                 for own, other in zip(part._flatten_layers(), copied._flatten_layers(), strict=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig
+from kerasburst.config import TrainConfig, takes_spikes
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
@@ -113,7 +113,8 @@ class AuditStudy(Study):
 
     def load(self):
         """Load the data set."""
-        return {"dataset": load_source(self.config.train.dataset, self.config.train.data_dir)}
+        train, spikes = self.config.train, takes_spikes(arm.encoding for arm in self.config.compared.values())
+        return {"dataset": load_source(train.dataset, train.data_dir, spikes=spikes)}
 
     def prepare(self, sources):
         """Draw the splits, or read the existing ones, and resolve each encoding's training."""

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig, same_config
+from kerasburst.config import TrainConfig, same_config, takes_spikes
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
 from kerasburst.data.pipeline import make_dataset
@@ -235,7 +235,7 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
     pools = load_pools(Path(folder))
     splits = pools[place(role)[0]]
     training = trainings[encoding]
-    source = load_source(training.dataset, training.data_dir)
+    source = load_source(training.dataset, training.data_dir, spikes=takes_spikes([training.encoding]))
     what = lesson(role, pools, source.y, source.num_classes, config.train.seed)
     mine = role_config(training, role, max(_CANARIES, len(what.train)))
     model_path, record_path, signals_path, snapshots_path = _paths(Path(folder) / arm.folder, role)

@@ -70,6 +70,7 @@ class ProfileConfig:
         encodings = tuple(check_choice("encoding", name, ENCODINGS) for name in self.encodings)
         if not encodings or len(set(encodings)) < len(encodings):
             raise fail("encoding", "one or more names, each once", encodings)
+        configs.takes_spikes(encodings)
         check_choice("mode", self.mode, MODES)
         check_int("repeats", self.repeats, low=1, high=LARGEST)
         check_float("window_s", self.window_s, low=0.0)

@@ -155,7 +155,8 @@ def network_cost(
         if encoder is not None:
             raise InputError("encoder must be left out for a network that has one inside")
         network, encoder = network.with_encoder(None), network.encoder
-    return _summed(network, _counted(network, _batches(x, encoder, seed, batch_size)), len(x))
+    spiking = encoder is None or encoder.spiking
+    return _summed(network, _counted(network, _batches(x, encoder, seed, batch_size), spiking), len(x))
 
 
 def fan_out(layer: keras.layers.Layer, input_shape: tuple[int, ...]) -> np.ndarray:
@@ -316,13 +317,13 @@ class _Counts:
     received: dict[str, np.ndarray]
 
 
-def _counted(network: SpikingNetwork, batches: Iterator[tf.Tensor]) -> _Counts:
-    sources = [s for s in network.synapses() if s.source is not None]
+def _counted(network: SpikingNetwork, batches: Iterator[tf.Tensor], spiking: bool) -> _Counts:
+    sources = [s for s in network.synapses() if s.source is not None and (spiking or s.source != "input")]
 
     @tf.function(reduce_retracing=True, autograph=False)
     def count(spikes):
         spikes = tf.cast(spikes, network.compute_dtype)
-        trains = {"input": spikes, **network.simulate(spikes)[0]}
+        trains = {**({"input": spikes} if spiking else {}), **network.simulate(spikes)[0]}
         received = {s.layer.name: _by_position(_arriving(trains[s.source], s)) for s in sources}
         return {name: _by_position(train) for name, train in trains.items()}, received
 
@@ -333,7 +334,8 @@ def _counted(network: SpikingNetwork, batches: Iterator[tf.Tensor]) -> _Counts:
             for name, value in new.items():
                 total[name] = total.get(name, 0) + value.numpy()
     # A graph returns its dictionaries in alphabetical order.
-    return _Counts(num_steps, {"input": fired.pop("input"), **fired}, received)
+    first = {"input": fired.pop("input")} if spiking else {}
+    return _Counts(num_steps, {**first, **fired}, received)
 
 
 def _arriving(train: tf.Tensor, synapse: Synapse) -> tf.Tensor:

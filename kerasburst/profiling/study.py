@@ -20,7 +20,7 @@ import psutil
 import tensorflow as tf
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig
+from kerasburst.config import TrainConfig, takes_spikes
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
 from kerasburst.data.pipeline import make_dataset
@@ -99,7 +99,8 @@ class ProfileStudy(Study):
 
     def load(self):
         """Load the data set."""
-        return {"dataset": load_source(self.config.train.dataset, self.config.train.data_dir)}
+        train, spikes = self.config.train, takes_spikes(self.config.encodings)
+        return {"dataset": load_source(train.dataset, train.data_dir, spikes=spikes)}
 
     def prepare(self, sources):
         """Resolve each encoding's training, and draw the splits or read those that are there."""

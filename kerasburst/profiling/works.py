@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst.config import COMPARED_ENCODINGS
+from kerasburst.config import COMPARED_ENCODINGS, ENCODED
 from kerasburst.data.datasets import availability, load_source
 from kerasburst.data.splits import make_splits
 from kerasburst.registry import ENCODERS
@@ -139,7 +139,7 @@ def _encoding(name: str) -> WorkInfo:
     return WorkInfo(what, "intensities", "copy", _encoder, num_steps=32, batch_size=256)
 
 
-_ENCODINGS = {f"encode_{name}": name for name in ENCODERS}
+_ENCODINGS = {f"encode_{name}": name for name in ENCODERS if name != ENCODED}
 _CONV_LIF = 'SNNConvNet with conv_activation="lif", training step, float32'
 _FC = "SNNFCNet training step by fit, jit_compile, steps_per_execution=10"
 _EPOCH = "a step of `kerasburst train`, over an epoch through the pipeline"

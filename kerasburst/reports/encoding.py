@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig
+from kerasburst.config import TrainConfig, takes_spikes
 from kerasburst.data.datasets import load_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.statistics import EncodingStatistics, encoding_statistics
@@ -65,7 +65,7 @@ def encode(
         dataset=dataset, encoding=encoding, encoder=encoder or {}, num_steps=num_steps, seed=seed, data_dir=data_dir
     )
     layer = config.make_encoder()
-    data = load_dataset(dataset, data_dir=data_dir, seed=seed)
+    data = load_dataset(dataset, data_dir=data_dir, seed=seed, spikes=takes_spikes([encoding]))
     check_int("index", index, low=0, high=len(data.x_test) - 1)
     example = {"dataset": data.name, "index": index, "label": data.class_names[int(data.y_test[index])]}
     title = f"{encoding}: {data.name}, test example {index} ({example['label']}), T = {num_steps}"
@@ -104,7 +104,7 @@ def draw_encoding(
 
     Args:
         encoder: the encoder layer.
-        x: intensities `(*features)` in [0, 1].
+        x: intensities `(*features)` in [0, 1], or what the encoder takes.
         out: directory to write to.
         features: flat indices of the features in the raster; None for up to 24 spread over the intensities.
         draws: encodings behind the empirical probabilities.
@@ -118,7 +118,7 @@ def draw_encoding(
     Raises:
         InputError: for a feature that `x` does not have, or intensities outside [0, 1].
     """
-    size = int(np.size(x))
+    size = int(np.size(x)) // (encoder.num_steps if encoder.encoded else 1)
     for feature in features or []:
         check_int("feature", feature, low=0, high=size - 1)
     statistics = encoding_statistics(encoder, x, draws=draws, seed=seed)
@@ -182,6 +182,7 @@ def _agreement(axes, statistics: EncodingStatistics) -> None:
 
 
 def _frame(axes, values: np.ndarray, title: str) -> None:
+    values = values if values.shape[-1] in (1, 3) else values.mean(axis=-1)  # of other channels, such as on and off
     axes.imshow(values.astype(float).squeeze(), cmap="gray", vmin=0, vmax=1)
     axes.set_xticks([])
     axes.set_yticks([])

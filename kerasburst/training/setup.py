@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from kerasburst.config import TrainConfig
+from kerasburst.config import TrainConfig, takes_spikes
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.splits import Splits, make_splits
@@ -27,11 +27,12 @@ def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainCon
     Raises:
         InputError: for anything wrong with either; nothing has been written then.
     """
-    info = known_dataset(config.dataset)
+    spikes = takes_spikes([config.encoding])
+    info = None if spikes else known_dataset(config.dataset)
     if info is not None:  # a misspelt parameter is found before the data is read
         config = config.resolved(info.kind, info.default_epochs)
         check_fits(config, info.num_classes, info.sample_shape)
-    source = load_source(config.dataset, config.data_dir)
+    source = load_source(config.dataset, config.data_dir, spikes=spikes)
     if splits is None:
         splits = make_splits(source, config.seed, config.train_limit, config.validation_split)
     elif splits.pool_size != len(source.y):

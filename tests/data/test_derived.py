@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kerasburst.data.datasets import availability, known_dataset, load_dataset, load_source
-from kerasburst.data.derived import split_classes, take_classes, with_sample_shape
+from kerasburst.data.derived import as_spikes, split_classes, take_classes, with_sample_shape
 from kerasburst.data.sources import Source
 from kerasburst.validation import InputError
 
@@ -109,3 +109,50 @@ def test_the_note_says_it_and_labels_stay():
 def test_what_cannot_be_made_to_agree_is_refused(x, shape):
     with pytest.raises(InputError, match="mine must have examples that can be given the shape"):
         with_sample_shape(Source.from_arrays("mine", {"x": x, "y": Y}), shape)
+
+
+@pytest.fixture
+def recording(tmp_path):
+    spikes = np.random.default_rng(0).integers(0, 2, (24, 3, 5, 4)).astype("uint8")
+    path = tmp_path / "mine.npz"
+    np.savez(path, x=spikes, y=np.arange(24) % 3)
+    return path, spikes
+
+
+def test_images_of_0_and_1_are_spikes_where_they_are_asked_for(recording):
+    path, spikes = recording
+    assert not load_source(path).encoded and load_source(path).sample_shape == (3, 5, 4)
+    source = load_source(path, spikes=True)
+    assert source.encoded and source.kind == "tabular" and np.array_equal(source.x, spikes)
+    assert as_spikes(source) is source
+    flat = as_spikes(Source.from_arrays("mine", {"x": spikes[..., 0].astype(float), "y": np.arange(24) % 3}))
+    assert flat.x.dtype == np.uint8 and np.array_equal(flat.x, spikes[..., 0])
+    some = load_source(f"{path}:0,2", spikes=True)
+    assert some.encoded and np.array_equal(some.x, spikes[np.arange(24) % 3 != 1])
+    assert load_dataset(path, spikes=True).x_train.shape[1:] == (3, 5, 4)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.full((8, 3, 5), 7), "each 0 or 1, received 7 to 7"),
+        (np.full((8, 3, 5), 0.5), "each 0 or 1, received 0.5 to 0.5"),
+        (np.ones((8, 3)), r"spikes of shape \(n, num_steps, \*features\) for the encoding none, received \(8, 3\)"),
+    ],
+)
+def test_what_is_no_spikes_is_refused(tmp_path, x, message):
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(8) % 3)
+    with pytest.raises(InputError, match=message):
+        load_source(tmp_path / "mine.npz", spikes=True)
+
+
+def test_spikes_and_encodings_must_agree(recording, tmp_path):
+    path, spikes = recording
+    with pytest.raises(InputError, match="encoding must not be none for digits, which holds no spikes"):
+        load_source("digits:0-4", spikes=True)
+    np.savez(tmp_path / "camera.npz", x=spikes[..., None], y=np.arange(24) % 3)
+    assert load_source(tmp_path / "camera.npz").encoded
+    with pytest.raises(InputError, match="encoding must be none for camera, which holds spikes"):
+        load_source(tmp_path / "camera.npz", spikes=False)
+    with pytest.raises(InputError, match="must have examples that can be given the shape"):
+        with_sample_shape(load_source(path, spikes=True), (3, 8, 8))

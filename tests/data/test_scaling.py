@@ -38,6 +38,19 @@ def test_rounding_of_float_images_is_forgiven(dtype):
     assert Scaling("image", (3, 1, 1), (0.0,), (1.0,)).apply(x).ravel().tolist() == [0.0, 1.0, 0.5]
 
 
+def test_spikes_stay_bytes():
+    x = np.array([0, 1, 1, 0]).reshape(1, 2, 2)
+    scaling = Scaling.fit(x, "spikes")
+    assert scaling == Scaling("spikes", (2, 2), (0.0,), (1.0,)) == records.from_json(Scaling, records.to_json(scaling))
+    for dtype in (np.uint8, np.float32, bool):
+        assert scaling.apply(x.astype(dtype)).dtype == np.uint8 and np.array_equal(scaling.apply(x.astype(dtype)), x)
+    with pytest.raises(InputError, match="x must be spikes, each 0 or 1, received 0 to 2"):
+        scaling.apply(2 * x)
+    for shape, high in (((2,), 1.0), ((2, 2), 2.0)):
+        with pytest.raises(InputError):
+            Scaling("spikes", shape, (0.0,), (high,))
+
+
 def test_table_uses_minimum_and_maximum_of_training_rows():
     scaling = Scaling.fit(TRAIN, "tabular")
     assert scaling.low == (2.0, -1.0, 5.0) and scaling.high == (4.0, 3.0, 5.0)

@@ -3,8 +3,10 @@ import hashlib
 import numpy as np
 import pytest
 
+from kerasburst.data.dataset import Dataset
 from kerasburst.data.scaling import Scaling
 from kerasburst.data.sources import Source, array_keys
+from kerasburst.data.splits import Splits
 from kerasburst.validation import InputError
 
 IMAGES = np.zeros((4, 5, 6), np.uint8)
@@ -109,6 +111,16 @@ def test_tables_that_float32_holds_are_float32(column):
     assert Source.from_arrays("mine", {"x": x, "y": np.arange(160) % 2}).x.dtype == np.float32
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.int16, np.float64])
+def test_recordings_of_event_cameras_are_spikes(dtype):
+    spikes = np.random.default_rng(0).integers(0, 2, (4, 3, 5, 6, 2)).astype(dtype)
+    source = Source.from_arrays("mine", official(spikes, LABELS, spikes[:2], LABELS[:2]))
+    assert (source.encoded, source.kind, source.full_scale, source.sample_shape) == (True, "image", None, (3, 5, 6, 2))
+    assert source.x.dtype == np.uint8 and np.array_equal(source.x[4:], spikes[:2])
+    data = Dataset.from_source(source, Splits([0, 1], [2], [3]))
+    assert data.x_train.dtype == np.uint8 and np.array_equal(data.x_train, spikes[:2])
+
+
 def test_integers_that_float64_merges_are_refused():
     x = (2**60 + np.arange(160)).reshape(160, 1)
     with pytest.raises(InputError, match="^x must hold numbers that float64 can tell apart, .* subtract the minimum"):
@@ -157,7 +169,8 @@ def table_with(value):
         ({"x": TABLE, "y": LABELS[:3]}, "y must have one label per example of x, received 3 labels for 4"),
         (official(y_test=LABELS), "y_test must have one label per example of x_test, received 4 labels for 2"),
         ({"x": TABLE[:, 0], "y": LABELS}, r"x must have shape .* received \(4,\)"),
-        ({"x": np.zeros((4, 1, 1, 1, 1)), "y": LABELS}, r"x must have shape .* received \(4, 1, 1, 1, 1\)"),
+        ({"x": np.full((4, 1, 1, 1, 2), 2), "y": LABELS}, "x must be spikes, each 0 or 1, received 2 to 2"),
+        ({"x": np.full((4, 1, 1, 1, 2), np.nan), "y": LABELS}, "x must be spikes, each 0 or 1, received nan to nan"),
         ({"x": TABLE.astype(complex), "y": LABELS}, "x must hold integers or floats, received the type complex128"),
         ({"x": TABLE.astype(str), "y": LABELS}, "x must hold integers or floats, received the type <U"),
         ({"x": TABLE.astype(object), "y": LABELS}, "x must hold integers or floats, received the type object"),

@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 
 from kerasburst import files, records
+from kerasburst.config import takes_spikes
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
@@ -77,7 +78,8 @@ class SweepStudy(Collection):
 
     def load(self):
         """Load the data set."""
-        return {"dataset": load_source(self.config.train.dataset, self.config.train.data_dir)}
+        train = self.config.train
+        return {"dataset": load_source(train.dataset, train.data_dir, spikes=takes_spikes([train.encoding]))}
 
     def prepare(self, sources):
         """Find the points that are no valid configuration."""

@@ -21,10 +21,11 @@ from pathlib import Path
 import keras
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig
+from kerasburst.config import TrainConfig, takes_spikes
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
 from kerasburst.data.derived import with_sample_shape
+from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
@@ -142,8 +143,12 @@ def train_arm(folder: str, encoding: str, seed: int, arm: str) -> None:
 
 def load_data(training: TrainConfig, shape: tuple[int, ...]) -> Dataset:
     """Load the data of a training in the shape that the source network takes, split by its seed."""
-    source = with_sample_shape(load_source(training.dataset, training.data_dir), shape)
+    source = with_sample_shape(_load(training), shape)
     return Dataset.from_source(source, make_splits(source, training.seed, training.train_limit))
+
+
+def _load(training: TrainConfig) -> Source:
+    return load_source(training.dataset, training.data_dir, spikes=takes_spikes([training.encoding]))
 
 
 def _source(config: TransferConfig, training: TrainConfig, path: Path) -> tuple[SpikingNetwork, dict]:
@@ -159,7 +164,7 @@ def _source(config: TransferConfig, training: TrainConfig, path: Path) -> tuple[
         return stored
     # A seed of its own: with the target's, the head of a source of as many classes would begin as the target's does.
     training = dataclasses.replace(training, seed=derive_seed(training.seed, "transfer", "source"))
-    data = load_data(training, load_source(training.dataset, training.data_dir).sample_shape)
+    data = load_data(training, _load(training).sample_shape)
     network, encoder = build(training, data)
     run_epochs(network, encoder, training, data)
     record = {"weights": weights_hash(network), **_measure(network, encoder, training, data)}
