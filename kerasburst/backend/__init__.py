@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from kerasburst.backend.exporting import exporting_onnx  # noqa: F401
 from kerasburst.validation import check_backend
 
 name = check_backend()  # before Keras, whose own error does not say what to install

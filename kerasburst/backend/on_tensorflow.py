@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import keras
 import tensorflow as tf
 
+from kerasburst.backend.exporting import exporting_onnx
+
 
 def _shape(x: tf.Tensor) -> tuple:
     """Return the sizes of `x`: an int where it is known, else a tensor."""
@@ -100,7 +102,7 @@ def fused(function: Callable, exact: bool = True) -> Callable:
             not compiled there.
     """
     if tf.config.list_logical_devices("GPU") or (exact and not tf.executing_eagerly()):
-        return function if _inside_xla() else _compiled(function)
+        return function if _traced_as_plain() else _compiled(function)
     return function
 
 
@@ -122,16 +124,18 @@ def ensure_shape(x: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:
 def runs_cpu_paths() -> bool:
     """Return whether fast paths for a CPU may run here.
 
-    They may where no device but CPUs is visible, and not inside a function that XLA compiles as a whole: there the
-    plain equations are faster to compile, and no slower.
+    They may where no device but CPUs is visible, and not inside a function that XLA compiles as a whole, where the
+    plain equations are faster to compile and no slower, nor in a graph that becomes an ONNX file.
     """
-    return not _inside_xla() and all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+    return not _traced_as_plain() and all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
 
 
-def _inside_xla() -> bool:
-    """Return whether a `tf.function` with `jit_compile=True` is being traced."""
+def _traced_as_plain() -> bool:
+    """Return whether a graph is being traced that has no compiled parts: one that XLA compiles whole, or for ONNX."""
     if tf.executing_eagerly():
         return False
+    if exporting_onnx():
+        return True
     graph = tf.compat.v1.get_default_graph()
     while graph is not None:
         context = graph._get_control_flow_context()  # no public function tells

@@ -16,6 +16,8 @@ class Encoder(keras.layers.Layer, ABC):
     """Turn intensities into spikes: the base class of all encoders.
 
     Each call draws afresh from the layer's own seed generator; two layers built with one seed draw the same sequence.
+    Model files and `keras.callbacks.BackupAndRestore` do not keep how far it has drawn: a model that was loaded or
+    restored draws from the start of the sequence again. (`kerasburst train --resume` goes on where it was.)
     `encode` is the stateless form, for pipelines and tests.
 
     A new encoder is one subclass with:
@@ -100,6 +102,11 @@ class Encoder(keras.layers.Layer, ABC):
 
     def call(self, inputs):
         """Encode `inputs` with fresh randomness."""
+        if backend.exporting_onnx():
+            raise InputError(
+                f"layer {self.name} must be left out of an export to ONNX, which has no seeded draws: export the model "
+                "on spikes, or write a SavedModel with kerasburst.export.savedmodel"
+            )
         seed = backend.fresh_seed(self.seed_generator)
         return self.encode_as(self.check(inputs), seed, self.compute_dtype)
 

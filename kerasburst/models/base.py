@@ -322,6 +322,12 @@ class SpikingNetwork(keras.Model, ABC):
             self._tracker.replace_tracked_value("layers", old, value)
         super().__setattr__(name, value)
 
+    def save(self, filepath, *args, **kwargs):
+        """Save as `keras.Model.save` does, to a .keras file; Keras' .h5 cannot hold a network that is a class."""
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise fail("filepath", "a .keras file; save_weights writes .weights.h5", str(filepath))
+        super().save(filepath, *args, **kwargs)
+
     def get_config(self):
         """Return the constructor's arguments, and the layers that are no longer as the constructor makes them."""
         config = self._own_config()

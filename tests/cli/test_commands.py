@@ -158,8 +158,9 @@ def test_a_plugin_is_among_the_choices_and_its_parameters_can_be_set(tmp_path):
 def test_list_parameters(kerasburst):
     lines = kerasburst("train", "--list-parameters").out.splitlines()
     assert "delayed_burst  encoder.silence=0.0" in lines
-    assert "every network  neuron.beta=0.95" in lines
+    assert "lif            neuron.beta=0.95" in lines
     assert "SNNConvNet     model.conv_activation='relu'" in lines
+    assert "SNNConvNet     model.neuron='lif'" in lines
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from kerasburst.encoders.rate import RateEncoder
 from kerasburst.models.saving import load_model
 from kerasburst.models.snn_conv_net import SNNConvNet
 from kerasburst.models.snn_fc_net import SNNFCNet
-from kerasburst.neurons.lif import LIF
+from kerasburst.neurons.lif import LIF, LIFCell
 from kerasburst.profiling.cost import network_cost
 from kerasburst.validation import InputError
 
@@ -330,6 +330,34 @@ def test_backup_and_restore_goes_on_to_the_same_weights(tmp_path):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+def test_backup_and_restore_starts_an_encoder_s_draws_again(tmp_path):
+    """As the encoder's docstring says: weights and epochs are restored, the state of the draws is not."""
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    def fit(*callbacks):
+        network = fc(encoder=RateEncoder(6, seed=1))
+        network.build((None, 12))
+        network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        before = ops.convert_to_numpy(network.encoder.seed_generator.state).copy()
+        try:
+            done = network.fit(x, LABELS, epochs=2, shuffle=False, batch_size=8, verbose=0, callbacks=list(callbacks))
+        except KeyboardInterrupt:
+            return network, before
+        return network, before, done
+
+    x = np.random.default_rng(0).uniform(size=(16, 12)).astype("float32")
+    backup = str(tmp_path / "backup")
+    interrupted, _ = fit(keras.callbacks.BackupAndRestore(backup, delete_checkpoint=False), Stop())
+    restored, before, done = fit(keras.callbacks.BackupAndRestore(backup))
+    assert done.epoch == [1]
+    drawn = [ops.convert_to_numpy(n.encoder.seed_generator.state) - before for n in (interrupted, restored)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])  # two batches each, from the same start
+
+
 # Copies and files -------------------------------------------------------------------------------------------
 
 
@@ -386,6 +414,57 @@ def test_an_encoder_inside_survives_with_encoder_and_cost_of_a_quantised_network
     spikes = ops.cast(coded.encoder(x), "float32")
     np.testing.assert_allclose(ops.convert_to_numpy(coded(x)), ops.convert_to_numpy(twin(spikes)), rtol=1e-5, atol=1e-5)
     assert network_cost(coded, x).examples == 5
+
+
+def test_h5(tmp_path):
+    """In a model that Keras composes, words such as "subtract" stay words; a network that is a class is refused."""
+    x = SPIKES.astype("float32")
+    for reset in ("subtract", "zero"):
+        layers = [keras.layers.Dense(9), LIF(threshold=0.1, reset_mechanism=reset, name="lif"), keras.layers.Dense(3)]
+        model = keras.Sequential([keras.Input((6, 12)), *layers])
+        model.save(tmp_path / "model.h5")
+        copy = keras.models.load_model(tmp_path / "model.h5")
+        assert copy.get_layer("lif").reset_mechanism == reset
+        np.testing.assert_array_equal(ops.convert_to_numpy(copy(x)), ops.convert_to_numpy(model(x)))
+    with pytest.raises(InputError, match=r"filepath must be a .keras file; save_weights writes .weights.h5"):
+        fc().save(tmp_path / "net.h5")
+
+
+@pytest.mark.filterwarnings("ignore:In the future `np:FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_keras_own_export_to_onnx(tmp_path):
+    for module in ("tf2onnx", "onnxruntime"):
+        pytest.importorskip(module)
+    import onnxruntime
+
+    network, twin = pair()
+    x = SPIKES.astype("float32")
+    network(x), twin(x)
+    for name, model in (("network", network), ("twin", twin)):
+        want = model.predict(x, verbose=0)
+        model.export(tmp_path / f"{name}.onnx", format="onnx", verbose=False)
+        session = onnxruntime.InferenceSession(tmp_path / f"{name}.onnx")
+        got = session.run(None, {session.get_inputs()[0].name: x})[0]
+        np.testing.assert_allclose(got, want, atol=1e-5)
+        np.testing.assert_array_equal(model.predict(x, verbose=0), want)
+    coded = network.with_encoder(RateEncoder(6, seed=1))
+    y = np.random.default_rng(0).uniform(size=(5, 12)).astype("float32")
+    coded.predict(y, verbose=0)
+    with pytest.raises(InputError, match="must be left out of an export to ONNX"):
+        coded.export(tmp_path / "coded.onnx", format="onnx", verbose=False)
+    assert coded.predict(y, verbose=0).shape == (5, 3)
+
+
+def test_both_directions_and_stacked_cells():
+    """The oracles are the layer alone on sequences turned round, and one RNN of each cell."""
+    x = SPIKES.astype("float32")
+    both = keras.layers.Bidirectional(LIF(beta=0.8, threshold=0.6), merge_mode="concat")(x)
+    one = LIF(beta=0.8, threshold=0.6)
+    turned = np.flip(ops.convert_to_numpy(one(x[:, ::-1])), axis=1)
+    np.testing.assert_array_equal(ops.convert_to_numpy(both), np.concatenate([one(x), turned], axis=-1))
+    cells = [LIFCell(12, beta=0.8), LIFCell(12, beta=0.5, threshold=0.7)]
+    stacked = keras.layers.RNN(keras.layers.StackedRNNCells(cells), return_sequences=True)(x)
+    alone = [keras.layers.RNN(cell, return_sequences=True) for cell in cells]
+    np.testing.assert_array_equal(ops.convert_to_numpy(stacked), ops.convert_to_numpy(alone[1](alone[0](x))))
 
 
 @pytest.mark.thorough
