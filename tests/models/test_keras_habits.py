@@ -430,7 +430,7 @@ def test_h5(tmp_path):
         fc().save(tmp_path / "net.h5")
 
 
-@pytest.mark.filterwarnings("ignore:In the future `np:FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore:In the future `np:FutureWarning", "ignore::DeprecationWarning")
 def test_keras_own_export_to_onnx(tmp_path):
     for module in ("tf2onnx", "onnxruntime"):
         pytest.importorskip(module)
