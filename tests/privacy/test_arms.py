@@ -75,11 +75,12 @@ def test_shared_parameters_reach_the_encoders_that_have_them():
 @pytest.mark.parametrize("defence", [InputNoise(0.3), InputDropout(0.4)])
 def test_altered_inputs_spike_as_often_as_they_say(defence):
     encoder = defence.encoder(RateEncoder(4))
-    x = tf.constant(np.tile(np.array([[0.0, 0.3, 0.9]], "float32"), (4000, 1)))
-    seeds = tf.stack([tf.fill([4000], tf.constant(7, tf.int64)), tf.range(4000, dtype=tf.int64)], axis=1)
-    spikes = encoder.encode(x, seeds).numpy()
-    assert np.array_equal(spikes, encoder.encode(x, seeds).numpy())  # the same seed draws the same
-    assert np.abs(spikes.mean(axis=0) - encoder.spike_probability(x).numpy()[0]).max() < 0.03
+    encode = tf.function(encoder.encode, autograph=False)  # in a loop over the examples
+    x = tf.constant(np.tile(np.array([[0.0, 0.3, 0.9]], "float32"), (2000, 1)))
+    seeds = tf.stack([tf.fill([2000], tf.constant(7, tf.int64)), tf.range(2000, dtype=tf.int64)], axis=1)
+    spikes = encode(x, seeds).numpy()
+    assert np.array_equal(spikes, encode(x, seeds).numpy())  # the same seed draws the same
+    assert np.abs(spikes.mean(axis=0) - encoder.spike_probability(x[:1]).numpy()[0]).max() < 0.04
 
 
 def test_smoothed_labels_by_hand():

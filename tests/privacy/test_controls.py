@@ -34,7 +34,7 @@ def test_untrained_networks_hold_one_half_in_17_of_20_seeds():
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_permuted_membership_never_fails_by_chance(ties):
-    for seed in range(300):
+    for seed in range(60):
         rng = np.random.default_rng(seed)
         member = half(rng, 60)
         scores = 3.0 * member + rng.normal(size=60)
