@@ -81,7 +81,7 @@ class Parameter:
     def _constrain(self, value):
         if self.constraint is not None:
             value = self.constraint(value)
-        return ops.maximum(value, self.bounds["above"] + 1e-3) if "above" in self.bounds else value
+        return bounded(value, self.bounds["above"] + 1e-3, None) if "above" in self.bounds else value
 
 
 def bounded(value: Any, low: float | None, high: float | None) -> Any:
@@ -91,16 +91,14 @@ def bounded(value: Any, low: float | None, high: float | None) -> Any:
         >>> ops.convert_to_numpy(bounded(ops.array([-1.0, 0.5, 2.0]), 0.0, 1.0)).tolist()
         [0.0, 0.5, 1.0]
     """
-    if low is None and high is None:
-        return value
-    clipped = value if low is None else ops.maximum(value, ops.cast(low, value.dtype))
-    clipped = clipped if high is None else at_most(clipped, high)
-    return ops.where(clipped == value, value, ops.stop_gradient(clipped))
+    if low is not None:
+        value = ops.where(value < low, ops.cast(low, value.dtype), value)
+    return value if high is None else at_most(value, high)
 
 
 def at_most(value: Any, high: float) -> Any:
-    """Return min(value, high) in the tensor's dtype; Keras alone makes float32 of float64 and a number on PyTorch."""
-    return ops.minimum(value, ops.cast(high, value.dtype))
+    """Return min(value, high) in the tensor's dtype; Keras' minimum of two float64 is float32 on PyTorch."""
+    return ops.where(value > high, ops.cast(high, value.dtype), value)
 
 
 def checked(name: str, value: object, **bounds: float) -> Value:
