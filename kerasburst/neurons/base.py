@@ -96,7 +96,8 @@ class Neuron(keras.layers.Layer, ABC):
 
     def parameter(self, name: str, dtype: str = "float32") -> float | Tensor:
         """Return a parameter's value to compute with: a number, or a tensor of `dtype` inside its bounds."""
-        return self._own_parameters[name].read(self._parameter_weights.get(name), dtype)
+        weight = self._parameter_weights.get(name)
+        return getattr(self, name) if weight is None else self._own_parameters[name].read(weight, dtype)
 
     def neuron_parameters(self, dtype: str = "float32") -> dict[str, Any]:
         """Return all parameters by name, as `parameter` returns each."""

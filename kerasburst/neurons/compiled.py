@@ -6,6 +6,7 @@ automatic differentiation. Nothing but the input is kept from the forward pass.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import keras
@@ -48,13 +49,14 @@ def compiled_scan(
     if mask is not None:
         shape = tf.shape(current)
         live = tf.reshape(tf.cast(mask, tf.bool), [shape[0], shape[1], *[1] * features.rank])
-    static = {"neurons": neurons, "settings": _settings(neurons)}
+    forward, backward = _passes(neurons)
+    static = {"settings": _settings(neurons)}
 
     @tf.custom_gradient
     def scan(current, *others):
         current, *others = unrecorded((current, *others))
         state, weights = tuple(others[: len(begin)]), tuple(others[len(begin) :])
-        spk, mem, last = _forward(
+        spk, mem, last = forward(
             current, live, state, weights, return_mem=return_mem, spike_dtype=neurons.compute_dtype, **static
         )
         for sequence in (spk, mem) if return_mem else (spk,):
@@ -64,7 +66,7 @@ def compiled_scan(
 
         def gradient(g_spk, *upstream):
             g_mem, g_last = (upstream[0], upstream[1:]) if return_mem else (None, upstream)
-            g_current, g_others = _backward(
+            g_current, g_others = backward(
                 current, live, state, weights, *unrecorded((g_spk, g_mem)), tuple(unrecorded(g_last)), **static
             )
             return (tf.cast(g_current, current.dtype), *g_others)
@@ -76,8 +78,17 @@ def compiled_scan(
     return spk, mem, dict(zip(neurons.state_names, outputs, strict=True))
 
 
-@tf.function(jit_compile=True, autograph=False)
-def _forward(sequence, live, state, weights, *, neurons, settings, return_mem, spike_dtype):
+def _passes(neurons: Neuron) -> tuple:
+    """Return the compiled passes of a layer, which are its own: they go when it goes."""
+    if "_passes" not in vars(neurons):
+        vars(neurons)["_passes"] = tuple(
+            tf.function(functools.partial(each, neurons), jit_compile=True, autograph=False)
+            for each in (_forward, _backward)
+        )
+    return vars(neurons)["_passes"]
+
+
+def _forward(neurons, sequence, live, state, weights, *, settings, return_mem, spike_dtype):
     def step(state, now, live=None):
         spk, state = _advance(neurons, state, now, live, weights)
         return state, (tf.cast(spk, spike_dtype), *state[:1] * return_mem)
@@ -87,8 +98,7 @@ def _forward(sequence, live, state, weights, *, neurons, settings, return_mem, s
     return spk, mem[0] if return_mem else None, last
 
 
-@tf.function(jit_compile=True, autograph=False)
-def _backward(sequence, live, state, weights, g_spk, g_mem, g_last, *, neurons, settings):
+def _backward(neurons, sequence, live, state, weights, g_spk, g_mem, g_last, *, settings):
     masks = [live] * (live is not None)
 
     def again(state, now, live=None):

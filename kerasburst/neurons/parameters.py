@@ -71,10 +71,8 @@ class Parameter:
             autocast=False,
         )
 
-    def read(self, weight: keras.Variable | None, dtype: str) -> Any:
-        """Return the value to compute with: the number, or the weight inside its bounds as a tensor of `dtype`."""
-        if weight is None:
-            return self.value
+    def read(self, weight: keras.Variable, dtype: str) -> Any:
+        """Return the weight inside its bounds as a tensor of `dtype`."""
         value = ops.cast(ops.convert_to_tensor(weight), dtype)
         return bounded(value, self.bounds.get("low"), self.bounds.get("high"))
 

@@ -1,5 +1,9 @@
 """The compiled scan of any step against the plain one, whose gradients TensorFlow finds by itself."""
 
+import gc
+import pickle
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -110,6 +114,20 @@ def test_a_saved_model_runs_and_its_gradients_flow(tmp_path):
         found.append((spk, tape.gradient(loss, x)))
     for got, want in zip(*found, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_many_layers_are_no_retracing_and_leave_nothing(caplog):
+    x, alive = tf.constant(draw(2, 3, 2)), []
+    for _ in range(7):
+        layer = kb.Synaptic(0.5, 0.9)
+        layer(x)
+        alive.append(weakref.ref(layer))
+    assert "retracing" not in caplog.text
+    copy = pickle.loads(pickle.dumps(layer))
+    np.testing.assert_array_equal(copy(x), layer(x))
+    del layer
+    gc.collect()
+    assert not any(each() for each in alive)
 
 
 # Finite differences --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import kerasburst as kb
 from kerasburst.neurons.scan import scan
 from kerasburst.validation import InputError
 
-from .common import BACKEND, NEURONS, array, arrays, draw, gradients, weighted
+from .common import NEURONS, array, arrays, draw, gradients, weighted
 
 EVERY = pytest.mark.parametrize("name", NEURONS)
 SOME = pytest.mark.sampled(3)
@@ -376,11 +376,11 @@ def test_neurons_that_look_at_each_other_keep_their_axes():
         np.testing.assert_array_equal(got[:, t], mem > 0.1)
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="compiled passes are kept on TensorFlow alone")
-def test_a_changed_attribute_is_not_lost_to_a_compiled_pass():
-    layer = kb.Synaptic(0.5, 0.9)
+@pytest.mark.parametrize("neuron", [kb.LIF, kb.Synaptic])
+def test_a_changed_attribute_counts(neuron):
+    layer = neuron(beta=0.9)
     before = array(layer(X))
-    layer.reset_mechanism = "zero"
+    layer.reset_mechanism, layer.beta = "zero", 0.3
     after = array(layer(X))
     assert (before != after).any()
-    np.testing.assert_array_equal(after, array(kb.Synaptic(0.5, 0.9, reset_mechanism="zero")(X)))
+    np.testing.assert_array_equal(after, array(neuron(beta=0.3, reset_mechanism="zero")(X)))
