@@ -118,6 +118,15 @@ def test_a_model_predicts_afresh(name):
     ].random
 
 
+def test_a_model_with_an_encoder_inside_trains():
+    x, y = np.tile(np.float32([[0.1, 0.9], [0.9, 0.1]]).repeat(8, axis=1), (32, 1)), np.tile([0, 1], 32)
+    encoder = make("poisson_burst", seed=0)
+    model = keras.Sequential([keras.Input((16,)), encoder, keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(0.03), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, y, batch_size=16, epochs=4, verbose=0)
+    assert (model.predict(x, batch_size=16, verbose=0).argmax(axis=1) == y).mean() > 0.9
+
+
 @every_encoder
 def test_one_step(name):
     try:
