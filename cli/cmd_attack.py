@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 
 import click
@@ -193,7 +194,7 @@ def command(
 
     from kerasburst.privacy.audit import audit
     from kerasburst.privacy.config import AuditConfig
-    from kerasburst.reports.audit import judge, write_report
+    from kerasburst.reports.audit import alarms, judge, write_report
 
     # A resumed audit is the one that was begun, but for what is said anew: which audit() then refuses if it differs.
     begun = begun_config(AuditConfig, out, resume)
@@ -213,6 +214,8 @@ def command(
         for warning in encoding.warnings:
             _warn(f"{name}: {warning}")
     value = records.to_json(result)
+    for alarm in alarms(value):
+        _warn(alarm)
     print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out))
     if not result.valid:
         verdict = judge(value)
@@ -234,7 +237,9 @@ def _epochs(text: str) -> tuple[int, ...]:
 
 
 def _arms(texts):
-    load_tensorflow()  # in which defences are written
+    if any(text.partition(":")[0] == "private" for text in texts):
+        os.environ.setdefault("KERAS_BACKEND", "jax")
+    load_tensorflow(any_backend=True)  # in which defences are written
     from kerasburst.privacy.arms import parse_arm
 
     return tuple(parse_arm(text) for text in texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import click
 from kerasburst_cli.options import (
@@ -86,6 +87,30 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
     show_default=True,
     help="mixed_bfloat16 is faster where the processor has it (AVX512_BF16, AMX, GPUs); mixed_float16 is for GPUs.",
 )
+@click.option(
+    "--epsilon",
+    type=float,
+    help="Train with (epsilon, delta)-differential privacy, by DP-SGD on JAX; needs the extra dp. The batch size is "
+    "then the expected one.",
+)
+@click.option(
+    "--delta", type=float, default=TRAIN_DEFAULT.delta, show_default=True, help="Of --epsilon; below 1 / examples."
+)
+@click.option(
+    "--clip",
+    "clipping_norm",
+    type=float,
+    default=TRAIN_DEFAULT.clipping_norm,
+    show_default=True,
+    help="With --epsilon, the norm that each example's gradient is clipped to.",
+)
+@click.option(
+    "--encodings-per-example",
+    type=int,
+    default=TRAIN_DEFAULT.encodings_per_example,
+    show_default=True,
+    help="With --epsilon, K, encodings of an example whose mean gradient is clipped.",
+)
 @click.option("--config", "config_file", type=click.Path(), help="Redo the run of this config.json; options override.")
 @click.option("--out", type=click.Path(), help="The run directory. Default: runs/DATASET-ENCODING, numbered.")
 @click.option(
@@ -132,6 +157,8 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
         config = dataclasses.replace(config, network={})
     config = configs.set_parameters(config, [parse_assignment(text) for text in assignments])
     out = place(out, f"{dataset_label(config.dataset)}-{config.encoding}")
+    if config.epsilon is not None:
+        os.environ.setdefault("KERAS_BACKEND", "jax")
 
     load_tensorflow(any_backend=True)
     from kerasburst_cli.progress import make_observer
@@ -165,6 +192,12 @@ def summary(result, out) -> str:
         "firing rates    " + ", ".join(f"{name} {rate:.3f}" for name, rate in result.firing_rates.items()),
         f"written to      {out}",
     ]
+    if result.privacy is not None:
+        p = result.privacy
+        lines[1:1] = [
+            f"privacy         epsilon {p.epsilon:.3g} at delta {p.delta:g}: noise {p.noise_multiplier:.3g}, clipped to "
+            f"{p.clipping_norm:g}, {p.steps} steps at rate {p.sampling_rate:.3g}"
+        ]
     if result.note:
         lines.insert(0, f"data            {result.note}")
     return "\n".join(lines)

@@ -92,6 +92,7 @@ from .training.callbacks import TrainingObserver as TrainingObserver
 from .training.evaluation import evaluate as evaluate
 from .training.evaluation import load_network as load_network
 from .training.fit import train as train
+from .training.private import make_private as make_private
 from .training.result import TrainResult as TrainResult
 from .validation import InputError as InputError
 from .version import __version__ as __version__

@@ -54,6 +54,12 @@ class TrainConfig:
         queries: K, encodings of each test example that the test accuracy is a mean over.
         precision: Keras' policy for the network: "float32", "mixed_bfloat16" (for CPUs and GPUs that compute in it),
             or "mixed_float16" (for GPUs). Membranes, logits and weights are float32 under each.
+        epsilon: train with (epsilon, delta)-differential privacy, above 0 and up to 1000; needs Keras on JAX.
+            Examples are then drawn into batches independently, `batch_size` of them in the mean. None for no guarantee.
+        delta: of the guarantee, above 0 and below 1 / the number of training examples.
+        clipping_norm: to which each example's gradient is clipped, above 0.
+        encodings_per_example: K, encodings of an example whose mean loss has the gradient that is clipped; above 1
+            with `epsilon` alone.
 
     Raises:
         InputError: for a value outside its range.
@@ -83,6 +89,10 @@ class TrainConfig:
     keep_best: bool = False
     queries: int = 4
     precision: str = "float32"
+    epsilon: float | None = None
+    delta: float = 1e-5
+    clipping_norm: float = 1.0
+    encodings_per_example: int = 1
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -94,7 +104,7 @@ class TrainConfig:
         for name in ("encoder", "network", "neuron"):
             if not isinstance(getattr(self, name), Mapping):
                 raise fail(name, "a mapping of parameters", getattr(self, name))
-        for name in ("num_steps", "batch_size", "queries"):
+        for name in ("num_steps", "batch_size", "queries", "encodings_per_example"):
             self._convert(name, check_int(name, getattr(self, name), low=1, high=LARGEST))
         for name in ("epochs", "train_limit", "early_stopping"):
             if getattr(self, name) is not None:
@@ -103,6 +113,14 @@ class TrainConfig:
         self._convert("learning_rate", check_float("learning_rate", self.learning_rate, above=0.0))
         self._convert("validation_split", check_float("validation_split", self.validation_split, low=0.0, below=1.0))
         check_bool("keep_best", self.keep_best)
+        if self.epsilon is not None:
+            self._convert("epsilon", check_float("epsilon", self.epsilon, above=0.0, high=1000.0))
+        self._convert("delta", check_float("delta", self.delta, above=0.0, below=1.0))
+        self._convert("clipping_norm", check_float("clipping_norm", self.clipping_norm, above=0.0))
+        if self.encodings_per_example > 1 and self.epsilon is None:
+            raise InputError(f"encodings_per_example needs epsilon, received {self.encodings_per_example} without it")
+        if self.precision == "mixed_float16" and self.epsilon is not None:
+            raise fail("precision with epsilon", "float32 or mixed_bfloat16", self.precision)
         if self.data_dir is not None:
             self._convert("data_dir", path_text("data_dir", self.data_dir, "a path or null"))
         if (self.early_stopping or self.keep_best) and not self.validation_split:

@@ -191,6 +191,7 @@ DEFENCES = Registry(
         "label_smoothing": "kerasburst.privacy.defences:LabelSmoothing",
         "weight_decay": "kerasburst.privacy.defences:WeightDecay",
         "early_stopping": "kerasburst.privacy.defences:EarlyStopping",
+        "private": "kerasburst.privacy.defences:Private",
     },
 )
 STUDIES = Registry(

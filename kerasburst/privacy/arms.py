@@ -136,7 +136,7 @@ def resolve_arms(arms: Sequence[Arm], train: TrainConfig, kind: str, default_epo
     for arm in arms:
         config = shared[arm.encoding]
         config = dataclasses.replace(config, encoder={**config.encoder, **arm.encoder})
-        found[arm.name] = config.resolved(kind, default_epochs)
+        found[arm.name] = arm.make_defence().training(config).resolved(kind, default_epochs)
     return found
 
 

@@ -27,6 +27,7 @@ from kerasburst.privacy.shadow import (
     UNTRAINED,
     default_snapshots,
     is_done,
+    load_plan,
     load_pools,
     roles,
     splits_path,
@@ -178,7 +179,7 @@ class AuditStudy(Study):
         config, source, splits = self.config, sources["dataset"], self.pools[0]
         for folder in (path for name in ("models", "signals", "tf_privacy") for path in self.out.glob(f"*/{name}")):
             files.remove_leftovers(folder)
-        arms = config.compared
+        arms, trainings = config.compared, load_plan(self.out)[1]
         confidence = controls.confidence(len(arms))
         seed = config.seed
         found: list[Control] = [
@@ -195,13 +196,15 @@ class AuditStudy(Study):
             scores[name], outcomes = score(models, config)
             mine = _controls(models, scores[name], name, config, confidence)
             canaries, epsilon, by_references = None, (), ()
+            certified = trainings[name].epsilon
             every = ArmModels.load(self.out / arm.folder, self.pools)
             if every is not None:
                 curves[name], last = every.curve(seed)
                 mine.append(controls.cross_target(last, [p.membership for p in every.pools], name, confidence))
                 canaries = canary_result(every, seed)
                 by_references = auc_by_references(every, seed)
-                epsilon = epsilon_bounds(every, curves[name], config.flips, seed)
+                delta = 0.0 if certified is None else trainings[name].delta
+                epsilon = epsilon_bounds(every, curves[name], config.flips, seed, delta)
                 mine += [] if canaries is None else [controls.canaries(canaries, name)]
             found += mine
             encodings[name] = dataclasses.replace(
@@ -209,6 +212,7 @@ class AuditStudy(Study):
                 tf_privacy=tf_privacy_tasks.collect(self.out / arm.folder, models) if config.tf_privacy else None,
                 canaries=canaries,
                 epsilon=epsilon,
+                certified_epsilon=certified,
                 by_references=by_references,
                 valid=all(control.ok for control in (*found[:2], *mine)),
             )

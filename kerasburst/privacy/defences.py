@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import ndtri
 
+from kerasburst.config import TrainConfig
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.draws import draws
 from kerasburst.validation import check_float, check_int
@@ -35,6 +36,10 @@ class Defence:
         >>> round(float(SlowLearning(0.5).optimizer(0.01).learning_rate), 4)
         0.005
     """
+
+    def training(self, config: TrainConfig) -> TrainConfig:
+        """Return the training of targets and shadows."""
+        return config
 
     def encoder(self, encoder: Encoder) -> Encoder:
         """Return the encoder that training and queries use."""
@@ -157,6 +162,31 @@ class EarlyStopping(Defence):
     def callbacks(self, held_out) -> Sequence[keras.callbacks.Callback]:
         """Return the callback that watches the loss."""
         return (_Stop(held_out, self.patience),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Private(Defence):
+    """Train with differential privacy, which needs Keras on JAX.
+
+    Args:
+        epsilon: as for `TrainConfig`, like the others.
+        delta: of the guarantee.
+        clipping_norm: of an example's gradient.
+        encodings_per_example: K.
+    """
+
+    epsilon: float = 8.0
+    delta: float = 1e-5
+    clipping_norm: float = 1.0
+    encodings_per_example: int = 1
+
+    def __post_init__(self):
+        """Check the parameters."""
+        TrainConfig(**dataclasses.asdict(self))
+
+    def training(self, config: TrainConfig) -> TrainConfig:
+        """Return the private training."""
+        return dataclasses.replace(config, **dataclasses.asdict(self))
 
 
 class _Altered(Encoder):

@@ -362,7 +362,9 @@ def auc_by_references(models: ArmModels, seed: int = 0) -> tuple[ReferencesPoint
     )
 
 
-def epsilon_bounds(models: ArmModels, curve: ArmCurve, flips: bool, seed: int = 0) -> tuple[Epsilon, ...]:
+def epsilon_bounds(
+    models: ArmModels, curve: ArmCurve, flips: bool, seed: int = 0, delta: float = 0.0
+) -> tuple[Epsilon, ...]:
     """Bound epsilon from below by target 0; the other models choose attack, threshold and guesses. None without it.
 
     Args:
@@ -370,6 +372,7 @@ def epsilon_bounds(models: ArmModels, curve: ArmCurve, flips: bool, seed: int = 
         curve: of `models`.
         flips: whether the first model's members were dealt by independent flips.
         seed: of what an attack draws.
+        delta: of the privacy that the bounds are for.
     """
     pool = models.pools[0]
     if pool.pairs[0] >= 0:
@@ -382,13 +385,15 @@ def epsilon_bounds(models: ArmModels, curve: ArmCurve, flips: bool, seed: int = 
         np.concatenate([each.non_member_scores for each in others]),
     )
     judged = MembershipScores.from_labels(scores[0], pool.membership[0])
-    found = [epsilon_lower_bound(judged, pooled, confidence=_CONFIDENCE)]
+    found = [epsilon_lower_bound(judged, pooled, confidence=_CONFIDENCE, delta=delta)]
     if flips:
         sizes = [r for r in _GUESSES if r <= len(scores[0])]
         rest = list(zip(scores[1:], pool.membership[1:], strict=True))
-        gains = [np.mean([one_run_bound(row, mask, guesses=r).epsilon for row, mask in rest]) for r in sizes]
+        gains = [
+            np.mean([one_run_bound(row, mask, guesses=r, delta=delta).epsilon for row, mask in rest]) for r in sizes
+        ]
         guesses = sizes[int(np.argmax(gains))]
-        found.append(one_run_bound(scores[0], pool.membership[0], guesses=guesses, confidence=_CONFIDENCE))
+        found.append(one_run_bound(scores[0], pool.membership[0], guesses=guesses, confidence=_CONFIDENCE, delta=delta))
     return tuple(
         Epsilon(method=b.method, epsilon=b.epsilon, confidence=b.confidence, attack=attack, delta=b.delta)
         for b in found

@@ -167,6 +167,7 @@ class EncodingResult:
         valid: whether its own controls and those of the data hold.
         canaries: what became of the mislabelled points; None without any.
         epsilon: lower bounds of epsilon.
+        certified_epsilon: what private training guarantees; None without it. A bound above it is an error somewhere.
         by_references: AUCs by the number of references.
     """
 
@@ -190,6 +191,7 @@ class EncodingResult:
     valid: bool = True
     canaries: CanaryResult | None = None
     epsilon: tuple[Epsilon, ...] = ()
+    certified_epsilon: float | None = None
     by_references: tuple[ReferencesPoint, ...] = ()
 
     def attack(self, name: str, queries: int) -> AttackResult:

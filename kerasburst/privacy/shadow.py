@@ -151,6 +151,8 @@ def planted_points(splits: AuditSplits, num_classes: int) -> tuple[np.ndarray, n
 def role_config(config: TrainConfig, role: str, batch: int = _CANARIES) -> TrainConfig:
     """Return a role's training: the arm's, with the role's seed; `batch` is of the planted leak's model."""
     config = dataclasses.replace(config, seed=derive_seed(config.seed, "audit", "model", role))
+    if role in (PLANTED, UNTRAINED):  # controls: one learns its canaries by heart, the other nothing
+        config = dataclasses.replace(config, epsilon=None, encodings_per_example=1)
     if role == PLANTED:
         return dataclasses.replace(config, epochs=max(config.epochs, _CANARY_EPOCHS), batch_size=batch)
     return config
@@ -269,6 +271,8 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
         else:
             held_out = _held_out(source, data, splits, encoder, mine)
             facts = _train(network, encoder, mine, data, role, defence, asking, held_out)
+            if mine.epsilon is not None:
+                network = network.with_encoder(None)  # without the account
         record = {
             "role": role,
             "asked": [int(i) for i in what.asked],

@@ -56,6 +56,7 @@ def write_report(out: str | Path) -> Path:
         equal_fit_tables=equal_fit.tables(audit),
         descriptions=_descriptions(audit),
         epsilon=_epsilon(audit),
+        alarms=alarms(audit),
         shadow_count=1 if paper else audit["config"]["shadows"],
         largest=largest,
         summary=_summary(audit, main),
@@ -186,19 +187,38 @@ def _summary(audit: dict, main: str) -> Table:
 
 def _epsilon(audit: dict) -> Table | None:
     """Return the lower bounds of epsilon; None without any."""
-    rows = [
-        (name, bound["attack"], bound["method"].replace("_", " "), Cell(f"{bound['epsilon']:.2f}", bound["epsilon"]))
-        for name, e in audit["encodings"].items()
-        for bound in e.get("epsilon") or ()
-        if not failed_controls(audit, name)
-    ]
+    rows = []
+    certified = [e.get("certified_epsilon") for e in audit["encodings"].values()]
+    for (name, e), most in zip(audit["encodings"].items(), certified, strict=True):
+        for bound in () if failed_controls(audit, name) else e.get("epsilon") or ():
+            row = (
+                name,
+                bound["attack"],
+                bound["method"].replace("_", " "),
+                Cell(f"{bound['epsilon']:.2f}", bound["epsilon"]),
+            )
+            if any(each is not None for each in certified):
+                row += (Cell("none" if most is None else f"{most:g}", most),)
+            rows.append(row)
     note = (
         "Epsilon is at least this, in nats, with 95 % confidence each. Attack, threshold and number of guesses were "
         "chosen on other models. The bound by Clopper and Pearson takes the examples of one model as independent; the "
         "one from one run takes only that their membership was dealt by independent flips (--flips). A bound of 0 does "
         "not say that a model is private."
     )
-    return table_of(("arm", "attack", "method", "epsilon, lower bound"), rows, note=note) if rows else None
+    head = ("arm", "attack", "method", "epsilon, lower bound", "certified epsilon")
+    return table_of(head[: len(rows[0])], rows, note=note) if rows else None
+
+
+def alarms(audit: dict) -> list[str]:
+    """Return a line for each lower bound of epsilon that is above what private training guarantees."""
+    return [
+        f"{name}: epsilon is at least {bound['epsilon']:.2f} by {bound['attack']}, with {bound['confidence']:.0%} "
+        f"confidence, above the certified {e['certified_epsilon']:g}: training or accounting is broken"
+        for name, e in audit["encodings"].items()
+        for bound in e.get("epsilon") or ()
+        if e.get("certified_epsilon") is not None and bound["epsilon"] > e["certified_epsilon"]
+    ]
 
 
 def _descriptions(audit: dict) -> dict[str, str]:

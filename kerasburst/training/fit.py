@@ -20,7 +20,7 @@ from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.saving import weights_hash
 from kerasburst.seeding import derive_seed
-from kerasburst.training import distributed
+from kerasburst.training import distributed, private
 from kerasburst.training.callbacks import BatchTeller, Recorder, TrainingObserver, Watcher
 from kerasburst.training.evaluation import Evaluation, activity_warnings, evaluate_network
 from kerasburst.training.result import TrainResult, save_curves, versions
@@ -178,9 +178,12 @@ def _train(
         network.set_weights(weights)
     elif not recorder.done:
         run_epochs(network, encoder, config, data, **run)
+    privacy = None if config.epsilon is None else private.describe_privacy(network, config, len(data.x_train))
     if recorder.best is not None:
         network.set_weights(recorder.best)
-    return _finish(network, encoder, config, data, recorder, directory, team)
+    if privacy is not None:
+        network = network.with_encoder(None)  # without the account
+    return _finish(network, encoder, config, data, recorder, directory, team, privacy)
 
 
 def _build_for(team: Team, config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
@@ -198,23 +201,27 @@ def run_epochs(
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Train a compiled network through the pipeline, from `first_epoch` to the config's last."""
-    pipeline = make_dataset(
-        data.x_train,
-        data.y_train,
-        encoder,
-        config.batch_size,
-        config.seed,
-        epoch=first_epoch,
-        shuffle=True,
-        num_epochs=config.epochs - first_epoch,
-    )
+    if config.epsilon is None:
+        pipeline = make_dataset(
+            data.x_train,
+            data.y_train,
+            encoder,
+            config.batch_size,
+            config.seed,
+            epoch=first_epoch,
+            shuffle=True,
+            num_epochs=config.epochs - first_epoch,
+        )
+    else:
+        pipeline = private.private_batches(network, encoder, config, data)
     validation = None
     if len(data.x_validation):
         seed = derive_seed(config.seed, "validation")
         validation = make_dataset(data.x_validation, data.y_validation, encoder, config.batch_size, seed)
     steps = count_batches(len(data.x_train), config.batch_size)
-    network.steps_per_execution = _steps_at_once(network, steps)
-    network.fit(
+    network.steps_per_execution = _steps_at_once(network, steps) if config.epsilon is None else 1
+    keras.Model.fit(  # a private network's own `fit` draws from arrays
+        network,
         pipeline,
         epochs=config.epochs,
         initial_epoch=first_epoch,
@@ -237,7 +244,7 @@ def _check_tensorboard() -> None:
 
 
 def _finish(
-    network, encoder, config, data: Dataset, recorder: Recorder, directory: RunDirectory, team: Team
+    network, encoder, config, data: Dataset, recorder: Recorder, directory: RunDirectory, team: Team, privacy
 ) -> TrainResult:
     def measure(part: str, queries: int) -> Evaluation | None:
         x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
@@ -276,6 +283,7 @@ def _finish(
         weights=weights_hash(network),
         splits=data.splits.fingerprint,
         config=config,
+        privacy=privacy,
     )
     with files.replacing(directory.path / "model.keras") as temporary:
         network.with_encoder(encoder).save(temporary)

@@ -14,6 +14,31 @@ from kerasburst.version import __version__
 
 
 @dataclasses.dataclass(frozen=True)
+class Privacy:
+    """The guarantee of a private training: (epsilon, delta)-differential privacy of the weights.
+
+    Args:
+        epsilon: after all steps that were planned, for adding or removing one training example.
+        delta: of the guarantee.
+        noise_multiplier: standard deviation of the noise on the sum of a batch's gradients, in clipping norms.
+        clipping_norm: largest norm of an example's gradient.
+        sampling_rate: probability of each example to be in a batch.
+        steps: that were taken; fewer than planned where early stopping ended the training.
+        encodings_per_example: K, encodings whose mean loss has the gradient that was clipped.
+        accountant: that computed epsilon, and its version.
+    """
+
+    epsilon: float
+    delta: float
+    noise_multiplier: float
+    clipping_norm: float
+    sampling_rate: float
+    steps: int
+    encodings_per_example: int
+    accountant: str
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainResult:
     """The figures of a finished run.
 
@@ -43,6 +68,7 @@ class TrainResult:
         weights: SHA-256 (hex) of the trained network's weights; None of a run of version 0.1, as for the next two.
         splits: SHA-256 (hex) of the run's splits.
         config: the run's config.
+        privacy: the guarantee of a private training; None of any other.
 
     Raises:
         InputError: for a share outside 0 to 1, or epochs that cannot be.
@@ -73,6 +99,7 @@ class TrainResult:
     weights: str | None = None
     splits: str | None = None
     config: TrainConfig | None = None
+    privacy: Privacy | None = None
 
     def __post_init__(self):
         """Check what others rely on."""

@@ -360,7 +360,7 @@ def same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
     stored = directory.config()
     filled = dataclasses.replace(config, epochs=config.epochs or stored.epochs, model=config.model or stored.model)
     filled = filled.resolved("", filled.epochs)  # model and epochs are known: neither default is used
-    may_differ = {"epochs", "data_dir"}
+    may_differ = {"epochs", "data_dir"} if stored.epsilon is None else {"data_dir"}  # the noise is for so many epochs
     if may_have_moved(filled.dataset, stored.dataset):
         may_differ.add("dataset")
     for name in differing_fields(filled, stored):

@@ -11,6 +11,7 @@ from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.splits import Splits, make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.training import private
 from kerasburst.training.run_directory import DataRecord
 from kerasburst.validation import InputError, shown
 
@@ -50,6 +51,8 @@ def check_fits(config: TrainConfig, num_classes: int, sample_shape: tuple[int, .
     Raises:
         InputError: for what they refuse, or a network beyond this machine's memory.
     """
+    if config.epsilon is not None:
+        private.check_available()
     encoder = config.make_encoder()
     try:
         config.make_network(num_classes).build(encoder.compute_output_shape((None, *sample_shape)))
@@ -61,21 +64,25 @@ def check_fits(config: TrainConfig, num_classes: int, sample_shape: tuple[int, .
 def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
     """Build a resolved config's network for the data, and its encoder.
 
-    The network takes spikes and is compiled with Adam, softmax cross-entropy on the logits, and accuracy.
+    The network takes spikes and is compiled with Adam, softmax cross-entropy on the logits, and accuracy. With an
+    epsilon it is private: `run_epochs` trains it.
     """
     encoder = config.make_encoder()
     network = config.make_network(data.num_classes)
     network.build(encoder.compute_output_shape((None, *data.sample_shape)))
     compile_network(network, config)
+    if config.epsilon is not None:
+        private.attach(network, config, len(data.x_train))
     return network, encoder
 
 
 def compile_network(network: SpikingNetwork, config: TrainConfig) -> None:
     """Compile a network as `build` does; call it again after layers were frozen."""
+    metrics = "metrics" if config.epsilon is None else "weighted_metrics"  # private batches are filled up by weight 0
     network.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        **{metrics: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]},
     )
     # All variables are there before the first step: a step that makes some is traced twice.
     network.optimizer.build(network.trainable_variables)

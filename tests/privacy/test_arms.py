@@ -88,3 +88,17 @@ def test_smoothed_labels_by_hand():
     loss = LabelSmoothing(0.2).loss()
     expected = (0.8 + 0.2 / 3) * np.log(2) + 2 * 0.2 / 3 * np.log(4)
     assert float(loss(np.array([0]), np.array([[np.log(2.0), 0.0, 0.0]]))) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_private_arm_trains_privately():
+    arms = (parse_arm("private:epsilon=2,clipping_norm=0.5,encoding=poisson_burst"), parse_arm("rate"))
+    private, plain = resolve_arms(arms, TrainConfig(), "image", 3).values()
+    assert (private.epsilon, private.delta, private.clipping_norm, private.encoding) == (
+        2.0,
+        1e-5,
+        0.5,
+        "poisson_burst",
+    )
+    assert plain.epsilon is None
+    with pytest.raises(InputError, match="epsilon must be"):
+        parse_arm("private:epsilon=0")

@@ -11,7 +11,7 @@ import pytest
 from kerasburst import InputError
 from kerasburst.privacy.audit import audit
 from kerasburst.reports import audit as report
-from kerasburst.reports.audit import attacks_table, drawings, headline, judge, tables, write_report
+from kerasburst.reports.audit import alarms, attacks_table, drawings, headline, judge, tables, write_report
 from kerasburst.reports.audit_figures import undetermined
 from kerasburst.reports.view import Item
 from tests.privacy.common import RUN_FLEET, Pretend, audit_config
@@ -284,3 +284,12 @@ def test_the_papers_protocol_has_each_class_macro_and_pooled(render, protocol):
     text = " ".join("".join(page.text).split())
     assert f"share {found['overlap']} of 40 training examples" in text and "bypass" not in text
     assert ("no evidence of privacy" in text) == (protocol == "paper-overlapping")
+
+
+def test_a_bound_above_the_certified_epsilon_raises_the_alarm():
+    def arm(certified, bound):
+        return {"certified_epsilon": certified, "epsilon": [{"epsilon": bound, "attack": "lira", "confidence": 0.95}]}
+
+    found = {"encodings": {"intact": arm(1.0, 1.0), "plain": arm(None, 3.0), "old": {}, "broken": arm(1.0, 1.26)}}
+    (line,) = alarms(found)
+    assert line.startswith("broken: epsilon is at least 1.26 by lira, with 95% confidence, above the certified 1:")
