@@ -290,6 +290,8 @@ class SpikingNetwork(keras.Model, ABC):
         count = len(inputs)
         if count > size:
             raise fail("inputs", f"at most {size} examples", count)
+        if not self.built:  # not inside the compiled function, which may not make variables on JAX
+            self.build(tuple(np.shape(inputs)))
         if backend.name != "tensorflow":
             return self.traced_probe(ops.convert_to_tensor(np.asarray(inputs)))  # tf.data's are TensorFlow's
         inputs = ops.convert_to_tensor(inputs)

@@ -5,13 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
+import pytest
 
 from kerasburst.encoders.delayed_burst import DelayedBurstEncoder
 from kerasburst.encoders.poisson_burst import PoissonBurstEncoder
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.neurons.surrogate import FastSigmoid
 
+tensorflow_only = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="of TensorFlow: its tape, its graphs, or its padded batches"
+)
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Every neuron parameter and shared argument away from its default.

@@ -7,7 +7,7 @@ from kerasburst.models.snn_conv_net import SNNConvNet
 from kerasburst.validation import InputError
 
 from ..neurons.reference import RESETS, forward
-from .common import ENCODERS, VARIED, dense, draw_spikes, enliven
+from .common import ENCODERS, VARIED, dense, draw_spikes, enliven, tensorflow_only
 
 SMALL = {"filters": (3, 4), "hidden_units": 10}
 
@@ -154,6 +154,7 @@ def test_fit_learns_a_separable_problem(activation):
     assert losses[-1] < losses[0] / 2
 
 
+@tensorflow_only
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("activation", ["relu", "lif"])
 def test_gradient_reaches_every_weight(activation):

@@ -7,7 +7,7 @@ from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.validation import InputError
 
 from ..neurons.reference import RESETS, forward
-from .common import ENCODERS, VARIED, dense, draw_spikes, enliven
+from .common import ENCODERS, VARIED, dense, draw_spikes, enliven, tensorflow_only
 
 
 def test_the_paper_s_sizes_by_default():
@@ -110,7 +110,7 @@ def test_bad_hidden_units(bad):
     assert str(error.value) == f"hidden_units must be an integer from 1 to 2147483647, received {bad!r}"
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="gradients by TensorFlow's tape")
+@tensorflow_only
 def test_gradient_reaches_every_weight():
     network = SNNFCNet(3, hidden_units=12, trainable_beta=True, trainable_threshold=True)
     spikes = draw_spikes(6, 8, 5)
