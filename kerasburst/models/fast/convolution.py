@@ -1,11 +1,11 @@
 """Convolutions with what stands around them; in training, those of a single channel in compiled passes of their own.
 
-A library's convolution is made for many channels. Of one, as the spikes of a grey image have, every output is a sum of
-a few products with the same weights: written out, the sum takes half the time, and with the bias, ReLU and maximum
-around it in the same pass a third, because the map itself, the largest thing in the network, never stands in memory.
+TensorFlow's convolution is made for many channels. With one channel, as in the spikes of a grey image, every output is
+a sum of a few products with the same weights. Written out, the sum takes half the time; together with the bias, ReLU
+and maximum in one pass it takes a third, because the map, the largest tensor of the network, never is in memory.
 
-The two round otherwise, and a membrane that close to its threshold fires in one alone. So whatever is asked of a
-trained network is the library's, as in an exported one.
+The two round differently, so a membrane very close to its threshold may fire in one and not in the other. Therefore a
+trained network is always evaluated with TensorFlow's convolution, as an exported one is.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _MOST_TAPS = 25  # weights of a kernel that is written out
 
 
 def convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, training: bool = False) -> tf.Tensor:
-    """Give a "same" convolution with its bias.
+    """Compute a "same" convolution with its bias.
 
     Args:
         x: `(batch, height, width, channels)`, any float dtype.
         kernel: `(height, width, channels, filters)`, of the same dtype.
         bias: `(filters,)`, likewise.
-        training: whether the library's rounding is not needed.
+        training: whether the sum may be written out, which rounds differently.
 
     Example:
         >>> convolve(tf.ones((1, 2, 2, 1)), tf.ones((3, 3, 1, 1)), tf.zeros(1)).numpy().ravel().tolist()
@@ -78,7 +78,7 @@ def convolve_and_pool(
 
 
 def is_thin(kernel: tf.Tensor) -> bool:
-    """Tell whether a kernel is one whose convolution is written out.
+    """Return whether the convolution with a kernel is written out in training.
 
     Example:
         >>> is_thin(tf.ones((3, 3, 1, 32))), is_thin(tf.ones((3, 3, 32, 64)))
@@ -89,7 +89,7 @@ def is_thin(kernel: tf.Tensor) -> bool:
 
 
 def _ways_back(x, kernel, upstream):
-    """Give the gradients of input and kernel, by the library's convolutions: these are as fast as any."""
+    """Return the gradients of input and kernel, by TensorFlow's own convolutions, which are as fast."""
     shapes = {"strides": [1, 1, 1, 1], "padding": "SAME", "out_backprop": upstream}
     return (
         tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=kernel, **shapes),
@@ -98,13 +98,13 @@ def _ways_back(x, kernel, upstream):
 
 
 def _padded(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Give a "same" convolution's input with its zeros around; of an even side the odd one goes after."""
+    """Pad the input of a "same" convolution with zeros; for an even kernel the extra zero goes after."""
     around = [[(side - 1) // 2, side // 2] for side in kernel.shape[:2]]
     return tf.pad(tf.cast(x, tf.float64 if x.dtype == tf.float64 else tf.float32), [[0, 0], *around, [0, 0]])
 
 
 def _sum(padded, kernel, rows: slice, columns: slice):
-    """Give the sum over the taps for the outputs at `rows` and `columns`."""
+    """Return the sum of products with the kernel for the outputs at `rows` and `columns`."""
     total = None
     for i in range(kernel.shape[0]):
         for j in range(kernel.shape[1]):

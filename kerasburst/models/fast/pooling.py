@@ -19,7 +19,7 @@ _NONE = 4  # the winner's number where the ReLU lets nothing through
 
 
 def max_pool(x: tf.Tensor, relu: bool = False, bias: tf.Tensor | None = None) -> tf.Tensor:
-    """Give max_pool2d(x + bias, 2, 2, "VALID") of `(batch, height, width, channels)`, with `relu` its ReLU.
+    """Compute max_pool2d(x + bias, 2, 2, "VALID") of `(batch, height, width, channels)`, then a ReLU if `relu`.
 
     Of equal inputs the first in reading order gets the gradient, as in `tf.nn.max_pool2d`.
 
@@ -58,12 +58,12 @@ class SpikePool:
         self.dtype = tf.as_dtype(dtype)
 
     def forward(self, spikes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Give the pooled spikes of uint8 ones, each `(batch, time, height, width, channels)`, and which won."""
+        """Pool uint8 spikes `(batch, time, height, width, channels)`; return the pooled spikes and which input won."""
         pooled, winner = _forward_spikes(merge(spikes), dtype=self.dtype)
         return split(pooled, spikes), winner
 
     def backward(self, upstream: tf.Tensor, winner: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
-        """Give the gradient of spikes of `shape`."""
+        """Return the gradient with respect to spikes of shape `shape`."""
         return split(way_back(merge(upstream), winner, shape[1:])[0], upstream)
 
 
@@ -80,7 +80,7 @@ def _forward(x: tf.Tensor, bias: tf.Tensor | None = None, *, relu: bool) -> tupl
 def strongest(
     corners: Sequence[tf.Tensor], bias: tf.Tensor | None = None, relu: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Give the largest of a window's four values, after bias and ReLU, and the number of the one it was.
+    """Return the largest of a window's four values, after bias and ReLU, and which of the four it was.
 
     Args:
         corners: in the order of `CORNERS`.
@@ -115,11 +115,11 @@ def _forward_spikes(spikes: tf.Tensor, *, dtype: tf.DType) -> tuple[tf.Tensor, t
 
 
 def way_back(upstream: tf.Tensor, winner: tf.Tensor, shape: tf.TensorShape) -> tuple[tf.Tensor, tf.Tensor]:
-    """Give the gradient of a pooling's input, and what of `upstream` the ReLU lets through.
+    """Return the gradient of a pooling's input, and the part of `upstream` that the ReLU lets through.
 
     Args:
         upstream: gradient of what came out.
-        winner: as `strongest` gives it.
+        winner: as `strongest` returns it.
         shape: of the input, `(batch, height, width, channels)`.
     """
     spread, passed = _backward(upstream, winner)

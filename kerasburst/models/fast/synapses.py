@@ -14,7 +14,7 @@ _FEW = 16  # outputs of a layer whose gradient is summed instead of multiplied
 
 
 def project(layer: keras.layers.Dense, x: tf.Tensor) -> tf.Tensor:
-    """Give what a dense layer gives.
+    """Compute what a dense layer computes.
 
     The gradient that leaves a layer of few outputs is a product of two thin matrices, at which a compiled one of XLA's
     is slow; it is the sum of as many outer products, which fuse.
@@ -49,7 +49,7 @@ def column_sums(x: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Give x + bias of `(..., channels)` and `(channels,)`.
+    """Return x + bias of `(..., channels)` and `(channels,)`.
 
     Example:
         >>> add_bias(tf.zeros((1, 2)), tf.constant([1.0, 2.0])).numpy().tolist()
@@ -68,6 +68,6 @@ def _thin(x: tf.Tensor, kernel: tf.Tensor):
 
 @tf.function(jit_compile=True, autograph=False)
 def _outer(upstream: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Give upstream @ kernel^T of `(n, few)` and `(features, few)`."""
+    """Return upstream @ kernel^T of `(n, few)` and `(features, few)`."""
     parts = [upstream[:, i : i + 1] * kernel[:, i] for i in range(kernel.shape[1])]
     return tf.add_n(parts)
