@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasburst import backend
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
@@ -156,6 +157,8 @@ def network_cost(
             raise InputError("encoder must be left out for a network that has one inside")
         network, encoder = network.with_encoder(None), network.encoder
     spiking = encoder is None or encoder.spiking
+    if backend.name != "tensorflow":
+        return _cost_of_composed(network, _encoded(x, encoder, seed, batch_size))
     return _summed(network, _counted(network, _batches(x, encoder, seed, batch_size), spiking), len(x))
 
 
