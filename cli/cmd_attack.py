@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 
 import click
@@ -26,7 +25,7 @@ from kerasburst_cli.options import (
     set_option,
     training_options,
 )
-from kerasburst_cli.running import interruptible, load_tensorflow
+from kerasburst_cli.running import choose_jax, interruptible, load_tensorflow
 
 from kerasburst import config as configs
 from kerasburst import records
@@ -238,7 +237,7 @@ def _epochs(text: str) -> tuple[int, ...]:
 
 def _arms(texts):
     if any(text.partition(":")[0] == "private" for text in texts):
-        os.environ.setdefault("KERAS_BACKEND", "jax")
+        choose_jax()
     load_tensorflow(any_backend=True)  # in which defences are written
     from kerasburst.privacy.arms import parse_arm
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 import click
 from kerasburst_cli.options import (
@@ -22,7 +21,7 @@ from kerasburst_cli.options import (
     set_option,
     training_options,
 )
-from kerasburst_cli.running import interruptible, load_tensorflow
+from kerasburst_cli.running import choose_jax, interruptible, load_tensorflow
 
 from kerasburst import config as configs
 from kerasburst import files, records
@@ -158,7 +157,7 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
     config = configs.set_parameters(config, [parse_assignment(text) for text in assignments])
     out = place(out, f"{dataset_label(config.dataset)}-{config.encoding}")
     if config.epsilon is not None:
-        os.environ.setdefault("KERAS_BACKEND", "jax")
+        choose_jax()
 
     load_tensorflow(any_backend=True)
     from kerasburst_cli.progress import make_observer

@@ -7,6 +7,7 @@ forgotten, and the command would continue. So it is noted too, and raised again 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
@@ -79,6 +80,17 @@ def interruptible(observer: FleetObserver | TrainingObserver, out: Path, again: 
         raise
     finally:
         observer.close()
+
+
+def choose_jax() -> None:
+    """Let Keras run on JAX, which private training needs, unless the environment says otherwise.
+
+    Raises:
+        InputError: where jax-privacy is not installed.
+    """
+    if importlib.util.find_spec("jax_privacy") is None:
+        raise InputError("private training needs jax-privacy: pip install 'kerasburst[dp]'")
+    os.environ.setdefault("KERAS_BACKEND", "jax")
 
 
 def load_tensorflow(any_backend: bool = False) -> None:

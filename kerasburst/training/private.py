@@ -96,10 +96,9 @@ def make_private(
         raise InputError("model must not be private yet: it has an account already")
     _check_model(model)
     train_size = check_int("train_size", train_size, low=1, high=LARGEST)
-    batch_size = check_int("batch_size", batch_size, low=1, high=train_size)
+    batch_size, delta = check_account(batch_size, delta, train_size)
     epochs = check_int("epochs", epochs, low=1, high=LARGEST)
     epsilon = check_float("epsilon", epsilon, above=0.0, high=1000.0)
-    delta = check_float("delta", delta, above=0.0, below=1.0 / train_size)  # else one in n may be published as it is
     clipping_norm = check_float("clipping_norm", clipping_norm, above=0.0)
     if steps_per_epoch is None:
         steps_per_epoch = train_size // batch_size
@@ -146,6 +145,18 @@ def check_available() -> None:
         raise InputError("private training needs jax-privacy: pip install 'kerasburst[dp]'")
     if backend.name != "jax":
         raise InputError(f"private training needs KERAS_BACKEND=jax before Keras is imported, received {backend.name}")
+
+
+def check_account(batch_size: int, delta: float, train_size: int) -> tuple[int, float]:
+    """Return a private training's expected batch size and delta.
+
+    Raises:
+        InputError: where they do not fit the number of examples.
+    """
+    batch_size = check_int("batch_size", batch_size, low=1, high=train_size)
+    return batch_size, check_float(
+        "delta", delta, above=0.0, below=1.0 / train_size
+    )  # else one example may be published
 
 
 _MIXING = re.compile(r"batch_?(re)?norm|^(MixUp|CutMix)$", re.IGNORECASE)

@@ -42,6 +42,8 @@ def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainCon
     if info is None:
         config = config.resolved(data.kind, DEFAULT_EPOCHS)
         check_fits(config, data.num_classes, data.sample_shape)
+    if config.epsilon is not None:
+        private.check_account(config.batch_size, config.delta, len(data.x_train))
     return config, data
 
 

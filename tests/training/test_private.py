@@ -113,6 +113,14 @@ def test_a_frozen_normalisation_and_groups_are_no_mixing():
     kb.make_private(compiled(frozen, keras.layers.GroupNormalization(2)), **GOOD)
 
 
+@on_jax
+@pytest.mark.parametrize(("fields", "message"), [({"batch_size": 128}, "batch_size"), ({"delta": 0.01}, "delta")])
+def test_what_the_data_is_too_small_for_is_refused_before_anything_is_written(fields, message, tmp_path):
+    with pytest.raises(InputError, match=f"^{message} must be"):
+        kb.train(kb.TrainConfig(**{"dataset": "iris", "epsilon": 8.0, "batch_size": 32, **fields}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 # The account --------------------------------------------------------------------------------------
 
 
