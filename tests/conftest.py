@@ -26,6 +26,17 @@ def pytest_configure():
         raise pytest.UsageError(f"KERASBURST_REQUIRE names modules that are not installed: {', '.join(missing)}")
 
 
+@pytest.fixture(autouse=True)
+def plugins_of_one_test():
+    """Take back what a test that registers something told other processes to import."""
+    before = os.environ.get("KERASBURST_PLUGINS")
+    yield
+    if before is None:
+        os.environ.pop("KERASBURST_PLUGINS", None)
+    else:
+        os.environ["KERASBURST_PLUGINS"] = before
+
+
 _LONG_EXAMPLES = {  # of docstrings, which train
     "kerasburst.privacy.audited_run.AuditedRun",
     "kerasburst.profiling.bench.bench",

@@ -174,12 +174,17 @@ class AuditStudy(Study):
         """Return whether a model's answers, or an attack's findings, exist."""
         return (is_done if "role" in task.arguments else tf_privacy_tasks.is_done)(task)
 
+    def guarantees(self) -> dict[str, tuple[float, float]]:
+        """Return the epsilon and delta of each arm that is trained with differential privacy."""
+        trainings = load_plan(self.out)[1]
+        return {name: (each.epsilon, each.delta) for name, each in trainings.items() if each.epsilon is not None}
+
     def conclude(self, sources):
         """Attack, judge the controls, and write scores.npz."""
         config, source, splits = self.config, sources["dataset"], self.pools[0]
         for folder in (path for name in ("models", "signals", "tf_privacy") for path in self.out.glob(f"*/{name}")):
             files.remove_leftovers(folder)
-        arms, trainings = config.compared, load_plan(self.out)[1]
+        arms, guarantees = config.compared, self.guarantees()
         confidence = controls.confidence(len(arms))
         seed = config.seed
         found: list[Control] = [
@@ -196,14 +201,13 @@ class AuditStudy(Study):
             scores[name], outcomes = score(models, config)
             mine = _controls(models, scores[name], name, config, confidence)
             canaries, epsilon, by_references = None, (), ()
-            certified = trainings[name].epsilon
+            certified, delta = guarantees.get(name, (None, 0.0))
             every = ArmModels.load(self.out / arm.folder, self.pools)
             if every is not None:
                 curves[name], last = every.curve(seed)
                 mine.append(controls.cross_target(last, [p.membership for p in every.pools], name, confidence))
                 canaries = canary_result(every, seed)
                 by_references = auc_by_references(every, seed)
-                delta = 0.0 if certified is None else trainings[name].delta
                 epsilon = epsilon_bounds(every, curves[name], config.flips, seed, delta)
                 mine += [] if canaries is None else [controls.canaries(canaries, name)]
             found += mine

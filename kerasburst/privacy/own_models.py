@@ -236,6 +236,10 @@ class ModelsStudy(AuditStudy):
     own_names = (*AuditStudy.own_names, "data.npz", "train.pkl")
     may_differ = ()
 
+    def guarantees(self):
+        """Return none: what a training function guarantees is not known here."""
+        return {}
+
     def __init__(self, config: ModelsConfig, out: str | Path, arms: Mapping[str, Train], data: _OwnData):
         super().__init__(config, out)
         self.functions, self.data = dict(arms), data

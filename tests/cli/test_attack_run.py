@@ -99,7 +99,8 @@ def test_what_is_no_run(kerasburst, tmp_path):
     assert_refused(kerasburst("attack", "--run", "begun"), "begun", "kerasburst train --resume")
 
 
-def test_going_on(kerasburst, run, stopped_fleet, tmp_path):
+def test_going_on(kerasburst, run, stopped_fleet, tmp_path, monkeypatch):
+    monkeypatch.setattr("kerasburst.privacy.controls.check_power", lambda *_: "")  # which would warn
     run("part")
     begin = ("--run", "part", "--out", "audit", "--shadows", "4", "--seed", "9")
     assert_refused(kerasburst("attack", *begin), "the fleet would start")

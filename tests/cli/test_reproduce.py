@@ -85,6 +85,7 @@ def test_force_counts_nothing_as_done(reproduce):
 
 def test_failed_controls_are_exit_code_3(reproduce, monkeypatch, tmp_path):
     monkeypatch.setattr("kerasburst.privacy.controls.LEAST_LEAK", 1.5)  # which no planted leak can reach
+    monkeypatch.setattr("kerasburst.privacy.controls.check_power", lambda *_: "")
     outcome = reproduce("--claims", "poisson_auc", "--seeds", "1", "--out", "r")
     assert outcome.code == 3 and "controls of an audit failed" in outcome.err
     failed = "control failed: planted_leak (rate), planted_leak (poisson_burst)"

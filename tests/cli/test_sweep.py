@@ -81,6 +81,7 @@ def test_auc_and_front(sweep, tmp_path):
 
 def test_failed_controls_are_exit_code_3(sweep, monkeypatch):
     monkeypatch.setattr("kerasburst.privacy.controls.LEAST_LEAK", 1.5)  # which no planted leak can reach
+    monkeypatch.setattr("kerasburst.privacy.controls.check_power", lambda *_: "")
     audit = "--dataset breast_cancer --metric audit_auc --members 40 --shadows 2 --seeds 1".split()
     outcome = sweep(*audit, "--param", "encoder.burst_interval=1,2", "--out", "s", "--quiet")
     assert (outcome.code, outcome.err) == (3, "controls of 2 audits failed: those seeds do not count\n")

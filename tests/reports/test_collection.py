@@ -266,5 +266,5 @@ def test_a_strangers_study_appears_when_its_view_is_registered(results, tmp_path
 def test_a_new_encoder_has_a_style_of_its_own():
     styles = encoding_styles(["latency", "rate", "phase"])
     assert list(styles) == ["rate", "latency", "phase"]  # those of the registry first
-    assert len({style.colour for style in styles.values()}) == 3
+    assert len({(style.colour, style.dash, style.marker) for style in styles.values()}) == 3
     assert styles["rate"] == encoding_styles(["rate", "delayed_burst"])["rate"]

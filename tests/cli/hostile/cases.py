@@ -73,6 +73,13 @@ BAD_TEXTS = {
         *("neuron.beta=nan", "neuron.beta=0:inf", "neuron.beta=0:1:1e-30", "neuron.beta=" + "[" * 100_000),
         *("x.beta=1", "neuron.x=1", "train.x=1", "train.dataset=wine", "é=1", "neuron.beta=0.5,0.5", "encoder.gain=x"),
     ),
+    "snapshots": ("", "x", ",", "1,", "0", "-1", "1.5", "nan", "1,x", "[1]", HUGE),
+    "arms": (
+        *("", "x", ":", "é", "rate:x", "rate:=1", "rate:x=1", "rate:gain=x", "rate:gain=nan", "input_noise:sd=x"),
+        *("input_noise:sd=-1", "input_noise:sd=nan", "input_noise:x=1", "input_noise:encoding=x", "none"),
+        "private:epsilon=0",
+    ),
+    "attacks": ("", "x", "é", "none", "[1]"),
     "metrics": ("", "x", "none", ",", "test_accuracy,x", "é"),
     "dataset": ("", "x", "é", "digits:", "digits:x", "digits:0", "digits:5-1", "digits:0,0", "digits:0-99", "iris:8,9"),
 }
