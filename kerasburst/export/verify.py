@@ -50,8 +50,9 @@ class Verifier:
         Raises:
             InputError: where they differ, with what to do.
         """
-        for n in (1, len(self.spikes)):
-            self.compare(f"{what} (a batch of {n})", logits_of(self.spikes[:n]), self.own[:n])
+        alone = [np.asarray(logits_of(self.spikes[i : i + 1])) for i in range(_EACH)]
+        self.compare(f"{what} (a batch of 1)", np.concatenate(alone), self.own[:_EACH])
+        self.compare(f"{what} (a batch of {len(self.spikes)})", logits_of(self.spikes), self.own)
 
     def seeded(self, ask) -> None:
         """Compare answers to images, `ask(images, seed, queries)`, with the mean over the model's own.

@@ -68,7 +68,12 @@ def over_time(step: Callable[[Any, State], tuple[Any, State]], current: Any, sta
         return after, after
 
     start = (ops.zeros_like(current[:, 0]), state)
-    _, outputs = ops.scan(body, start, inputs, length=steps)
+    if keras.backend.backend() == "tensorflow":  # its own bounds the loop: XLA's backward pass and ONNX need that
+        import tensorflow as tf
+
+        outputs = tf.scan(lambda carry, now: body(carry, now)[0], inputs, start)
+    else:
+        _, outputs = ops.scan(body, start, inputs, length=steps)
     return keras.tree.map_structure(lambda x: ops.transpose(x, swap), outputs)
 
 

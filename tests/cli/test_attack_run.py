@@ -41,6 +41,7 @@ def stopped_fleet(monkeypatch):
         raise InputError("the fleet would start")
 
     monkeypatch.setattr("kerasburst.study.study.run_fleet", stop)
+    monkeypatch.setattr("kerasburst.privacy.controls.check_power", lambda *_: "")  # which would warn
 
 
 @pytest.mark.thorough
@@ -99,8 +100,7 @@ def test_what_is_no_run(kerasburst, tmp_path):
     assert_refused(kerasburst("attack", "--run", "begun"), "begun", "kerasburst train --resume")
 
 
-def test_going_on(kerasburst, run, stopped_fleet, tmp_path, monkeypatch):
-    monkeypatch.setattr("kerasburst.privacy.controls.check_power", lambda *_: "")  # which would warn
+def test_going_on(kerasburst, run, stopped_fleet, tmp_path):
     run("part")
     begin = ("--run", "part", "--out", "audit", "--shadows", "4", "--seed", "9")
     assert_refused(kerasburst("attack", *begin), "the fleet would start")

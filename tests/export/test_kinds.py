@@ -58,28 +58,29 @@ class Steep(keras.layers.Dense):
 class WithNeuron(kb.SNNFCNet):
     """A network with other output neurons."""
 
-    neuron = kb.LIF
+    output_neuron = kb.LIF
 
-    def _lif(self, name, **kwargs):
-        return (self.neuron if name == "output_lif" else kb.LIF)(**self._neuron, **kwargs, name=name)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.output_lif = self.output_neuron(**self._neuron, return_mem=True, name="output_lif")
 
 
 class Halving(WithNeuron):
     """One whose neurons have a call of their own."""
 
-    neuron = Halved
+    output_neuron = Halved
 
 
 class AddingUp(WithNeuron):
     """One whose neurons are none of ours."""
 
-    neuron = Summing
+    output_neuron = Summing
 
 
 class Leaking(WithNeuron):
     """One whose neurons have a step of their own."""
 
-    neuron = Leakier
+    output_neuron = Leakier
 
 
 class WithSteep(kb.SNNFCNet):
