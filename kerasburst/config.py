@@ -174,7 +174,7 @@ class TrainConfig:
 
 @contextlib.contextmanager
 def _refusing(scope: str, given: Mapping[str, Any]) -> Iterator[None]:
-    """Say which parameters are refused where a class of others does not check what it is given."""
+    """Name the parameters in the error of a class from outside the package that does not check them itself."""
     try:
         yield
     except InputError:

@@ -58,7 +58,10 @@ def test_commands_are_as_the_command_line_takes_them(words):
         parameter.callback = None  # which prints a list and ends
         if parameter.name in ("encoding", "encodings"):  # the pages have some from outside the package
             parameter.type = click.STRING
-    command.make_context(words[0], words[1:])
+    context = command.make_context(words[0], words[1:])
+    assert context.params.keys() >= {parameter.name for parameter in command.params if parameter.expose_value}
+    with pytest.raises(click.UsageError):  # and does not take just anything
+        command.make_context(words[0], [*words[1:], "--no-such-option"])
 
 
 def test_the_reference_has_every_public_name_once():
