@@ -23,6 +23,8 @@ from .losses import FiringRate as FiringRate
 from .losses import MSECountLoss as MSECountLoss
 from .losses import MSEMembraneLoss as MSEMembraneLoss
 from .models.base import SpikingNetwork as SpikingNetwork
+from .models.encoded import EncodedModel as EncodedModel
+from .models.encoded import score_function_term as score_function_term
 from .models.recording import firing_rates as firing_rates
 from .models.recording import record as record
 from .models.recording import simulate as simulate

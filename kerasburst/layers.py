@@ -7,6 +7,7 @@ import kerasburst.encoders.none
 import kerasburst.encoders.poisson_burst
 import kerasburst.encoders.rate
 import kerasburst.losses
+import kerasburst.models.encoded
 import kerasburst.models.snn_conv_net
 import kerasburst.models.snn_fc_net
 import kerasburst.neurons.adaptive_lif

@@ -109,6 +109,11 @@ def uniforms(k):
     return ops_of(k).cast(k, "float32") * 2.0**-23
 
 
+def ordered(values, index: np.ndarray):
+    """Return rows of a table over time, an array or a tensor, in another order."""
+    return keras.ops.take(values, index, axis=0) if keras.ops.is_tensor(values) else values[index]
+
+
 def below(k, p):
     """Return whether draws are below float32 probabilities: k 2**-23 < p, exactly, without converting k to floats."""
     ops = ops_of(k)
@@ -116,9 +121,11 @@ def below(k, p):
 
 
 def over_time(values, x, dtype: str = "float32"):
-    """Return a table over time in a shape that broadcasts against `(batch, time, *features)`."""
-    values = np.asarray(values, dtype)
-    return ops_of(x).convert_to_tensor(values.reshape((1,) + values.shape + (1,) * (len(x.shape) - 1)))
+    """Return a table over time, `(time,)` or `(time, *features)`, so that it broadcasts against a batch over time."""
+    shape = (1, *values.shape, *(1,) * (len(x.shape) - len(values.shape)))
+    if keras.ops.is_tensor(values):
+        return keras.ops.reshape(values, shape)
+    return ops_of(x).convert_to_tensor(np.asarray(values, dtype).reshape(shape))
 
 
 def fused(function: Callable, x, dtype: str, exact: bool = True) -> Callable:
@@ -129,14 +136,14 @@ def fused(function: Callable, x, dtype: str, exact: bool = True) -> Callable:
     return function if dtype == "uint8" else backend.of(x).fused(function, exact)
 
 
-def burst_survival(mean_burst_size: float, length: int) -> np.ndarray:
-    """Return SF(j) = P(N > j) for N ~ Poisson(mean_burst_size), j in 0..length-1, float64.
+def burst_survival(mean_burst_size: float | np.ndarray, length: int) -> np.ndarray:
+    """Return SF(j) = P(N > j) for N ~ Poisson(mean_burst_size), j in 0..length-1, float64, along the first axis.
 
     Example:
         >>> float(burst_survival(2.0, 2)[0].round(4))  # 1 - exp(-2)
         0.8647
     """
-    return special.pdtrc(np.arange(length), mean_burst_size)
+    return special.pdtrc(np.arange(length).reshape(-1, *(1,) * np.ndim(mean_burst_size)), mean_burst_size)
 
 
 def reach_of(mean_burst_size: float, limit: int) -> int:

@@ -186,6 +186,8 @@ class SpikingNetwork(keras.Model, ABC):
         """Find the sizes of all layers from the input's shape."""
         shape = tuple(input_shape)
         if self.encoder is not None:
+            if not self.encoder.built:
+                self.encoder.build(shape)
             shape = tuple(self.encoder.compute_output_shape(shape))
         if len(shape) < 3 or None in shape[2:]:
             raise fail("inputs", "spikes of shape (batch, num_steps, *features) with known features", shape)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.encoders.poisson_burst import PoissonBurstEncoder, resolve_map
+from kerasburst.encoders.bursts import resolve_map
+from kerasburst.encoders.poisson_burst import PoissonBurstEncoder
 
 
 @pytest.mark.parametrize(
