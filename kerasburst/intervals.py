@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from kerasburst.validation import check_float, fail
+from kerasburst.validation import check_float, check_int, fail
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float) -> tuple[float, float]:
@@ -230,7 +230,7 @@ def pair_means(values: np.ndarray, pools: np.ndarray | None, pairs: np.ndarray |
 
 
 def units_to_decide(
-    values: np.ndarray, effect: float, power: float = 0.8, confidence: float = 0.95
+    deviation: float, freedom: int, effect: float, power: float = 0.8, confidence: float = 0.95
 ) -> tuple[int, int, int]:
     """Return how many seeds, pairs or pools would tell an effect from 0 with a stated power, with an interval.
 
@@ -240,7 +240,8 @@ def units_to_decide(
     that is large by chance needs few. The chi-square interval of s gives that of n.
 
     Args:
-        values: one figure for each unit that there is, `(S,)`, at least 2, finite, not all equal.
+        deviation: standard deviation over units, above 0.
+        freedom: its degrees of freedom, at least 1: one less than the number of units that it comes from.
         effect: the smallest mean that matters, such as an equivalence margin; above 0.
         power: probability of telling it from 0, between 0 and 1.
         confidence: of the test and of the interval of n.
@@ -252,16 +253,14 @@ def units_to_decide(
         InputError: for bad arguments.
 
     Example:
-        >>> units_to_decide([0.02, 0.03, 0.05], effect=0.02)  # s = 0.0153
-        (7, 4, 183)
+        >>> units_to_decide(0.0153, 2, effect=0.02)
+        (7, 4, 184)
     """
+    deviation = check_float("deviation", deviation, above=0.0)
+    check_int("freedom", freedom, low=1)
     effect = check_float("effect", effect, above=0.0)
     power = check_float("power", power, above=0.0, below=1.0)
     check_float("confidence", confidence, above=0.0, below=1.0)
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all() or np.ptp(values) == 0:
-        raise fail("values", "at least 2 finite numbers, not all equal", values.tolist())
-    freedom, deviation = len(values) - 1, values.std(ddof=1)
     tails = (1.0 + confidence) / 2.0, (1.0 - confidence) / 2.0
     spreads = [deviation, *(deviation * np.sqrt(freedom / stats.chi2.ppf(tail, freedom)) for tail in tails)]
     found, low, high = (_least_units(effect / spread, power, confidence) for spread in spreads)

@@ -126,21 +126,18 @@ def test_coverage_of_independent_pairs(pairs_of_pools, spreads, between):
 @pytest.mark.parametrize("ratio, power, known", [(1.0, 0.8, 10), (0.5, 0.8, 34), (0.8, 0.9, 19), (0.2, 0.8, 199)])
 def test_units_to_decide_are_those_of_power_tables(ratio, power, known):
     # Two-sided one-sample t-tests at 5 % (Cohen, Statistical Power Analysis, and G*Power).
-    values = np.array([-1.0, 1.0]) / np.sqrt(2)  # a standard deviation of 1
-    assert units_to_decide(values, effect=ratio, power=power)[0] == known
+    assert units_to_decide(1.0, 1, effect=ratio, power=power)[0] == known
 
 
 def test_units_to_decide_have_the_interval_of_the_spread():
-    values = np.random.default_rng(0).normal(0.3, 1.0, 12)
-    s = values.std(ddof=1)
+    s = 1.1
     low, high = (s * math.sqrt(11 / stats.chi2.ppf(tail, 11)) for tail in (0.975, 0.025))
-    found = units_to_decide(values, effect=0.5)
-    unit = np.array([-1.0, 1.0]) / np.sqrt(2)
-    assert found[1:] == (units_to_decide(unit * low, 0.5)[0], units_to_decide(unit * high, 0.5)[0])
+    found = units_to_decide(s, 11, effect=0.5)
+    assert found[1:] == (units_to_decide(low, 11, 0.5)[0], units_to_decide(high, 11, 0.5)[0])
     assert found[1] < found[0] < found[2]
 
 
-@pytest.mark.parametrize("values", [[0.5], [0.5, 0.5], [0.5, math.inf]])
-def test_units_to_decide_need_a_spread(values):
-    with pytest.raises(InputError, match="values must be at least 2 finite numbers, not all equal"):
-        units_to_decide(values, effect=0.1)
+@pytest.mark.parametrize("deviation, freedom", [(0.0, 2), (math.inf, 2), (0.1, 0)])
+def test_units_to_decide_need_a_spread(deviation, freedom):
+    with pytest.raises(InputError, match="deviation must be|freedom must be"):
+        units_to_decide(deviation, freedom, effect=0.1)

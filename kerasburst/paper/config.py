@@ -27,7 +27,7 @@ class ReproduceConfig:
     Example:
         >>> config = ReproduceConfig(scale="cpu", claims=("poisson_auc",), datasets=("mnist", "iris"))
         >>> config.seed_list, config.kinds
-        ((0, 1, 2), ('audit', 'paper'))
+        ((0, 1, 2), ('equal_fit', 'audit', 'paper'))
     """
 
     FORMAT: ClassVar[int] = 1

@@ -1,5 +1,6 @@
 """The parts of a reproduction: audits, trainings, a transfer and profiles, each with its directory and its config.
 
+    OUT/equal_fit/DATASET/seed-0        an audit's directory, of arms at equal accuracy, for all seeds
     OUT/audit/DATASET/seed-S            an audit's directory
     OUT/paper/DATASET/seed-S            likewise, by the paper's protocol
     OUT/train/DATASET/ENCODING-seed-S   a run's directory
@@ -23,7 +24,7 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import availability, known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.paper import scales
-from kerasburst.paper.claims import AUDIT, ENCODINGS, PAPER, PROFILE, TRAIN, TRANSFER
+from kerasburst.paper.claims import AUDIT, ENCODINGS, EQUAL_FIT, PAPER, PROFILE, TRAIN, TRANSFER
 from kerasburst.paper.config import ReproduceConfig
 from kerasburst.paper.scales import Setting
 from kerasburst.privacy.audit import AuditStudy
@@ -36,6 +37,7 @@ from kerasburst.training.task import TrainingPart, stored_run
 from kerasburst.validation import InputError
 
 RESULTS = {
+    EQUAL_FIT: "audit.json",
     AUDIT: "audit.json",
     PAPER: "audit.json",
     TRAIN: "result.json",
@@ -49,7 +51,7 @@ class Part:
     """One piece of a reproduction.
 
     Args:
-        kind: "audit", "paper", "train", "transfer" or "profile".
+        kind: "equal_fit", "audit", "paper", "train", "transfer" or "profile".
         dataset: that it is about; a transfer's target.
         name: of its directory below the reproduction's.
         config: an `AuditConfig`, a resolved `TrainConfig`, or a `TransferConfig`, or a `ProfileConfig`.
@@ -175,6 +177,9 @@ def plan_parts(config: ReproduceConfig) -> Plan:
             for kind, settings, make in kinds:
                 if kind in config.kinds and name in settings and load(name, name):
                     parts += make(config, kind, loaded[name], name, settings[name], seed)
+    for name, setting in size.equal_fit.items() if EQUAL_FIT in config.kinds else ():
+        if name in wanted and load(name, name):
+            parts.append(_equal_fit(config, loaded[name], name, setting))
     source, target, setting, source_epochs = size.transfer
     if TRANSFER in config.kinds and target in wanted and load(target, target) and load(source, f"{source} to {target}"):
         parts.append(_transfer(config, loaded[source], loaded[target], setting, source_epochs))
@@ -233,6 +238,28 @@ def _audit(config: ReproduceConfig, kind: str, source: Source, name: str, settin
             seed=seed,
         )
     ]
+
+
+def _equal_fit(config: ReproduceConfig, source: Source, name: str, setting: Setting) -> Part:
+    audit = AuditConfig(
+        train=_training(config, source, name, setting, 0),
+        encodings=(),
+        members=setting.members,
+        population=setting.population,
+        **scales.EQUAL_FIT_AUDIT,
+    )
+    shadows, arms = audit.pools * audit.shadows, len(audit.arms)
+    sizes = audit.members, audit.population, audit.train.epochs, _sizes(source)[1]
+    return Part(
+        kind=EQUAL_FIT,
+        dataset=name,
+        name=f"{EQUAL_FIT}/{_label(name)}/seed-0",
+        config=audit,
+        tasks=arms * (1 + shadows + 2),
+        seconds=arms * scales.audit_seconds(setting, *sizes, shadows, max(audit.queries)),
+        data={name: source.fingerprint},
+        seed=0,
+    )
 
 
 def _trainings(

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from kerasburst.intervals import seed_interval
-from kerasburst.paper.claims import AUDIT, MAIN, PAPER, Claim
+from kerasburst.paper.claims import AUC, AUDIT, EQUAL_FIT, MAIN, PAPER, Claim
 from kerasburst.paper.measures import Failed, Found, Series, measure
 from kerasburst.paper.rules import (
     CONFOUNDED_POINTS,
     CONTRADICTED,
     MISSED,
+    NOT_COMPARABLE,
     OPEN,
     SUPPORTED,
     UNDECIDED,
@@ -24,8 +25,8 @@ from kerasburst.paper.rules import (
 from kerasburst.privacy.result import auc_at, failed_controls
 
 _NOT_RUN = "none of its parts has been run"
-# The order in which the ways of measuring a claim speak for it: the audit before the paper's weaker attack.
-_SPEAKERS = (AUDIT, PAPER)
+# The order in which the ways of measuring a claim speak for it: equal fit first, the paper's weaker attack last.
+_SPEAKERS = (EQUAL_FIT, AUDIT, PAPER)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class ClaimRow:
 
     Args:
         dataset: its name.
-        kind: of the parts: "audit", "paper", "train", "transfer" or "profile".
+        kind: of the parts: "equal_fit", "audit", "paper", "train", "transfer" or "profile".
         measured: an attack, or what was measured.
         queries: K; None where there are none.
         values: figure by seed.
@@ -44,6 +45,7 @@ class ClaimRow:
         warnings: networks that fell silent or saturated; they count.
         doubts: what the verdict does not show.
         verdict: on this row alone.
+        context: where the figure was read, if it has no levels.
     """
 
     dataset: str
@@ -57,6 +59,7 @@ class ClaimRow:
     warnings: tuple[str, ...]
     doubts: tuple[str, ...]
     verdict: Verdict
+    context: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,7 @@ class ClaimResult:
         doubts: what the verdict does not show: of the paper's size, of a data set on which it hinges or that is
             against it, of seeds that could not be made.
         rows: by data set, way of measuring and K.
+        by_paper: of AUCs, the difference in percent of the first, as the paper gives it, by its own protocol.
     """
 
     name: str
@@ -85,6 +89,7 @@ class ClaimResult:
     verdict: Verdict
     doubts: tuple[str, ...]
     rows: tuple[ClaimRow, ...]
+    by_paper: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,10 +157,22 @@ RULES = (
     "difference paired by seed. The limits were fixed before anything was measured. Four rules were added after we saw "
     "the first seeds' results: how data sets are combined; that two equal figures decide nothing; that accuracy on "
     "members also confounds; and the doubts, which change no verdict.",
+    "Seven rules were changed on 27 November 2026, after the figures of scale cpu and before the audit at equal fit "
+    "was finished: AUCs are judged at equal accuracy where an audit has it; attacks that disagree decide nothing; data "
+    "sets without a leak add no weight; an encoding whose networks hardly learnt is not compared; differences of AUCs "
+    "within ±0.01 support nothing, even if they are surely above 0; losses of transfer have the pooled spread of all "
+    "encodings; and the number of seeds to decide is that of a power of 80 % for the smallest difference that matters.",
     "A claim as a whole is judged by the mean over data sets, seed by seed. If more than half of the data sets with "
     "figures have every seed, only those count; otherwise all of them count, on the seeds that they share. The page "
-    "says which data sets and seeds decided, and which did not. AUCs are those of the audit protocol: online LiRA at "
-    "the largest K.",
+    "says which data sets and seeds decided, and which did not.",
+    "AUCs at equal test accuracy speak first, by the attack that is strongest on other models; then, after equal "
+    "epochs, online LiRA at the largest K; the paper's own attack last. If another attack that finds members says the "
+    "opposite, the verdict is undecided.",
+    "A data set on which the attack finds no members with either encoding adds no weight. It finds members if the "
+    "interval over seeds lies above 0.5, or that over examples at every seed. After equal epochs, encodings are not "
+    "comparable if the accuracy of one on its members is less than half way from chance to the other's.",
+    "AUCs are compared with random (Bernoulli) rate coding, costs with deterministic rate coding. The audit at equal "
+    "fit has both.",
     "Two seeds with the same figure decide nothing: coarse figures often agree by chance.",
     "A difference of AUCs is confounded if the encodings' mean accuracies differ by more than "
     f"{CONFOUNDED_POINTS:g} points, on test examples or on members, on any of the data sets: it may come from the fit.",
@@ -185,9 +202,14 @@ def judge_claim(claim: Claim, found: Found, failed: Failed = (), why_not: Sequen
     speaking, seeds = _speaking(series)
     spoken_for = _spoken_for(series, speaking, seeds)
     doubts: tuple[str, ...] = ()
+    chosen = _chosen(series)
     if seeds:
         verdict = _judge(claim, speaking, seeds)
-        doubts = _doubts(claim, verdict, speaking, seeds, failed)
+        doubts = _doubts(claim, verdict, speaking, seeds, failed) + _at_gap(claim, verdict, series, speaking)
+    elif chosen and not speaking:
+        reason = "; ".join(f"{s.dataset}: {s.silent or NOT_COMPARABLE}" for s in chosen)
+        apart = any(not s.comparable for s in chosen)
+        verdict = Verdict(verdict=NOT_COMPARABLE, reason=reason) if apart else not_measurable(reason)
     elif speaking:
         verdict = not_measurable("no seed counts on every data set")
     else:
@@ -204,11 +226,27 @@ def judge_claim(claim: Claim, found: Found, failed: Failed = (), why_not: Sequen
         verdict=verdict,
         doubts=doubts,
         rows=rows,
+        by_paper=_by_paper(claim, series),
     )
 
 
 def _judge(claim: Claim, speaking: Sequence[Series], seeds: Sequence[int]) -> Verdict:
-    """Judge by the mean over data sets, seed by seed."""
+    """Judge by the mean over data sets, seed by seed; attacks that disagree decide nothing."""
+    verdict = _by_figures(claim, speaking, seeds)
+    opposite = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED}.get(verdict.verdict)
+    against = []
+    for first in speaking[0].others if opposite else ():
+        same = [[other for other in s.others if other.measured == first.measured] for s in speaking]
+        alike = [found[0] for found in same if found and set(seeds) <= set(found[0].values)]
+        if len(alike) == len(speaking) and _by_figures(claim, alike, seeds).verdict == opposite:
+            against.append(first.measured)
+    if not against:
+        return verdict
+    told = f"attacks disagree: {verdict.verdict} by {speaking[0].measured}, {opposite} by {', '.join(against)}"
+    return dataclasses.replace(verdict, verdict=UNDECIDED, reason=told)
+
+
+def _by_figures(claim: Claim, speaking: Sequence[Series], seeds: Sequence[int]) -> Verdict:
     means = [float(np.mean([s.values[seed] for s in speaking])) for seed in seeds]
 
     def widest(gaps: Sequence[dict[int, float] | None]) -> list[float] | None:
@@ -216,7 +254,41 @@ def _judge(claim: Claim, speaking: Sequence[Series], seeds: Sequence[int]) -> Ve
         each = [[by_seed[seed] for seed in seeds] for by_seed in gaps if by_seed is not None]
         return max(each, key=lambda values: abs(float(np.mean(values))), default=None)
 
-    return judge(means, claim.rule, widest([s.gaps for s in speaking]), widest([s.member_gaps for s in speaking]))
+    alone = speaking[0] if len(speaking) == 1 else None
+    return judge(
+        means,
+        claim.rule,
+        widest([s.gaps for s in speaking]),
+        widest([s.member_gaps for s in speaking]),
+        spread=alone and alone.spread,
+        interval=alone and alone.interval,
+    )
+
+
+def _at_gap(claim: Claim, verdict: Verdict, series: Sequence[Series], speaking: Sequence[Series]) -> tuple[str, ...]:
+    """Say where the same audits give another verdict at an equal gap to the members."""
+    first = speaking[0]
+    beside = [s for s in series if s.context.startswith("gaps") and s.kind == first.kind and s.values]
+    if not first.context or first.context.startswith("gaps") or not beside:
+        return ()
+    seeds = sorted(set.intersection(*(set(s.values) for s in beside)))
+    found = _judge(claim, beside, seeds).verdict if seeds else verdict.verdict
+    return () if found == verdict.verdict else (f"at an equal gap to the members: {found}",)
+
+
+def _by_paper(claim: Claim, series: Sequence[Series]) -> str:
+    """Return the difference in percent by the paper's protocol, which asks once."""
+    asked = [s for s in series if s.kind == PAPER and s.base and s.comparable]
+    once = [s for s in asked if s.queries == min(each.queries for each in asked)]
+    seeds = sorted(set.intersection(*(set(s.values) for s in once))) if once else []
+    if claim.measure != AUC or len(seeds) < 2:
+        return ""
+    percent = [float(np.mean([100 * s.values[seed] / s.base[seed] for s in once])) for seed in seeds]
+    mean, low, high = seed_interval(percent)
+    return (
+        f"by the paper's protocol: {mean:+.1f} % of AUC({claim.a}) ({low:+.1f} to {high:+.1f}), "
+        f"mean of {', '.join(s.dataset for s in once)}"
+    )
 
 
 def _doubts(
@@ -225,7 +297,7 @@ def _doubts(
     """Return what a verdict hides."""
     doubts = []
     if verdict.size == MISSED or (verdict.size is not None and verdict.verdict == SUPPORTED):
-        state = "not decided" if verdict.size == OPEN else verdict.size
+        state = {OPEN: "not decided", MISSED: "refuted"}.get(verdict.size, verdict.size)
         doubts.append(f"the paper's size of {claim.rule.size_text} is {state}")
     for each in speaking if len(speaking) > 1 else ():
         without = _judge(claim, [s for s in speaking if s is not each], seeds).verdict
@@ -242,7 +314,9 @@ def _doubts(
 
 def _row(claim: Claim, series: Series) -> ClaimRow:
     seeds = sorted(series.values)
-    if seeds:
+    if not series.comparable:
+        verdict = Verdict(verdict=NOT_COMPARABLE, reason=series.silent)
+    elif seeds:
         verdict = _judge(claim, [series], seeds)
     else:
         verdict = not_measurable("; ".join(series.left_out) or "no seed has both encodings")
@@ -256,8 +330,9 @@ def _row(claim: Claim, series: Series) -> ClaimRow:
         accuracies=series.accuracies,
         left_out=series.left_out,
         warnings=series.warnings,
-        doubts=series.doubts,
+        doubts=series.doubts + ((series.silent,) if series.silent and series.comparable else ()),
         verdict=verdict,
+        context=series.context,
     )
 
 
@@ -266,15 +341,9 @@ def _speaking(series: Sequence[Series]) -> tuple[list[Series], list[int]]:
 
     A data set that lacks seeds would take them from all: it stays out, unless half of the data sets would.
     """
-    with_figures = [each for each in series if each.values]
-    if not with_figures:
+    chosen = [s for s in _chosen(series) if not s.silent and s.values]
+    if not chosen:
         return [], []
-    ways = dict.fromkeys((s.kind, s.measured) for s in with_figures)
-    order = {kind: place for place, kind in enumerate(_SPEAKERS)}
-    way = min(ways, key=lambda way: order.get(way[0], len(order)))  # the first of equals: in the claim's order
-    chosen = [s for s in with_figures if (s.kind, s.measured) == way]
-    largest = max((s.queries for s in chosen if s.queries is not None), default=None)
-    chosen = [s for s in chosen if s.queries == largest]
     seeds = set().union(*(s.values for s in chosen))
     whole = [s for s in chosen if set(s.values) == seeds]
     if 2 * len(whole) > len(chosen):
@@ -282,12 +351,27 @@ def _speaking(series: Sequence[Series]) -> tuple[list[Series], list[int]]:
     return chosen, sorted(set(chosen[0].values).intersection(*(s.values for s in chosen)))
 
 
+def _chosen(series: Sequence[Series]) -> list[Series]:
+    """Return the series of the first way of measuring that has figures, at the largest K: some may be silent."""
+    told = [each for each in series if each.values or not each.comparable]
+    ways = dict.fromkeys((s.kind, s.measured) for s in told)
+    if not ways:
+        return []
+    order = {kind: place for place, kind in enumerate(_SPEAKERS)}
+    way = min(ways, key=lambda way: order.get(way[0], len(order)))  # the first of equals: in the claim's order
+    chosen = [s for s in told if (s.kind, s.measured) == way]
+    largest = max((s.queries for s in chosen if s.queries is not None), default=None)
+    return [s for s in chosen if s.queries == largest]
+
+
 def _spoken_for(series: Sequence[Series], speaking: Sequence[Series], seeds: Sequence[int]) -> str:
     if not speaking:
         return ""
     first = speaking[0]
     alike = [s for s in series if (s.kind, s.measured, s.queries) == (first.kind, first.measured, first.queries)]
-    silent = [f"{s.dataset} (seeds that count: {_listed(s.values)})" for s in alike if s not in speaking]
+    silent = [
+        f"{s.dataset} ({s.silent or f'seeds that count: {_listed(s.values)}'})" for s in alike if s not in speaking
+    ]
     at = "" if first.queries is None else f" at K = {first.queries}"
     return f"{first.kind}: {first.measured}{at}; {', '.join(s.dataset for s in speaking)}; seeds {_listed(seeds)}" + (
         f"; without {', '.join(silent)}" if silent else ""

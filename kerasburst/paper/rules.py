@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerasburst.validation import InputError, fail
+from kerasburst.validation import fail
 
 SUPPORTED, NOT_SUPPORTED, CONTRADICTED = "supported", "not supported", "contradicted"
-UNDECIDED, NOT_MEASURABLE = "undecided", "not measurable here"
+UNDECIDED, NOT_MEASURABLE, NOT_COMPARABLE = "undecided", "not measurable here", "not comparable"
 CONFOUNDED_POINTS = 2.0  # of accuracy between two encodings whose AUCs are compared
+AUC_MARGIN = 0.01  # AUCs that differ by less are equivalent
 MET, MISSED, OPEN = "met", "missed", "open"
 MOST_SEEDS = 10_000  # past this nobody decides by more of them
-_TAIL = 0.025
+_POWER = 0.8
 
 Interval = tuple[float, float]
 
@@ -43,9 +44,9 @@ class Region:
     def text(self, unit: str) -> str:
         """Return the region in words."""
         if math.isinf(self.high):
-            return f"above {self.low:g}{unit}"
+            return f"above {_amount(self.low, unit)}"
         if math.isinf(self.low):
-            return f"below {self.high:g}{unit}"
+            return f"below {_amount(self.high, unit)}"
         if self.low == -self.high:
             return f"within ±{self.high:g}{unit}"
         return f"from {self.low:g} to {self.high:g}{unit}"
@@ -59,15 +60,17 @@ class Rule:
         regions: in order.
         unit: of the figures, as text behind a number.
         size: ends of what the paper claims, where the regions are of the direction alone.
+        effect: the smallest difference that matters, from which the seeds to decide follow; None for none.
 
     Example:
-        >>> AUC_RULE.verdict(0.002, 0.008), AUC_RULE.verdict(-0.004, 0.008), AUC_RULE.verdict(-0.02, 0.03)
+        >>> AUC_RULE.verdict(0.002, 0.018), AUC_RULE.verdict(0.002, 0.008), AUC_RULE.verdict(-0.02, 0.03)
         ('supported', 'not supported', 'undecided')
     """
 
     regions: tuple[Region, ...]
     unit: str = ""
     size: Interval | None = None
+    effect: float | None = None
 
     def verdict(self, low: float, high: float) -> str:
         """Return the verdict of an interval."""
@@ -94,7 +97,7 @@ class Rule:
         for region in self.regions:
             said.setdefault(region.verdict, []).append(region.text(self.unit))
         parts = [f"{verdict} if {' or '.join(places)}" for verdict, places in said.items()]
-        of_size = "" if self.size is None else f"; the paper's size is met within {self.size_text}, missed outside"
+        of_size = "" if self.size is None else f"; the paper's size is met within {self.size_text}, refuted outside"
         return f"95 % interval over seeds: {', '.join(parts)}, else {UNDECIDED}{of_size}"
 
     @property
@@ -121,31 +124,46 @@ def above(
     regions = [Region(SUPPORTED, limit, math.inf), Region(CONTRADICTED, -math.inf, limit)]
     if band is not None:
         regions.append(Region(NOT_SUPPORTED, limit - band, limit + band))
-    return Rule(tuple(regions), unit, size)
+    return Rule(tuple(regions), unit, size, band)
 
 
-def below(limit: float, unit: str = "") -> Rule:
+def below(limit: float, unit: str = "", effect: float | None = None) -> Rule:
     """Return the rule of a claim that a figure lies below a limit.
+
+    Args:
+        limit: which it falls short of if the claim holds.
+        unit: of the figures.
+        effect: the smallest distance from the limit that matters.
 
     Example:
         >>> below(5.0).verdict(1.0, 4.0), below(5.0).verdict(6.0, 9.0), below(5.0).verdict(4.0, 6.0)
         ('supported', 'contradicted', 'undecided')
     """
-    return Rule((Region(SUPPORTED, -math.inf, limit), Region(CONTRADICTED, limit, math.inf)), unit)
+    return Rule((Region(SUPPORTED, -math.inf, limit), Region(CONTRADICTED, limit, math.inf)), unit, None, effect)
 
 
-def between(low: float, high: float, unit: str = "") -> Rule:
+def between(low: float, high: float, unit: str = "", effect: float | None = None) -> Rule:
     """Return the rule of a claim that a figure lies in a range.
+
+    Args:
+        low: lower end.
+        high: upper end.
+        unit: of the figures.
+        effect: the smallest distance from an end that matters.
 
     Example:
         >>> between(1.5, 4.5).verdict(2.0, 4.0), between(1.5, 4.5).verdict(-1.0, 1.0)
         ('supported', 'contradicted')
     """
     outside = (Region(CONTRADICTED, -math.inf, low), Region(CONTRADICTED, high, math.inf))
-    return Rule((Region(SUPPORTED, low, high), *outside), unit)
+    return Rule((Region(SUPPORTED, low, high), *outside), unit, None, effect)
 
 
-AUC_RULE = above(0.0, 0.01)
+# An advantage that does not matter supports nothing, even where it is surely above 0.
+AUC_RULE = Rule(
+    (Region(NOT_SUPPORTED, -AUC_MARGIN, AUC_MARGIN), *above(0.0).regions),
+    effect=AUC_MARGIN,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,12 +171,13 @@ class Verdict:
     """The verdict on a claim.
 
     Args:
-        verdict: "supported", "not supported", "contradicted", "undecided" or "not measurable here".
+        verdict: "supported", "not supported", "contradicted", "undecided", "not comparable" or "not measurable here".
         figure: mean over seeds; None without any.
-        interval: 95 %, Student's t over seeds; None for fewer than two.
+        interval: 95 %, Student's t over seeds, or an audit's own over its pools; None for fewer than two.
         seeds: number of them.
-        seeds_to_decide: how many would decide, at the same mean and spread; None where it is decided, where there is
-            no spread yet, and past 10,000.
+        seeds_to_decide: how many would tell the smallest difference that matters with a power of 80 %; None where the
+            claim is decided, where there is no spread yet, and past 10,000.
+        seeds_to_decide_interval: 95 %, from that of the spread; an end past 10,000 stands for more.
         confounded: whether accuracy differs by so much that the AUC's difference may be that of the fit.
         accuracy_gap: points of test accuracy, mean over seeds; None where it is no matter.
         member_gap: points of accuracy on members, likewise.
@@ -171,6 +190,7 @@ class Verdict:
     interval: Interval | None = None
     seeds: int = 0
     seeds_to_decide: int | None = None
+    seeds_to_decide_interval: tuple[int, int] | None = None
     confounded: bool = False
     accuracy_gap: float | None = None
     member_gap: float | None = None
@@ -183,6 +203,8 @@ def judge(
     rule: Rule,
     accuracy_gaps: Sequence[float] | None = None,
     member_gaps: Sequence[float] | None = None,
+    spread: tuple[float, int] | None = None,
+    interval: Interval | None = None,
 ) -> Verdict:
     """Judge a claim by its figures over seeds.
 
@@ -192,14 +214,16 @@ def judge(
         accuracy_gaps: points of test accuracy between the encodings whose AUCs are compared, by seed; None where the
             claim is not of AUCs.
         member_gaps: likewise, on members: what a network has learnt by heart is what attacks feed on.
+        spread: a standard deviation and its degrees of freedom that stand for the values' own: pooled with others'.
+        interval: 95 %, of a single value that has its own; None for Student's t over the values.
 
     Raises:
         InputError: for no values, or values or gaps that are not finite.
 
     Example:
         >>> found = judge([0.02, 0.04], AUC_RULE, accuracy_gaps=[3.0, 2.0])
-        >>> found.verdict, found.seeds_to_decide, found.confounded
-        ('undecided', 4, True)
+        >>> found.verdict, found.seeds_to_decide, found.seeds_to_decide_interval, found.confounded
+        ('undecided', 18, (6, 10000), True)
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
@@ -216,11 +240,18 @@ def judge(
         "seeds": len(values),
         "confounded": any(abs(gap) > CONFOUNDED_POINTS for gap in gaps.values()),
     }
+    if len(values) < 2 and interval is not None:
+        verdict, reason = rule.verdict(*interval), ""
+        if verdict == UNDECIDED:
+            reason = "the interval is too wide"
+        return Verdict(verdict=verdict, interval=interval, size=rule.met(*interval), reason=reason, **common)
     if len(values) < 2:
         return Verdict(verdict=UNDECIDED, reason="one seed has no spread; two or more give an interval", **common)
-    from kerasburst.intervals import seed_interval  # scipy's: `kerasburst reproduce --help` need not wait for it
+    from scipy import stats  # `kerasburst reproduce --help` need not wait for it
 
-    _, low, high = seed_interval(values)
+    deviation, freedom = (float(values.std(ddof=1)), len(values) - 1) if spread is None else spread
+    half = float(stats.t.ppf(0.975, freedom)) * deviation / math.sqrt(len(values))
+    low, high = common["figure"] - half, common["figure"] + half
     if len(values) == 2 and math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):  # of coarse figures, often chance
         same = "both seeds give the same figure; three or more show whether that is chance"
         return Verdict(verdict=UNDECIDED, interval=(low, high), reason=same, **common)
@@ -228,43 +259,37 @@ def judge(
     verdict = rule.verdict(low, high)
     if verdict != UNDECIDED:
         return Verdict(verdict=verdict, interval=(low, high), **common)
-    needed = seeds_to_decide(float(values.mean()), float(values.std(ddof=1)), len(values), rule)
-    told = f"about {needed} seeds" if needed is not None else f"more than {MOST_SEEDS:,} seeds"
+    needed, ends, told = _seeds_to_decide(deviation, freedom, rule)
     return Verdict(
         verdict=UNDECIDED,
         interval=(low, high),
         seeds_to_decide=needed,
-        reason=f"the interval is too wide; {told} would decide at this mean and spread",
+        seeds_to_decide_interval=ends,
+        reason="the interval is too wide" + told,
         **common,
     )
 
 
-def seeds_to_decide(mean: float, deviation: float, seeds: int, rule: Rule) -> int | None:
-    """Return the least number of seeds whose interval would decide, at the same mean and standard deviation.
+def _seeds_to_decide(deviation: float, freedom: int, rule: Rule) -> tuple[int | None, tuple[int, int] | None, str]:
+    """Return how many seeds would tell the smallest effect that matters, the interval of that number, and both as text.
 
-    Args:
-        mean: of the figures.
-        deviation: their standard deviation, ddof 1.
-        seeds: that there are.
-        rule: of the claim.
-
-    Returns:
-        More than `seeds`; None past 10,000.
-
-    Example:
-        >>> seeds_to_decide(0.03, 0.0141421, 2, AUC_RULE)  # t_3 s / 2 = 0.0225 < 0.03
-        4
+    The mean that was seen plays no part: one that is large by chance would need few.
     """
-    if deviation < 0:
-        raise InputError(f"deviation must be at least 0, received {deviation}")
-    from scipy import special
+    if rule.effect is None or deviation == 0:
+        return None, None, ""
+    from kerasburst.intervals import units_to_decide
 
-    n = np.arange(seeds + 1, MOST_SEEDS + 1)
-    half = -special.stdtrit(n - 1, _TAIL) * deviation / np.sqrt(n)
-    decides = np.zeros(len(n), bool)
-    for region in rule.regions:
-        decides |= region.contains(mean - half, mean + half)
-    return int(n[decides.argmax()]) if decides.any() else None
+    found, *ends = units_to_decide(deviation, freedom, rule.effect, power=_POWER)
+    low, high = (min(end, MOST_SEEDS) for end in ends)
+    many = f"more than {MOST_SEEDS:,}"
+    told = f"about {found:,} seeds ({low:,} to {many if ends[1] > MOST_SEEDS else f'{high:,}'})"
+    told = f"{many} seeds" if found > MOST_SEEDS else told
+    told = f"; {told} would tell a difference of {_amount(rule.effect, rule.unit)} in {100 * _POWER:g} % of cases"
+    return (found if found <= MOST_SEEDS else None), (low, high), told
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{value:g}{unit.removesuffix('s') if value == 1 else unit}"
 
 
 def not_measurable(reason: str) -> Verdict:

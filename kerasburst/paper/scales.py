@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from kerasburst.privacy.arms import parse_arm
 from kerasburst.privacy.config import TARGET_QUERIES, TEST_EXAMPLES
 
 
@@ -39,6 +40,7 @@ class Scale:
         trained: by data set, for the accuracies.
         transfer: source, target, setting of the target, epochs of the source.
         profiled: by data set.
+        equal_fit: by data set, for the audit that compares arms at equal accuracy, once for all seeds.
     """
 
     note: str
@@ -49,11 +51,13 @@ class Scale:
     trained: Mapping[str, Setting]
     transfer: tuple[str, str, Setting, int | None]
     profiled: Mapping[str, Setting]
+    equal_fit: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
 
     @property
     def datasets(self) -> tuple[str, ...]:
         """Names of the data sets of all parts; a transfer counts under its target."""
-        return tuple(dict.fromkeys([*self.audited, *self.trained, self.transfer[1], *self.profiled]))
+        named = [*self.audited, *self.trained, self.transfer[1], *self.profiled, *self.equal_fit]
+        return tuple(dict.fromkeys(named))
 
 
 _SMALL = {"filters": [8, 16], "hidden_units": 128}
@@ -65,6 +69,35 @@ _CIFAR = {"learning_rate": 4e-4}  # with 7e-4 and more Delayed-Burst's network d
 _DIGITS = Setting(
     train={"network": _SMALL, "num_steps": 6, "batch_size": 25, "epochs": 20, "learning_rate": 5e-3},
     seconds_per_1000=0.5,
+)
+
+# The audit at equal fit, as docs/equal_fit.md wrote it down before it was run.
+EQUAL_FIT_AUDIT: Mapping[str, Any] = {
+    "arms": tuple(
+        map(
+            parse_arm,
+            (
+                "rate",
+                "rate_regular",
+                "poisson_burst",
+                "delayed_burst",
+                "poisson_burst:mean_burst_size=60,burst_interval=2",
+                "input_noise:sd=0.3",
+                "label_smoothing:amount=0.2",
+            ),
+        )
+    ),
+    "pools": 3,
+    "shadows": 16,
+    "canaries": 32,
+    "snapshots": (3, 6, 12, 24, 36, 48),
+    "queries": (1, 4),
+}
+_AT_EQUAL_FIT = Setting(
+    train={"num_steps": 10, "batch_size": 25, "epochs": 48, "network": _SMALL},
+    seconds_per_1000=2.0,
+    members=400,
+    population=200,
 )
 
 _TRANSFERRED = dataclasses.replace(_DIGITS, train={**_DIGITS.train, "train_limit": 200, "epochs": 10})
@@ -109,6 +142,7 @@ SCALES: dict[str, Scale] = {
             5,
         ),
         profiled={"mnist": Setting(train={"epochs": 1, "train_limit": 2000}, seconds_per_1000=5.0)},
+        equal_fit={"fashion_mnist": _AT_EQUAL_FIT},
     ),
     "full": Scale(
         note="the paper's sizes: whole data sets; days on a CPU, made for a cluster or GPUs",
@@ -134,6 +168,7 @@ SCALES: dict[str, Scale] = {
             "mnist": Setting(train={"epochs": 1}, seconds_per_1000=5.0),
             "cifar10": Setting(train={"epochs": 1}, seconds_per_1000=7.5),
         },
+        equal_fit=dict.fromkeys(("mnist", "fashion_mnist", "cifar10"), _AT_EQUAL_FIT),
     ),
 }
 

@@ -387,5 +387,17 @@ def auc_at(audit: dict, encoding: str, attack: str, queries: int) -> float:
         attack: the attack's name.
         queries: K.
     """
-    aucs = {a["queries"]: a["auc"] for a in audit["encodings"][encoding]["attacks"] if a["name"] == attack}
-    return aucs[max(k for k in aucs if k <= queries)]
+    return attack_at(audit, encoding, attack, queries)["auc"]
+
+
+def attack_at(audit: dict, encoding: str, attack: str, queries: int) -> dict:
+    """Return an attack's figures as `auc_at` chooses them.
+
+    Args:
+        audit: the values of an audit.json.
+        encoding: the encoder's name.
+        attack: the attack's name.
+        queries: K.
+    """
+    found = {a["queries"]: a for a in audit["encodings"][encoding]["attacks"] if a["name"] == attack}
+    return found[max(k for k in found if k <= queries)]

@@ -15,6 +15,7 @@ from kerasburst.reports.view import Item, StudyView
 
 WARNED = "Networks with silent or saturated layers, behind these figures"
 _KINDS = {
+    "equal_fit": "audit at equal fit",
     "audit": "audit",
     "paper": "the paper's protocol",
     "train": "training",
@@ -50,7 +51,7 @@ def reproduction_markdown(result: dict) -> str:
             table_of(
                 ["claim", "the paper", "ours", "95 % interval", "seeds", "verdict"],
                 [
-                    [c["text"], c["paper"], f"{c['figure']}: {figure(c)}", interval(c), c["verdict"]["seeds"], said(c)]
+                    [c["text"], c["paper"], _ours(c), interval(c), c["verdict"]["seeds"], said(c)]
                     for c in result["claims"]
                 ],
             )
@@ -80,6 +81,10 @@ def reproduction_markdown(result: dict) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def _ours(claim: dict) -> str:
+    return "; ".join(part for part in (f"{claim['figure']}: {figure(claim)}", claim.get("by_paper")) if part)
+
+
 def figure(claim: dict) -> str:
     """Return a claim's or a row's figure as text."""
     value = claim["verdict"]["figure"]
@@ -93,11 +98,13 @@ def interval(claim: dict) -> str:
 
 
 def said(claim: dict) -> str:
-    """Return its verdict, with what qualifies it."""
+    """Return its verdict, with what qualifies it; a size that is refuted comes first."""
     verdict = claim["verdict"]
     text = verdict["verdict"] + (", confounded" if verdict["confounded"] else "")
     text = f"{text}: {verdict['reason']}" if verdict["reason"] else text
-    return "; ".join([text, *claim.get("doubts", ())])
+    doubts = list(claim.get("doubts", ()))
+    first = [doubts.pop(0)] if verdict.get("size") == "missed" and doubts else []
+    return "; ".join([*first, text, *doubts])
 
 
 def warnings(result: dict) -> list[str]:
@@ -121,7 +128,7 @@ def _rows(claim: dict) -> str:
     head += ["of", "figure", "95 % interval", "seeds", "verdict"]
     rows = []
     for row in claim["rows"]:
-        as_claim = claim | {"verdict": row["verdict"]}
+        as_claim = claim | {"verdict": row["verdict"], "doubts": ()}
         cells = [row["dataset"], f"{_KINDS[row['kind']]}: {row['measured']}"]
         cells += [row["queries"]] if auc else []
         cells += [_levels(row), figure(as_claim), interval(as_claim), row["verdict"]["seeds"], said(as_claim)]
@@ -138,7 +145,7 @@ def _levels(row: dict) -> str:
         accuracy = "" if not row["accuracies"] else f" at accuracy {row['accuracies'][name]:.1%}"
         number = f"{value:.1%}" if row["kind"] in ("train", "transfer") else f"{value:.4g}"
         parts.append(f"{name} {number}{accuracy}")
-    return ", ".join(parts) or "–"
+    return ", ".join(parts) or row.get("context") or "–"
 
 
 def _audits(result: dict) -> str:

@@ -10,7 +10,6 @@ from kerasburst.paper.rules import (
     between,
     judge,
     not_measurable,
-    seeds_to_decide,
 )
 from kerasburst.validation import InputError
 
@@ -19,9 +18,10 @@ from kerasburst.validation import InputError
     ("low", "high", "verdict"),
     [
         (0.001, 0.2, "supported"),
-        (0.001, 0.009, "supported"),  # above 0, though small: the first rule that holds
+        (0.001, 0.009, "not supported"),  # above 0, and too small to matter
+        (0.001, 0.0101, "supported"),
         (-0.2, -0.001, "contradicted"),
-        (-0.009, -0.001, "contradicted"),
+        (-0.009, -0.001, "not supported"),
         (-0.01, 0.01, "not supported"),  # the ends count in
         (0.0, 0.01, "not supported"),  # 0 itself is not above 0
         (0.0, 0.0, "not supported"),
@@ -66,7 +66,7 @@ def test_the_rule_of_a_range(low, high, verdict):
 
 def test_rules_say_themselves():
     assert AUC_RULE.text == (
-        "95 % interval over seeds: supported if above 0, contradicted if below 0, not supported if within ±0.01, "
+        "95 % interval over seeds: not supported if within ±0.01, supported if above 0, contradicted if below 0, "
         "else undecided"
     )
     assert below(5.0, " points").text == (
@@ -81,8 +81,11 @@ def test_two_seeds_by_hand():
     found = judge([0.02, 0.04], AUC_RULE)
     assert found.verdict == "undecided" and found.seeds == 2 and found.figure == pytest.approx(0.03)
     assert found.interval == pytest.approx((0.03 - 0.127062, 0.03 + 0.127062), abs=1e-6)
-    # t_2 s / sqrt(3) = 4.302653 * 0.0081650 = 0.03513 > 0.03; t_3 s / 2 = 3.182446 * 0.0070711 = 0.02250 < 0.03
-    assert found.seeds_to_decide == 4 and "about 4 seeds" in found.reason
+    # s / 0.01 = 1.41: a t-test of 80 % power for an effect of 0.707 s takes 18 (G*Power), whatever the mean
+    assert found.seeds_to_decide == 18 and "about 18 seeds" in found.reason
+    assert judge([0.10, 0.12], AUC_RULE).seeds_to_decide == 18
+    # s may be 0.4463 of what was seen: chi-square of 1 at 0.975 is 5.0239; and 31.9 times that: past 10,000
+    assert found.seeds_to_decide_interval == (6, 10_000) and "(6 to more than 10,000) would tell" in found.reason
     assert found.accuracy_gap is None and not found.confounded
 
 
@@ -121,18 +124,25 @@ def test_figures_without_spread_decide_from_three_seeds_on():
     assert found.interval == pytest.approx((0.1, 0.1))
 
 
-def test_how_many_seeds_would_decide():
-    # Within +-0.01 at mean 0: t_{n-1} 0.02 / sqrt(n) <= 0.01. n = 17: 2.119905 * 0.0048507 = 0.010283;
-    # n = 18: 2.109816 * 0.0047140 = 0.0099457.
-    assert seeds_to_decide(0.0, 0.02, 3, AUC_RULE) == 18
-    # Without a band there is no region to be found at the limit itself.
-    assert seeds_to_decide(0.0, 0.02, 3, above()) is None
-    # It never names fewer than there are.
-    assert seeds_to_decide(0.03, 0.0, 5, AUC_RULE) == 6
-    # z s / sqrt(n) < 0.0001 needs n > (1.96 / 0.0001)^2, far beyond 10,000; the band of 0.01 comes first.
-    assert seeds_to_decide(0.0001, 1.0, 3, above()) is None
+def test_without_an_effect_that_matters_there_is_no_number_of_seeds():
     found = judge([-1.0, 1.0002], above())
-    assert found.seeds_to_decide is None and "more than 10,000 seeds" in found.reason
+    assert (found.seeds_to_decide, found.seeds_to_decide_interval) == (None, None)
+    assert found.reason == "the interval is too wide"
+    many = judge([-9.0, 9.0], AUC_RULE)
+    assert many.seeds_to_decide is None and "about more than 10,000 seeds" not in many.reason
+    assert "more than 10,000 seeds" in many.reason
+
+
+def test_a_spread_that_is_pooled_stands_for_the_values_own():
+    # 1.0 +- t_6(0.975) 0.6 / sqrt(3) = 2.446912 * 0.346410
+    found = judge([0.9, 1.0, 1.1], below(2.0), spread=(0.6, 6))
+    assert found.interval == pytest.approx((1 - 0.847635, 1 + 0.847635), abs=1e-6) and found.verdict == "supported"
+
+
+def test_an_audit_s_own_interval_decides_alone():
+    found = judge([0.03], AUC_RULE, interval=(0.02, 0.04))
+    assert (found.verdict, found.interval, found.seeds) == ("supported", (0.02, 0.04), 1)
+    assert judge([0.03], AUC_RULE, interval=(-0.02, 0.08)).reason == "the interval is too wide"
 
 
 @pytest.mark.parametrize("values", [[], [math.nan, 0.1], [math.inf, 0.2], [[0.1, 0.2]]])
@@ -144,8 +154,6 @@ def test_what_is_no_figure_is_refused(values):
 def test_gaps_must_be_figures_too():
     with pytest.raises(InputError, match="accuracy_gaps must be finite numbers"):
         judge([0.1, 0.2], AUC_RULE, accuracy_gaps=[1.0, math.nan])
-    with pytest.raises(InputError, match="deviation must be at least 0"):
-        seeds_to_decide(0.0, -1.0, 3, AUC_RULE)
 
 
 def test_what_cannot_be_measured_says_why():

@@ -37,7 +37,8 @@ def test_verdicts_come_first_with_figure_interval_and_seeds(tmp_path):
     page = write_markdown(reproduction(), tmp_path / "r.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| Poisson-Burst")]
     assert rows[0] == (
-        "| Poisson-Burst lowers attack AUC against rate coding | by up to 6.5 % | AUC(rate) − AUC(poisson_burst): "
+        "| Poisson-Burst lowers attack AUC against rate coding | by up to 6.5 % of its value (one shadow "
+        "model, SVMs on final membranes, after equal epochs) | AUC(rate) − AUC(poisson_burst): "
         "+0.030 | +0.005 to +0.055 | 3 | supported, confounded |"
     )
     assert "not measurable here: profile: no GPU \\| here |" in rows[1]
