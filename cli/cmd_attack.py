@@ -12,6 +12,7 @@ from kerasburst_cli.options import (
     TRAIN_FIELDS,
     begun_config,
     check_going_on,
+    choose_for_events,
     data_dir_option,
     dataset_label,
     directory_options,
@@ -177,6 +178,9 @@ def command(
     make_absolute(options)
     values = {**options, "encodings": encodings, "arms": arms, "snapshots": snapshots, "queries": queries}
     given = given_values(ctx, values)
+    if run is None and not resume and not arms:
+        choose_for_events(given, options["dataset"])
+        values |= {"encodings": given.get("encodings", encodings)}
     if arms and "encodings" not in given:
         values["encodings"] = ()
         given |= {"encodings": ()}

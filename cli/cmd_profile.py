@@ -10,6 +10,7 @@ from kerasburst_cli.options import (
     TRAIN_DEFAULT,
     begun_config,
     check_going_on,
+    choose_for_events,
     data_dir_option,
     directory_options,
     given_values,
@@ -70,6 +71,8 @@ def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet
     check_going_on(resume, force, out, "profile")
     make_absolute(options)
     given = given_values(ctx, {**options, "encodings": encodings})
+    if run is None and not resume:
+        choose_for_events(given, options["dataset"])
     name = Path(options["dataset"]).stem if run is None else user_path("--run", run).resolve().name
     out = place(out, f"profile-{name}")
 

@@ -28,6 +28,7 @@ from kerasburst_cli.running import interruptible, load_tensorflow
 
 from kerasburst import config as configs
 from kerasburst import records
+from kerasburst.data.datasets import holds_events
 
 _PLAN = ("seeds", "search", "samples", "shadows", "members", "queries")
 
@@ -92,6 +93,8 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
     make_absolute(options)
     options["metrics"] = tuple(name.strip() for name in metrics.split(","))
     given = given_values(ctx, options)
+    if "encoding" not in given and not resume and holds_events(options["dataset"]):
+        options["encoding"] = given["encoding"] = configs.ENCODED[0]
     out = place(out, f"sweep-{dataset_label(options['dataset'])}-{options['encoding']}")
 
     load_tensorflow(any_backend=True)

@@ -26,10 +26,11 @@ from kerasburst_cli.running import choose_jax, interruptible, load_tensorflow
 from kerasburst import config as configs
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
+from kerasburst.data.datasets import holds_events
 from kerasburst.registry import ENCODERS
 from kerasburst.validation import InputError, user_path
 
-_FIELDS = {field.name for field in dataclasses.fields(TrainConfig)} - {"encoder", "network", "neuron"}
+_FIELDS = {field.name for field in dataclasses.fields(TrainConfig)} - {"encoder", "network", "neuron", "data"}
 
 
 def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -43,7 +44,10 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 @click.command("train")
 @training_options("dataset")
 @click.option(
-    "--encoding", type=click.Choice(list(ENCODERS)), multiple=True, help=f"Default: {TRAIN_DEFAULT.encoding}."
+    "--encoding",
+    type=click.Choice(list(ENCODERS)),
+    multiple=True,
+    help=f"Default: {TRAIN_DEFAULT.encoding}; none for events.",
 )
 @training_options("num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit")
 @data_dir_option
@@ -145,6 +149,8 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
         path = user_path("--out", out) / "config.json"
         base = records.from_json(TrainConfig, files.read_json(path), str(path))
     make_absolute(given)
+    if base is TRAIN_DEFAULT and "encoding" not in given and holds_events(given.get("dataset", base.dataset)):
+        given["encoding"] = configs.ENCODED[0]
     config = dataclasses.replace(base, **given)
     if config_file is not None and given.get("dataset", base.dataset) != base.dataset:
         # What was filled in for the other data set is chosen anew, unless it is given here.

@@ -9,6 +9,7 @@ from kerasburst_cli.options import (
     TRAIN_DEFAULT,
     begun_config,
     check_going_on,
+    choose_for_events,
     data_dir_option,
     dataset_label,
     directory_options,
@@ -89,6 +90,8 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     check_going_on(resume, force, out, "transfer")
     make_absolute(options)
     given = given_values(ctx, options)
+    if run is None and not resume:
+        choose_for_events(given, options["target"])
     source = options["source"] if run is None else user_path("--from-run", run).resolve().name
     out = place(out, f"transfer-{dataset_label(source)}-{dataset_label(options['target'])}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,10 @@ import click
 from click.core import ParameterSource
 
 from kerasburst import files, records
-from kerasburst.config import COMPARED_ENCODINGS, TrainConfig, parameters
-from kerasburst.data.datasets import path_reader
+from kerasburst.config import COMPARED_ENCODINGS, ENCODED, TrainConfig, parameters
+from kerasburst.data.datasets import holds_events, path_reader
 from kerasburst.data.derived import split_classes
+from kerasburst.data.events import Reading
 from kerasburst.registry import ENCODERS, NETWORKS, NEURONS
 from kerasburst.validation import InputError, user_path, visible
 
@@ -60,6 +62,12 @@ def numbered(folder: str, name: str) -> Path:
     return path
 
 
+def choose_for_events(given: dict[str, Any], dataset: str) -> None:
+    """Choose the encodings that take events, where a data set holds them and the user has not chosen."""
+    if "encodings" not in given and holds_events(dataset):
+        given["encodings"] = ENCODED
+
+
 def full_dataset(text: str) -> str:
     """Return a known data set's name unchanged, and a path as an absolute one."""
     path, classes = split_classes(text)
@@ -101,7 +109,8 @@ set_option = click.option(
     "assignments",
     multiple=True,
     metavar="SCOPE.NAME=VALUE",
-    help="Set a parameter of the encoder, neuron or model, such as encoder.mean_burst_size=3. Repeatable.",
+    help="Set a parameter of the encoder, neuron, model or how data is read, such as encoder.mean_burst_size=3 or "
+    "data.step_us=1000. Repeatable.",
 )
 data_dir_option = click.option(
     "--data-dir",
@@ -171,7 +180,8 @@ encodings_option = click.option(
     type=click.Choice(list(ENCODERS)),
     multiple=True,
     default=COMPARED_ENCODINGS,
-    help=f"Repeatable; all are trained with the same examples and seeds. Default: {', '.join(COMPARED_ENCODINGS)}.",
+    help=f"Repeatable; all are trained with the same examples and seeds. Default: {', '.join(COMPARED_ENCODINGS)}; "
+    f"of events {', '.join(ENCODED)}.",
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
 fleet_options = _combine(jobs_option, backend_option)
@@ -224,4 +234,5 @@ def all_parameters() -> list[tuple[str, str, Any]]:
     for scope, registry in (("encoder", ENCODERS), ("model", NETWORKS), ("neuron", NEURONS)):
         for owner in registry:
             rows += [(owner, f"{scope}.{n}", value) for n, value in parameters(scope, owner).items()]
+    rows += [("(all)", f"data.{field.name}", field.default) for field in dataclasses.fields(Reading)]
     return rows

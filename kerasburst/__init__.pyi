@@ -3,6 +3,10 @@ from .config import TrainConfig as TrainConfig
 from .data.dataset import Dataset as Dataset
 from .data.datasets import list_datasets as list_datasets
 from .data.datasets import load_dataset as load_dataset
+from .data.event_sets import write_events as write_events
+from .data.events import Recording as Recording
+from .data.events import bin_events as bin_events
+from .data.lazy import Examples as Examples
 from .data.pipeline import make_dataset as make_dataset
 from .data.sources import Reader as Reader
 from .data.sources import Source as Source
@@ -10,6 +14,7 @@ from .data.splits import Splits as Splits
 from .encoders.base import Encoder as Encoder
 from .encoders.delayed_burst import DelayedBurstEncoder as DelayedBurstEncoder
 from .encoders.direct import DirectEncoder as DirectEncoder
+from .encoders.event_burst import EventBurstEncoder as EventBurstEncoder
 from .encoders.latency import LatencyEncoder as LatencyEncoder
 from .encoders.none import NoEncoder as NoEncoder
 from .encoders.poisson_burst import PoissonBurstEncoder as PoissonBurstEncoder

@@ -25,7 +25,7 @@ from kerasburst.validation import (
 
 # What a study compares unless it is told otherwise: an encoder that is added changes no study that was begun before.
 COMPARED_ENCODINGS = ("rate", "poisson_burst", "delayed_burst")
-ENCODED = "none"  # the encoding of data that holds spikes
+ENCODED = ("none", "event_burst")  # the encodings of data that holds spikes
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("mirrored", "multi_worker")  # of tf.distribute
 
@@ -58,6 +58,7 @@ class TrainConfig:
             Examples are then drawn into batches independently, `batch_size` of them in the mean. None for no guarantee.
         delta: of the guarantee, above 0 and below 1 / the number of training examples.
         clipping_norm: to which each example's gradient is clipped, above 0.
+        data: how the data is read, by name: step_us, size, sensor, counts and sort of events, flip and crop of images.
         encodings_per_example: K, encodings of an example whose mean loss has the gradient that is clipped; above 1
             with `epsilon` alone.
 
@@ -93,6 +94,7 @@ class TrainConfig:
     delta: float = 1e-5
     clipping_norm: float = 1.0
     encodings_per_example: int = 1
+    data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -101,7 +103,7 @@ class TrainConfig:
         check_choice("precision", self.precision, PRECISIONS)
         if self.model is not None:
             check_choice("model", self.model, NETWORKS)
-        for name in ("encoder", "network", "neuron"):
+        for name in ("encoder", "network", "neuron", "data"):
             if not isinstance(getattr(self, name), Mapping):
                 raise fail(name, "a mapping of parameters", getattr(self, name))
         for name in ("num_steps", "batch_size", "queries", "encodings_per_example"):
@@ -155,9 +157,20 @@ class TrainConfig:
         """Name of the hidden neurons, as `--set model.neuron=NAME` chooses them."""
         return check_choice("model.neuron", self.network.get("neuron", "lif"), NEURONS)
 
+    def reading(self, encodings: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return the arguments of `load_source` besides the name, for these encodings or the config's own."""
+        return {
+            "data_dir": self.data_dir,
+            "spikes": takes_spikes(encodings or [self.encoding]),
+            "num_steps": self.num_steps,
+            "options": self.data,
+        }
+
     def make_encoder(self):
         """Build the encoder layer."""
         _check_names("encoder", parameters("encoder", self.encoding), self.encoder)
+        if self.data.get("counts") and not self.encoder.get("counts"):
+            raise fail("encoding", "none with encoder.counts=true, where data.counts is true", self.encoding)
         with _refusing("encoder", self.encoder):
             return ENCODERS[self.encoding](num_steps=self.num_steps, seed=self.seed, **self.encoder)
 
@@ -232,12 +245,12 @@ def set_parameters(config: TrainConfig, assignments: Iterable[tuple[str, str, An
 
     Args:
         config: where to set them.
-        assignments: (scope, name, value), scope one of "encoder", "model", "neuron".
+        assignments: (scope, name, value), scope one of "encoder", "model", "neuron", "data".
 
     Raises:
         InputError: for an unknown scope; names are checked when the config is resolved.
     """
-    fields = {"encoder": "encoder", "model": "network", "neuron": "neuron"}
+    fields = {"encoder": "encoder", "model": "network", "neuron": "neuron", "data": "data"}
     for scope, name, value in assignments:
         field = fields[check_choice("--set", scope, fields)]
         changed: dict[str, Any] = {field: {**getattr(config, field), name: value}}
@@ -317,16 +330,17 @@ def takes_spikes(encodings: Iterable[str]) -> bool:
     """Return whether data is loaded as spikes for these encodings.
 
     Raises:
-        InputError: where one of several is "none".
+        InputError: where some do and some do not.
 
     Example:
-        >>> takes_spikes(["none"]), takes_spikes(["rate", "direct"])
+        >>> takes_spikes(["none", "event_burst"]), takes_spikes(["rate", "direct"])
         (True, False)
     """
     names = list(dict.fromkeys(encodings))
-    if ENCODED in names and len(names) > 1:
-        raise fail("encoding", f"{ENCODED} alone, since the others do not take spikes", ", ".join(names))
-    return ENCODED in names
+    taking = [name for name in names if name in ENCODED]
+    if 0 < len(taking) < len(names):
+        raise fail("encoding", f"of {', '.join(ENCODED)} alone, since the others do not take spikes", ", ".join(names))
+    return bool(taking)
 
 
 def same_config(one: Any, other: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import kerasburst.encoders.delayed_burst
 import kerasburst.encoders.direct
+import kerasburst.encoders.event_burst
 import kerasburst.encoders.latency
 import kerasburst.encoders.none
 import kerasburst.encoders.poisson_burst

@@ -125,6 +125,7 @@ ENCODERS = Registry(
         "latency": "kerasburst.encoders.latency:LatencyEncoder",
         "direct": "kerasburst.encoders.direct:DirectEncoder",
         "none": "kerasburst.encoders.none:NoEncoder",
+        "event_burst": "kerasburst.encoders.event_burst:EventBurstEncoder",
     },
 )
 NETWORKS = Registry(
@@ -149,6 +150,8 @@ NEURONS = Registry(
 READERS = Registry(
     "reader",
     {
+        "event_file": "kerasburst.data.event_sets:EventFileReader",
+        "event_folder": "kerasburst.data.event_sets:EventFolderReader",
         "npz": "kerasburst.data.readers:NpzReader",
         "image_folder": "kerasburst.data.image_folder:ImageFolderReader",
     },

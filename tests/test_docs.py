@@ -15,7 +15,12 @@ import kerasburst as kb
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/tutorials").glob("*.md"))]
-TUTORIALS = [ROOT / "docs/index.md", ROOT / "docs/profiles.md", *sorted((ROOT / "docs/tutorials").glob("*.md"))]
+TUTORIALS = [
+    ROOT / "docs/index.md",
+    ROOT / "docs/profiles.md",
+    ROOT / "docs/events.md",
+    *sorted((ROOT / "docs/tutorials").glob("*.md")),
+]
 
 
 def name_of(page):

@@ -41,6 +41,7 @@ ops = _Operations(
     max=tf.reduce_max,
     min=tf.reduce_min,
     minimum=tf.minimum,
+    ones_like=tf.ones_like,
     repeat=tf.repeat,
     reshape=tf.reshape,
     round=tf.round,

@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
+from kerasburst.data.event_sets import (
+    GESTURES,
+    EventSet,
+    find_dvs_gesture,
+    find_hsd,
+    find_nmnist,
+    read_dvs_gesture,
+    read_hsd,
+    read_nmnist,
+)
+from kerasburst.data.moving_digits import SENSOR, moving_digits
 from kerasburst.data.readers import Arrays, Layout, cifar_layouts, read_fashion_mnist, read_npz, read_sklearn
 
 
@@ -19,8 +31,8 @@ class DatasetInfo:
     Args:
         name: Name to load it by.
         title: Name to print.
-        kind: "image" or "tabular".
-        sample_shape: Shape of one example, images channels-last.
+        kind: "image" or "tabular"; of events "image" for event cameras.
+        sample_shape: Shape of one example, images channels-last; of events that of one step.
         num_classes: Number of classes.
         num_examples: Number of examples, all parts together.
         num_train: Training examples of the official split; None: no official split, it is random.
@@ -31,6 +43,9 @@ class DatasetInfo:
         full_scale: Raw value of full intensity of images that do not use their whole range.
         bundled: Returns its arrays, if an installed package has them.
         layouts: Forms in which its files may be in a folder, first choice first, if no package has them.
+        events: Returns its recordings, given the place that `place` found; None for what is not events.
+        place: Returns where its recordings are in a folder of data, or None; None if no files are needed.
+        expected: What a folder of data must hold for that, for messages.
 
     Example:
         >>> DATASETS["digits"].sample_shape, DATASETS["digits"].num_examples
@@ -51,6 +66,9 @@ class DatasetInfo:
     full_scale: float | None = None
     bundled: Callable[[], Arrays] | None = field(default=None, repr=False)
     layouts: tuple[Layout, ...] = field(default=(), repr=False)
+    events: Callable[[Path], EventSet] | None = field(default=None, repr=False)
+    place: Callable[[Path], Path | None] | None = field(default=None, repr=False)
+    expected: str = ""
 
 
 _SKLEARN = "scikit-learn"
@@ -81,6 +99,42 @@ def _keras(
 ) -> DatasetInfo:
     origin = f"keras.datasets.{name}"
     return DatasetInfo(name, title, "image", shape, classes, train + 10_000, train, 10_000, epochs, origin, **more)
+
+
+def _events(
+    name: str,
+    title: str,
+    shape: tuple[int, ...],
+    train: int,
+    test: int,
+    names: tuple[str, ...],
+    epochs: int,
+    place: Callable[[Path], Path | None],
+    events: Callable[[Path], EventSet],
+    expected: str,
+) -> DatasetInfo:
+    kind = "image" if len(shape) == 3 else "tabular"
+    count = train + test
+    return DatasetInfo(
+        name,
+        title,
+        kind,
+        shape,
+        len(names),
+        count,
+        train,
+        test,
+        epochs,
+        "its files",
+        names,
+        events=events,
+        place=place,
+        expected=expected,
+    )
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    return tuple(map(str, range(count)))
 
 
 DATASETS: dict[str, DatasetInfo] = {
@@ -129,6 +183,60 @@ DATASETS: dict[str, DatasetInfo] = {
                 _npz("cifar100"),
                 *cifar_layouts(100, ["train"], "test", "cifar-100-python", "fine_labels"),
             ),
+        ),
+        DatasetInfo(
+            *("moving_digits", "Moving digits", "image", (*SENSOR, 2), 10, 1797, None, None, 12),
+            "scikit-learn's digits, seen by a simulated event camera",
+            tuple("0123456789"),
+            events=lambda _: moving_digits(),
+        ),
+        _events(
+            "nmnist",
+            "N-MNIST",
+            (34, 34, 2),
+            60_000,
+            10_000,
+            tuple("0123456789"),
+            5,
+            find_nmnist,
+            read_nmnist,
+            "NMNIST/Train/0/*.bin to NMNIST/Test/9/*.bin",
+        ),
+        _events(
+            "dvs_gesture",
+            "DVS Gesture",
+            (128, 128, 2),
+            1077,
+            264,
+            GESTURES,
+            20,
+            find_dvs_gesture,
+            read_dvs_gesture,
+            "DVSGesture/trials_to_train.txt and user*.aedat, or tonic's DVSGesture/ibmGestureTrain",
+        ),
+        _events(
+            "shd",
+            "SHD",
+            (700,),
+            8156,
+            2264,
+            _numbers(20),
+            20,
+            find_hsd("shd"),
+            read_hsd("shd"),
+            "SHD/shd_train.h5 and SHD/shd_test.h5",
+        ),
+        _events(
+            "ssc",
+            "SSC",
+            (700,),
+            75_466,
+            20_382,
+            _numbers(35),
+            10,
+            find_hsd("ssc"),
+            read_hsd("ssc"),
+            "SSC/ssc_train.h5 and SSC/ssc_test.h5",
         ),
     )
 }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kerasburst.data.catalogue import DATASETS, DatasetInfo
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.derived import as_spikes, split_classes, take_classes
+from kerasburst.data.event_sets import EventSet, read_tonic
+from kerasburst.data.events import Reading
 from kerasburst.data.readers import Arrays, Layout, read_keras
 from kerasburst.data.sources import Reader, Source
 from kerasburst.data.splits import make_splits
@@ -27,19 +30,30 @@ class Availability(NamedTuple):
     note: str = ""
 
 
+_TONIC = "tonic:"
+
+
 def load_source(
-    name: str | Path, data_dir: str | Path | None = None, download: bool = True, spikes: bool | None = None
+    name: str | Path,
+    data_dir: str | Path | None = None,
+    download: bool = True,
+    spikes: bool | None = None,
+    num_steps: int | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Source:
     """Load a data set, neither split nor scaled.
 
     Args:
         name: A name in `DATASETS`, or a path that one of `READERS` reads, such as an `.npz` file with `x_train,
-            y_train, x_test, y_test` or `x, y`; with `:0-4,7` appended, these classes alone.
+            y_train, x_test, y_test` or `x, y`; with `:0-4,7` appended, these classes alone. `tonic:NAME` is a data set
+            of the package tonic.
         data_dir: Folder to search for files; None: the one that KERASBURST_DATA names, if any. Keras' cache is
             searched next.
         download: Whether Keras may download what is not found.
         spikes: Whether the examples are spikes, `(num_steps, *features)`, as the encoding "none" takes them; None:
             those with 4 dimensions or more are.
+        num_steps: T, steps that recordings of events are binned into; None: 10. Other data has its own.
+        options: How the data is read, by the names of `kerasburst.data.events.Reading`.
 
     Returns:
         The checked source.
@@ -54,13 +68,62 @@ def load_source(
     """
     name, classes = split_classes(name)
     if classes is not None:
-        return take_classes(load_source(name, data_dir, download, spikes), classes)
-    if spikes and str(name) in DATASETS:
-        raise InputError(f"encoding must not be none for {name}, which holds no spikes")
+        return take_classes(load_source(name, data_dir, download, spikes, num_steps, options), classes)
+    reading, of_events = Reading.of(options), holds_events(name)
+    if spikes and str(name) in DATASETS and not of_events:
+        raise InputError(f"encoding must not be none or event_burst for {name}, which holds no spikes")
+    if spikes is False and of_events:
+        raise InputError(f"encoding must be none or event_burst for {name}, which holds events")
+    if of_events:
+        return _recordings(name, data_dir).source(num_steps, options)
+    if reading.of_events:
+        raise InputError(f"data.{reading.of_events[0]} must not be set for {name}, which holds no events")
     source = _load(name, data_dir, download)
     if spikes is False and source.encoded:
-        raise InputError(f"encoding must be none for {source.name}, which holds spikes of shape {source.x.shape}")
+        raise InputError(
+            f"encoding must be none or event_burst for {source.name}, which holds spikes of shape {source.x.shape}"
+        )
+    if reading.augments and source.kind != "image":
+        raise InputError(f"data.flip and data.crop must not be set for {source.name}, which holds no images")
     return as_spikes(source) if spikes else source
+
+
+def holds_events(name: str | Path) -> bool:
+    """Return whether a data set is of recordings of events, judged by its name or what its path looks like.
+
+    Example:
+        >>> holds_events("moving_digits"), holds_events("digits"), holds_events("shd_train.h5")
+        (True, False, True)
+    """
+    name, _ = split_classes(name)
+    if str(name) in DATASETS:
+        return DATASETS[str(name)].events is not None
+    reader = path_reader(name)
+    return reader is None or reader.encoded
+
+
+def _recordings(name: str | Path, data_dir: str | Path | None) -> EventSet:
+    """Return the recordings of a data set that `holds_events`."""
+    reader, folder = path_reader(name), _folder(data_dir)
+    if reader is not None:
+        return reader.read_events(_path(name))
+    folder = folder or _variable_folder()
+    if str(name).startswith(_TONIC):
+        return read_tonic(str(name).removeprefix(_TONIC), folder)
+    info = DATASETS[str(name)]
+    if info.place is None:
+        return info.events(Path())
+    place = None if folder is None else info.place(folder)
+    if place is None:
+        raise InputError(f"dataset {info.name} is not {f'in {folder}' if folder else 'here'}: {_expected(info)}")
+    found = info.events(place)
+    sizes = (found.test_start, None if found.test_start is None else len(found.y) - found.test_start)
+    whole = sizes == (info.num_train, info.num_test)
+    return found if whole else replace(found, note=f"not the whole {info.title}: {sizes[0]:,} + {sizes[1]:,}")
+
+
+def _expected(info: DatasetInfo) -> str:
+    return f"put {info.expected} into a folder and name it by --data-dir or {DATA_VARIABLE}"
 
 
 def _load(name: str | Path, data_dir: str | Path | None, download: bool) -> Source:
@@ -113,10 +176,15 @@ def availability(name: str | Path, data_dir: str | Path | None = None) -> Availa
     folder = _folder(data_dir)
     if reader is not None:
         return Availability(_path(name).exists(), str(_path(name)))
+    if str(name).startswith(_TONIC):
+        return Availability(True, str(folder or _variable_folder()))
     info = DATASETS[str(name)]
-    if info.bundled is not None:
+    if info.bundled is not None or (info.events is not None and info.place is None):
         return Availability(True, info.origin)
     folder = folder or _variable_folder()
+    if info.place is not None:
+        place = None if folder is None else info.place(folder)
+        return Availability(place is not None, str(place or _expected(info)))
     for place in filter(None, (folder, _keras_cache())):
         if found := _find(info, place):
             return Availability(True, str(found.where), found.layout.note)
@@ -158,6 +226,8 @@ def load_dataset(
     train_limit: int | None = None,
     validation_split: float = 0.0,
     spikes: bool | None = None,
+    num_steps: int | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Load a data set, split it, and scale it to [0, 1] by its training part.
 
@@ -168,6 +238,8 @@ def load_dataset(
         train_limit: Training examples to keep, validation included; None: all.
         validation_split: Fraction of these that validates instead of training, in [0, 1).
         spikes: As for `load_source`.
+        num_steps: As for `load_source`.
+        options: As for `load_source`.
 
     Returns:
         The data set.
@@ -180,7 +252,7 @@ def load_dataset(
         >>> digits.x_train.shape, len(digits.y_validation), len(digits.y_test), float(digits.x_train.max())
         ((900, 8, 8, 1), 100, 359, 1.0)
     """
-    source = load_source(name, data_dir, spikes=spikes)
+    source = load_source(name, data_dir, spikes=spikes, num_steps=num_steps, options=options)
     return Dataset.from_source(source, make_splits(source, seed, train_limit, validation_split))
 
 
@@ -211,7 +283,7 @@ def may_have_moved(dataset: str, stored: str) -> bool:
 
 
 def path_reader(name: str | Path) -> Reader | None:
-    """Return the reader for the path of a data set, without classes; None for the name of a known one.
+    """Return the reader for the path of a data set, without classes; None for the name of a known one or of tonic's.
 
     Raises:
         InputError: If it is neither.
@@ -220,7 +292,7 @@ def path_reader(name: str | Path) -> Reader | None:
         >>> type(path_reader("mine.npz")).__name__, path_reader("digits")
         ('NpzReader', None)
     """
-    if str(name) in DATASETS:
+    if str(name) in DATASETS or str(name).startswith(_TONIC):
         return None
     readers = [cls() for cls in READERS.values()]
     if isinstance(name, str | os.PathLike) and str(name):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst import files
+from kerasburst.data.class_folders import list_classes
+from kerasburst.data.lazy import Examples
 from kerasburst.data.sources import Reader, Source
 from kerasburst.validation import InputError, one_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _MODES = {"L": "8-bit greyscale", "RGB": "RGB"}  # Pillow's names
-_PARTS = ("train", "test")
 
 
 class ImageFolderReader(Reader):
@@ -25,8 +25,8 @@ class ImageFolderReader(Reader):
     `DIR/cat/1.png, DIR/dog/1.jpg` is a pool; `DIR/train/cat/1.png, DIR/test/cat/1.png` has an official test part.
     Labels follow the classes' names in sorted order, and examples their class and then their file's name. All images
     have one size, and are all 8-bit greyscale or all RGB, with pixels as stored: an orientation in EXIF is not
-    applied. Hidden files and folders are ignored. All images are held in memory: a byte for each value, two while they
-    are read, and four more once they are scaled. A folder for which that is too much cannot be used.
+    applied. Hidden files and folders are ignored. Images are read when they are needed: memory does not grow with their
+    number.
 
     Example:
         >>> import tempfile
@@ -52,47 +52,51 @@ class ImageFolderReader(Reader):
 
     def read(self, path: Path) -> Source:
         """Return the source, named after the folder."""
-        if not path.is_dir():
-            raise InputError(f"{path} does not exist")
-        parts = _parts(path)
-        listed = [_classes(folder) for folder in parts.values()]
-        names = tuple(listed[0])
-        if len(names) < 2:
-            first = next(iter(parts.values()))
-            raise InputError(f"{first} must hold folders of at least two classes of images, received {_shown(names)}")
-        for folder, classes in zip(list(parts.values())[1:], listed[1:], strict=True):
-            if different := sorted(set(names) ^ set(classes)):
-                problem = "is missing" if different[0] in names else "is no class of the training part"
-                raise InputError(f"{folder} must hold the classes {_shown(names)}: {folder / different[0]} {problem}")
-        images = _Images()
-        arrays = {}
-        for part, classes in zip(parts, listed, strict=True):
-            ending = f"_{part}" if part else ""
-            arrays["x" + ending] = images.read([file for files in classes.values() for file in files], path)
-            arrays["y" + ending] = np.repeat(np.arange(len(names)), [len(files) for files in classes.values()])
-        return Source.from_arrays(os.path.basename(os.path.abspath(path)), arrays, str(path), class_names=names)
+        listed = list_classes(path, SUFFIXES, "images")
+        names = tuple(next(iter(listed.values())))
+        paths = [file for classes in listed.values() for found in classes.values() for file in found]
+        counts = [[len(found) for found in classes.values()] for classes in listed.values()]
+        y = np.concatenate([np.repeat(np.arange(len(names)), each) for each in counts])
+        x = stream_images(paths)
+        source = Source(
+            name=os.path.basename(os.path.abspath(path)),
+            kind="image",
+            x=x,
+            y=y,
+            num_classes=len(names),
+            class_names=names,
+            test_start=sum(counts[0]) if len(counts) == 2 else None,
+            full_scale=255.0 if any(image.max() > 1 for image in x) else 1.0,  # the first image decides, nearly always
+        )
+        source.fingerprint  # noqa: B018  # which reads all: damage is found here, not in the middle of a training
+        return source
+
+
+def stream_images(paths: Sequence[Path]) -> Examples:
+    """Return images as uint8 `(n, height, width, channels)`, read when they are needed.
+
+    Args:
+        paths: Of PNG or JPEG files, all of the size and the mode of the first.
+
+    Raises:
+        InputError: If the first cannot be read; for another, when it is read.
+    """
+    read = _Images(paths)
+    first = read(0)
+    return Examples(read, np.arange(len(paths)), first.shape, first.dtype)
 
 
 class _Images:
-    """Read images that must be as the first is, whichever part they are in."""
+    """Read images that must be as the first is."""
 
-    def __init__(self) -> None:
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
         self._first: tuple[Path, tuple[int, int], str] | None = None
 
-    def read(self, paths: Sequence[Path], folder: Path) -> np.ndarray:
-        """Return the images as uint8, `(n, height, width)` or `(n, height, width, 3)`."""
-        first = self._pixels(paths[0])
-        try:
-            x = np.empty((len(paths), *first.shape), np.uint8)
-        except MemoryError as error:
-            raise InputError(f"{folder} holds more images than this machine's memory ({one_line(error)})") from None
-        x[0] = first
-        for i, file in enumerate(paths[1:], 1):
-            x[i] = self._pixels(file)
-        return x
-
-    def _pixels(self, path: Path) -> np.ndarray:
-        return read_image(path, ("PNG", "JPEG"), lambda size, mode: self._check(path, size, mode))
+    def __call__(self, number: int) -> np.ndarray:
+        path = self._paths[number]
+        pixels = read_image(path, ("PNG", "JPEG"), lambda size, mode: self._check(path, size, mode))
+        return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
     def _check(self, path: Path, size: tuple[int, int], mode: str) -> None:
         if mode not in _MODES:
@@ -134,55 +138,3 @@ def read_image(path: Path, formats: Sequence[str], check: Callable[[tuple[int, i
         except Exception as error:  # a damaged image raises nearly anything
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise InputError(f"{path} is not a readable {known} image ({one_line(reason)})") from None
-
-
-def _parts(path: Path) -> dict[str, Path]:
-    """Return the folders of the official parts, or the one folder under an empty name."""
-    entries = _entries(path)
-    if not any(each.name in _PARTS and _is_folder(each) and any(map(_is_folder, _entries(each))) for each in entries):
-        return {"": path}
-    found = {each.name for each in entries}
-    for name in (*_PARTS, *sorted(found.difference(_PARTS))):
-        if name not in found or name not in _PARTS:
-            problem = "is neither" if name in found else "is missing"
-            raise InputError(f"{path} must hold the folders train and test alone, {path / name} {problem}")
-    return {name: path / name for name in _PARTS}
-
-
-def _classes(path: Path) -> dict[str, list[Path]]:
-    """Return the files of each class, both sorted."""
-    folders = _entries(path)
-    for folder in folders:
-        if not _is_folder(folder):
-            raise InputError(f"{path} must hold one folder of images for each class, {folder} is no folder")
-    return {folder.name: _files(folder) for folder in folders}
-
-
-def _files(folder: Path) -> list[Path]:
-    found = _entries(folder)
-    for file in found:
-        if file.suffix.lower() not in SUFFIXES:
-            raise InputError(f"{folder} must hold only files of {', '.join(SUFFIXES)}, {file} is none")
-    if not found:
-        raise InputError(f"{folder} must hold images ({', '.join(SUFFIXES)}), received none")
-    return found
-
-
-def _entries(folder: Path) -> list[Path]:
-    """Return what is in a folder, sorted by name, hidden entries left out."""
-    try:
-        names = os.listdir(folder)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror})") from None
-    return [folder / name for name in sorted(names) if not name.startswith(".")]
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return stat.S_ISDIR(os.stat(path).st_mode)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})") from None
-
-
-def _shown(names: Sequence[str]) -> str:
-    return one_line(", ".join(names), 80) if names else "none"

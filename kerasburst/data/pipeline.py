@@ -9,6 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerasburst import backend
+from kerasburst.data.augment import augment
+from kerasburst.data.events import Reading
+from kerasburst.data.lazy import Examples
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.draws import as_tensor
 from kerasburst.seeding import derive_seed
@@ -37,6 +40,7 @@ def make_dataset(
     shuffle: bool = False,
     num_parallel_calls: int | None = None,
     num_epochs: int = 1,
+    augmented: Reading | None = None,
 ) -> tf.data.Dataset:
     """Shuffle, encode, batch and prefetch.
 
@@ -44,7 +48,8 @@ def make_dataset(
     Neither depends on the batch size or the number of parallel calls.
 
     Args:
-        x: intensities `(n, *features)` in [0, 1], an array or what numpy can make one of.
+        x: intensities `(n, *features)` in [0, 1], an array or what numpy can make one of; or `Examples`, which are
+            read a batch at a time.
         y: labels `(n,)`.
         encoder: the encoder layer; its own seed is not used.
         batch_size: examples in a batch; the last of an epoch may be smaller.
@@ -53,6 +58,7 @@ def make_dataset(
         shuffle: whether each epoch has its own random order.
         num_parallel_calls: batches encoded at once; None for the number of cores.
         num_epochs: number of consecutive epochs in the data set.
+        augmented: whose flip and crop change each example, by seed, epoch and index alone, before it is encoded.
 
     Returns:
         A data set of `(spikes, labels)`: uint8 `(batch, num_steps, *features)`, and `(batch,)`.
@@ -66,7 +72,7 @@ def make_dataset(
         >>> [(tuple(spikes.shape), labels.numpy().tolist()) for spikes, labels in pipeline]
         [((2, 5, 4), [0, 1]), ((1, 5, 4), [0])]
     """
-    order, encode, n = _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs)
+    order, encode, n = _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs, augmented)
     return _streamed(order, encode, num_parallel_calls, num_epochs * count_batches(n, batch_size))
 
 
@@ -81,6 +87,7 @@ def make_parts(
     epoch: int = 0,
     shuffle: bool = False,
     num_epochs: int = 1,
+    augmented: Reading | None = None,
 ) -> tf.data.Dataset:
     """Stream some parts of each of `make_dataset`'s batches, for one of several machines that share them.
 
@@ -95,6 +102,7 @@ def make_parts(
         epoch: number of the first epoch.
         shuffle: whether each epoch has its own random order.
         num_epochs: number of consecutive epochs.
+        augmented: as for `make_dataset`.
 
     Returns:
         A data set of `(spikes, labels, size)`; size is the number of examples in the whole batch.
@@ -109,7 +117,7 @@ def make_parts(
         >>> [(labels.numpy().tolist(), int(size)) for _, labels, size in first]
         [([0, 2], 4), ([4], 1)]
     """
-    order, encode, n = _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs)
+    order, encode, n = _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs, augmented)
 
     @_as_written
     def deal(epoch, index):
@@ -123,7 +131,7 @@ def make_parts(
     return _streamed(order.flat_map(deal), encode_part, None, num_epochs * count_batches(n, batch_size) * len(parts))
 
 
-def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs):
+def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epochs, augmented):
     """Check the arguments; return a data set of (epoch, indices) by batch, the function that encodes one, and n."""
     batch_size = check_int("batch_size", batch_size, low=1)
     seed = check_int("seed", seed, low=0)
@@ -132,7 +140,7 @@ def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epoch
     check_bool("shuffle", shuffle)
     if not isinstance(encoder, Encoder):
         raise fail("encoder", "an encoder layer", encoder)
-    x, y = (each if tf.is_tensor(each) else np.asarray(each) for each in (x, y))
+    x, y = (each if tf.is_tensor(each) or isinstance(each, Examples) else np.asarray(each) for each in (x, y))
     n = len(x)
     if n == 0 or len(y) != n:
         raise InputError(f"x and y must be of one length of at least 1, received {n} and {len(y)}")
@@ -140,9 +148,14 @@ def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epoch
         with contextlib.suppress(RuntimeError):  # TensorFlow has begun: its GPUs are its user's
             tf.config.set_visible_devices([], "GPU")  # they are the other backend's
     with tf.device("cpu:0"):
-        x = encoder.check(as_tensor(x, "x", tf.convert_to_tensor), "x")
+        take = _reader(x, encoder) if isinstance(x, Examples) else _gatherer(x, encoder)
         y = tf.convert_to_tensor(y)
-    order_key, spike_key = (tf.constant([derive_seed(seed, name), 0], tf.int64) for name in ("order", "spikes"))
+    order_key, spike_key, augment_key = (
+        tf.constant([derive_seed(seed, name), 0], tf.int64) for name in ("order", "spikes", "augment")
+    )
+    changes = augmented is not None and augmented.augments
+    if changes and len(x.shape) < 4:
+        raise InputError(f"x must be images to flip or crop, received the shape {tuple(x.shape)}")
 
     @_as_written
     def batches(epoch):
@@ -155,12 +168,34 @@ def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epoch
 
     @_as_written
     def encode(epoch, index):
+        values = take(index)
+        if changes:
+            values = augment(values, pairs(augment_key, epoch, index), augmented)
+        return encoder.encode(values, pairs(spike_key, epoch, index)), tf.gather(y, index)
+
+    def pairs(key, epoch, index):
         # fold_in(key, n) is (hash of key, n). Twice, so that the epoch is hashed and the index alone counts up.
-        key = tf.random.fold_in(tf.random.fold_in(spike_key, epoch), tf.zeros_like(epoch))[0]
-        seeds = tf.stack([tf.fill(tf.shape(index), key), index], axis=1)
-        return encoder.encode(tf.gather(x, index), seeds), tf.gather(y, index)
+        key = tf.random.fold_in(tf.random.fold_in(key, epoch), tf.zeros_like(epoch))[0]
+        return tf.stack([tf.fill(tf.shape(index), key), index], axis=1)
 
     return tf.data.Dataset.range(epoch, epoch + num_epochs).flat_map(batches), encode, n
+
+
+def _gatherer(x, encoder: Encoder):
+    """Return a function from indices to checked examples of an array."""
+    x = encoder.check(as_tensor(x, "x", tf.convert_to_tensor), "x")
+    return lambda index: tf.gather(x, index)
+
+
+def _reader(x: Examples, encoder: Encoder):
+    """Return a function from indices to examples that are read then; whoever made them has checked them."""
+    encoder.check(tf.convert_to_tensor(x.batch([0])), "x")
+
+    def take(index):
+        values = tf.numpy_function(x.batch, [index], tf.as_dtype(x.dtype), stateful=False)
+        return tf.ensure_shape(values, (None, *x.shape[1:]))
+
+    return take
 
 
 def _streamed(order: tf.data.Dataset, encode, num_parallel_calls: int | None, cardinality: int) -> tf.data.Dataset:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kerasburst.data.lazy import Examples, as_examples
 from kerasburst.data.sources import KINDS, to_spikes
 from kerasburst.validation import ROUNDING, InputError, check_choice, check_float, check_int, fail
 
@@ -74,7 +75,7 @@ class Scaling:
         Raises:
             InputError: If the examples are empty, not finite, or of a wrong shape.
         """
-        x_train = np.asarray(x_train)
+        x_train = as_examples(x_train)
         check_choice("kind", kind, _KINDS)
         if x_train.ndim < 2 or len(x_train) == 0:
             raise fail("x_train", "at least one example with features", f"shape {x_train.shape}")
@@ -96,15 +97,18 @@ class Scaling:
             x: Raw examples, shape `(n, *feature_shape)`; n may be 0.
 
         Returns:
-            Intensities in [0, 1], float32, a new array of the same shape; spikes as uint8.
+            Intensities in [0, 1], float32, a new array of the same shape; spikes as uint8. Of `Examples`, `Examples`
+            that are scaled when they are read.
 
         Raises:
             InputError: If the shape differs, a value is not finite, an image leaves 0 to full intensity, or spikes are
                 other than 0 and 1.
         """
-        x = np.asarray(x)
+        x = as_examples(x)
         if x.shape[1:] != self.feature_shape or x.ndim != len(self.feature_shape) + 1:
             raise fail("x", f"of shape (n, {', '.join(map(str, self.feature_shape))})", x.shape)
+        if isinstance(x, Examples):
+            return x if self.kind == "spikes" else x.map(lambda one: self.apply(one[None])[0], np.float32)
         if self.kind == "spikes":
             return to_spikes("x", x)
         if x.dtype.kind not in "iuf":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasburst.data.lazy import Examples, header
 from kerasburst.validation import ROUNDING, InputError, check_choice, check_float, check_int, fail
 
 KINDS = ("image", "tabular")
@@ -30,14 +31,15 @@ class Source:
         kind: "image" (`x` of shape `(n, height, width, channels)`) or "tabular" (`(n, features)`). Of spikes "image"
             with features `(height, width, channels)`, else "tabular".
         x: Raw values, uint8 or float32; of tables float64 where float32 would move a value by more than 1e-6 of its
-            feature's range.
+            feature's range. An array, or `Examples` that are read when they are needed.
         y: Labels 0 to `num_classes` - 1, int64, shape `(n,)`.
         num_classes: Number of classes, at least 2.
         class_names: One name per class; empty: the labels as text.
         test_start: First index of the official test part, 1 to n - 1; None: no official split.
         note: A remark that results must carry, such as that this is a subset.
         full_scale: Raw value of full intensity, above 0 (images only); None: 255 for uint8, 1 for float32.
-        encoded: Whether `x` holds spikes, uint8 of 0 and 1, shape `(n, num_steps, *features)`.
+        encoded: Whether `x` holds spikes, uint8 of 0 and 1, shape `(n, num_steps, *features)`; as int8 with -1 in all
+            features of steps that are padding. `Examples` may hold counts, too.
 
     Raises:
         InputError: If the fields do not fit each other.
@@ -63,11 +65,12 @@ class Source:
 
     def __post_init__(self) -> None:
         """Check the fields against each other, fill in defaults, and make the arrays read-only."""
-        x, y = np.ascontiguousarray(self.x).view(), np.ascontiguousarray(self.y).view()
+        x = self.x if isinstance(self.x, Examples) else np.ascontiguousarray(self.x).view()
+        y = np.ascontiguousarray(self.y).view()
         check_choice("kind", self.kind, KINDS)
         types = (np.uint8, np.float32) if self.kind == "image" else (np.uint8, np.float32, np.float64)
         if self.encoded:
-            x = to_spikes("x", x)
+            x = x if isinstance(x, Examples) else to_spikes("x", x)
             if x.ndim < 3 or (x.ndim == 5) != (self.kind == "image"):
                 raise fail("x", "spikes of shape (n, num_steps, *features), of images with 3 features", x.shape)
         elif x.dtype not in types or x.ndim != (4 if self.kind == "image" else 2):
@@ -89,7 +92,8 @@ class Source:
             scale = check_float("full_scale", scale, above=0.0)
         elif scale is not None:
             raise fail("full_scale", "None for tabular data and spikes", scale)
-        x.flags.writeable = y.flags.writeable = False
+        for array in (y,) if isinstance(x, Examples) else (x, y):
+            array.flags.writeable = False
         for field, value in (("x", x), ("y", y), ("class_names", names), ("full_scale", scale)):
             object.__setattr__(self, field, value)
 
@@ -98,12 +102,20 @@ class Source:
         """Shape of one example."""
         return self.x.shape[1:]
 
+    @property
+    def recorded(self) -> bool:
+        """Whether the examples are binned from recordings of events, when they are read."""
+        return self.encoded and isinstance(self.x, Examples) and self.x.raw is not None
+
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over values, shapes and types of `x` and `y`, and `test_start`."""
+        """SHA-256 (hex) over values, shapes and types of `x` and `y`, and `test_start`; of events as recorded."""
         digest = hashlib.sha256(repr(self.test_start).encode())
         for array in (self.x, self.y):
-            digest.update(f"|{array.dtype.newbyteorder('<').str} {array.shape}|".encode())
+            if isinstance(array, Examples):
+                array.update(digest)
+                continue
+            digest.update(header(array.dtype, array.shape).encode())
             digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
         return digest.hexdigest()
 
@@ -145,12 +157,12 @@ class Source:
             x, y = np.asarray(arrays[x_key]), np.asarray(arrays[y_key])
             x = x.astype(np.uint8) if x.dtype == bool else x
             _check_features(prefix + x_key, x)
-            labels = _labels(prefix + y_key, y)
+            labels = check_labels(prefix + y_key, y)
             if len(labels) != len(x):
                 counts = f"received {len(labels)} labels for {len(x)}"
                 raise InputError(f"{prefix}{y_key} must have one label per example of {x_key}, {counts}")
             parts.append((x, labels))
-        num_classes = _check_classes([prefix + key for key in keys[1::2]], [labels for _, labels in parts])
+        num_classes = check_classes([prefix + key for key in keys[1::2]], [labels for _, labels in parts])
         if class_names and num_classes > len(class_names):
             raise fail(f"{prefix}{keys[1]}", f"labels 0 to {len(class_names) - 1} of {name}", num_classes - 1)
         x = _join([prefix + key for key in keys[::2]], [features for features, _ in parts])
@@ -181,6 +193,7 @@ class Reader(ABC):
         what: What it reads, with an article, as messages name it: "an .npz file".
         contents: What must be in it, in a line that `kerasburst datasets` prints.
         catch_all: Whether to ask all other readers first, as one that claims every folder wants.
+        encoded: Whether what it reads is spikes, which no encoder of intensities takes.
 
     Example:
         >>> class TextReader(Reader):
@@ -197,6 +210,7 @@ class Reader(ABC):
     what: str
     contents: str
     catch_all = False
+    encoded = False
 
     @abstractmethod
     def claims(self, path: Path) -> bool:
@@ -208,15 +222,20 @@ class Reader(ABC):
 
 
 def to_spikes(key: str, x: np.ndarray) -> np.ndarray:
-    """Return spikes as uint8.
+    """Return spikes as uint8; as int8 if steps are padding, marked by -1 in all their features.
 
     Raises:
-        InputError: for values other than 0 and 1.
+        InputError: for other values.
 
     Example:
         >>> to_spikes("x", np.array([[0.0, 1.0], [True, False]])).tolist()
         [[0, 1], [1, 0]]
     """
+    if x.dtype == np.int8 and x.ndim > 2 and (x == -1).any():
+        rows = (x == -1).reshape(*x.shape[:2], -1)
+        if not ((x >= -1) & (x <= 1)).all() or (rows.any(-1) != rows.all(-1)).any():
+            raise InputError(f"{key} must be spikes, each 0 or 1, and -1 in all features of steps that are padding")
+        return x
     if x.dtype.kind not in "biuf" or not ((x == 0) | (x == 1)).all():
         received = f"{x.min():g} to {x.max():g}" if x.dtype.kind in "iuf" else f"the type {x.dtype}"
         raise InputError(
@@ -287,7 +306,8 @@ def _finite_range(key: str, array: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _labels(key: str, y: np.ndarray) -> np.ndarray:
+def check_labels(key: str, y: np.ndarray) -> np.ndarray:
+    """Return labels as int64 `(n,)`, or raise an `InputError` that names their key."""
     _check_numbers(key, y)
     if y.ndim == 2 and y.shape[1] > 1:
         raise InputError(
@@ -307,7 +327,8 @@ def _labels(key: str, y: np.ndarray) -> np.ndarray:
     return y.reshape(-1).astype(np.int64)
 
 
-def _check_classes(keys: list[str], labels: list[np.ndarray]) -> int:
+def check_classes(keys: list[str], labels: list[np.ndarray]) -> int:
+    """Return the number of classes of one part or two, or raise an `InputError` that names the key at fault."""
     classes = np.unique(labels[0])
     gaps = np.flatnonzero(classes != np.arange(len(classes)))
     if gaps.size:
@@ -335,6 +356,8 @@ def _join(keys: list[str], parts: list[np.ndarray]) -> np.ndarray:
     if parts[0].ndim == 4 and len(set(floats)) > 1:
         raise InputError(f"{keys[1]} must be integers or floats as x_train is, received {parts[1].dtype}")
     dtype = _table_type(keys, parts) if parts[0].ndim == 2 else np.float32 if floats[0] else np.uint8
+    if parts[0].ndim > 4 and any(part.dtype == np.int8 and part.min() < 0 for part in parts):
+        dtype = np.int8
     pool = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype)
     start = 0
     for part in parts:

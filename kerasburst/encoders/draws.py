@@ -48,7 +48,7 @@ def as_tensor(x, argument: str = "inputs", convert: Callable = keras.ops.convert
             raise fail(argument, "an array of numbers", x) from None
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
             raise fail(argument, "an array of numbers", f"the type {array.dtype}")
-        if array.dtype != np.uint8 and (array.dtype.itemsize != 2 or array.dtype.kind in "iu"):
+        if array.dtype not in (np.uint8, np.int8) and (array.dtype.itemsize != 2 or array.dtype.kind in "iu"):
             with np.errstate(over="ignore"):
                 array = array.astype("float32")
         x = array

@@ -55,6 +55,7 @@ class SpikingNetwork(keras.Model, ABC):
         **kwargs: as for `keras.Model`. Under a 16-bit policy the membranes and logits stay float32.
     """
 
+    supports_masking = True
     default_for: ClassVar[str | None] = None  # "image" or "tabular": the kind of data it is the first choice for
     steps_at_once: ClassVar[int] = 1  # training steps that one call may take, where a step is shorter than the call
 
@@ -145,8 +146,12 @@ class SpikingNetwork(keras.Model, ABC):
         """
         return walk(self.course(), spikes, fire)
 
-    def simulate(self, spikes: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def simulate(self, spikes: Tensor, mask: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor]:
         """Run the network over spikes in the compute dtype.
+
+        Args:
+            spikes: `(batch, num_steps, *features)`.
+            mask: bool `(batch, num_steps)`, False at steps that are padding; None for none.
 
         Returns:
             The spikes of all neurons by layer name, in the order of the network and each
@@ -155,7 +160,7 @@ class SpikingNetwork(keras.Model, ABC):
         activity = {}
 
         def fire(neurons, current):
-            activity[neurons.name], states = _fire(neurons, current)
+            activity[neurons.name], states = _fire(neurons, current, mask)
             return activity[neurons.name], states
 
         return activity, self._run(spikes, fire)[1]["mem"]
@@ -195,24 +200,46 @@ class SpikingNetwork(keras.Model, ABC):
         self.spikes_shape = shape
         self.built = True
 
-    def call(self, inputs, training=None):
-        """Compute logits `(batch, num_classes)`, float32."""
-        spk, states = self._run(self._spikes(inputs), _fire, firing=True, training=bool(training))
-        return self.read_out(spk, states["mem"])
+    def call(self, inputs, training=None, mask=None):
+        """Compute logits `(batch, num_classes)`, float32.
 
-    def read_out(self, spk: Tensor, mem: Tensor) -> Tensor:
+        Args:
+            inputs: as the class says. Spikes of int8 have -1 in all features of steps that are padding.
+            training: whether to compute as in training.
+            mask: bool `(batch, num_steps)`, False at steps that are padding, where all neurons hold their states and do
+                not fire; None: as the inputs say.
+        """
+        spikes, mask = self.spikes_of(inputs, mask)
+        fire = _fire if mask is None else lambda neurons, current: _fire(neurons, current, mask)
+        spk, states = self._run(spikes, fire, firing=mask is None, training=bool(training))
+        return self.read_out(spk, states["mem"], mask)
+
+    def read_out(self, spk: Tensor, mem: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute the logits of the output neurons' spikes and membrane, each `(batch, num_steps, C)`."""
         if self.readout == "last":
             return mem[:, -1]
-        if self.readout == "mean":
+        if self.readout == "mean" and mask is None:
             return ops.mean(mem, axis=1)
+        if self.readout == "mean":
+            live = ops.cast(mask, mem.dtype)[:, :, None]
+            return ops.sum(live * mem, axis=1) / ops.maximum(ops.sum(live, axis=1), 1.0)
         return ops.sum(ops.cast(spk, "float32"), axis=1)
 
-    def _spikes(self, inputs) -> Tensor:
+    def spikes_of(self, inputs, mask=None) -> tuple[Tensor, Tensor | None]:
+        """Return spikes in the compute dtype, and the mask of the steps that are no padding, or None."""
+        inputs = ops.convert_to_tensor(inputs)
+        if keras.backend.standardize_dtype(inputs.dtype) == "int8" and len(inputs.shape) > 2:
+            batch, steps = ops.shape(inputs)[:2]
+            live = ops.reshape(inputs, (batch, steps, -1))[:, :, 0] >= 0
+            mask = live if mask is None else ops.logical_and(live, ops.cast(mask, "bool"))
+            inputs = inputs if self.encoder is not None else ops.maximum(inputs, 0)
         spikes = ops.convert_to_tensor(inputs if self.encoder is None else self.encoder(inputs))
-        return ops.cast(spikes, self.compute_dtype)
+        return ops.cast(spikes, self.compute_dtype), None if mask is None else ops.cast(mask, "bool")
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_mask(self, inputs, previous_mask):
+        """Return no mask: logits have no time."""
+
+    def compute_output_spec(self, inputs, training=None, mask=None):
         """Return the logits' shape and dtype."""
         return keras.KerasTensor((inputs.shape[0], self.num_classes), dtype="float32")
 
@@ -262,22 +289,26 @@ class SpikingNetwork(keras.Model, ABC):
             self._compiled = _Compiled(backend.jit(self.probe, self), parts)
         return self._compiled.function
 
-    def probe(self, inputs, count: Tensor | None = None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def probe(self, inputs, count: Tensor | None = None, mask=None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Compute one batch's logits, membrane trace, and firing rate by layer; for use in a compiled function.
 
         Args:
             inputs: what the network takes.
             count: compute the rates over this many of the first `inputs`; None for all.
+            mask: as for `call`; rates are over the steps that are no padding.
         """
         if not self.built:
             self.build(inputs.shape)
-        spikes = self._spikes(inputs)
-        activity, mem = self.simulate(spikes)
+        spikes, mask = self.spikes_of(inputs, mask)
+        activity, mem = self.simulate(spikes, mask)
         trains = {"input": spikes, **activity}
         rates = {name: ops.mean(ops.cast(spk[:count], "float32")) for name, spk in trains.items()}
-        return self.read_out(activity["output_lif"], mem), mem, rates
+        if mask is not None:
+            live = ops.mean(ops.cast(mask[:count], "float32"))
+            rates = {name: rate / live for name, rate in rates.items()}
+        return self.read_out(activity["output_lif"], mem, mask), mem, rates
 
-    def probe_batch(self, inputs, size: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def probe_batch(self, inputs, size: int, mask=None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Probe a batch, on TensorFlow padded to `size` examples so that no new shape is compiled.
 
         A network with an encoder inside gets the batch unpadded, since its draws depend on the batch.
@@ -285,6 +316,7 @@ class SpikingNetwork(keras.Model, ABC):
         Args:
             inputs: what the network takes, at most `size` examples.
             size: number of examples in the larger batches.
+            mask: as for `call`.
 
         Raises:
             InputError: for more than `size` examples.
@@ -295,11 +327,16 @@ class SpikingNetwork(keras.Model, ABC):
         if not self.built:  # not inside the compiled function, which may not make variables on JAX
             self.build(tuple(np.shape(inputs)))
         if backend.name != "tensorflow":
-            return self.traced_probe(ops.convert_to_tensor(np.asarray(inputs)))  # tf.data's are TensorFlow's
+            mask = None if mask is None else ops.convert_to_tensor(np.asarray(mask))
+            return self.traced_probe(
+                ops.convert_to_tensor(np.asarray(inputs)), None, mask
+            )  # tf.data's are TensorFlow's
         inputs = ops.convert_to_tensor(inputs)
         missing = size - count if self.encoder is None else 0
         filled = ops.pad(inputs, [[0, missing], *[[0, 0]] * (len(inputs.shape) - 1)]) if missing else inputs
-        logits, mem, rates = self.traced_probe(filled, ops.convert_to_tensor(count))
+        if mask is not None:
+            mask = ops.pad(ops.cast(mask, "int32"), [[0, missing], [0, 0]])
+        logits, mem, rates = self.traced_probe(filled, ops.convert_to_tensor(count), mask)
         return logits[:count], mem[:count], rates
 
     def with_encoder(self, encoder: Encoder | None) -> SpikingNetwork:
@@ -395,8 +432,9 @@ def _described(part) -> tuple:
     return type(part), {**bare(part.get_config()), "name": None} if isinstance(part, keras.layers.Layer) else part
 
 
-def _fire(neurons: NeuronLayer, current: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def _fire(neurons: NeuronLayer, current: Tensor, mask: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    masked = {} if mask is None else {"mask": mask}
     if not neurons.return_mem:
-        return neurons(current), {}
-    spk, mem = neurons(current)
+        return neurons(current, **masked), {}
+    spk, mem = neurons(current, **masked)
     return spk, {"mem": mem}

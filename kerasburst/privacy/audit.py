@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig, takes_spikes
+from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import known_dataset, load_source
+from kerasburst.data.events import Reading
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.privacy import controls, tf_privacy, tf_privacy_tasks
@@ -114,8 +115,8 @@ class AuditStudy(Study):
 
     def load(self):
         """Load the data set."""
-        train, spikes = self.config.train, takes_spikes(arm.encoding for arm in self.config.compared.values())
-        return {"dataset": load_source(train.dataset, train.data_dir, spikes=spikes)}
+        train, arms = self.config.train, self.config.compared.values()
+        return {"dataset": load_source(train.dataset, **train.reading([arm.encoding for arm in arms]))}
 
     def prepare(self, sources):
         """Draw the splits, or read the existing ones, and resolve each encoding's training."""
@@ -135,7 +136,7 @@ class AuditStudy(Study):
         if run is not None:
             run.check_splits(self.pools[0])
         members = int(self.pools[0].targets[0].sum())
-        self.notes = tuple(filter(None, [controls.check_power(members, source.num_classes)]))
+        self.notes = tuple(filter(None, [controls.check_power(members, source.num_classes), _augmentation(config)]))
         trainings = _trainings(config, source, self.pools[0])
         plan = {"trainings": records.to_json(trainings)}
         if snapshots := self._snapshots(next(iter(trainings.values())).epochs):
@@ -190,7 +191,7 @@ class AuditStudy(Study):
         found: list[Control] = [
             controls.splits_disjoint(self.pools, source.x),
             controls.blind_baseline(
-                source.x[splits.audited], source.y[splits.audited], splits.targets[0], seed, confidence
+                np.asarray(source.x[splits.audited]), source.y[splits.audited], splits.targets[0], seed, confidence
             ),
         ]
         scores: dict[str, Scores] = {}
@@ -276,6 +277,15 @@ def _controls(
         controls.planted_leak(leak, encoding, models.records[PLANTED]["train_accuracy"]),
         found[1],
     ]
+
+
+def _augmentation(config: AuditConfig) -> str:
+    """Return the note that members were seen augmented, or nothing."""
+    reading = Reading.of(config.train.data)
+    if not reading.augments:
+        return ""
+    changes = ", ".join(f"data.{name}={getattr(reading, name)}" for name in ("flip", "crop") if getattr(reading, name))
+    return f"members were seen augmented in training ({changes}); the attacker asks about them as they are"
 
 
 def _draw(config: AuditConfig, source: Source, run: AuditedRun | None) -> tuple[AuditSplits, ...]:

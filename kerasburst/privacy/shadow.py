@@ -23,9 +23,10 @@ import keras
 import numpy as np
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig, same_config, takes_spikes
+from kerasburst.config import TrainConfig, same_config
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
+from kerasburst.data.events import Reading
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
@@ -237,7 +238,7 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
     pools = load_pools(Path(folder))
     splits = pools[place(role)[0]]
     training = trainings[encoding]
-    source = load_source(training.dataset, training.data_dir, spikes=takes_spikes([training.encoding]))
+    source = load_source(training.dataset, **training.reading())
     what = lesson(role, pools, source.y, source.num_classes, config.train.seed)
     mine = role_config(training, role, max(_CANARIES, len(what.train)))
     model_path, record_path, signals_path, snapshots_path = _paths(Path(folder) / arm.folder, role)
@@ -445,7 +446,10 @@ def _own_queries(
         train = AuditedRun.load(config.run.path).splits.train if run else what.train
         epochs = range(max(0, record["epochs"] - _REPLAYED), record["epochs"])
         rows = replay_rows(what.asked, train, seed)
-        found["replayed"] = collect_replay(network, x, rows, encoder=encoder, seed=record["seed"], epochs=epochs)
+        changes = Reading.of(config.train.data)
+        found["replayed"] = collect_replay(
+            network, x, rows, encoder=encoder, seed=record["seed"], epochs=epochs, augmented=changes
+        )
     return found
 
 

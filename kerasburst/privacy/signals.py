@@ -15,6 +15,8 @@ import keras
 import numpy as np
 
 from kerasburst import backend, files
+from kerasburst.data.events import Reading
+from kerasburst.data.lazy import as_examples, live_steps, padded
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
@@ -82,13 +84,13 @@ def collect_signals(
     check_choice("outputs", outputs, OUTPUTS)
     if not callable(model):
         raise fail("model", "a Keras model or a function", model)
-    x = np.asarray(x)
+    x = as_examples(x)
     if x.ndim < 2 or len(x) == 0:
         raise fail("x", "at least one example with features", f"shape {x.shape}")
     if encoder is not None and not encoder.random:
         queries = 1
     if encoder is not None and queries > 1:
-        _check_fresh(encoder, x[:batch_size], seed)
+        _check_fresh(encoder, np.asarray(x[:batch_size]), seed)
     if encoder is None:
         batches = _plain_batches(x, batch_size, seed, queries)
     else:
@@ -159,7 +161,7 @@ def collect_dropped(
     parts = []
     for copy in range(copies):
         own = derive_seed(seed, "dropped", copy)
-        kept = np.random.default_rng(own).random(x.shape) >= rate
+        kept = (np.random.default_rng(own).random(x.shape) >= rate) | padded(x)
         dropped = np.where(kept, x, np.zeros((), x.dtype))
         asked = collect_signals(model, dropped, encoder=encoder, seed=own, batch_size=batch_size, outputs=outputs)
         parts.append(asked.logits)
@@ -175,6 +177,7 @@ def collect_replay(
     seed: int,
     epochs: Sequence[int],
     batch_size: int = 128,
+    augmented: Reading | None = None,
 ) -> np.ndarray:
     """Ask a network about examples with the very spikes of training epochs, for the attack `replay`.
 
@@ -189,6 +192,7 @@ def collect_replay(
         seed: of training.
         epochs: E numbers of epochs, from 0.
         batch_size: examples at once.
+        augmented: how training changed its examples, which it did by the same three numbers.
 
     Returns:
         logits, float32 `(n, E, C)`.
@@ -196,6 +200,7 @@ def collect_replay(
     Raises:
         InputError: for bad arguments.
     """
+    x = as_examples(x)
     rows, epochs = np.asarray(rows), [check_int("epochs", epoch, low=0) for epoch in epochs]
     if rows.shape != (len(x),) or not np.issubdtype(rows.dtype, np.integer) or not len(rows) or rows.min() < 0:
         raise fail("rows", f"a row of at least 0 for each of {len(x)} examples", f"{rows.dtype} of shape {rows.shape}")
@@ -203,10 +208,11 @@ def collect_replay(
     logits: np.ndarray | None = None
     for first in _distinct(rows):
         # A pass has each row once: the pipeline of training then gives the example in it that row's spikes.
-        placed = np.zeros((int(rows[first].max()) + 1, *np.shape(x)[1:]), np.asarray(x).dtype)
-        placed[rows[first]] = x[first]
+        placed = np.zeros((int(rows[first].max()) + 1, *x.shape[1:]), x.dtype)
+        placed[rows[first]] = np.asarray(x[first])
         for place, epoch in enumerate(epochs):
-            batches = make_dataset(placed, np.arange(len(placed)), encoder, batch_size, seed, epoch=epoch)
+            labels = np.arange(len(placed))
+            batches = make_dataset(placed, labels, encoder, batch_size, seed, epoch=epoch, augmented=augmented)
             answers = np.concatenate([ask(spikes)[0] for spikes, _ in batches])
             if logits is None:
                 logits = np.empty((len(x), len(epochs), answers.shape[-1]), np.float32)
@@ -259,7 +265,8 @@ def fed_probabilities(network: SpikingNetwork, encoder: Encoder, x: np.ndarray, 
     """
     fed = backend.jit(encoder.spike_probability)
     ask = _asker(network, min(batch_size, len(x)))
-    parts = [ask(fed(keras.ops.convert_to_tensor(x[i : i + batch_size]))) for i in range(0, len(x), batch_size)]
+    batches = (np.asarray(x[i : i + batch_size]) for i in range(0, len(x), batch_size))
+    parts = [ask(fed(keras.ops.convert_to_tensor(batch)), live_steps(batch)) for batch in batches]
     logits, trace = (np.concatenate(column)[:, None] for column in zip(*parts, strict=True))
     return Signals(logits, trace)
 
@@ -303,13 +310,13 @@ def _plain_batches(x: np.ndarray, batch_size: int, seed: int, queries: int):
         order = np.random.default_rng(derive_seed(seed, "order", query)).permutation(len(x))
         for start in range(0, len(x), batch_size):
             index = order[start : start + batch_size]
-            yield x[index], index
+            yield np.asarray(x[index]), index
 
 
 def _asker(model, size: int):
     """Return a function from a batch of at most `size` examples to arrays of logits and the membrane trace or None."""
     if isinstance(model, SpikingNetwork):
-        return lambda inputs: tuple(_array(part) for part in model.probe_batch(inputs, size)[:2])
+        return lambda inputs, mask=None: tuple(_array(part) for part in model.probe_batch(inputs, size, mask)[:2])
     call = model
     if isinstance(model, keras.Layer):
         # A compiled function of JAX must not change the state of a random layer inside; Keras' own takes care of it.

@@ -20,7 +20,7 @@ import psutil
 import tensorflow as tf
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig, takes_spikes
+from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
 from kerasburst.data.pipeline import make_dataset
@@ -99,8 +99,8 @@ class ProfileStudy(Study):
 
     def load(self):
         """Load the data set."""
-        train, spikes = self.config.train, takes_spikes(self.config.encodings)
-        return {"dataset": load_source(train.dataset, train.data_dir, spikes=spikes)}
+        train = self.config.train
+        return {"dataset": load_source(train.dataset, **train.reading(self.config.encodings))}
 
     def prepare(self, sources):
         """Resolve each encoding's training, and draw the splits or read those that are there."""

@@ -139,7 +139,7 @@ def _encoding(name: str) -> WorkInfo:
     return WorkInfo(what, "intensities", "copy", _encoder, num_steps=32, batch_size=256)
 
 
-_ENCODINGS = {f"encode_{name}": name for name in ENCODERS if name != ENCODED}
+_ENCODINGS = {f"encode_{name}": name for name in ENCODERS if name not in ENCODED}
 _CONV_LIF = 'SNNConvNet with conv_activation="lif", training step, float32'
 _FC = "SNNFCNet training step by fit, jit_compile, steps_per_execution=10"
 _EPOCH = "a step of `kerasburst train`, over an epoch through the pipeline"

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig, takes_spikes
+from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import load_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.statistics import EncodingStatistics, encoding_statistics
@@ -65,7 +65,7 @@ def encode(
         dataset=dataset, encoding=encoding, encoder=encoder or {}, num_steps=num_steps, seed=seed, data_dir=data_dir
     )
     layer = config.make_encoder()
-    data = load_dataset(dataset, data_dir=data_dir, seed=seed, spikes=takes_spikes([encoding]))
+    data = load_dataset(dataset, seed=seed, **config.reading())
     check_int("index", index, low=0, high=len(data.x_test) - 1)
     example = {"dataset": data.name, "index": index, "label": data.class_names[int(data.y_test[index])]}
     title = f"{encoding}: {data.name}, test example {index} ({example['label']}), T = {num_steps}"

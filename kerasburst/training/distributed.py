@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
+from kerasburst.data.events import Reading
 from kerasburst.data.pipeline import count_batches, make_parts
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
@@ -61,6 +62,7 @@ def run_epochs(
 
     train_step, test_step = _steps(team.strategy, network)
     order = {"epoch": first_epoch, "shuffle": True, "num_epochs": config.epochs - first_epoch}
+    order["augmented"] = Reading.of(config.data)
     batches = iter(parts(data.x_train, data.y_train, config.seed, **order))
     validation = None
     if len(data.x_validation):

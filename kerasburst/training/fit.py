@@ -15,6 +15,7 @@ from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import availability
+from kerasburst.data.events import Reading
 from kerasburst.data.pipeline import count_batches, make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
@@ -211,6 +212,7 @@ def run_epochs(
             epoch=first_epoch,
             shuffle=True,
             num_epochs=config.epochs - first_epoch,
+            augmented=Reading.of(config.data),
         )
     else:
         pipeline = private.private_batches(network, encoder, config, data)

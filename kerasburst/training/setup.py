@@ -5,9 +5,10 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from kerasburst.config import TrainConfig, takes_spikes
+from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import known_dataset, load_source
+from kerasburst.data.events import Reading
 from kerasburst.data.splits import Splits, make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
@@ -28,20 +29,22 @@ def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainCon
     Raises:
         InputError: for anything wrong with either; nothing has been written then.
     """
-    spikes = takes_spikes([config.encoding])
-    info = None if spikes else known_dataset(config.dataset)
-    if info is not None:  # a misspelt parameter is found before the data is read
+    reading = config.reading()
+    info = known_dataset(config.dataset)
+    if info is not None and not reading["spikes"]:  # a misspelt parameter is found before the data is read
         config = config.resolved(info.kind, info.default_epochs)
         check_fits(config, info.num_classes, info.sample_shape)
-    source = load_source(config.dataset, config.data_dir, spikes=spikes)
+    source = load_source(config.dataset, **reading)
     if splits is None:
         splits = make_splits(source, config.seed, config.train_limit, config.validation_split)
     elif splits.pool_size != len(source.y):
         raise InputError(f"dataset must be the data that the run was begun with, {source.name} has changed")
     data = Dataset.from_source(source, splits)
-    if info is None:
-        config = config.resolved(data.kind, DEFAULT_EPOCHS)
+    if info is None or reading["spikes"]:
+        config = config.resolved(data.kind, DEFAULT_EPOCHS if info is None else info.default_epochs)
         check_fits(config, data.num_classes, data.sample_shape)
+    if config.epsilon is not None and Reading.of(config.data).augments:
+        raise InputError("data.flip and data.crop must not be set with epsilon: its batches are not changed at random")
     if config.epsilon is not None:
         private.check_account(config.batch_size, config.delta, len(data.x_train))
     return config, data

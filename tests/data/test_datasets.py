@@ -112,7 +112,7 @@ def test_modules_do_not_import_tensorflow_keras_or_scikit_learn():
     [
         (
             "mnits",
-            r"one of digits, .*cifar100.*, or the path of an \.npz file or .*, received 'mnits'; did you mean mnist\?",
+            r"of digits, .*cifar100.*, or the path of .*an \.npz file or .*, received 'mnits'; did you mean mnist\?",
         ),
         ("fashion-mnist", "did you mean fashion_mnist"),
         ("data.csv", "received 'data.csv'$"),

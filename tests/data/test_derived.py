@@ -152,7 +152,7 @@ def test_spikes_and_encodings_must_agree(recording, tmp_path):
         load_source("digits:0-4", spikes=True)
     np.savez(tmp_path / "camera.npz", x=spikes[..., None], y=np.arange(24) % 3)
     assert load_source(tmp_path / "camera.npz").encoded
-    with pytest.raises(InputError, match="encoding must be none for camera, which holds spikes"):
+    with pytest.raises(InputError, match="encoding must be none or event_burst for camera, which holds spikes"):
         load_source(tmp_path / "camera.npz", spikes=False)
     with pytest.raises(InputError, match="must have examples that can be given the shape"):
         with_sample_shape(load_source(path, spikes=True), (3, 8, 8))

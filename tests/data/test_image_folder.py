@@ -44,7 +44,7 @@ def test_rows_columns_and_channels_are_those_of_the_image(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         Image.fromarray(pixels).save(tmp_path / name / "1.png")
-    assert load_source(tmp_path).x.tolist() == [pixels.tolist()] * 2
+    assert np.asarray(load_source(tmp_path).x).tolist() == [pixels.tolist()] * 2
 
 
 def test_train_and_test_are_the_official_parts(parts):

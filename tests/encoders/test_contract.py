@@ -58,8 +58,9 @@ def test_draws_have_the_marginals(name):
     if not layer.random:
         np.testing.assert_array_equal(array(layer(given(name))), array(layer.spike_probability(given(name))))
         return
-    p = array(layer.spike_probability(INTENSITIES[None]))[0]
-    spikes = array(layer(np.tile(INTENSITIES, (4000, 1)))).astype("uint8")
+    x = given(name, INTENSITIES[None])
+    p = array(layer.spike_probability(x))[0]
+    spikes = array(layer(np.repeat(x, 4000, axis=0))).astype("uint8")
     p = np.where(p > 1 - 1e-6, 1.0, p)
     assert oracles.marginals_agree(spikes, np.clip(p, 0.0, 1.0))
 

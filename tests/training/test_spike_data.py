@@ -69,15 +69,20 @@ def test_what_does_not_fit_is_one_line(run, tmp_path):
     config, _, _, _ = run
     for changed, message in (
         ({"num_steps": 10}, "^num_steps must be 5, the time steps of the spikes, received 10$"),
-        ({"encoding": "rate"}, r"^encoding must be none for camera, which holds spikes of shape \(240, 5, 4, 8, 2\)$"),
-        ({"dataset": "iris"}, "^encoding must not be none for iris, which holds no spikes$"),
+        (
+            {"encoding": "rate"},
+            r"^encoding must be none or event_burst for camera, which holds spikes of shape \(240, 5, 4, 8, 2\)$",
+        ),
+        ({"dataset": "iris"}, "^encoding must not be none or event_burst for iris, which holds no spikes$"),
     ):
         with pytest.raises(InputError, match=message):
             kb.train(dataclasses.replace(config, **changed), tmp_path / "other")
     assert not (tmp_path / "other").exists()
-    with pytest.raises(InputError, match="encoding must be none alone, since the others do not take spikes"):
+    with pytest.raises(
+        InputError, match="encoding must be of none, event_burst alone, since the others do not take spikes"
+    ):
         kb.AuditConfig(train=config, encodings=("none", "rate"))
-    with pytest.raises(InputError, match="encoding must be none alone"):
+    with pytest.raises(InputError, match="encoding must be of none, event_burst alone"):
         takes_spikes(["direct", "none"])
 
 

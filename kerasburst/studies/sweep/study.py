@@ -6,7 +6,6 @@ import functools
 from pathlib import Path
 
 from kerasburst import files, records
-from kerasburst.config import takes_spikes
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
@@ -79,7 +78,7 @@ class SweepStudy(Collection):
     def load(self):
         """Load the data set."""
         train = self.config.train
-        return {"dataset": load_source(train.dataset, train.data_dir, spikes=takes_spikes([train.encoding]))}
+        return {"dataset": load_source(train.dataset, **train.reading())}
 
     def prepare(self, sources):
         """Find the points that are no valid configuration."""
@@ -152,7 +151,10 @@ def _check_points(config: SweepConfig, source: Source) -> dict[int, str]:
     for i, point in enumerate(points):
         try:
             training = config.training(point, config.train.seed).resolved(source.kind, epochs)
-            check_fits(training, source.num_classes, source.sample_shape)
+            shape = source.sample_shape
+            if source.recorded:  # events are binned into each point's own steps
+                shape = (training.num_steps, *shape[1:])
+            check_fits(training, source.num_classes, shape)
             if training.train_limit not in drawn:
                 parts = make_splits(source, training.seed, training.train_limit)
                 if config.audited:

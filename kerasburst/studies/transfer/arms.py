@@ -21,7 +21,7 @@ from pathlib import Path
 import keras
 
 from kerasburst import files, records
-from kerasburst.config import TrainConfig, takes_spikes
+from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
 from kerasburst.data.derived import with_sample_shape
@@ -148,7 +148,7 @@ def load_data(training: TrainConfig, shape: tuple[int, ...]) -> Dataset:
 
 
 def _load(training: TrainConfig) -> Source:
-    return load_source(training.dataset, training.data_dir, spikes=takes_spikes([training.encoding]))
+    return load_source(training.dataset, **training.reading())
 
 
 def _source(config: TransferConfig, training: TrainConfig, path: Path) -> tuple[SpikingNetwork, dict]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from kerasburst import files, records
-from kerasburst.config import resolve_each, takes_spikes
+from kerasburst.config import resolve_each
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.derived import with_sample_shape
 from kerasburst.data.sources import Source
@@ -82,10 +82,11 @@ class TransferStudy(Study):
 
     def load(self):
         """Load both data sets."""
-        config, spikes = self.config, takes_spikes(self.config.encodings)
+        config = self.config
+        reading = config.train.reading(config.encodings)
         return {
-            "source": load_source(config.source, config.train.data_dir, spikes=spikes),
-            "target": load_source(config.train.dataset, config.train.data_dir, spikes=spikes),
+            "source": load_source(config.source, **reading),
+            "target": load_source(config.train.dataset, **reading),
         }
 
     def prepare(self, sources):
