@@ -212,7 +212,7 @@ class SpikingNetwork(keras.Model, ABC):
         spikes, mask = self.spikes_of(inputs, mask)
         fire = _fire if mask is None else lambda neurons, current: _fire(neurons, current, mask)
         spk, states = self._run(spikes, fire, firing=mask is None, training=bool(training))
-        return self.read_out(spk, states["mem"], mask)
+        return self.read_out(spk, states["mem"], **({} if mask is None else {"mask": mask}))
 
     def read_out(self, spk: Tensor, mem: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute the logits of the output neurons' spikes and membrane, each `(batch, num_steps, C)`."""
@@ -300,13 +300,14 @@ class SpikingNetwork(keras.Model, ABC):
         if not self.built:
             self.build(inputs.shape)
         spikes, mask = self.spikes_of(inputs, mask)
-        activity, mem = self.simulate(spikes, mask)
+        masked = {} if mask is None else {"mask": mask}  # subclasses need not know of masks
+        activity, mem = self.simulate(spikes, **masked)
         trains = {"input": spikes, **activity}
         rates = {name: ops.mean(ops.cast(spk[:count], "float32")) for name, spk in trains.items()}
         if mask is not None:
             live = ops.mean(ops.cast(mask[:count], "float32"))
             rates = {name: rate / live for name, rate in rates.items()}
-        return self.read_out(activity["output_lif"], mem, mask), mem, rates
+        return self.read_out(activity["output_lif"], mem, **masked), mem, rates
 
     def probe_batch(self, inputs, size: int, mask=None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Probe a batch, on TensorFlow padded to `size` examples so that no new shape is compiled.

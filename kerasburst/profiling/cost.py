@@ -326,7 +326,10 @@ def _counted(network: SpikingNetwork, batches: Iterator[tf.Tensor], spiking: boo
     @tf.function(reduce_retracing=True, autograph=False)
     def count(spikes):
         spikes, mask = network.spikes_of(spikes)
-        trains = {**({"input": spikes} if spiking else {}), **network.simulate(spikes, mask)[0]}
+        trains = {
+            **({"input": spikes} if spiking else {}),
+            **network.simulate(spikes, **({} if mask is None else {"mask": mask}))[0],
+        }
         received = {s.layer.name: _by_position(_arriving(trains[s.source], s)) for s in sources}
         return {name: _by_position(train) for name, train in trains.items()}, received
 
