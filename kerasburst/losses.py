@@ -9,16 +9,34 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from kerasburst.validation import check_float
+from kerasburst import backend
+from kerasburst.validation import InputError, check_float, fail, fits
 
 
 def _cross_entropy(labels, logits):
-    labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
     return keras.losses.sparse_categorical_crossentropy(labels, ops.cast(logits, "float32"), from_logits=True)
 
 
+def _classes(labels, like):
+    """Return labels as int32 `(batch,)`, each one of the classes of predictions `like`, `(batch, time, classes)`."""
+    if len(like.shape) != 3:
+        raise fail("y_pred", "of shape (batch, time, classes)", tuple(like.shape))
+    if len(labels.shape) > 2 or (len(labels.shape) == 2 and labels.shape[1] not in (None, 1)):
+        raise fail("y_true", "classes, of shape (batch,) or (batch, 1), not one-hot", tuple(labels.shape))
+    if not fits(labels.shape[:1], like.shape[:1]):
+        raise fail("y_true", f"one class for each of {like.shape[0]} predictions", tuple(labels.shape))
+    labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
+    allowed = f"y_true must be classes from 0 to {like.shape[-1] - 1}"
+
+    def error() -> InputError:
+        return InputError(f"{allowed}, received {int(ops.min(labels))} to {int(ops.max(labels))}")
+
+    inside = ops.all((labels >= 0) & (labels < like.shape[-1]))
+    return backend.of(labels).check(labels, inside, error, allowed)
+
+
 def _targets(labels, like, on: float, off: float):
-    classes = ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), like.shape[-1], dtype="float32")
+    classes = ops.one_hot(_classes(labels, like), like.shape[-1], dtype="float32")
     return off + (on - off) * classes
 
 
@@ -47,9 +65,9 @@ class CERateLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """Return the loss of each example."""
         steps = ops.shape(y_pred)[1]
-        labels = ops.repeat(ops.reshape(y_true, (-1, 1)), steps, axis=1)
+        labels = ops.repeat(ops.reshape(_classes(y_true, y_pred), (-1, 1)), steps, axis=1)
         flat = ops.reshape(y_pred, (-1, y_pred.shape[-1]))
-        return ops.mean(ops.reshape(_cross_entropy(labels, flat), (-1, steps)), axis=1)
+        return ops.mean(ops.reshape(_cross_entropy(ops.reshape(labels, (-1,)), flat), (-1, steps)), axis=1)
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -76,7 +94,7 @@ class CECountLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Return the loss of each example."""
-        return _cross_entropy(y_true, ops.sum(y_pred, axis=1))
+        return _cross_entropy(_classes(y_true, y_pred), ops.sum(y_pred, axis=1))
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -103,7 +121,7 @@ class CEMaxMembraneLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Return the loss of each example."""
-        return _cross_entropy(y_true, ops.max(y_pred, axis=1))
+        return _cross_entropy(_classes(y_true, y_pred), ops.max(y_pred, axis=1))
 
 
 @keras.saving.register_keras_serializable("kerasburst")
@@ -205,6 +223,8 @@ class FiringRate(keras.regularizers.Regularizer):
 
     def __call__(self, x):
         """Return the penalty of spikes `(batch, time, *features)`."""
+        if len(x.shape) < 3:
+            raise fail("spikes of FiringRate", "of shape (batch, time, *features)", tuple(x.shape))
         rate = ops.mean(ops.cast(x, "float32"), axis=1)
         rate = ops.reshape(rate, (ops.shape(rate)[0], -1))
         return self.strength * ops.sum(ops.mean(ops.square(rate - self.target), axis=-1))

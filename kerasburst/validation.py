@@ -29,6 +29,8 @@ BACKENDS = {  # of Keras, and how to install the package of each
 class InputError(ValueError):
     """Bad input: the message names the argument, the allowed range and the value received."""
 
+    _keras_call_info_injected = True  # Keras puts no description of a layer's call around the line
+
 
 def fail(argument: str, allowed: str, received: object) -> InputError:
     """Build the error for an `argument` that should be `allowed` but was `received`."""
@@ -222,3 +224,17 @@ def _bounds(low: float | None, high: float | None) -> str:
     if high is not None:
         return f" of at most {high:g}"
     return ""
+
+
+def fits(shape: Any, expected: Any) -> bool:
+    """Return whether two shapes may be the same, where None is any size.
+
+    Example:
+        >>> fits((2, None), (2, 3)), fits((1, 3), (2, 3))
+        (True, False)
+    """
+    if getattr(shape, "rank", 0) is None:
+        return True
+    return len(shape) == len(expected) and all(
+        a is None or b is None or a == b for a, b in zip(shape, expected, strict=True)
+    )

@@ -100,3 +100,40 @@ def test_a_model_is_trained_by_them():
 def test_bad_arguments(make, message):
     with pytest.raises(kb.InputError, match=message):
         make()
+
+
+LOSSES = [kb.CERateLoss, kb.CECountLoss, kb.CEMaxMembraneLoss, kb.MSECountLoss, kb.MSEMembraneLoss]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("labels", "outputs", "message"),
+    [
+        (np.eye(3)[LABELS], SPIKES, r"y_true must be classes, of shape \(batch,\) or \(batch, 1\), not one-hot"),
+        (LABELS[:3], SPIKES, "y_true must be one class for each of 4 predictions"),
+        (LABELS + 1, SPIKES, "y_true must be classes from 0 to 2, received 1 to 3"),
+        (LABELS - 1, SPIKES, "y_true must be classes from 0 to 2, received -1 to 1"),
+        (LABELS, SPIKES[:, 0], r"y_pred must be of shape \(batch, time, classes\), received \(4, 3\)"),
+        (LABELS, SPIKES[..., None], r"y_pred must be of shape \(batch, time, classes\)"),
+    ],
+    ids=["one-hot", "fewer", "above", "below", "no time", "images"],
+)
+def test_labels_and_outputs_that_do_not_fit(loss, labels, outputs, message):
+    with pytest.raises(kb.InputError, match=message):
+        loss()(labels, outputs)
+
+
+def test_a_rate_needs_steps():
+    for layer in (keras.layers.Dense(2, activity_regularizer=kb.FiringRate()), kb.LIF(return_sequences=False)):
+        if isinstance(layer, kb.LIF):
+            layer.spike_regularizer = kb.FiringRate()
+        x = np.ones((2, 3) if isinstance(layer, keras.layers.Dense) else (2, 4, 3), "float32")
+        with pytest.raises(kb.InputError, match="spikes of FiringRate must be of shape"):
+            layer(x)
+
+
+def test_a_readout_is_regularised_by_its_membrane():
+    """mem = 1, 2 at two steps of one neuron: the sum of squares is 5 for each example."""
+    layer = kb.LeakyIntegrator(1.0, activity_regularizer=keras.regularizers.L2(1.0))
+    layer(np.ones((3, 2, 1), "float32"))
+    assert float(layer.losses[0]) == pytest.approx(5.0)

@@ -141,9 +141,9 @@ def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epoch
     if not isinstance(encoder, Encoder):
         raise fail("encoder", "an encoder layer", encoder)
     x, y = (each if tf.is_tensor(each) or isinstance(each, Examples) else np.asarray(each) for each in (x, y))
-    n = len(x)
-    if n == 0 or len(y) != n:
-        raise InputError(f"x and y must be of one length of at least 1, received {n} and {len(y)}")
+    n = x.shape[0] if len(x.shape) else 0
+    if n == 0 or y.shape[:1] != (n,):
+        raise InputError(f"x and y must be of one length of at least 1, received the shapes {x.shape} and {y.shape}")
     if backend.name != "tensorflow":
         with contextlib.suppress(RuntimeError):  # TensorFlow has begun: its GPUs are its user's
             tf.config.set_visible_devices([], "GPU")  # they are the other backend's
@@ -171,7 +171,8 @@ def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epoch
         values = take(index)
         if changes:
             values = augment(values, pairs(augment_key, epoch, index), augmented)
-        return encoder.encode(values, pairs(spike_key, epoch, index)), tf.gather(y, index)
+        spikes = encoder.encode(values, pairs(spike_key, epoch, index))
+        return encoder.check_encoded(spikes, values), tf.gather(y, index)
 
     def pairs(key, epoch, index):
         # fold_in(key, n) is (hash of key, n). Twice, so that the epoch is hashed and the index alone counts up.

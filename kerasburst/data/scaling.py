@@ -90,11 +90,12 @@ class Scaling:
             raise InputError("x_train must hold finite numbers, received NaN or infinity")
         return cls(kind, x_train.shape[1:], tuple(low.astype(float).tolist()), tuple(high.astype(float).tolist()))
 
-    def apply(self, x: np.ndarray) -> np.ndarray:
+    def apply(self, x: np.ndarray, argument: str = "x") -> np.ndarray:
         """Scale raw examples.
 
         Args:
             x: Raw examples, shape `(n, *feature_shape)`; n may be 0.
+            argument: The name that an error uses.
 
         Returns:
             Intensities in [0, 1], float32, a new array of the same shape; spikes as uint8. Of `Examples`, `Examples`
@@ -106,23 +107,23 @@ class Scaling:
         """
         x = as_examples(x)
         if x.shape[1:] != self.feature_shape or x.ndim != len(self.feature_shape) + 1:
-            raise fail("x", f"of shape (n, {', '.join(map(str, self.feature_shape))})", x.shape)
+            raise fail(argument, f"of shape (n, {', '.join(map(str, self.feature_shape))})", x.shape)
         if isinstance(x, Examples):
-            return x if self.kind == "spikes" else x.map(lambda one: self.apply(one[None])[0], np.float32)
+            return x if self.kind == "spikes" else x.map(lambda one: self.apply(one[None], argument)[0], np.float32)
         if self.kind == "spikes":
-            return to_spikes("x", x)
+            return to_spikes(argument, x)
         if x.dtype.kind not in "iuf":
-            raise InputError(f"x must hold integers or floats, received the type {x.dtype}")
+            raise InputError(f"{argument} must hold integers or floats, received the type {x.dtype}")
         if x.size == 0:
             return np.zeros(x.shape, np.float32)
         least, most = x.min(), x.max()
         if not (np.isfinite(least) and np.isfinite(most)):
-            raise InputError("x must hold finite numbers, received NaN or infinity")
+            raise InputError(f"{argument} must hold finite numbers, received NaN or infinity")
         if self.kind == "tabular":
             return self._apply_table(x)
         slack = ROUNDING * self.high[0] if x.dtype.kind == "f" else 0.0
         if least < -slack or most > self.high[0] + slack:
-            raise fail("x", f"images with values from 0 to {self.high[0]:g}", f"{least} to {most}")
+            raise fail(argument, f"images with values from 0 to {self.high[0]:g}", f"{least} to {most}")
         scaled = np.divide(x, np.float32(self.high[0]), dtype=np.float32)
         return np.clip(scaled, 0.0, 1.0, out=scaled) if slack else scaled
 

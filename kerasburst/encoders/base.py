@@ -6,10 +6,11 @@ import inspect
 from abc import ABC, abstractmethod
 
 import keras
+import numpy as np
 
 from kerasburst import backend
-from kerasburst.encoders.draws import check_intensity, ops_of
-from kerasburst.validation import LARGEST, InputError, check_int
+from kerasburst.encoders.draws import as_tensor, check_intensity, ops_of
+from kerasburst.validation import LARGEST, InputError, check_int, fail, fits
 
 
 class Encoder(keras.layers.Layer, ABC):
@@ -72,6 +73,8 @@ class Encoder(keras.layers.Layer, ABC):
         super().__init__(**kwargs, autocast=False)
         self.num_steps = check_int("num_steps", num_steps, low=1, high=LARGEST)
         self.seed = None if seed is None else check_int("seed", seed, low=0, high=LARGEST)
+        if type(self).encode is Encoder.encode and type(self).encode_as is Encoder.encode_as:
+            raise InputError(f"{type(self).__name__} must define encode(x, seed), which returns uint8 spikes")
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.built = True
 
@@ -98,6 +101,8 @@ class Encoder(keras.layers.Layer, ABC):
                 f"inputs must be no tensor of TensorFlow while Keras runs on {backend.name}; in tf.data, "
                 "kerasburst.make_dataset encodes on every backend"
             )
+        if isinstance(inputs, np.ndarray | list | tuple):
+            as_tensor(inputs, convert=lambda x: x)  # which Keras would cast, or fail to
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs):
@@ -108,7 +113,15 @@ class Encoder(keras.layers.Layer, ABC):
                 "on spikes, or write a SavedModel with kerasburst.export.savedmodel"
             )
         seed = backend.fresh_seed(self.seed_generator)
-        return self.encode_as(self.check(inputs), seed, self.compute_dtype)
+        x = self.check(inputs)
+        return self.check_encoded(self.encode_as(x, seed, self.compute_dtype), x)
+
+    def check_encoded(self, spikes, x):
+        """Return what `encode` returned for `x`, or raise an `InputError` for another shape."""
+        expected = tuple(self.compute_output_shape(tuple(x.shape)))
+        if not fits(spikes.shape, expected):
+            raise fail(f"{type(self).__name__}.encode", f"spikes of shape {expected}", tuple(spikes.shape))
+        return spikes
 
     def spike_probability(self, inputs):
         """Return the exact marginals P(spike at t | inputs), float32 `(batch, num_steps, *features)`."""

@@ -76,7 +76,7 @@ def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | 
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise InputError("input must hold finite numbers, received NaN or infinity")
     if scaling is not None and (x.dtype.kind in "iu" or scaling.kind != "image"):
-        return scaling.apply(x)
+        return scaling.apply(x, "input")
     if x.dtype.kind in "iu":
         raise InputError(
             f"input must hold floats, received {x.dtype}: no scaling came with this model, so the range of raw "

@@ -253,9 +253,10 @@ class _Wires:
             key += "_again"
         return key
 
-    def take(self, name: str, at_start: tf.Tensor) -> tf.Tensor:
-        """Return a state as it came in."""
-        return self._before.get(name, at_start)
+    def take(self, name: str, at_start: tf.Tensor, neurons: Neuron | None = None) -> tf.Tensor:
+        """Return a state as it came in; that of neurons comes as its distance from rest, so that all begin with 0."""
+        state = self._before.get(name, at_start)
+        return at_start + state if name in self._before and _rests_elsewhere(neurons) else state
 
 
 def _patches(layer, wires: _Wires, encode) -> dict[str, Callable]:
@@ -291,7 +292,7 @@ def _run_neurons(layer: NeuronLayer, wires: _Wires, current, state=None, mask=No
     key = wires.name(layer)
     keys = state_keys(key, layer)
     like = tf.cast(current[:, 0], wide(current.dtype))
-    start = state or {name: wires.take(keys[name], value) for name, value in layer.rest(like).items()}
+    start = state or {name: wires.take(keys[name], value, layer) for name, value in layer.rest(like).items()}
     return _scanned(layer, wires, key, current, start, mask)
 
 
@@ -302,7 +303,7 @@ def _loop_neurons(layer, wires: _Wires, sequences, initial_state, mask, training
     cell = layer.cell
     key = wires.name(layer)
     keys = state_keys(key, cell)
-    start = {name: wires.take(keys[name], value) for name, value in zip(keys, initial_state, strict=True)}
+    start = {name: wires.take(keys[name], value, cell) for name, value in zip(keys, initial_state, strict=True)}
     spk, mem, last = _scanned(cell, wires, key, sequences, start)
     outputs = spk if cell.fires else mem
     return outputs[:, -1], outputs, list(last.values())
@@ -313,8 +314,15 @@ def _scanned(neurons: Neuron, wires: _Wires, key: str, current, start, mask=None
     spk, states = scan(neurons, current, start, mask)
     mem, last = states[neurons.state_names[0]], {name: values[:, -1] for name, values in states.items()}
     wires.neurons[key], wires.spk, wires.mem = neurons, spk, mem
-    wires.after |= {name: last[state] for state, name in state_keys(key, neurons).items()}
+    rest = neurons.rest(tf.zeros_like(mem[:, 0])) if _rests_elsewhere(neurons) else {}
+    after = {name: value - rest[name] if rest else value for name, value in last.items()}
+    wires.after |= {name: after[state] for state, name in state_keys(key, neurons).items()}
     return spk, mem, last
+
+
+def _rests_elsewhere(neurons: Neuron | None) -> bool:
+    """Return whether the state at rest may be other than zeros."""
+    return neurons is not None and type(neurons).rest is not Neuron.rest
 
 
 def _loop(layer, own, wires: _Wires, sequences, initial_state, mask, training=False):

@@ -103,12 +103,12 @@ def predict(
     try:
         parts = [opened.ask(x[i : i + _BATCH], seed, queries) for i in range(0, len(x), _BATCH)]
     except tf.errors.InvalidArgumentError as error:
-        if "must be in the range 0 to 1" not in str(error):
+        what = {"range 0 to 1": "intensities from 0 to 1", "spikes, each 0 or 1": "spikes, each 0 or 1"}
+        what = next((words for sign, words in what.items() if sign in str(error)), None)
+        if what is None:
             raise
-        raise InputError(
-            "input must hold intensities from 0 to 1, as the model's encoder sees it, "
-            f"received {x.min():g} to {x.max():g}"
-        ) from None
+        came = f"received {x.min():g} to {x.max():g}"
+        raise InputError(f"input must hold {what}, as the model's encoder sees it, {came}") from None
     logits, probabilities, spread = (
         np.concatenate([np.asarray(part[name]) for part in parts]) for name in ("logits", "probabilities", "spread")
     )

@@ -102,8 +102,9 @@ def mean_rates(parts: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
 def batches(x: Any, batch_size: int) -> Iterator[tuple[Any, int]]:
     """Yield parts of at most `batch_size` examples of an array or a structure of arrays, and their sizes."""
     check_int("batch_size", batch_size, low=1)
-    if not all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x)):
-        x = np.asarray(x)
+    x = _arrays(x)
+    if not all(np.isfinite(_array(leaf)).all() for leaf in keras.tree.flatten(x)):
+        raise InputError("x must hold finite numbers, received NaN or infinity")
     count = len(keras.tree.flatten(x)[0])
     if count == 0:
         raise InputError("x must hold at least one example, received none")
@@ -176,6 +177,7 @@ def observe(
     """
     if not isinstance(model, keras.layers.Layer):
         raise fail("model", "a Keras model or layer", model)
+    x = _arrays(x)
     built = {id(layer) for layer in model._flatten_layers() if layer.built}
     if len(built) < len({id(layer) for layer in model._flatten_layers()}):
         with _unchanged(model):
@@ -362,6 +364,21 @@ def _names(model: keras.layers.Layer) -> dict[int, str]:
 
 def _are_spikes(x: np.ndarray) -> bool:
     return bool(((x == 0) | (x == 1)).all())
+
+
+def _arrays(x: Any) -> Any:
+    """Return an array or a structure of arrays with a batch axis; lists of numbers become an array."""
+    leaves = keras.tree.flatten(x)
+    if not leaves or not all(hasattr(leaf, "shape") for leaf in leaves):
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise fail("x", "an array of numbers", x) from None
+        leaves = [x]
+    for leaf in leaves:
+        if len(leaf.shape) == 0 or getattr(getattr(leaf, "dtype", None), "kind", "f") not in "biuf":
+            raise fail("x", "an array of numbers with a batch axis, or a structure of such arrays", x)
+    return x
 
 
 def _array(x: Any) -> np.ndarray:

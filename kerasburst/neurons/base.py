@@ -12,11 +12,10 @@ import numpy as np
 from keras import ops
 
 from kerasburst import backend
-from kerasburst.neurons.functional import fits
 from kerasburst.neurons.parameters import Parameter, checked
-from kerasburst.neurons.scan import State, scan, wide
+from kerasburst.neurons.scan import State, advanced, scan, wide
 from kerasburst.neurons.surrogate import Tensor
-from kerasburst.validation import InputError, check_bool, check_int, fail
+from kerasburst.validation import InputError, check_bool, check_int, fail, fits
 
 _RULES, _ACTIVITY = ("_regularizer", "_constraint"), "activity_regularizer"
 
@@ -41,6 +40,8 @@ class Neuron(keras.layers.Layer, ABC):
     def __init__(self, **kwargs):
         rules = {name: kwargs.pop(name) for name in list(kwargs) if name.endswith(_RULES) and name != _ACTIVITY}
         super().__init__(**kwargs, autocast=False)
+        if not isinstance(self.state_names, list | tuple) or not self.state_names:
+            raise fail(f"{type(self).__name__}.state_names", "a tuple of one or more names", self.state_names)
         self._rules = {
             name: (keras.regularizers if name.endswith(_RULES[0]) else keras.constraints).get(rule)
             for name, rule in rules.items()
@@ -127,7 +128,8 @@ class NeuronLayer(Neuron):
         return_state: also return the final state, one output for each of `state_names`, to pass as `initial_state`.
         stateful: keep the final state for the next call; needs a static batch size. `reset_state()` sets it to rest.
         go_backwards: run from the last step to the first; outputs are in the order in which they are computed.
-        activity_regularizer: sees the spikes alone, not the membranes and states that are returned beside them.
+        activity_regularizer: sees the spikes alone, not the membranes and states that are returned beside them; the
+            membranes of neurons that never fire.
         **kwargs: as for `Neuron`.
 
     Call arguments:
@@ -188,6 +190,14 @@ class NeuronLayer(Neuron):
     def call(self, inputs, initial_state=None, mask=None):
         """Run over `inputs` from `initial_state`."""
         inputs = ops.convert_to_tensor(inputs)
+        if inputs.shape[1] == 0 or keras.backend.standardize_dtype(inputs.dtype) in (
+            "string",
+            "complex64",
+            "complex128",
+        ):
+            raise fail("inputs", "numbers of at least one time step", f"{inputs.dtype} of shape {tuple(inputs.shape)}")
+        if mask is not None and not fits(mask.shape, inputs.shape[:2]):
+            raise fail("mask", f"of shape {tuple(inputs.shape[:2])}, (batch, time)", tuple(mask.shape))
         if self._kept is not None:
             inputs = self._check_batch(inputs)
             if initial_state is None:
@@ -204,8 +214,9 @@ class NeuronLayer(Neuron):
         if not self.return_sequences:
             spk, mem = _last(spk, mask), last[self.state_names[0]]
         if self.spike_regularizer is not None:
-            count = ops.cast(ops.shape(spk)[0], spk.dtype)  # Keras divides by the batch, too
-            self.add_loss(ops.divide_no_nan(self.spike_regularizer(spk), count))
+            seen = spk if self.fires else mem
+            count = ops.cast(ops.shape(seen)[0], seen.dtype)  # Keras divides by the batch, too
+            self.add_loss(ops.divide_no_nan(self.spike_regularizer(seen), count))
         outputs = [spk, mem] if self.return_mem else [spk if self.fires else mem]
         if self.return_state:
             outputs += [last[name] for name in self.state_names]
@@ -321,7 +332,7 @@ class NeuronCell(Neuron):
         """Advance one step."""
         states = states if isinstance(states, (list, tuple)) else [states]
         state = dict(zip(self.state_names, states, strict=True))
-        spk, state = self.step(ops.cast(inputs, self.compute_dtype), state)
+        spk, state = advanced(self.step, ops.cast(inputs, self.compute_dtype), state)
         return spk if self.fires else state[self.state_names[0]], [state[name] for name in self.state_names]
 
     def get_initial_state(self, batch_size=None):

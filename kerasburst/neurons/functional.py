@@ -21,7 +21,7 @@ from kerasburst import backend
 from kerasburst.neurons import surrogate as surrogates
 from kerasburst.neurons.scan import over_time, wide
 from kerasburst.neurons.surrogate import Surrogate
-from kerasburst.validation import check_choice, check_float, fail
+from kerasburst.validation import check_choice, check_float, fail, fits
 
 RESET_MECHANISMS = ("subtract", "zero", "none")
 Tensor = Any  # of Keras' backend
@@ -125,18 +125,6 @@ def lif_sequence(
     start = ops.zeros_like(current[:, 0]) if initial_mem is None else ops.cast(initial_mem, dtype)
     spk, states = over_time(step, current, {"mem": start})
     return spk, states["mem"]
-
-
-def fits(shape: Any, expected: Any) -> bool:
-    """Return whether two shapes may be the same, where None is any size.
-
-    Example:
-        >>> fits((2, None), (2, 3)), fits((1, 3), (2, 3))
-        (True, False)
-    """
-    return len(shape) == len(expected) and all(
-        a is None or b is None or a == b for a, b in zip(shape, expected, strict=True)
-    )
 
 
 def _parameter(name: str, value: float | Tensor, dtype: str, **bounds: float) -> float | Tensor:

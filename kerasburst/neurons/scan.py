@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
+
+from kerasburst.validation import InputError, fail, fits
 
 if TYPE_CHECKING:
     from kerasburst.neurons.base import Neuron
@@ -86,11 +88,27 @@ def held(step: Callable, current: Any, state: State, live: Any = None) -> tuple[
         state: by name.
         live: bool, of a shape that broadcasts to it; None for all.
     """
-    spk, after = step(current, state)
+    spk, after = advanced(step, current, state)
     if live is None:
         return spk, after
     after = {name: ops.where(live, after[name], before) for name, before in state.items()}
     return ops.where(live, spk, ops.zeros_like(spk)), after
+
+
+def advanced(step: Callable, current: Any, state: State) -> tuple[Any, State]:
+    """Return the spikes and the state after one step, both as a user's own step must return them.
+
+    Raises:
+        InputError: for anything but spikes and the tensors of `state`, each of the shape of `current`.
+    """
+    result = step(current, state)
+    pair = isinstance(result, tuple | list) and len(result) == 2 and isinstance(result[1], Mapping)
+    if not pair or set(result[1]) != set(state):
+        raise InputError(f"step must return the spikes and a dict of the state, with {', '.join(state)}")
+    for name, value in {"spikes": result[0], **result[1]}.items():
+        if not fits(shape := getattr(value, "shape", ()), current.shape):
+            raise fail(f"{name} of step", f"of the current's shape {tuple(current.shape)}", tuple(shape))
+    return result
 
 
 def wide(dtype: Any) -> str:

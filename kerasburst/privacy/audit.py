@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +41,7 @@ from kerasburst.seeding import derive_seed
 from kerasburst.study import FleetObserver, Stage, Study
 from kerasburst.training.result import versions
 from kerasburst.training.setup import DEFAULT_EPOCHS, check_fits
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, fail
 
 
 def audit(
@@ -126,7 +127,7 @@ class AuditStudy(Study):
         run = None if config.run is None else AuditedRun.load(config.run.path)
         if run is not None:
             run.check(config, source)
-        if self.resumed and splits_path(self.out, 0).exists():
+        if self.resumed and os.path.lexists(splits_path(self.out, 0)):
             self.pools = load_pools(self.out)
             if self.pools[0].pool_size != len(source.y):
                 path = splits_path(self.out, 0)
@@ -139,14 +140,25 @@ class AuditStudy(Study):
         self.notes = tuple(filter(None, [controls.check_power(members, source.num_classes), _augmentation(config)]))
         trainings = _trainings(config, source, self.pools[0])
         plan = {"trainings": records.to_json(trainings)}
+        begun = self._plan()
+        arms, asked = begun.get("trainings", dict(trainings)), begun.get("snapshots", [])
+        if not isinstance(arms, dict) or set(arms) != set(trainings):
+            raise fail(f"trainings in {self.out / 'plan.json'}", f"those of config.json, {', '.join(trainings)}", arms)
+        if not isinstance(asked, list) or not all(type(epoch) is int and epoch > 0 for epoch in asked):
+            raise fail(f"snapshots in {self.out / 'plan.json'}", "numbers of epochs", asked)
         if snapshots := self._snapshots(next(iter(trainings.values())).epochs):
             plan["snapshots"] = snapshots
         return plan
 
+    def _plan(self) -> dict:
+        """Return the plan of the audit that is resumed, or none."""
+        path = self.out / "plan.json"
+        return files.read_json(path) if self.resumed and os.path.lexists(path) else {}
+
     def _snapshots(self, epochs: int) -> list[int]:
         """Return the epochs after which models are asked; none by the paper's protocols and in older audits."""
-        if self.resumed and (self.out / "plan.json").exists():
-            return files.read_json(self.out / "plan.json").get("snapshots", [])
+        if plan := self._plan():
+            return plan.get("snapshots", [])
         if self.config.protocol != "audit" or self.config.shadows < 4:
             return []
         return sorted({*(self.config.snapshots or default_snapshots(epochs)), epochs})

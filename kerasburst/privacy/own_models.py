@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -251,7 +252,7 @@ class ModelsStudy(AuditStudy):
     def prepare(self, sources):
         """Draw the splits, or read the existing ones."""
         config, path = self.config, splits_path(self.out, 0)
-        if self.resumed and path.exists():
+        if self.resumed and os.path.lexists(path):
             self.pools = (AuditSplits.load(path),)
         else:
             pool = np.setdiff1d(np.arange(len(self.data.y)), self.data.test)

@@ -11,7 +11,7 @@ import numpy as np
 from kerasburst.data.readers import load_npz
 from kerasburst.files import replacing
 from kerasburst.seeding import derive_seed
-from kerasburst.validation import InputError, check_choice, check_int, fail
+from kerasburst.validation import InputError, check_choice, check_int, fail, one_line
 
 PROTOCOLS = ("audit", "paper", "paper-overlapping")
 
@@ -155,8 +155,8 @@ class AuditSplits:
         arrays = load_npz(Path(path), choose)
         try:
             return cls(**{k: int(v) if k in numbers else v for k, v in arrays.items()})
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: {one_line(error)}") from None
 
 
 def draw_audit_splits(

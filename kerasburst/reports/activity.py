@@ -47,7 +47,14 @@ def draw_activity(
     if not isinstance(activity, Mapping) or not activity:
         raise fail("activity", "what kerasburst.record returns", activity)
     check_int("neurons", neurons, low=1)
-    check_int("example", example, low=0, high=len(next(iter(activity.values()))["spk"]) - 1)
+    shapes = {
+        name: {part: np.shape(each) for part, each in layer.items()} if isinstance(layer, Mapping) else {}
+        for name, layer in activity.items()
+    }
+    for name, found in shapes.items():
+        if len(found.get("spk", ())) < 3 or found.get("mem", found["spk"]) != found["spk"]:
+            raise fail(f"activity of {name}", "spk and mem, each (batch, num_steps, *features)", found)
+    check_int("example", example, low=0, high=min(found["spk"][0] for found in shapes.values()) - 1)
     if out is not None and user_path("out", out).suffix != ".png":
         raise fail("out", "a .png file", str(out))
     figure = Figure(figsize=(11, 0.6 + 2.6 * len(activity)), layout="constrained")

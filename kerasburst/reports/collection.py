@@ -106,7 +106,8 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
                 name = view.file
                 if view.parts and name in here:
                     names[:] = [folder for folder in names if not folder.startswith(view.parts)]
-                if name not in here or (path / name).resolve() in items:
+                real = Path(os.path.realpath(path / name))  # of a link that leads nowhere, too
+                if name not in (*here, *names) or real in items:
                     continue
                 try:
                     value = visible(files.read_json(path / name))
@@ -114,10 +115,12 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
                     problems.append(str(error))
                     continue
                 if not isinstance(value, dict) or any(field not in value for field in view.fields):
-                    continue  # another program's
+                    if "config.json" in here:  # else another program's
+                        problems.append(f"{path / name}: no result of kerasburst, or damaged")
+                    continue
                 if view.owns_inside:
                     owners.append(path)
-                items[(path / name).resolve()] = Item(
+                items[real] = Item(
                     kind=kind,
                     path=path / name,
                     label=visible(os.path.relpath(path, above)),

@@ -10,6 +10,7 @@ is done stays done.
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -200,12 +201,14 @@ class Study(ABC):
     def _begun_with(self) -> dict[str, str]:
         """Return the fingerprints in plan.json; version 0.1 wrote one as text, or in data.json."""
         for path, key in ((self.out / "plan.json", "data"), (self.out / "data.json", "fingerprint")):
-            if not path.exists():
+            if not os.path.lexists(path):
                 continue
             plan = files.read_json(path)
-            if not isinstance(plan, dict) or not isinstance(plan.get(key), str | dict):
+            data = plan.get(key) if isinstance(plan, dict) else None
+            data = {"dataset": data} if isinstance(data, str) else data
+            if not isinstance(data, dict) or not all(isinstance(each, str) for each in data.values()):
                 raise InputError(f"{path} must be {self.what}'s plan, it is not: --force begins anew")
-            return plan[key] if isinstance(plan[key], dict) else {"dataset": plan[key]}
+            return data
         return {}
 
 
@@ -260,9 +263,24 @@ def _resumes(study: Study, *, resume: bool, force: bool) -> bool:
         )
     names = [f.name for f in dataclasses.fields(study.config) if f.name not in study.may_differ]
     differ = [name for name in names if not same_config(getattr(begun, name), getattr(study.config, name))]
+    if study.finished and (contradicts := _contradictions(study, begun, names)):
+        raise InputError(
+            f"{out / 'config.json'} must be the config in {study.result_name}, {', '.join(contradicts)} differs: "
+            "--force begins anew"
+        )
     if differ:
         raise InputError(f"{what} goes on with the config it was begun with, {', '.join(differ)} differs from {out}")
     return True
+
+
+def _contradictions(study: Study, begun: Any, names: Sequence[str]) -> list[str]:
+    """Return the fields in which a directory's config is not the one in its result; none where that is damaged."""
+    try:
+        stored = files.read_json(study.result_path)["config"]
+        of_result = records.from_json(type(study.config), stored, str(study.result_path))
+    except (InputError, KeyError, TypeError):  # the result is written anew
+        return []
+    return [name for name in names if not same_config(getattr(of_result, name), getattr(begun, name))]
 
 
 def _clear(out: Path, own_names: tuple[str, ...], own_folders: str) -> None:

@@ -176,8 +176,9 @@ def test_the_encoders_own_seed_and_calls_do_not_matter(plain):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (dict(x=X[:0], y=[]), "x and y must be of one length of at least 1, received 0 and 0"),
-        (dict(y=INDEX[:-1]), "x and y must be of one length of at least 1, received 23 and 22"),
+        (dict(x=X[:0], y=[]), "x and y must be of one length of at least 1, received the shapes"),
+        (dict(y=INDEX[:-1]), "x and y must be of one length of at least 1, received the shapes"),
+        (dict(y=None), "x and y must be of one length of at least 1, received the shapes"),
         (dict(x=X * 2.0), "x must be in the range 0 to 1, received values from .* to 1.9"),
         (dict(x=X - 1.0), "x must be in the range 0 to 1, received values from -0.9"),
         (dict(x=np.full_like(X, np.nan)), "x must be in the range 0 to 1, received NaN"),

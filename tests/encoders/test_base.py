@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
+from kerasburst.validation import InputError
 
 
 @keras.saving.register_keras_serializable("kerasburst_tests")
@@ -84,3 +86,37 @@ def test_a_new_encoder_survives_its_config_and_a_file(cls, tmp_path):
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(x), encoder(x))
     assert model.output_shape == (None, 2, 4)
+
+
+class Neither(Encoder):
+    random = False
+
+    def probability(self, x):
+        return x
+
+
+class Flat(Neither):
+    def encode(self, x, seed):
+        return x
+
+
+def test_an_encoder_needs_encode():
+    with pytest.raises(InputError, match=r"Neither must define encode\(x, seed\)"):
+        Neither(3)
+
+
+def test_spikes_of_another_shape_are_refused_wherever_they_are_drawn():
+    x = np.full((2, 4), 0.5, "float32")
+    with pytest.raises(InputError, match=r"^Flat.encode must be spikes of shape \(2, 3, 4\), received \(2, 4\)$"):
+        Flat(3)(x)
+    with pytest.raises(InputError, match=r"^Flat.encode must be spikes of shape \(None, 3, 4\)"):
+        make_dataset(x, [0, 1], Flat(3), 2, 0)
+
+
+@pytest.mark.parametrize("x", [np.array([["a"]]), np.array([[None]]), np.ones((1, 2), complex), [["a"]]])
+def test_what_is_no_number_is_one_line(x):
+    """Keras would put its description of the call around the line, or cast away what is not real."""
+    with pytest.raises(InputError, match="^inputs must be an array of numbers, received [^\n]*$"):
+        Threshold(2)(x)
+    with pytest.raises(InputError, match="^inputs must be in the range 0 to 1, received [^\n]*$"):
+        Threshold(2)(np.array([[2.0]]))

@@ -7,9 +7,11 @@ import pytest
 import tensorflow as tf
 
 from kerasburst.data.scaling import Scaling
+from kerasburst.encoders.none import NoEncoder
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.export import export, predict
 from kerasburst.export.examples import read_examples, to_intensities
+from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.registry import FORMATS
 from kerasburst.validation import InputError
 
@@ -203,3 +205,14 @@ def test_damaged_files(format, file, tmp_path):
     os.unlink(tmp_path / "out" / file)
     with pytest.raises(InputError, match=f"damaged, it has no {file}"):
         predict(tmp_path / "out", images())
+
+
+def test_spikes_are_refused_by_the_argument_s_name():
+    network = SNNFCNet(3, hidden_units=4, encoder=NoEncoder(6))
+    network.build((None, 6, 5))
+    with pytest.raises(InputError, match="^input must hold spikes, each 0 or 1, .* received 2 to 2$"):
+        predict(network, np.full((2, 6, 5), 2.0))
+    with pytest.raises(InputError, match="^input must be spikes, each 0 or 1, received 2 to 2"):
+        to_intensities(np.full((2, 6, 5), 2), (6, 5), Scaling("spikes", (6, 5), (0.0,), (1.0,)))
+    with pytest.raises(InputError, match="^input must be images with values from 0 to 16"):
+        to_intensities(np.full((2, 3), 17), (2, 3, 1), IMAGE)

@@ -55,3 +55,21 @@ def check(folder, manifest, layers, besides=()):
     whole = loaded.signatures["encoded"](spikes=tf.constant(x))["logits"]
     np.testing.assert_allclose(logits, whole, atol=1e-5)
     assert set(states) == {*names, *besides} and (states[names[0]].numpy() != states[names[1]].numpy()).any()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("neuron", "scale"), [("izhikevich", 40.0), ("adex", 6000.0)])
+def test_states_at_rest_elsewhere_begin_with_zeros(neuron, scale, tmp_path):
+    """The states of `step` are distances from rest, so that a stream begins with zeros as for all neurons."""
+    network = make("fc", encoder=False, neuron=neuron, neuron_options={"input_scale": scale}, readout="mean")
+    x = spikes()
+    assert 0 < network.firing_rates(x)["hidden_lif"] < 1
+    manifest = savedmodel(network, tmp_path / "served")
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    logits, states = steps(loaded, x, manifest)
+    np.testing.assert_allclose(logits, network(x), atol=1e-4)
+    rest = network.hidden_lif.rest(tf.zeros((1, 12)))
+    _, _, last = network.hidden_lif.run(network.hidden_dense(x), None)
+    for name, value in last.items():
+        got = states[f"hidden_lif_{name}"]
+        np.testing.assert_allclose(got + rest[name], value, rtol=1e-4, atol=1e-3)

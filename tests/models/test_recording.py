@@ -271,3 +271,20 @@ def test_refused():
         record(model, X)
         record(model, X[:2])
     assert not {"call", "run"} & set(vars(model.layers[0]))  # put back after an error, too
+
+
+@pytest.mark.parametrize("x", [None, "x", 3.0, np.array([["a"]]), [[1.0], [2.0, 3.0]]], ids=str)
+@pytest.mark.parametrize("ask", [record, simulate, firing_rates])
+def test_what_is_no_batch_of_numbers(ask, x):
+    with pytest.raises(InputError, match="^x must be an array of numbers"):
+        ask(keras.Sequential(two_layers()), x)
+
+
+def test_lists_are_arrays_and_rates_need_finite_numbers():
+    model = keras.Sequential(two_layers())
+    np.testing.assert_array_equal(record(model, X.tolist())["first"]["spk"], record(model, X)["first"]["spk"])
+    for value in (np.nan, np.inf):
+        bad = X.copy()
+        bad[0, 0, 0] = value
+        with pytest.raises(InputError, match="x must hold finite numbers"):
+            firing_rates(model, bad)

@@ -41,6 +41,14 @@ def test_of_a_model(tmp_path):
         ({"activity": {}}, "activity must be what kerasburst.record returns"),
         ({"example": 2}, "example must be an integer from 0 to 1"),
         ({"neurons": 0}, "neurons must be"),
+        ({"activity": {"a": [1]}}, r"activity of a must be spk and mem, each \(batch, num_steps, \*features\)"),
+        ({"activity": {"a": {"mem": MEM}}}, "activity of a must be spk and mem"),
+        ({"activity": {"a": {"spk": SPK[0, 0]}}}, "activity of a must be spk and mem"),
+        ({"activity": {"a": {"spk": SPK, "mem": MEM[:1]}}}, "activity of a must be spk and mem"),
+        (
+            {"activity": {"a": {"spk": SPK}, "b": {"spk": SPK[:1]}}, "example": 1},
+            "example must be an integer from 0 to 0",
+        ),
         ({"out": "a.gif"}, "out must be a .png file, received"),
     ],
 )

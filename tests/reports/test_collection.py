@@ -214,6 +214,22 @@ def test_what_cannot_be_read_is_told_and_takes_nothing_with_it(results, tmp_path
     assert "Not shown." in path.read_text()
 
 
+@pytest.mark.parametrize("damage", ["[1, 2]", "null", "{}", "circle", "folder"])
+def test_every_damaged_file_is_named(damage, results, tmp_path):
+    file = results / "audit" / "audit.json"
+    file.unlink()
+    if damage == "circle":
+        file.symlink_to(file.name)
+    elif damage == "folder":
+        file.mkdir()
+    else:
+        file.write_text(damage)
+    (results / "audit" / "config.json").write_text("{}")
+    _, counts, problems = write_collection([results], tmp_path / "report.html")
+    assert len(problems) == 1 and str(file) in problems[0]
+    assert counts["run"] == 1
+
+
 def test_a_page_may_be_written_again_and_nothing_else_is_replaced(results, tmp_path):
     path = write_collection([results], tmp_path / "report.html")[0]
     write_collection([results], path)
