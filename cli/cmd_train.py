@@ -164,6 +164,8 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
     out = place(out, f"{dataset_label(config.dataset)}-{config.encoding}")
     if config.epsilon is not None:
         choose_jax()
+    elif "delta" in given or "clipping_norm" in given:
+        raise InputError(f"{'--delta' if 'delta' in given else '--clip'} needs --epsilon, which trains privately")
 
     load_tensorflow(any_backend=True)
     from kerasburst_cli.progress import make_observer

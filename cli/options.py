@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -212,7 +213,7 @@ def given_values(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
 def begun_config(cls: type[T], out: Path, resume: bool) -> T | None:
     """Return the config of what is resumed in `out`; None where it begins there."""
     path = out / "config.json"
-    return records.load(cls, path) if resume and path.exists() else None
+    return records.load(cls, path) if resume and os.path.lexists(path) else None
 
 
 def place(out: str | None, name: str) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 2**31 - 1  # what the libraries underneath take for a size or a number of times
+MOST = 10_000  # models of a study, and answers of each to an example
 ROUNDING = 1e-6  # how far beyond its range a value may lie that rounding brought there; it counts as the range's end
 BACKENDS = {  # of Keras, and how to install the package of each
     "tensorflow": "pip install tensorflow",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,9 +114,12 @@ def _run_steps(step, spikes, states: dict[str, tuple[int, ...]]):
 
 
 def _load(folder: Path):
+    for path in (folder / "saved_model.pb", folder / "fingerprint.pb", *folder.glob("variables/*")):
+        if not path.is_file() and os.path.lexists(path):  # TensorFlow would wait for a pipe, and read a device for ever
+            raise InputError(f"{path} must be a file, it is a folder, a link to nothing, a pipe or a device")
     try:
         return tf.saved_model.load(str(folder))
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    except Exception as error:  # TensorFlow raises what it likes for damaged files
         raise InputError(f"{folder} cannot be loaded: {one_line(error)}") from None
 
 

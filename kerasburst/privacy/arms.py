@@ -10,7 +10,7 @@ from typing import Any
 from kerasburst import files
 from kerasburst.config import TrainConfig, for_encodings, parameters
 from kerasburst.registry import DEFENCES, ENCODERS
-from kerasburst.validation import InputError, fail, suggestion
+from kerasburst.validation import InputError, check_choice, fail, suggestion
 
 # Names beside those of encoders and defences: an encoder with parameters.
 NAMED = {"rate_regular": ("rate", {"mode": "regular"})}
@@ -46,6 +46,10 @@ class Arm:
         """Check the names, and build the defence once, which checks its parameters."""
         if not isinstance(self.name, str) or not re.search(r"\w", self.name):
             raise fail("arm", "a name with a letter or digit", self.name)
+        check_choice("encoding of an arm", self.encoding, ENCODERS)
+        for field in ("encoder", "parameters"):
+            if not isinstance(getattr(self, field), Mapping):
+                raise fail(f"{field} of arm {self.name}", "a mapping of parameters", getattr(self, field))
         _check(self.name, self.encoder, parameters("encoder", self.encoding))
         self.make_defence()
 
@@ -95,6 +99,8 @@ def parse_arm(text: str) -> Arm:
         key, equals, value = assignment.partition("=")
         if not equals or not key.strip() or not value.strip():
             raise InputError(f"--arm must be NAME[:parameter=value,...], received {text!r}")
+        if key.strip() in given:
+            raise InputError(f"--arm must set {key.strip()} once, received {text!r}")
         given[key.strip()] = _value(value.strip())
     if name in DEFENCES:
         base = str(given.pop("encoding", "rate_regular"))

@@ -11,7 +11,7 @@ from kerasburst.privacy.arms import Arm, arms_of
 from kerasburst.privacy.splits import PROTOCOLS
 from kerasburst.registry import ATTACKS
 from kerasburst.training.run_directory import RunReference
-from kerasburst.validation import LARGEST, check_bool, check_choice, check_int, fail
+from kerasburst.validation import LARGEST, MOST, check_bool, check_choice, check_int, fail
 
 TEST_EXAMPLES = 2000  # at most, for an accuracy
 SNAPSHOT_QUERIES = 4  # at most, before the end of a training
@@ -84,18 +84,18 @@ class AuditConfig:
         if self.train.validation_split:
             raise fail("validation_split", "0 in an audit", self.train.validation_split)
         encodings = configs.check_encodings(self.encodings) if self.encodings or not self.arms else ()
-        if not all(isinstance(arm, Arm) for arm in self.arms):
+        if not isinstance(self.arms, tuple | list) or not all(isinstance(arm, Arm) for arm in self.arms):
             raise fail("arms", "a list of arms", self.arms)
         object.__setattr__(self, "arms", tuple(self.arms))
         arms_of(encodings, self.arms)
         if not isinstance(self.queries, tuple | list):
             raise fail("queries", "a list of numbers", self.queries)
-        queries = tuple(sorted({check_int("queries", k, low=1, high=LARGEST) for k in self.queries}))
+        queries = tuple(sorted({check_int("queries", k, low=1, high=MOST) for k in self.queries}))
         if not queries:
             raise fail("queries", "one or more numbers", self.queries)
         check_choice("protocol", self.protocol, PROTOCOLS)
-        check_int("targets", self.targets, low=1, high=LARGEST)
-        check_int("shadows", self.shadows, low=2, high=LARGEST)
+        check_int("targets", self.targets, low=1, high=MOST)
+        check_int("shadows", self.shadows, low=2, high=MOST)
         if self.shadows % 2:
             raise fail("shadows", "even, so that each point is in half of them", self.shadows)
         for name, low in (("members", 4), ("population", 2)):  # the blind baseline is judged on half of the members
@@ -106,8 +106,7 @@ class AuditConfig:
         check_int("pools", self.pools, low=1, high=99)
         if self.pools > 1 and self.protocol != "audit":
             raise fail("pools", f"1 by the protocol {self.protocol}", self.pools)
-        if self.canaries is not None and (check_int("canaries", self.canaries, low=0, high=LARGEST) % 2):
-            raise fail("canaries", "even, so that each model trains on half of them", self.canaries)
+        check_canaries(self.canaries)
         if not isinstance(self.snapshots, tuple | list):
             raise fail("snapshots", "a list of epochs", self.snapshots)
         snapshots = tuple(sorted({check_int("snapshots", epoch, low=1, high=LARGEST) for epoch in self.snapshots}))
@@ -152,3 +151,9 @@ class AuditConfig:
         for name, value in of_the_run.items():
             if getattr(self, name) != value:
                 raise fail(name, f"{value!r} in the audit of a run", getattr(self, name))
+
+
+def check_canaries(canaries: int | None) -> None:
+    """Check a number of canaries: even; None for the default."""
+    if canaries is not None and (check_int("canaries", canaries, low=0, high=LARGEST) % 2):
+        raise fail("canaries", "even, so that each model trains on half of them", canaries)

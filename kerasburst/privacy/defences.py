@@ -182,6 +182,7 @@ class Private(Defence):
 
     def __post_init__(self):
         """Check the parameters."""
+        check_float("private.epsilon", self.epsilon, above=0.0)
         TrainConfig(**dataclasses.asdict(self))
 
     def training(self, config: TrainConfig) -> TrainConfig:

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ from kerasburst import files, records
 from kerasburst.models.saving import weights_hash
 from kerasburst.privacy.arms import folder_name
 from kerasburst.privacy.audit import AuditStudy
-from kerasburst.privacy.config import TEST_EXAMPLES
+from kerasburst.privacy.config import TEST_EXAMPLES, check_canaries
 from kerasburst.privacy.result import AuditResult
 from kerasburst.privacy.shadow import lesson, place, roles, splits_path
 from kerasburst.privacy.signals import OUTPUTS, collect_signals, key_text, stored_key
@@ -27,7 +28,7 @@ from kerasburst.privacy.statistics import phi
 from kerasburst.registry import STUDIES
 from kerasburst.seeding import derive_seed
 from kerasburst.study import FleetObserver, Task
-from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail
+from kerasburst.validation import MOST, InputError, check_bool, check_choice, check_int, fail
 
 Train = Callable[..., Any]
 _TEST_SHARE = 5  # one of so many examples tests, where no test part is given
@@ -104,7 +105,7 @@ def audit_models(
     """
     arms = dict(train) if isinstance(train, Mapping) else {getattr(train, "__name__", "model"): train}
     for name, function in arms.items():
-        if not isinstance(name, str) or not callable(function):
+        if not isinstance(name, str) or not re.search(r"\w", name) or not callable(function):
             raise fail("train", "a function, or functions by name", {name: function})
     config = ModelsConfig(
         arms=tuple(arms),
@@ -155,8 +156,9 @@ class ModelsConfig:
             raise fail("shadows", "at least 4", self.shadows)
         if not isinstance(self.queries, tuple | list) or not self.queries:
             raise fail("queries", "one or more numbers", self.queries)
-        queries = tuple(sorted({check_int("queries", k, low=1, high=LARGEST) for k in self.queries}))
+        queries = tuple(sorted({check_int("queries", k, low=1, high=MOST) for k in self.queries}))
         object.__setattr__(self, "queries", queries)
+        check_canaries(self.canaries)
         check_bool("flips", self.flips)
         check_int("seed", self.seed, low=0)
         check_choice("outputs", self.outputs, OUTPUTS)
@@ -216,10 +218,13 @@ def _checked(name: str, given) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise fail(name, "inputs and labels", given)
     x, y = np.asarray(given[0]), np.asarray(given[1])
-    if x.ndim < 2 or x.dtype == object or y.shape != x.shape[:1] or len(x) == 0:
+    if x.ndim < 2 or x.dtype.kind not in "biuf" or y.shape != x.shape[:1] or len(x) == 0:
         raise fail(name, "inputs (n, ...) and labels (n,)", f"{x.dtype} of shape {x.shape} and {y.shape}")
     if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
-        raise fail(f"labels of {name}", "integers from 0", f"{y.dtype}, {y.min()} to {y.max()}")
+        received = f"{y.dtype}, {y.min()} to {y.max()}" if y.dtype.kind in "biuf" else y.dtype
+        raise fail(f"labels of {name}", "integers from 0", received)
+    if name == "data" and y.min() == y.max():
+        raise fail("labels of data", "of two classes or more", f"{y[0]} alone")
     return x, y.astype(np.int64)
 
 

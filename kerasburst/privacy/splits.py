@@ -11,7 +11,7 @@ import numpy as np
 from kerasburst.data.readers import load_npz
 from kerasburst.files import replacing
 from kerasburst.seeding import derive_seed
-from kerasburst.validation import InputError, check_choice, check_int, fail, one_line
+from kerasburst.validation import MOST, InputError, check_choice, check_int, fail, one_line
 
 PROTOCOLS = ("audit", "paper", "paper-overlapping")
 
@@ -69,7 +69,10 @@ class AuditSplits:
         """Check the arrays and make them read-only."""
         for name in _ARRAYS:
             kind = bool if name in ("targets", "shadows", "canary_members") else np.int64
-            array = np.array(getattr(self, name), kind)
+            array = np.asarray(getattr(self, name))
+            if array.size and array.dtype.kind not in ("b" if kind is bool else "iu"):
+                raise fail(name, "booleans" if kind is bool else "integers", f"the type {array.dtype}")
+            array = np.array(array, kind)
             if name == "canary_members" and not len(self.canaries):
                 array = np.zeros((len(self.shadows), 0), bool)
             array.flags.writeable = False
@@ -200,7 +203,7 @@ def draw_audit_splits(
     """
     seed = check_int("seed", seed, low=0)
     check_choice("protocol", protocol, PROTOCOLS)
-    targets = check_int("targets", targets, low=1)
+    targets = check_int("targets", targets, low=1, high=MOST)
     pool = np.asarray(pool, np.int64)
     unique = pool[_first_of_equals(np.asarray(x)[pool])]
     if protocol == "audit":
@@ -287,7 +290,7 @@ def part_pool(x: np.ndarray, pool: np.ndarray, pools: int, seed: int) -> list[np
 
 def check_shadows(shadows: int) -> int:
     """Check a number of shadows: even and at least 2."""
-    shadows = check_int("shadows", shadows, low=2)
+    shadows = check_int("shadows", shadows, low=2, high=MOST)
     if shadows % 2:
         raise fail("shadows", "even, so that each point is in half of them", shadows)
     return shadows

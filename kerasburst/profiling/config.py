@@ -10,7 +10,7 @@ from kerasburst import config as configs
 from kerasburst.config import TrainConfig
 from kerasburst.registry import ENCODERS
 from kerasburst.training.run_directory import RunDirectory
-from kerasburst.validation import LARGEST, InputError, check_choice, check_float, check_int, fail, path_text
+from kerasburst.validation import MOST, InputError, check_choice, check_float, check_int, fail, path_text
 
 DEFAULT_EPOCHS = 5  # of a network that is trained to be profiled
 WINDOW_S = 2.0
@@ -72,7 +72,7 @@ class ProfileConfig:
             raise fail("encoding", "one or more names, each once", encodings)
         configs.takes_spikes(encodings)
         check_choice("mode", self.mode, MODES)
-        check_int("repeats", self.repeats, low=1, high=LARGEST)
+        check_int("repeats", self.repeats, low=1, high=MOST)
         check_float("window_s", self.window_s, low=0.0)
         if self.run is not None:
             object.__setattr__(self, "run", path_text("run", self.run, "the path of a run directory"))

@@ -207,6 +207,8 @@ def tables(items: list[Item]) -> list[Table]:
         for field, value in values.items():
             if value is None or is_number(value):
                 fields[field] = fields.get(field, False) or value is not None
+    if not all(any(map(is_number, values.values())) for _, _, values, _ in found):
+        raise ValueError("an encoding without figures")
     measured = [field for field, has_figures in fields.items() if has_figures]
     rows = []
     for item, name, values, reasons in found:

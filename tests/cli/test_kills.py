@@ -53,6 +53,7 @@ _MEASURED = (
     "_cores",
     "_ms",
     "interval_method",
+    "passes",
 )
 _MEASURED_PARTS = ("measurements", "regions", "load_average", "ratios", "medians", "versions", "config")
 

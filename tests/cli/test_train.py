@@ -394,3 +394,9 @@ def test_a_precision_is_kept_and_resumed(kerasburst, tmp_path, precision):
 def test_an_unknown_precision(kerasburst):
     outcome = kerasburst("train", *SMALL, "--precision", "bfloat16")
     assert outcome.code == 2 and "mixed_bfloat16" in outcome.err
+
+
+@pytest.mark.parametrize("option", ["--delta", "--clip"])
+def test_options_of_private_training_need_epsilon(option, kerasburst, tmp_path):
+    out = kerasburst("train", "--dataset", "iris", f"{option}=0.001", "--out", tmp_path / "new")
+    assert out.code == 2 and f"{option} needs --epsilon" in out.err and not (tmp_path / "new").exists()

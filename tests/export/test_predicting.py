@@ -1,6 +1,7 @@
 """Predictions of a network and its exports, and what examples may be."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -192,6 +193,43 @@ def test_models_that_cannot_be_asked(tmp_path):
     (tmp_path / "damaged" / "manifest.json").write_text('{"format": 1}')
     with pytest.raises(InputError, match="not a manifest of kerasburst export"):
         predict(tmp_path / "damaged", images())
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("damage", ["empty", "cut", "noise", "flipped", "pipe", "circle", "folder", "gone"])
+@pytest.mark.parametrize(
+    "file", ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
+)
+def test_damaged_saved_models(file, damage, exported, tmp_path):
+    """Neither a traceback nor a pipe that is waited for."""
+    shutil.copytree(exported, tmp_path / "out")
+    path = tmp_path / "out" / file
+    content = path.read_bytes()
+    path.unlink()
+    half = len(content) // 2
+    match damage:
+        case "empty" | "cut" | "noise" | "flipped":
+            middle = bytes(255 - byte for byte in content[half : half + 40])
+            path.write_bytes(
+                {"empty": b"", "cut": content[:half], "noise": bytes(range(256)) * 40}.get(
+                    damage, content[:half] + middle + content[half + 40 :]
+                )
+            )
+        case "pipe":
+            os.mkfifo(path)
+        case "circle":
+            path.symlink_to(path.name)
+        case "folder":
+            path.mkdir()
+    with pytest.raises(InputError, match=f"^[^\n]*{tmp_path / 'out'}[^\n]*$"):
+        predict(tmp_path / "out", images())
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "out"
+    export(make(), folder)
+    return folder
 
 
 @pytest.mark.parametrize(("format", "file"), [("onnx", "model.onnx"), ("litert", "model.tflite"), ("nir", "model.nir")])

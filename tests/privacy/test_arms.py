@@ -102,3 +102,28 @@ def test_a_private_arm_trains_privately():
     assert plain.epsilon is None
     with pytest.raises(InputError, match="epsilon must be"):
         parse_arm("private:epsilon=0")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rate:gain=1,gain=2", "--arm must set gain once"),
+        ("private:epsilon=none", "private.epsilon must be a finite number above 0, received None"),
+    ],
+)
+def test_what_would_count_for_nothing_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_arm(text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"encoding": None}, "encoding of an arm must be one of rate"),
+        ({"encoding": "rate", "encoder": [1]}, "encoder of arm mine must be a mapping"),
+        ({"encoding": "rate", "defence": "input_noise", "parameters": 3}, "parameters of arm mine must be a mapping"),
+    ],
+)
+def test_fields_of_another_type(fields, message):
+    with pytest.raises(InputError, match=message):
+        Arm(name="mine", **fields)

@@ -135,6 +135,13 @@ def test_a_model_that_stops_before_others_answers_as_at_its_end(tmp_path, fleet)
         ({"queries": ()}, "queries must be one or more"),
         ({"outputs": "odds"}, "outputs must be one of"),
         ({"members": 300}, "members must be fewer"),
+        ({"train": {"": constant}}, "train must be a function, or functions by name"),
+        ({"data": (X.astype(str), Y)}, "data must be inputs"),
+        ({"data": (X, Y.astype(str))}, "labels of data must be integers from 0"),
+        ({"data": (X, 0 * Y)}, "labels of data must be of two classes or more, received '0 alone'"),
+        ({"canaries": 3}, "canaries must be even"),
+        ({"shadows": 2 * 10**9}, "shadows must be an integer from 2 to 10000"),  # not drawn for hours
+        ({"queries": (10**9,)}, "queries must be an integer from 1 to 10000"),
     ],
 )
 def test_bad_input_leaves_nothing(changes, message, tmp_path, fleet):

@@ -96,6 +96,17 @@ def test_round_trip(tmp_path):
         loaded.audited[0] = 1
 
 
+@pytest.mark.parametrize("value", [np.array("x"), np.array(np.nan), np.zeros((3, 3, 3)), np.array(2.5)], ids=str)
+@pytest.mark.parametrize("field", ["pool_size", "targets", "audited"])
+def test_fields_of_another_type_are_one_line(field, value, tmp_path):
+    path = tmp_path / "splits.npz"
+    draw().save(path)
+    with np.load(path) as stored:
+        np.savez(path, **dict(stored) | {field: value})
+    with pytest.raises(InputError, match=f"^{path}: [^\n]*$"):
+        AuditSplits.load(path)
+
+
 def parts(**given):
     fields = {
         "audited": [0, 1, 2, 3],
@@ -166,7 +177,8 @@ def test_parts_that_do_not_fit_are_refused(given, message):
         ({"shadows": 7}, "shadows must be even"),
         ({"members": 3}, "members must be an integer of at least 4"),
         ({"protocol": "audits"}, "protocol must be one of audit, paper, paper-overlapping.*did you mean audit"),
-        ({"targets": 0}, "targets must be an integer of at least 1"),
+        ({"targets": 0}, "targets must be an integer from 1 to 10000"),
+        ({"targets": 2 * 10**9}, "targets must be an integer from 1 to 10000"),
     ],
 )
 def test_bad_arguments(given, message):

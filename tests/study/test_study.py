@@ -218,12 +218,29 @@ def test_version_0_1_wrote_one_fingerprint_as_text(here, config, out, tmp_path, 
         Toy(config, out).run(resume=True)
 
 
-@pytest.mark.parametrize("text", ["[]", '{"data": 3}', "{}"])
+def test_a_config_that_contradicts_the_result_is_refused(here, config, out):
+    here()
+    Toy(config, out).run()
+    other = dataclasses.replace(config, power=3)
+    (out / "config.json").write_text(json.dumps(records.to_json(other)))
+    for each in (config, other):
+        with pytest.raises(InputError, match="config.json must be the config in toy.json, power differs: --force"):
+            Toy(each, out).run(resume=True)
+    (out / "toy.json").write_text('{"config": 3}')  # damaged: it is written anew
+    Toy(other, out).run(resume=True)
+    assert json.loads((out / "toy.json").read_text())["config"]["power"] == 3
+
+
+@pytest.mark.parametrize("text", ["[]", '{"data": 3}', "{}", '{"data": {"dataset": {"a": 1}}}'])
 def test_a_plan_that_is_none(here, config, out, text):
     here()
     Toy(config, out).run()
     (out / "plan.json").write_text(text)
     with pytest.raises(InputError, match="plan.json must be a toy's plan, it is not: --force begins anew"):
+        Toy(config, out).run(resume=True)
+    (out / "plan.json").unlink()
+    (out / "plan.json").symlink_to("plan.json")
+    with pytest.raises(InputError, match="plan.json"):
         Toy(config, out).run(resume=True)
 
 

@@ -61,6 +61,7 @@ BAD_VALUES = {
     "float": ("x", "", "none", "nan", "inf", "-inf", "[1]", "é", "1e999", "-1"),
     "choice": ("x", "", "none", "[1]", "é"),
 }
+_COUNTS = ("shadows", "targets", "pools", "seeds", "samples", "repeats", "canaries", "members", "population")
 BAD_PATHS = ("", "x" * 300, "dangling", "circle", "/dev/null/x", "~nosuchuser/x", "pipe")
 BAD_INPUTS = (*BAD_PATHS, "absent", "folder", "/dev/zero", "text")
 BAD_TEXTS = {
@@ -115,8 +116,9 @@ def _bad_values(command, option):
                 *(() if command == "predict" else ("text",)),
             )
         return BAD_INPUTS if option.name != "data_dir" else tuple(each for each in BAD_INPUTS if each != "folder")
-    kind = "choice" if isinstance(option.type, click.Choice) else option.type.name
-    return BAD_VALUES[kind]
+    if isinstance(option.type, click.Choice):
+        return tuple(value for value in BAD_VALUES["choice"] if value not in option.type.choices)
+    return (*BAD_VALUES[option.type.name], *(["2000000000"] if option.name in _COUNTS else []))
 
 
 def _without(arguments, flag):
@@ -145,6 +147,8 @@ def parameter_cases():
     """Yield a case for each bad value of each parameter that `--set` takes."""
     for owner, name, default in all_parameters():
         scope, _, parameter = name.partition(".")
+        if owner == "leaky_integrator":  # a readout, which no network takes in the place of its neurons
+            continue
         for value in BAD_PARAMETERS:
             if scope == "encoder":
                 arguments = ("encode", "--dataset", "iris", "--encoding", owner, "--draws", "2", "--out", "new")
@@ -163,22 +167,26 @@ def parameter_cases():
                     "--queries",
                     "1",
                 )
-                arguments = ("train", *small, *model, "--quiet", "--out", "new")
+                neuron = ("--set", f"model.neuron={owner}") if scope == "neuron" else ()
+                arguments = ("train", *small, *model, *neuron, "--quiet", "--out", "new")
             yield Case(
                 f"{owner} {name}={value[:20]!r}",
                 (*arguments, "--set", f"{name}={value}"),
                 mentions=(parameter,),
-                codes=(2,) if not _may_be_fine(parameter, default, value) else (0, 2),
+                codes=(2,) if not _may_be_fine(owner, parameter, default, value) else (0, 2),
                 refused=False,
             )
 
 
-def _may_be_fine(parameter, default, value):
+def _may_be_fine(owner, parameter, default, value):
     """Return whether some parameter of that type takes the value."""
     if value == "none":
         return default is None or parameter in ("reset_mechanism", "silence")
+    number = isinstance(default, float | int) and not isinstance(default, bool)
     if value == "[1]":  # the same for each neuron, or one for each
-        return parameter in ("beta", "threshold")
+        return number
+    if value == "-1":  # of millivolts and currents
+        return number and owner in ("izhikevich", "adex")
     return value == "2000000000" and isinstance(default, float | int) and not isinstance(default, bool)
 
 
@@ -354,7 +362,7 @@ def data_cases():
                 (command, *arguments),
                 needs=("data",),
                 prepare=lambda folder, damage=damage: damage(folder / "data.npz"),
-                mentions=("dataset",) if name == "device" else ("data.npz",),  # what a link leads to is named
+                mentions=() if name == "device" else ("data.npz",),  # what a link leads to is named
             )
     for name, damage in {**ANY, **EXAMPLES}.items():
         for suffix in (".npy", ".npz", ".png"):
@@ -420,6 +428,8 @@ def study_cases():
     """Yield a case for each damage to a study's own files, given to the study that is resumed and to the report."""
     for command, (folder, result, _) in STUDIES.items():
         for name, damage in JSON.items():
+            if command == "reproduce" and name == "half of the fields":  # another question, whose answer takes minutes
+                continue
             yield Case(
                 f"{command} --resume: config.json: {name}",
                 (command, "--resume", "--out", folder, "--quiet"),
@@ -446,6 +456,7 @@ def study_cases():
                         needs=(folder,),
                         prepare=lambda where, damage=damage, folder=folder, file=file: damage(where / folder / file),
                         mentions=(folder,),
+                        codes=(0, 2) if name == "half of the fields" else (2,),  # plans of older versions have fewer
                     )
     for name, damage in JSON.items():
         yield Case(
@@ -469,7 +480,8 @@ def export_cases():
             prepare=lambda where, damage=damage: damage(where / "export" / "manifest.json"),
             mentions=("export",),
         )
-    for file in ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"):
+    variables = ("variables/variables.index", "variables/variables.data-00000-of-00001")
+    for file in ("saved_model.pb", *variables):
         for name, damage in ANY.items():
             yield Case(
                 f"predict export: {file}: {name}",
