@@ -219,7 +219,7 @@ def command(
     value = records.to_json(result)
     for alarm in alarms(value):
         _warn(alarm)
-    print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out))
+    print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
     if not result.valid:
         verdict = judge(value)
         click.echo("\n".join([*verdict.failed, f"{verdict.word}: {verdict.text}"]), err=True)

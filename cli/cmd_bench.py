@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import data_dir_option, json_option
+from kerasburst_cli.options import data_dir_option, json_option, quiet_option
 
 from kerasburst import records
 from kerasburst.profiling.bench import CHOICES, BenchResult, bench
@@ -29,7 +29,7 @@ from kerasburst.reports.table import number, table_of, terminal
 @data_dir_option
 @click.option("--out", type=click.Path(), help="Directory to write bench.json to.")
 @json_option
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@quiet_option
 def command(works, repeats, threads, num_steps, batch_size, seed, data_dir, out, as_json, quiet):
     """Measure what training, inference, neurons and encoders cost on this machine.
 

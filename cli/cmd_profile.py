@@ -88,7 +88,7 @@ def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet
         result = profile(config, out, resume=resume, force=force, observer=observer)
     write_report(out)
     value = records.to_json(result)
-    print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out))
+    print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
 
 
 def _config(run, given, assignments, begun) -> ProfileConfig:

@@ -12,7 +12,7 @@ from kerasburst.validation import InputError
 @click.command("report")
 @click.argument("folders", metavar="DIR...", nargs=-1)
 @click.option("--out", type=click.Path(), help="Path of the page. Default: report.html in the first DIR.")
-@click.option("--quiet", is_flag=True, help="Print nothing.")
+@click.option("--quiet", is_flag=True, help="Print the page's path alone.")
 def command(folders, out, quiet):
     """Write one page of all results below DIR...: runs, audits, transfers, sweeps, profiles, reproductions.
 
@@ -27,5 +27,5 @@ def command(folders, out, quiet):
     for problem in problems:
         click.echo(f"not shown: {problem}", err=True)
     if not quiet:
-        found = ", ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in counts.items() if n)
-        click.echo(f"{found}\nwritten to {path}")
+        click.echo(", ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in counts.items() if n))
+    click.echo(f"written to {path}")

@@ -91,7 +91,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
             raise
     value = json.loads(json.dumps(records.to_json(result)))
     write_markdown(value, out / "reproduction.md")
-    print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out))
+    print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
     if error is not None:
         raise error
     code = 0

@@ -121,7 +121,7 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
     value = records.to_json(result)
     pictures = save_sweep_figures(value, out)
     names = [path.name for path in pictures]
-    print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out, names))
+    print_result(value, out, as_json=as_json, text=lambda: summary(value, out, names))
     if error is not None:
         raise error
     invalid = sum(bool(each["failed_controls"]) for point in value["points"] for each in point["seeds"])

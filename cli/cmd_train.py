@@ -7,7 +7,6 @@ import dataclasses
 import click
 from kerasburst_cli.options import (
     TRAIN_DEFAULT,
-    all_parameters,
     check_going_on,
     data_dir_option,
     dataset_label,
@@ -36,8 +35,9 @@ _FIELDS = {field.name for field in dataclasses.fields(TrainConfig)} - {"encoder"
 def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         load_tensorflow(any_backend=True)
-        for owner, name, default in all_parameters():
-            click.echo(f"{owner:<14} {name}={default!r}")
+        from kerasburst_cli.parameters import parameters_text
+
+        click.echo(parameters_text())
         ctx.exit()
 
 
@@ -58,7 +58,7 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
     is_eager=True,
     expose_value=False,
     callback=_list_parameters,
-    help="List what --set takes, with defaults, and exit.",
+    help="List what --set takes, with defaults, meanings and ranges, and exit.",
 )
 @click.option(
     "--validation-split",
@@ -184,7 +184,7 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
         return
     for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
-    print_result(records.to_json(result), out, as_json=as_json, quiet=quiet, text=lambda: summary(result, out))
+    print_result(records.to_json(result), out, as_json=as_json, text=lambda: summary(result, out))
 
 
 def summary(result, out) -> str:

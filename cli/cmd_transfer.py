@@ -116,7 +116,7 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
         result = transfer(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
     value = records.to_json(result)
     save_transfer_plot(value, out / "transfer.png")
-    print_result(value, out, as_json=as_json, quiet=quiet, text=lambda: summary(value, out))
+    print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
 
 
 def _of_run(run, given, assignments, config_of_run):

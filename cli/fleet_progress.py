@@ -60,12 +60,16 @@ class Tally(FleetObserver):
         self.failed += 1
 
     def seconds_left(self) -> float | None:
-        """Estimate the time left, as if each task took the mean of those that finished; None before the first."""
+        """Estimate the time left, as if each task took the mean of those that finished; None before the first.
+
+        A task that has run for longer is taken to need as long as the longest so far, and past that a quarter more.
+        """
         if not self._seconds:
             return None
-        mean, now = sum(self._seconds) / len(self._seconds), time.monotonic()
+        mean, longest, now = sum(self._seconds) / len(self._seconds), max(self._seconds), time.monotonic()
         waiting = self.total - self.done - self.failed - self.running
-        under_way = [max(0.0, mean - (now - begun)) for begun in self._begun.values()]
+        ran = [now - begun for begun in self._begun.values()]
+        under_way = [next((end - each for end in (mean, longest) if end > each), each / 4) for each in ran]
         return max([(waiting * mean + sum(under_way)) / self._most_running, *under_way])
 
     def settled(self) -> str:

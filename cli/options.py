@@ -184,7 +184,7 @@ encodings_option = click.option(
     help=f"Repeatable; all are trained with the same examples and seeds. Default: {', '.join(COMPARED_ENCODINGS)}; "
     f"of events {', '.join(ENCODED)}.",
 )
-quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress, only warnings and the result.")
 fleet_options = _combine(jobs_option, backend_option)
 
 
@@ -221,11 +221,11 @@ def place(out: str | None, name: str) -> Path:
     return user_path("--out", numbered("runs", name) if out is None else out)
 
 
-def print_result(value: dict, out: Path, *, as_json: bool, quiet: bool, text: Callable[[], str]) -> None:
-    """Print a result's JSON, or what `text` returns, or nothing."""
+def print_result(value: dict, out: Path, *, as_json: bool, text: Callable[[], str]) -> None:
+    """Print a result's JSON, or what `text` returns."""
     if as_json:
         click.echo(json.dumps({"out": str(out), **value}, indent=2))
-    elif not quiet:
+    else:
         click.echo("\n".join(map(visible, text().split("\n"))))
 
 

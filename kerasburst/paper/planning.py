@@ -27,6 +27,7 @@ from kerasburst.paper import scales
 from kerasburst.paper.claims import AUDIT, ENCODINGS, EQUAL_FIT, PAPER, PROFILE, TRAIN, TRANSFER
 from kerasburst.paper.config import ReproduceConfig
 from kerasburst.paper.scales import Setting
+from kerasburst.privacy.arms import parse_arm
 from kerasburst.privacy.audit import AuditStudy
 from kerasburst.privacy.config import AuditConfig
 from kerasburst.profiling.config import ProfileConfig
@@ -241,12 +242,14 @@ def _audit(config: ReproduceConfig, kind: str, source: Source, name: str, settin
 
 
 def _equal_fit(config: ReproduceConfig, source: Source, name: str, setting: Setting) -> Part:
+    fields = dict(scales.EQUAL_FIT_AUDIT)
     audit = AuditConfig(
         train=_training(config, source, name, setting, 0),
         encodings=(),
+        arms=tuple(map(parse_arm, fields.pop("arms"))),
         members=setting.members,
         population=setting.population,
-        **scales.EQUAL_FIT_AUDIT,
+        **fields,
     )
     shadows, arms = audit.pools * audit.shadows, len(audit.arms)
     sizes = audit.members, audit.population, audit.train.epochs, _sizes(source)[1]

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kerasburst.privacy.arms import parse_arm
 from kerasburst.privacy.config import TARGET_QUERIES, TEST_EXAMPLES
 
 
@@ -73,19 +72,14 @@ _DIGITS = Setting(
 
 # The audit at equal fit, as docs/equal_fit.md wrote it down before it was run.
 EQUAL_FIT_AUDIT: Mapping[str, Any] = {
-    "arms": tuple(
-        map(
-            parse_arm,
-            (
-                "rate",
-                "rate_regular",
-                "poisson_burst",
-                "delayed_burst",
-                "poisson_burst:mean_burst_size=60,burst_interval=2",
-                "input_noise:sd=0.3",
-                "label_smoothing:amount=0.2",
-            ),
-        )
+    "arms": (
+        "rate",
+        "rate_regular",
+        "poisson_burst",
+        "delayed_burst",
+        "poisson_burst:mean_burst_size=60,burst_interval=2",
+        "input_noise:sd=0.3",
+        "label_smoothing:amount=0.2",
     ),
     "pools": 3,
     "shadows": 16,

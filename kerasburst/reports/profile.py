@@ -29,6 +29,19 @@ _PANELS = {
     "gpu_peak_mb": ("peak GPU memory, MB", 1),
     "cpu_package_power_w": ("processor package power, W", 1),
 }
+# Of the table alone.
+_OTHERS = {
+    "samples_per_s": ("examples per second", 1),
+    "peak_rss_increase_mb": ("rise of host memory, MB", 1),
+    "gpu_energy_above_idle_j": ("GPU energy above idle, J", 1),
+    "gpu_idle_power_w": ("idle GPU power, W", 1),
+    "gpu_nvml_peak_mb": ("peak GPU memory by NVML, MB", 1),
+    "gpu_utilisation_percent": ("GPU utilisation, %", 1),
+    "cpu_package_energy_j": ("processor package energy, J", 1),
+    "cpu_package_idle_power_w": ("idle processor package power, W", 1),
+    "dense_macs_per_sample": ("multiplications (MAC) of a dense pass per example, thousands", 1e-3),
+    "effective_macs_per_sample": ("multiplications (MAC) per example, thousands", 1e-3),
+}
 _DEVICES = {"gpu": "GPU", "cpu_package": "processor packages"}
 _COLUMNS = 3
 
@@ -126,6 +139,7 @@ def _traces(path: Path, encodings: list[str]) -> Figure:
     return figure
 
 
+_HEADLINE = {"wall_s": "time", "peak_rss_mb": "memory", "gpu_power_w": "GPU power"}
 # (field, heading, factor, digits after the point)
 _FIGURES = (
     ("wall_s", "wall s", 1, 3),
@@ -188,14 +202,21 @@ def reasons(profile: dict) -> dict[str, list[str]]:
 
 
 def headline(item: Item) -> str:
-    """Return in one line what a result found."""
-    return ", ".join(item.value["encodings"])
+    """Return in one line what a result found: each encoding's wall time and memory as multiples of the baseline's."""
+    encodings = item.value["encodings"]
+    base = next((name for name in BASELINES if name in encodings), None)
+    parts = []
+    for name, one in encodings.items():
+        ratios = (one.get("ratios") or {}).get(base) or {}
+        told = [f"{ratios[field][1]:.1f} × the {what}" for field, what in _HEADLINE.items() if ratios.get(field)]
+        parts += [f"{name} takes {' and '.join(told)}"] if told and name != base else []
+    return f"against {base}: {'; '.join(parts)}" if parts else f"{', '.join(encodings)}: nothing to compare"
 
 
 def tables(items: list[Item]) -> list[Table]:
     """Read profiles by their JSON alone: encodings.NAME.FIELD, null with a reason in reasons.FIELD.
 
-    A field that none has a figure of is told of once, below the table.
+    A field without any figure is named once, below the table.
     """
     found = [
         (item, name, values, {**(item.value.get("reasons") or {}), **(values.get("reasons") or {})})
@@ -214,23 +235,28 @@ def tables(items: list[Item]) -> list[Table]:
     for item, name, values, reasons in found:
         cells = [item.cell, name_cell(name)]
         for field in measured:
-            value, ends = values.get(field), (values.get("spread") or {}).get(field)
+            value, ends, factor = values.get(field), (values.get("spread") or {}).get(field), _heading(field)[1]
             if is_number(value):
-                note = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends and ends[0] < ends[1] else ""
-                cells.append(Cell(f"{value:.4g}", sort=value, note=note))
+                note = f"{factor * ends[0]:.4g} to {factor * ends[1]:.4g}" if ends and ends[0] < ends[1] else ""
+                cells.append(Cell(f"{factor * value:.4g}", sort=value, note=note))
             else:
                 cells.append(Cell("–", sort=-1e300, note=str(reasons.get(field, "")), mark="muted"))
         rows.append(tuple(cells))
     missing: dict[str, list[str]] = {}
     for field in fields.keys() - set(measured):
         why = "; ".join(dict.fromkeys(str(reasons.get(field) or "no reason given") for *_, reasons in found))
-        missing.setdefault(why, []).append(field)
+        missing.setdefault(why, []).append(_heading(field)[0])
     note = "Medians of the repeats, with their quartiles where there are several. "
     note += "What this machine cannot measure is a dash with its reason, never 0."
     note += "".join(
-        f" Without any figure: {', '.join(sorted(names))}: {why}." for why, names in sorted(missing.items())
+        f" Without any figure: {'; '.join(sorted(names))}: {why}." for why, names in sorted(missing.items())
     )
-    return [Table("", ("profile", "encoding", *measured), tuple(rows), note)]
+    return [Table("", ("profile", "encoding", *(_heading(field)[0] for field in measured)), tuple(rows), note)]
+
+
+def _heading(field: str) -> tuple[str, float]:
+    """Return a field's heading with its unit, and the factor of its figures; a field of a later version as it is."""
+    return _PANELS.get(field) or _OTHERS.get(field) or (field.replace("_", " "), 1)
 
 
 VIEW = StudyView("Profiles", "profile.json", ("encodings",), headline, tables)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -156,11 +157,23 @@ def test_a_plugin_is_among_the_choices_and_its_parameters_can_be_set(tmp_path):
 
 
 def test_list_parameters(kerasburst):
-    lines = kerasburst("train", "--list-parameters").out.splitlines()
-    assert "delayed_burst  encoder.silence=0.0" in lines
-    assert "lif            neuron.beta=0.95" in lines
-    assert "SNNConvNet     model.conv_activation='relu'" in lines
-    assert "SNNConvNet     model.neuron='lif'" in lines
+    sections = dict(part.split(":\n", 1) for part in kerasburst("train", "--list-parameters").out.split("\n\n"))
+    assert "encoder.silence=0.0" in sections["encoder delayed_burst"]
+    assert "neuron.beta=0.95" in sections["neuron lif"]
+    assert "model.conv_activation='relu'" in sections["model SNNConvNet"]
+    assert "model.neuron='lif'" in sections["model SNNConvNet"]
+    # A parameter's meaning and range stand in its class' docstring.
+    assert re.search(r"encoder.gain=1.0 +factor on the intensity, at least 0(\n|$)", sections["encoder rate"])
+    assert "membrane decay per step, in [0, 1]" in sections["neuron lif"]
+
+
+def test_every_parameter_has_a_meaning():
+    from kerasburst_cli.options import all_parameters
+    from kerasburst_cli.parameters import parameters_text
+
+    text = parameters_text(width=2000)
+    for _, name, default in all_parameters():
+        assert re.search(rf"^  {re.escape(name)}={re.escape(repr(default))}\s+\w?[^.=]+ ", text, re.MULTILINE), name
 
 
 @pytest.mark.parametrize(

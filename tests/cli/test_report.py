@@ -10,7 +10,7 @@ def test_a_page_of_what_is_there(kerasburst, tmp_path):
     outcome = kerasburst("report", "runs")
     assert (outcome.code, outcome.out, outcome.err) == (0, "2 runs\nwritten to runs/report.html\n", "")
     assert 'href="a/result.json"' in (tmp_path / "runs" / "report.html").read_text()
-    assert kerasburst("report", "runs/a", "runs/b", "--out", "page.html", "--quiet").out == ""
+    assert kerasburst("report", "runs/a", "runs/b", "--out", "page.html", "--quiet").out == "written to page.html\n"
     assert 'href="runs/b/result.json"' in (tmp_path / "page.html").read_text()
 
 

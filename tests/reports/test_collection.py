@@ -157,7 +157,7 @@ def test_the_page_has_every_figure_with_interval_and_link(results, tmp_path):
     assert any(row.startswith(effect) for row in rows)
     assert any("2.5 | 2 to 3 | – | no RAPL" in row for row in rows)
     assert any("delayed_burst | 3 | 5" in row for row in rows)
-    assert "Without any figure: gpu_power_w: no GPU." in page
+    assert "Without any figure: GPU power, W: no GPU." in page
     verdict = "supported, confounded | audit: lira_online at K = 4; mnist; seeds 0, 1, 2 | +0.030 | +0.005 to +0.055"
     assert any(verdict in row for row in rows)
     assert all(f"<li>{escape(rule)}</li>" in page for rule in RULES)

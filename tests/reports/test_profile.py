@@ -7,7 +7,8 @@ from matplotlib.image import imread
 
 from kerasburst import records
 from kerasburst.profiling.result import EncodingProfile
-from kerasburst.reports.profile import write_report
+from kerasburst.reports.profile import headline, tables, write_report
+from kerasburst.reports.view import Item
 from kerasburst.validation import InputError
 from tests.profiling.pretend import measurement, record
 
@@ -53,3 +54,20 @@ def test_figures_with_power(tmp_path):
 def test_no_profile(tmp_path):
     with pytest.raises(InputError, match="no profile.json"):
         write_report(tmp_path)
+
+
+def test_a_profile_leads_with_what_it_found(tmp_path):
+    write(tmp_path, ["rate", "poisson_burst"])
+    profile = json.loads((tmp_path / "profile.json").read_text())
+    ratios = profile["encodings"]["poisson_burst"]["ratios"]["rate"]
+    ratios |= {"wall_s": [1.8, 1.9, 2.0], "peak_rss_mb": [1.0, 1.04, 1.1]}
+
+    def item(value):
+        return Item(kind="profile", path=tmp_path, label="p", link="p", value=value, config={})
+
+    found = item(profile)
+    assert headline(found) == "against rate: poisson_burst takes 1.9 × the time and 1.0 × the memory"
+    (table,) = tables([found])
+    assert "wall time of a pass, s" in table.head and not [head for head in table.head if "_" in head]
+    alone = item({"encodings": {"latency": profile["encodings"]["rate"]}})
+    assert headline(alone) == "latency: nothing to compare"

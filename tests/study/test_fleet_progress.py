@@ -46,12 +46,15 @@ def test_time_left_by_hand(clock):
     clock.now += 40
     tally.task_finished("a", 40.0)
     tally.task_started("c")
-    # mean 40: b is about to end, c has 40 to go, and 8 - 3 done - 2 running = 3 wait: (0 + 40 + 3 * 40) / 2 at once
-    assert tally.seconds_left() == pytest.approx(80)
+    # mean 40: b has run for as long, and is given a quarter more; c has 40 to go, and 8 - 3 done - 2 running = 3 wait:
+    # (10 + 40 + 3 * 40) / 2 at once
+    assert tally.seconds_left() == pytest.approx(85)
     clock.now += 20
-    assert tally.seconds_left() == pytest.approx(70)  # c has 20 to go; b is late
+    assert tally.seconds_left() == pytest.approx((15 + 20 + 120) / 2)  # c has 20 to go; b is late, by a quarter of 60
     tally.task_finished("b", 60.0)  # mean 50; c has 30 to go, 3 wait
     assert tally.seconds_left() == pytest.approx((30 + 150) / 2)
+    clock.now += 32
+    assert tally.seconds_left() == pytest.approx((8 + 150) / 2)  # c has run 52, past the mean, and the longest took 60
     assert (tally.done, tally.running, tally.retried, tally.failed) == (4, 1, 0, 0)
 
 
@@ -79,7 +82,7 @@ def test_lines(clock, capfd, to_stderr):
     assert (out if to_stderr else err) == ""
     assert (err if to_stderr else out).splitlines() == [
         "2/8 done before",
-        "3/8 shadow-0 done in 40.0 s, about 80 s left",  # 1 runs and is about to end, 4 wait: 160 / 2
+        "3/8 shadow-0 done in 40.0 s, about 85 s left",  # 1 runs, late by a quarter of 40, 4 wait: 170 / 2
         "3/8 shadow-1 failed, to be retried: killed by SIGKILL",
         "4/8 shadow-2 failed twice: exit status 1",
         "5/8 shadow-3 done in 40.0 s, about 60 s left",  # 3 wait

@@ -1,0 +1,43 @@
+"""The list that `--list-parameters` prints: each parameter with its default, and what its class says of it."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import re
+
+import click
+from kerasburst_cli.options import all_parameters
+
+from kerasburst.registry import ENCODERS, NETWORKS, NEURONS
+
+_SCOPES = {"encoder": ENCODERS, "model": NETWORKS, "neuron": NEURONS}
+
+
+def parameters_text(width: int = 100) -> str:
+    """Return the parameters that `--set` takes, by class, with defaults, meanings and ranges.
+
+    Args:
+        width: of a line, in characters.
+    """
+    text = click.HelpFormatter(width=width)
+    for owner, rows in itertools.groupby(all_parameters(), key=lambda row: (row[1].partition(".")[0], row[0])):
+        meanings = _meanings(_SCOPES[owner[0]][owner[1]])
+        with text.section(" ".join(owner)):
+            text.write_dl(
+                [(f"{name}={default!r}", meanings.get(name.partition(".")[2], "")) for _, name, default in rows]
+            )
+    return text.getvalue().strip()
+
+
+def _meanings(cls: type) -> dict[str, str]:
+    """Return what the `Args` sections of a class and of its bases say of each parameter."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        document = inspect.cleandoc(vars(base).get("__doc__") or "")
+        section = re.search(r"^Args:\n((?:(?: .*)?\n?)+)", document, re.MULTILINE)
+        entries = re.finditer(r"^ {4}(\w[\w, ]*): (.*(?:\n {5,}.*)*)", section[1] if section else "", re.MULTILINE)
+        for names, text in (entry.groups() for entry in entries):
+            said = " ".join(text.split()).replace("`", "").removesuffix(".")
+            found |= dict.fromkeys(names.split(", "), said)
+    return found
