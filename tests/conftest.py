@@ -5,8 +5,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
+import gc
 import importlib.util
 import signal
+import sys
 import threading
 
 import pytest
@@ -26,6 +28,14 @@ def pytest_configure():
         raise pytest.UsageError(f"KERASBURST_REQUIRE names modules that are not installed: {', '.join(missing)}")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cheap_graphs():
+    """Leave TensorFlow's graphs as they are, too: rewriting them takes longer than running them once or twice."""
+    gc.freeze()  # what was imported stays
+    if "tensorflow" in sys.modules and os.environ["XLA_FLAGS"]:
+        sys.modules["tensorflow"].config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
 @pytest.fixture(autouse=True)
 def plugins_of_one_test():
     """Take back what a test that registers something told other processes to import."""
@@ -37,8 +47,10 @@ def plugins_of_one_test():
         os.environ["KERASBURST_PLUGINS"] = before
 
 
-_LONG_EXAMPLES = {  # of docstrings, which train
+_LONG_EXAMPLES = {  # of docstrings, which train or export
+    "kerasburst.export.exporting.export",
     "kerasburst.privacy.audited_run.AuditedRun",
+    "kerasburst.privacy.signals.collect_signals",
     "kerasburst.profiling.bench.bench",
     "kerasburst.profiling.profiler.Profiler.callback",
     "kerasburst.training.fit.train",

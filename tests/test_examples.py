@@ -52,6 +52,7 @@ def test_audit_your_own_model(example):
     assert all(0.3 < of.auc_interval()[0] < of.auc_interval()[1] < 0.8 for of in found.values())
 
 
+@pytest.mark.thorough
 def test_the_readme_from_a_model_of_your_own_to_a_served_one(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)

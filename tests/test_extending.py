@@ -92,6 +92,7 @@ def test_a_reader_reads_its_files(tmp_path):
         kb.load_dataset(tmp_path / "bad.csv")
 
 
+@pytest.mark.thorough
 def test_a_network_trains_and_exports(tmp_path):
     kb.train(small(model="OneLayer", network={}), tmp_path / "run")
     manifest = kb.export.export_run(tmp_path / "run", tmp_path / "served")

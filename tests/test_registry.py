@@ -1,10 +1,7 @@
 """Names of things from outside the package: registered, declared by another package, or in a module of the user's."""
 
 import importlib.metadata
-import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -154,22 +151,21 @@ def test_entry_points_of_other_packages(monkeypatch):
     assert shapes["path"] is os.path.join  # the package's own entry stays
 
 
-def test_plugins_are_imported_by_the_command_line(tmp_path):
+def test_plugins_are_imported_when_names_are_looked_up(tmp_path, monkeypatch):
     (tmp_path / "outside.py").write_text(
         "import kerasburst as kb\n"
         "from kerasburst.encoders.rate import RateEncoder\n"
         "class Outside(RateEncoder):\n    pass\n"
         "kb.register('encoder', 'outside', Outside)\n"
     )
-    code = "import json; from kerasburst.registry import ENCODERS; print(json.dumps(list(ENCODERS)))"
-    run = [sys.executable, "-c", code]
+    monkeypatch.syspath_prepend(tmp_path)
 
-    def known(plugins):
-        paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-        return subprocess.run(
-            run, env={**os.environ, PLUGINS: plugins, "PYTHONPATH": paths}, capture_output=True, text=True
-        )
+    def names(plugins):
+        monkeypatch.setenv(PLUGINS, plugins)
+        monkeypatch.setattr(registry.ENCODERS, "_discovered", False)
+        return list(registry.ENCODERS)
 
-    assert "outside" in json.loads(known("outside").stdout) and "outside" not in registry.ENCODERS
-    absent = known("no_such_module")
-    assert "KERASBURST_PLUGINS must name modules that can be imported, no_such_module" in absent.stderr
+    assert "outside" not in registry.ENCODERS and "outside" in names("outside")
+    message = "KERASBURST_PLUGINS must name modules that can be imported, no_such_module: No module named"
+    with pytest.raises(InputError, match=message):
+        names("no_such_module")

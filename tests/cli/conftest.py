@@ -1,9 +1,11 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 from kerasburst_cli.main import main
 
+import kerasburst as kb
 from tests.privacy.common import RUN_FLEET, Pretend, write_data
 
 
@@ -35,20 +37,33 @@ SMALL = ("--dataset", "iris", "--num-steps", "3", "--set", "model.hidden_units=8
 TINY = (*SMALL, "--epochs", "2")
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """What `train *TINY --encoding poisson_burst` gives; to be copied, by the fixture `run`."""
+    run, network = tmp_path_factory.mktemp("trained") / "run", {"hidden_units": 8}
+    options = {"dataset": "iris", "num_steps": 3, "network": network, "queries": 2, "epochs": 2}
+    kb.train(kb.TrainConfig(encoding="poisson_burst", **options), run)
+    return run
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def write_images(path, **arrays):
+    """Write an .npz of 40 separable 6x6 images in two classes; keyword arguments replace its arrays."""
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    x = rng.integers(0, 100, (40, 6, 6)).astype("uint8")
+    x[y == 1, :3] += 150
+    np.savez(path, **({"x": x, "y": y} | arrays))
+    return path
+
+
 @pytest.fixture
 def images(tmp_path):
-    """Write an .npz of 40 separable 6x6 images in two classes; keyword arguments replace its arrays."""
-
-    def write(name="mine.npz", **arrays):
-        rng = np.random.default_rng(0)
-        y = np.arange(40) % 2
-        x = rng.integers(0, 100, (40, 6, 6)).astype("uint8")
-        x[y == 1, :3] += 150
-        path = tmp_path / name
-        np.savez(path, **({"x": x, "y": y} | arrays))
-        return path
-
-    return write
+    return lambda name="mine.npz", **arrays: write_images(tmp_path / name, **arrays)
 
 
 AUDIT = (

@@ -81,6 +81,7 @@ def test_quiet_says_nothing(attack):
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
 
 
+@pytest.mark.thorough
 def test_the_same_command_twice_gives_the_same_figures(attack, tmp_path):
     assert attack("--out", "a").code == attack("--out", "b").code == 0
     for name in ("audit.json", "audit.html", "config.json", "plan.json"):
@@ -91,6 +92,7 @@ def test_the_same_command_twice_gives_the_same_figures(attack, tmp_path):
     assert (tmp_path / "a" / "audit.json").read_bytes() != (tmp_path / "c" / "audit.json").read_bytes()
 
 
+@pytest.mark.thorough
 def test_default_directory_is_numbered(attack, tmp_path):
     for _ in range(2):
         assert attack("--queries", "1").code == 0
@@ -219,6 +221,7 @@ def test_members_drawn_otherwise_than_non_members_are_invalid(attack, data, tmp_
     assert assert_invalid(outcome, tmp_path, "blind_baseline", encoding=None)["auc"] > 0.7
 
 
+@pytest.mark.thorough
 def test_equal_examples_in_two_parts_are_invalid(attack, data, tmp_path, monkeypatch):
     assert attack("--out", "audit").code == 0
     splits = AuditSplits.load(tmp_path / "audit" / "splits.npz")

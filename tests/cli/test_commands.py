@@ -90,9 +90,8 @@ def test_a_moved_file_of_data_is_still_the_runs(kerasburst, images, tmp_path):
     assert refused.code == 2 and "has changed" in refused.err
 
 
-def test_evaluate_agrees_with_the_run(kerasburst, tmp_path):
-    assert kerasburst("train", *TINY, "--encoding", "poisson_burst", "--out", "run").code == 0
-    trained = json.loads((tmp_path / "run" / "result.json").read_text())
+def test_evaluate_agrees_with_the_run(kerasburst, run):
+    trained = json.loads((run / "result.json").read_text())
     same = json.loads(kerasburst("evaluate", "run", "--queries", "2", "--json").out)
     assert same["accuracies"] == trained["test_accuracies"]
     assert same["accuracy_interval"] == trained["test_accuracy_interval"]
@@ -103,6 +102,7 @@ def test_evaluate_agrees_with_the_run(kerasburst, tmp_path):
     assert "accuracy of mean logits" in text and "encodings of each (K)     16" in text
 
 
+@pytest.mark.thorough
 def test_a_deterministic_encoder_is_asked_once(kerasburst):
     assert kerasburst("train", *TINY, "--set", "encoder.mode=regular", "--out", "run").code == 0
     assert json.loads(kerasburst("evaluate", "run", "--json").out)["queries"] == 1

@@ -2,20 +2,30 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 
-from tests.cli.conftest import TINY
+import kerasburst as kb
+from tests.cli.conftest import TINY, write_images
 from tests.cli.test_bad_input import assert_refused
 
 
-@pytest.fixture
-def run(kerasburst, images, tmp_path):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
     """Train on 6x6 images of bytes for an epoch."""
-    small = ("--epochs", "1", "--num-steps", "3", "--set", "model.filters=2,2", "--set", "model.hidden_units=4")
-    lif = ("--set", "model.conv_activation=lif")
-    assert kerasburst("train", "--dataset", images(), *small, *lif, "--out", "run", "--queries", "1").code == 0
+    folder = tmp_path_factory.mktemp("images")
+    network = {"filters": [2, 2], "hidden_units": 4, "conv_activation": "lif"}
+    options = {"epochs": 1, "num_steps": 3, "queries": 1, "network": network}
+    kb.train(kb.TrainConfig(dataset=str(write_images(folder / "mine.npz")), **options), folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture
+def run(trained, images, tmp_path):
+    images()
+    shutil.copytree(trained, tmp_path / "run")
     return "run"
 
 

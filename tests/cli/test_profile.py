@@ -108,6 +108,7 @@ def test_refuses(profile, tmp_path, arguments, parts):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 def test_a_run(profile, tmp_path):
     small = {"dataset": "iris", "num_steps": 3, "epochs": 1, "network": {"hidden_units": 4}, "queries": 1}
     kb.train(kb.TrainConfig(**small, encoder={"mode": "regular"}), tmp_path / "mine")

@@ -14,12 +14,6 @@ from kerasburst.training.run_directory import RunDirectory
 from tests.cli.conftest import SMALL, TINY
 
 
-@pytest.fixture
-def run(kerasburst, tmp_path):
-    assert kerasburst("train", *TINY, "--encoding", "poisson_burst", "--out", "run").code == 0
-    return tmp_path / "run"
-
-
 def test_force_spares_another_programs_folder(kerasburst, tmp_path):
     (tmp_path / "bert").mkdir()
     (tmp_path / "bert" / "config.json").write_text('{"model_type": "bert"}')
@@ -57,15 +51,9 @@ def test_splits_are_recorded_even_if_the_first_attempt_died_before(kerasburst, r
 
 
 def test_one_process_at_a_time(kerasburst, run):
-    code = "import sys; from kerasburst.training.run_directory import RunDirectory\n"
-    code += f"with RunDirectory({str(run)!r}).claimed():\n    print('claimed', flush=True); sys.stdin.readline()"
-    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert other.stdout.readline() == "claimed\n"
+    with RunDirectory(run).claimed():  # whoever opens the folder anew meets the lock, in this process, too
         outcome = kerasburst("train", "--resume", "--epochs", "3", "--out", run)
         assert outcome.code == 2 and "another process" in outcome.err
-    finally:
-        other.communicate("\n")
     assert kerasburst("train", "--resume", "--epochs", "3", "--out", run).code == 0
 
 
@@ -138,6 +126,12 @@ def test_odd_arguments(kerasburst, tmp_path, arguments, part):
     outcome = kerasburst("train", *SMALL, *out, *arguments)
     assert outcome.code == 2 and outcome.err.count("\n") == 1 and part in outcome.err, outcome
     assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_process_left_half_written_is_swept(run):
+    (run / ".writing-x7.json").write_text("{")
+    with RunDirectory(run).claimed():
+        assert not (run / ".writing-x7.json").exists() and (run / "config.json").exists()
 
 
 @pytest.mark.parametrize("out", ["/dev/null/x", "full"])

@@ -50,6 +50,7 @@ def test_batch_size_parallel_calls_and_order_change_no_spike(plain, name, batch_
     np.testing.assert_array_equal(by_index(ENCODERS[name], **options), plain[name])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ENCODERS)
 def test_another_seed_epoch_or_index_differs(plain, name):
     encoder = ENCODERS[name]
@@ -126,6 +127,7 @@ def test_iterating_again_gives_the_same():
         np.testing.assert_array_equal(labels, labels_again)
 
 
+@pytest.mark.thorough
 def test_the_order():
     encoder = RateEncoder(1)
     x = np.zeros((100, 1), "float32")

@@ -32,6 +32,7 @@ PAIRS = np.stack([np.full(BATCH, 3), 1000 + np.arange(BATCH)], axis=1)
 # Seeds ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @every_encoder
 def test_per_example_seeds_travel_with_the_example(encode):
     direct = encode(tf.constant(X), PAIRS).numpy()
@@ -74,6 +75,7 @@ def test_a_seed_of_another_shape_is_refused(encode):
         encode(tf.constant(X), PAIRS[:3])  # fewer seeds than examples
 
 
+@pytest.mark.sampled(4)
 @every_encoder
 def test_graphs_of_unknown_batch_and_xla_give_the_same_spikes(encode):
     signature = [tf.TensorSpec((None, 6, 5)), tf.TensorSpec((None, 2), tf.int64)]

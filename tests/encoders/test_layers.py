@@ -140,6 +140,7 @@ def test_encode_is_stateless(kind, arguments):
     np.testing.assert_array_equal(sequence(fresh), sequence(kind(**arguments)))  # encode drew nothing from the layer
 
 
+@pytest.mark.sampled(4)
 @every_layer
 def test_graphs_give_the_same_sequence(kind, arguments):
     expected = sequence(kind(**arguments), calls=2)
@@ -201,6 +202,7 @@ def test_saved_models_reload(kind, arguments, how, tmp_path):
 # Training ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name, jit_compile", [("regular", False), ("poisson-power", True)])
 def test_fit_and_predict(name, jit_compile):
     kind, arguments = LAYERS[name]
@@ -217,6 +219,7 @@ def test_fit_and_predict(name, jit_compile):
     assert np.array_equal(*logits) is not model.layers[0].random
 
 
+@pytest.mark.thorough
 class TestRunLayerTest(TestCase):
     # Of the training step that run_layer_test itself sets up: a generator, and a model of the layer alone.
     @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed, but will be ignored:UserWarning")

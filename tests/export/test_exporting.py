@@ -13,7 +13,7 @@ from .common import images, make
 
 
 def test_out_is_not_overwritten_without_force(tmp_path):
-    network = make()
+    network = make("fc", False)
     savedmodel(network, tmp_path / "served")
     before = sorted(os.listdir(tmp_path / "served"))
     with pytest.raises(InputError, match="holds an export: --force replaces it"):
@@ -52,6 +52,7 @@ def test_bad_arguments(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.thorough
 def test_a_callable_intensity_map_goes_in_a_savedmodel_alone(tmp_path):
     network = make("fc", PoissonBurstEncoder(6, intensity_map=tf.square))
     for format in ("onnx", "litert", "nir"):

@@ -30,7 +30,7 @@ def output_spikes(network, x):
     return activity["output_lif"].numpy()
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("kind", ["fc", "lif"])
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("beta", [0.8, 1.0, 0.0])
@@ -112,6 +112,7 @@ def euler(graph, x):
     return np.array(out)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("reset", RESETS)
 def test_nir_s_own_equations_give_the_same_spikes(reset):
     network = make("fc", beta=0.8, threshold=0.7, reset_mechanism=reset)
@@ -240,6 +241,7 @@ def test_models_of_keras_there_and_back(tmp_path):
     np.testing.assert_allclose(NIR().run(tmp_path / "nir", read_manifest(tmp_path / "nir"))(x), model(x), atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_graph_that_was_read_is_written_again(tmp_path):
     """Flattening keeps the graph's order, so that weights come back as they were."""
     export_nir(make("lif"), tmp_path / "nir")

@@ -41,6 +41,7 @@ def test_every_format_says_what_the_network_says(format, readout, tmp_path):
     assert (got.queries, got.seed) == (3, 5)
 
 
+@pytest.mark.thorough
 def test_more_examples_than_a_batch_and_a_deterministic_encoder():
     network = make("fc", RateEncoder(6, mode="regular"))
     x = images(n=300)
@@ -51,6 +52,7 @@ def test_more_examples_than_a_batch_and_a_deterministic_encoder():
     assert got.labels == tuple(str(c) for c in np.argmax(network(x), -1))
 
 
+@pytest.mark.thorough
 def test_a_seed_is_drawn_and_told():
     network = make()
     a, b = predict(network, images(), queries=2), predict(network, images(), queries=2)

@@ -41,15 +41,7 @@ def steps(loaded, x, manifest):
     return out["logits"].numpy(), states
 
 
-@pytest.mark.sampled(8)
-@pytest.mark.parametrize(
-    ("kind", "reset", "readout"),
-    [*((kind, reset, "last") for kind in KINDS for reset in RESETS), ("fc", "zero", "mean"), ("fc", "zero", "count")],
-)
-def test_parity_on_the_same_spikes_whole_and_step_by_step(kind, reset, readout, tmp_path):
-    network = make(kind, reset_mechanism=reset, readout=readout, beta=0.8, threshold=0.7)
-    manifest = savedmodel(network, tmp_path / "served")
-    loaded = tf.saved_model.load(str(tmp_path / "served"))
+def check_parity(network, kind, manifest, loaded):
     x = spikes(kind)
     want, trace = logits_of_keras(network, x)
     got = loaded.signatures["encoded"](spikes=tf.constant(x))
@@ -57,6 +49,22 @@ def test_parity_on_the_same_spikes_whole_and_step_by_step(kind, reset, readout, 
     np.testing.assert_allclose(got["probabilities"], tf.nn.softmax(want), atol=1e-5)
     np.testing.assert_allclose(loaded.signatures["trace"](spikes=tf.constant(x))["mem"], trace, atol=1e-4)
     np.testing.assert_allclose(steps(loaded, x, manifest)[0], got["logits"], atol=1e-5)
+
+
+def test_parity_with_convolutions(served):
+    network, _, manifest, loaded = served
+    check_parity(network, "lif", manifest, loaded)
+
+
+@pytest.mark.sampled(11)
+@pytest.mark.parametrize(
+    ("kind", "reset", "readout"),
+    [*((kind, reset, "last") for kind in KINDS for reset in RESETS), ("fc", "zero", "mean"), ("fc", "zero", "count")],
+)
+def test_parity_on_the_same_spikes_whole_and_step_by_step(kind, reset, readout, tmp_path):
+    network = make(kind, reset_mechanism=reset, readout=readout, beta=0.8, threshold=0.7)
+    manifest = savedmodel(network, tmp_path / "served")
+    check_parity(network, kind, manifest, tf.saved_model.load(str(tmp_path / "served")))
 
 
 def test_what_it_says_of_itself(served):
@@ -193,7 +201,7 @@ def test_gradients_through_the_loaded_model_are_those_of_keras(served):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_encoder(name, tmp_path):
     encoder = ENCODERS[name]()
@@ -213,7 +221,7 @@ def test_every_encoder(name, tmp_path):
         np.testing.assert_allclose(seeded(loaded, x, 5, 3)["logits"], network(x), atol=1e-4)
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize(("kind", "encoder"), [("fc", "poisson"), ("relu", "delayed"), ("lif", "regular")])
 def test_through_keras_file_and_savedmodel_with_every_parameter_varied(kind, encoder, dtype, tmp_path):

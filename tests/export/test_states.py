@@ -36,6 +36,7 @@ def composed():
     return keras.Model(inputs, mem[:, -1])
 
 
+@pytest.mark.thorough
 def test_a_network_of_ours(two_states, tmp_path):
     manifest = savedmodel(make("fc", readout="mean"), tmp_path / "served")
     check(tmp_path / "served", manifest, ["hidden_lif", "output_lif"], ["readout_sum", "readout_steps"])

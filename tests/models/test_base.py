@@ -68,6 +68,7 @@ def test_trace_in_batches_is_the_trace():
     np.testing.assert_allclose(parts, whole, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.sampled(2)
 @NETWORKS
 def test_integer_boolean_and_float_spikes_are_the_same(make, features):
     spikes = draw_spikes(3, 6, *features)
@@ -139,6 +140,7 @@ def test_no_examples_is_an_error():
 # Encoders inside --------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(2)
 @NETWORKS
 def test_encoder_inside(make, features):
     images = np.random.default_rng(0).uniform(size=(4, *features)).astype(np.float32)
@@ -160,6 +162,7 @@ def test_a_random_encoder_draws_afresh_and_takes_no_image_as_a_time_series():
     assert any((draws[0] != other).any() for other in draws[1:])
 
 
+@pytest.mark.sampled(4)
 @NETWORKS
 @pytest.mark.parametrize("start", ["none", "regular"])
 def test_with_encoder_copies_the_weights(make, features, start):
@@ -220,6 +223,7 @@ def test_building_finds_the_shapes_from_the_input(make, features, batch):
     assert [w.path.split("/", 1)[1] for w in called.weights] == [w.path.split("/", 1)[1] for w in built.weights]
 
 
+@pytest.mark.sampled(2)
 @NETWORKS
 def test_any_number_of_steps_and_batch(make, features):
     network = make(seed=0)

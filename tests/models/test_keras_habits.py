@@ -125,6 +125,7 @@ def test_quantised_convolutions_are_left_to_keras(tmp_path):
     np.testing.assert_array_equal(ops.convert_to_numpy(copy(IMAGES)), ops.convert_to_numpy(network(IMAGES)))
 
 
+@pytest.mark.thorough
 def test_lora(tmp_path):
     network, twin = pair()
     rng = np.random.default_rng(1)
@@ -257,6 +258,7 @@ def test_compiled_otherwise_the_training_is_the_same(options):
     assert got == pytest.approx(want, rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_train_on_batch():
     network = fc()
     network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -405,6 +407,7 @@ def test_inside_sequential_functional_and_subclassed_models(tmp_path):
         np.testing.assert_allclose(copy.predict(SPIKES, verbose=0), want, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.thorough
 def test_an_encoder_inside_survives_with_encoder_and_cost_of_a_quantised_network():
     network, twin = pair()
     coded = network.with_encoder(RateEncoder(6, mode="regular"))

@@ -139,7 +139,7 @@ def test_saved_and_reloaded(tmp_path, activation, encoder, dtype):
     np.testing.assert_array_equal(copy(x), network(x))
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.thorough
 @pytest.mark.parametrize("activation", ["relu", "lif"])
 def test_fit_learns_a_separable_problem(activation):
     """Class 0 spikes in the upper half, class 1 in the lower."""

@@ -80,7 +80,7 @@ def test_every_reset_and_surrogate(reset, name, return_mem):
     agree(got, expected(*given, reset, DERIVATIVES[name]), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("return_mem", [True, False], ids=["mem", "recomputed"])
 @pytest.mark.parametrize("reset", RESETS)
 def test_two_hundred_steps(reset, return_mem):
@@ -92,7 +92,7 @@ def test_two_hundred_steps(reset, return_mem):
     agree(got, expected(*given, reset, DERIVATIVES["atan"]), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.thorough
 @pytest.mark.parametrize("reset", RESETS)
 def test_float32_feature_maps_of_a_real_size(reset):
     # Powers of two, and currents of few bits: exact in float32 too, so that no spike can differ by rounding.
@@ -121,7 +121,7 @@ def test_numbers_as_parameters_get_no_gradient_and_change_none(reset):
         np.testing.assert_allclose(got, want[i], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("beta", "threshold"), [((3, 1), ()), ((), (1, 2)), ((2,), (3, 2)), ((1, 1), (1,))])
 def test_parameters_that_broadcast_get_gradients_of_their_shape(beta, threshold):
     rng = np.random.default_rng(4)

@@ -334,28 +334,37 @@ def test_a_model_with_it_trains(jit, num_steps):
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 class LIFLayerTest(TestCase):
+    EVERY = {"trainable_beta": True, "trainable_threshold": True, "per_neuron": True}
+
     def test_basics(self):
-        every = {"trainable_beta": True, "trainable_threshold": True, "per_neuron": True}
+        self.check({}, (2, 5, 4), (2, 5, 4), 0)
+        self.check({**self.EVERY, "stateful": True}, (2, 5, 4), (2, 5, 4), 2)
+
+    @pytest.mark.thorough
+    def test_further_settings_and_shapes(self):
         for settings, shape, expected, weights in [
-            ({}, (2, 5, 4), (2, 5, 4), 0),
             ({}, (2, 5), (2, 5), 0),
             ({"reset_mechanism": "none"}, (2, 5, 3, 4, 2), (2, 5, 3, 4, 2), 0),
             ({"reset_mechanism": "zero", "return_sequences": False}, (2, 5, 4), (2, 4), 0),
             ({"trainable_beta": True, "surrogate": "triangular"}, (2, 5, 4), (2, 5, 4), 1),
-            (every, (2, 5, 3, 4), (2, 5, 3, 4), 2),
-            ({**every, "stateful": True}, (2, 5, 4), (2, 5, 4), 2),
+            (self.EVERY, (2, 5, 3, 4), (2, 5, 3, 4), 2),
         ]:
-            self.run_layer_test(
-                LIF,
-                init_kwargs=settings,
-                input_shape=shape,
-                expected_output_shape=expected,
-                expected_output_dtype="float32",
-                expected_num_trainable_weights=weights,
-                expected_num_non_trainable_weights=0,
-                expected_num_seed_generators=0,
-                expected_num_losses=0,
-            )
+            self.check(settings, shape, expected, weights)
+
+    def check(self, settings, shape, expected, weights):
+        self.run_layer_test(
+            LIF,
+            init_kwargs=settings,
+            input_shape=shape,
+            expected_output_shape=expected,
+            expected_output_dtype="float32",
+            expected_num_trainable_weights=weights,
+            expected_num_non_trainable_weights=0,
+            expected_num_seed_generators=0,
+            expected_num_losses=0,
+        )
+
+    def test_outputs(self):
         self.run_layer_test(
             LIF,
             init_kwargs={"return_mem": True, "return_state": True},

@@ -31,7 +31,7 @@ def test_state():
     assert state.dtype == tf.float32 and state.numpy().tolist() == [[0] * 3] * 2
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("unroll", [False, True])
 def test_cell_layer_function_and_numpy_agree_with_gradients(reset, unroll):

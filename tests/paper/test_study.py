@@ -183,6 +183,7 @@ def test_every_claim_has_its_verdict(done):
     assert {"kerasburst": "of a test"} in result.versions and len(result.versions) == 2  # audits and transfer: of here
 
 
+@pytest.mark.thorough
 def test_killed_twice_and_gone_on_with_it_ends_alike(done, fleet, tmp_path):
     _, result, before = done
     ran = []
@@ -257,6 +258,7 @@ def test_a_part_of_another_config_is_left_alone_and_the_others_are_made(fleet, t
     assert failed["name"] == "train/iris/rate-seed-0" and "begun with another config" in failed["reason"]
 
 
+@pytest.mark.thorough
 def test_data_that_has_moved_is_the_same_data(fleet, tmp_path):
     config = ReproduceConfig(claims=("poisson_accuracy", "poisson_auc", "poisson_transfer"), seeds=1)
     fleet(stop_after=20)  # in the middle of the second audit, with a transfer begun

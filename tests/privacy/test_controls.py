@@ -129,6 +129,7 @@ def test_blind_baseline_sees_the_labels():
     assert not controls.blind_baseline(x, y, member, 0).ok
 
 
+@pytest.mark.thorough
 def test_blind_baseline_strays_no_further_than_its_interval_says(monkeypatch):
     # A small forest is as blind as a large one. Scores of several folds lean on each other: they gave 1.7 here.
     forest = controls.RandomForestClassifier

@@ -109,6 +109,7 @@ class OneModel(FleetHere):
         raise KeyboardInterrupt
 
 
+@pytest.mark.thorough
 def test_asking_on_the_way_changes_no_weight(tmp_path, monkeypatch):
     monkeypatch.setattr(RUN_FLEET, OneModel())
     data = write_data(tmp_path / "data.npz")

@@ -179,6 +179,7 @@ def test_with_an_encoder(name, inside):
         assert cost != network_cost(network, x, encoder=encoder, seed=4)
 
 
+@pytest.mark.thorough
 def test_sixteen_bits_count_exactly():
     """bfloat16 holds whole numbers up to 256 only."""
     assert int(_by_position(tf.ones((3, 1001, 1), tf.bfloat16))[0]) == 3003

@@ -41,6 +41,7 @@ def watched():
     return json.loads(done.stdout)
 
 
+@pytest.mark.thorough
 def test_a_known_load(watched):
     """500 MB for 2 s: the peak within 2 % of the 500 MB alone, the duration within 5 %."""
     result = watched["here"]
@@ -49,6 +50,7 @@ def test_a_known_load(watched):
     assert result["lasted"] >= 2.0 and result["wall_s"] == pytest.approx(result["lasted"], rel=0.05)
 
 
+@pytest.mark.thorough
 def test_a_known_load_in_a_child(watched):
     result = watched["child"]
     assert result["peak_rss_mb"] == pytest.approx((result["before"] + result["held"]) / 1e6, rel=0.02)

@@ -184,6 +184,7 @@ def read(path):
     return json.loads(path.read_text())
 
 
+@pytest.mark.thorough
 def test_teach_counts_what_the_trained_network_does(planned):
     folder = planned(encodings=("rate_regular",))
     task = tasks.teaching(folder, "rate_regular")

@@ -19,6 +19,7 @@ def test_writes_picture_and_figures(tmp_path):
     assert summary["firing_rate_by_step"] == pytest.approx([1 / 3, 2 / 3, 1 / 3, 2 / 3])
 
 
+@pytest.mark.thorough
 def test_empirical_agrees_with_exact(tmp_path):
     x = np.full((4, 4, 1), 0.5, "float32")
     summary = draw_encoding(PoissonBurstEncoder(6), x, tmp_path, draws=400, features=[0, 15])

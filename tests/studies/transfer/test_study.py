@@ -108,6 +108,7 @@ def test_a_stopped_transfer_goes_on_to_the_same_result(tmp_path, monkeypatch):
     assert len(rest.ran) == 8
 
 
+@pytest.mark.thorough
 def test_a_source_that_is_there_is_not_trained_again(done, monkeypatch):
     out, _ = done
     path = out / "rate" / "seed-1" / "transfer.json"
