@@ -19,6 +19,7 @@ import tensorflow as tf
 import kerasburst as kb
 from kerasburst.export import export
 from kerasburst.export.formats import read_manifest
+from kerasburst.models.forward import walk
 from kerasburst.neurons.scan import scan
 from kerasburst.registry import FORMATS
 
@@ -40,7 +41,7 @@ def nearest(network, x):
         found.append(tf.reduce_min(tf.reshape(distance, [len(x), -1]), axis=1))
         return spk, states
 
-    network.run_course(tf.constant(x), fire)
+    walk(network.course(), tf.constant(x), fire)
     return tf.reduce_min(tf.stack(found), axis=0).numpy()
 
 

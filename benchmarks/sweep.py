@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 
+import psutil
 from plan import GROUPS, QUICK, QUICK_BATCHES, QUICK_STEPS, SWEEP_BATCHES, SWEEP_STEPS, participants
 from scipy import stats
 from table import Settings, one_alone
 
 from kerasburst import records
 from kerasburst.profiling.bench import LimitRates
-from kerasburst.profiling.host import available_memory_mb
 from kerasburst.profiling.measurement import measure_together
 from kerasburst.profiling.works import make_inputs
 
@@ -42,7 +42,7 @@ def measure_point(batch_size: int, num_steps: int, settings: Settings, tell: Cal
         everybody = participants(GROUPS[_WORK], options, settings.commands, settings.variants)
         everybody = [p for p in everybody if p.work == _WORK]
         needed = len(everybody) * (_LIBRARY_MB + _STEP_MB * batch_size * num_steps)
-        together = needed < 0.6 * (available_memory_mb() or 0.0)
+        together = needed < 0.6 * psutil.virtual_memory().available / 1e6
         if together:
             how = {"block_s": settings.block_s / 4, "settle_s": settings.settle_s}
             found = measure_together(everybody, repeats=settings.repeats, **how, tell=tell)

@@ -6,7 +6,7 @@ import time
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from kerasburst.reports.table import duration
@@ -123,7 +123,7 @@ class Live(Tally):
             console=console,
             transient=True,
         )
-        self._bar = None
+        self._bar: TaskID | None = None
 
     def start(self, total, done):
         """Open the bar."""
@@ -165,7 +165,8 @@ class Live(Tally):
         figures = f"{self.running} running"
         figures += f"  {self.retried} retried" if self.retried else ""
         figures += f"  {self.failed} failed" if self.failed else ""
-        self._progress.update(self._bar, completed=self.done, figures=figures)
+        if self._bar is not None:
+            self._progress.update(self._bar, completed=self.done, figures=figures)
 
 
 class _TimeLeft(ProgressColumn):

@@ -85,7 +85,8 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(error.ctx.get_help())
         code = 0
     except click.ClickException as error:
-        name = error.ctx.command_path if getattr(error, "ctx", None) else "kerasburst"
+        context = getattr(error, "ctx", None)
+        name = context.command_path if context else "kerasburst"
         code = _refuse(
             f"{error.format_message()} (see {name} --help)"
             if isinstance(error, click.UsageError)

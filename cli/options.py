@@ -74,7 +74,7 @@ def full_dataset(text: str) -> str:
     path, classes = split_classes(text)
     if path_reader(path) is None:
         return text
-    return str(user_path("dataset", path).resolve()) + ("" if classes is None else text[len(path) :])
+    return str(user_path("dataset", path).resolve()) + ("" if classes is None else text[len(str(path)) :])
 
 
 def dataset_label(dataset: str) -> str:
@@ -85,7 +85,7 @@ def dataset_label(dataset: str) -> str:
         ('mine', 'digits_0-4')
     """
     path, classes = split_classes(dataset)
-    return Path(path).stem + ("" if classes is None else dataset[len(path) :].replace(":", "_"))
+    return Path(path).stem + ("" if classes is None else dataset[len(str(path)) :].replace(":", "_"))
 
 
 def check_going_on(resume: bool, force: bool, out: str | None, what: str) -> None:
@@ -132,7 +132,7 @@ backend_option = click.option(
     "one of this machine.",
 )
 TRAIN_DEFAULT = TrainConfig()
-_TRAINING = {
+_TRAINING: dict[str, dict] = {
     "dataset": {"help": "A data set's name or the path of data."},
     "encoding": {"type": click.Choice(list(ENCODERS))},
     "num_steps": {"type": int, "help": "T, time steps."},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from types import FrameType
 
 
 def exporting_onnx() -> bool:
     """Return whether Keras traces a model for `model.export(format="onnx")`, whose graphs hold no compiled parts."""
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_code.co_name == "export_onnx" and frame.f_globals.get("__name__", "").startswith("keras."):
             return True

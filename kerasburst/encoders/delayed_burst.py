@@ -222,7 +222,7 @@ class DelayedBurstEncoder(BurstEncoder):
         if not self.is_trained and self.intensity_map == "linear":
             return delayed_burst(x, self.num_steps, seed, dtype=dtype, **self._arguments())
         ops, k, mapped, sf = ops_of(x), draws(x, 2, seed), self.mapped(x), self.sizes(x, self.num_steps)
-        where = {"num_steps": self.num_steps, "margin": self.margin, "clip": self.overflow == "clip"}
+        where: dict = {"num_steps": self.num_steps, "margin": self.margin, "clip": self.overflow == "clip"}
         least = [ops.cast(ops.ceil((1.0 - sf[j]) * 2.0**23), "int32") for j in range(self.num_steps)]
         spikes = _burst(k, x, mapped, least=least, silence=self.silence, dtype=dtype, **where)
         temperature = self.softness(dtype)

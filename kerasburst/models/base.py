@@ -88,7 +88,7 @@ class SpikingNetwork(keras.Model, ABC):
         self.seed = None if seed is None else check_int("seed", seed, low=0)
         self.neuron = check_choice("neuron", neuron, NEURONS)
         self.neuron_options = dict(neuron_options or {})
-        self._neuron = {
+        self._neuron: dict[str, Any] = {
             "beta": beta,
             "threshold": threshold,
             "reset_mechanism": reset_mechanism,
@@ -97,8 +97,8 @@ class SpikingNetwork(keras.Model, ABC):
             "trainable_threshold": trainable_threshold,
             "per_neuron": per_neuron,
         }
-        self._compiled = None
-        self.spikes_shape = None
+        self._compiled: _Compiled | None = None
+        self.spikes_shape: Any = None  # until it is built
         self.output_dense = self._dense(self.num_classes, "output_dense")
         self.output_lif = LIF(**self._neuron, return_mem=True, dtype=self.dtype_policy, name="output_lif")
 
@@ -138,14 +138,6 @@ class SpikingNetwork(keras.Model, ABC):
 
     # Forward pass ----------------------------------------------------------------------
 
-    def run_course(self, spikes: Tensor, fire: Fire) -> tuple[Tensor, dict[str, Tensor]]:
-        """Send spikes through the course in plain operations; see `kerasburst.models.forward.walk`.
-
-        Returns:
-            Spikes and states of the output neurons, `(batch, num_steps, C)`.
-        """
-        return walk(self.course(), spikes, fire)
-
     def simulate(self, spikes: Tensor, mask: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor]:
         """Run the network over spikes in the compute dtype.
 
@@ -169,11 +161,11 @@ class SpikingNetwork(keras.Model, ABC):
         """Run the course, fast where possible; with `firing`, `fire` may miss neurons in convolutional stages."""
         course = self.course()
         if backend.runs_cpu_paths():
-            from kerasburst.models.fast.stages import run_fast
+            from kerasburst.models.fast.stages import apply, begin
 
-            done = run_fast(course, spikes, fire, firing=firing, recompute=self.recompute, training=training)
-            if done is not None:
-                return done
+            begun = begin(course, spikes, firing=firing, recompute=self.recompute, training=training)
+            if begun is not None:
+                return walk(*begun, fire, apply)
         if self.recompute and firing:  # the maps before the first dense layer, in this pass too
             images = list(itertools.takewhile(lambda part: not isinstance(part, keras.layers.Dense), course))
             if images:
@@ -352,7 +344,8 @@ class SpikingNetwork(keras.Model, ABC):
         for part, copied in zip(self.course(), copy.course(), strict=True):
             if isinstance(part, keras.layers.Layer):
                 for own, other in zip(part._flatten_layers(), copied._flatten_layers(), strict=True):
-                    store = {}  # by name: the order of a quantised layer's variables depends on when it was quantised
+                    # By name: the order of a quantised layer's variables depends on when it was quantised.
+                    store: dict = {}
                     own.save_own_variables(store)
                     other.load_own_variables(store)
         return copy

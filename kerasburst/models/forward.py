@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import keras
 from keras import ops
@@ -52,7 +53,7 @@ class Synapse:
     pooled: bool = False
 
 
-Part = keras.layers.Layer | Pool
+Part: TypeAlias = keras.layers.Layer | Pool
 Fire = Callable[[Neuron, Tensor], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -84,7 +85,8 @@ def walk(
         >>> tuple(spk.shape), tuple(states["mem"].shape)
         ((1, 5, 2), (1, 5, 2))
     """
-    x, folded, states = spikes, False, {}  # folded: batch and time are one axis
+    x, folded = spikes, False  # folded: batch and time are one axis
+    states: dict[str, Tensor] = {}
     for part in course:
         sequence = isinstance(part, (Neuron, keras.layers.Dense))
         if sequence and folded:
@@ -108,7 +110,9 @@ def synapses_of(course: Sequence[Part], features: tuple[int, ...]) -> tuple[Syna
         course: as for `walk`.
         features: shape of the network's spikes at one step.
     """
-    found, source, pooled = [], "input", False
+    found: list[Synapse] = []
+    source: str | None = "input"
+    pooled = False
     for part in course:
         if isinstance(part, Neuron):
             source, pooled = part.name, False

@@ -260,7 +260,8 @@ def _watch_rnn(layer: keras.layers.RNN, replace: Callable, note: Callable) -> No
     cells = [cell for cell in getattr(layer.cell, "cells", [layer.cell]) if isinstance(cell, NeuronCell)]
     if not cells:
         return
-    call, steps = layer.call, {id(cell): [] for cell in cells}
+    call = layer.call
+    steps: dict[int, list] = {id(cell): [] for cell in cells}
 
     def watch(cell):
         step = cell.call

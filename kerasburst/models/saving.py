@@ -81,5 +81,5 @@ def weights_hash(model: keras.Model | keras.layers.Layer) -> str:
     digest = hashlib.sha256()
     for value in model.get_weights():
         digest.update(f"|{value.dtype.str} {value.shape}|".encode())
-        digest.update(np.ascontiguousarray(value))
+        digest.update(np.ascontiguousarray(value).data)
     return digest.hexdigest()

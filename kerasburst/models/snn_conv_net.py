@@ -112,9 +112,8 @@ class SNNConvNet(SpikingNetwork):
             )
             for n, name in zip(self.filters, ("conv1", "conv2"), strict=True)
         )
-        self.conv1_lif, self.conv2_lif = (
-            (self._neurons("conv1_lif"), self._neurons("conv2_lif")) if conv_activation == "lif" else (None, None)
-        )
+        fires = conv_activation == "lif"
+        self.conv1_lif, self.conv2_lif = (self._neurons(f"conv{n}_lif") if fires else None for n in (1, 2))
         self.hidden_dense = self._dense(self.hidden_units, "hidden_dense")
         self.hidden_lif = self._neurons("hidden_lif")
 

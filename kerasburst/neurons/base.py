@@ -370,12 +370,13 @@ def arguments_of(layer: keras.layers.Layer) -> dict:
         >>> arguments_of(LIFCell(3, beta=0.5))["beta"]
         0.5
     """
-    found, own = {}, vars(layer) | vars(layer).get("_modules", {})  # PyTorch keeps layers inside a layer there
+    found: dict[str, Any] = {}
+    own = vars(layer) | vars(layer).get("_modules", {})  # PyTorch keeps layers inside a layer there
     for cls in type(layer).__mro__:
         if cls.__module__.split(".")[0] in ("keras", "builtins", "abc"):
             continue
         if "__init__" in vars(cls):
-            names = inspect.signature(cls.__init__).parameters
+            names = inspect.signature(vars(cls)["__init__"]).parameters
             found |= {name: own[name] for name in names if name in own and name not in found}
     return {name: _as_config(value) for name, value in found.items()}
 

@@ -7,7 +7,7 @@ automatic differentiation. Nothing but the input is kept from the forward pass.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -80,12 +80,13 @@ def compiled_scan(
 
 def _passes(neurons: Neuron) -> tuple:
     """Return the compiled passes of a layer, which are its own: they go when it goes."""
-    if "_passes" not in vars(neurons):
-        vars(neurons)["_passes"] = tuple(
+    own: Any = vars(neurons)  # past Keras' tracking
+    if "_passes" not in own:
+        own["_passes"] = tuple(
             tf.function(functools.partial(each, neurons), jit_compile=True, autograph=False)
             for each in (_forward, _backward)
         )
-    return vars(neurons)["_passes"]
+    return own["_passes"]
 
 
 def _forward(neurons, sequence, live, state, weights, *, settings, return_mem, spike_dtype):

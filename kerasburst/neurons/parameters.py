@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from keras import ops
 
 from kerasburst.validation import InputError, check_float, fail
 
-Value = float | np.ndarray | keras.initializers.Initializer
+Value: TypeAlias = float | np.ndarray | keras.initializers.Initializer
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Parameter:
         if whole and None in features:
             what = "per_neuron" if self.per_neuron else f"an initializer of {self.name}"
             raise InputError(f"{what} needs features of known size, received {features}")
-        shape, start = features if whole else (), self.value
+        shape: Any = features if whole else ()
+        start = self.value
         if isinstance(self.value, np.ndarray):
             shape = shape or self.value.shape
             _check_shape(self.name, self.value.shape, features)

@@ -16,7 +16,7 @@ from kerasburst.profiling.metrics import Metric, Unknown
 try:
     import resource
 except ImportError:  # not POSIX
-    resource = None
+    resource = None  # type: ignore[assignment]
 
 # The instruction sets that decide how fast matrices are multiplied.
 _TELLING_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "bf16")
@@ -56,11 +56,6 @@ def load_average() -> float | None:
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
         return None
-
-
-def available_memory_mb() -> float:
-    """Return how much memory is available without swapping, MB (10^6 bytes)."""
-    return psutil.virtual_memory().available / 1e6
 
 
 def _cpu_information() -> dict[str, str]:

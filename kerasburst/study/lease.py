@@ -23,7 +23,7 @@ from kerasburst.validation import InputError
 try:
     import fcntl
 except ImportError:  # not POSIX: the token alone counts
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kerasburst import records
 from kerasburst.models import SNNConvNet, SNNFCNet
+from kerasburst.models.forward import walk
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.scan import scan
 from kerasburst.profiling.cost import _by_position, fan_out, network_cost
@@ -32,7 +33,7 @@ def seen_by_layers(network, spikes):
     }
     for layer in layers.values():
         watch(layer)
-    network.run_course(tf.constant(spikes, tf.float32), scan)
+    walk(network.course(), tf.constant(spikes, tf.float32), scan)
     features = {name: x.shape[1:] if name.startswith("conv") else x.shape[2:] for name, x in seen.items()}
     return {layers[name]: x.reshape(*spikes.shape[:2], *features[name]) for name, x in seen.items()}
 

@@ -10,9 +10,10 @@ import pytest
 
 from kerasburst import InputError
 from kerasburst.privacy.audit import audit
-from kerasburst.reports import audit as report
-from kerasburst.reports.audit import alarms, attacks_table, drawings, headline, judge, tables, write_report
+from kerasburst.reports import audit_tables
+from kerasburst.reports.audit import alarms, drawings, headline, judge, tables, write_report
 from kerasburst.reports.audit_figures import undetermined
+from kerasburst.reports.audit_tables import attacks_table
 from kerasburst.reports.view import Item
 from tests.privacy.common import RUN_FLEET, Pretend, audit_config
 from tests.reports.common import ENCODINGS, Page
@@ -153,10 +154,11 @@ def test_offline_lira_below_chance_is_explained_where_it_is_printed(found):
         attack["auc"] = 0.43 if attack["name"] == "lira_offline" else 0.6
     audit = {**found, "encodings": {"rate": low}}
     assert attacks_table("rate", low, "its members").note.startswith("lira_offline is below 0.5: it knows only models")
-    assert report._attacks(audit, "rate", False)[0].note.startswith("lira_offline is below 0.5")
+    assert audit_tables.attacks(audit, "rate", False)[0].note.startswith("lira_offline is below 0.5")
     for attack in low["attacks"]:
         attack["auc"] = 0.6
-    assert attacks_table("rate", low, "its members").note == "" and report._attacks(audit, "rate", False)[0].note == ""
+    assert attacks_table("rate", low, "its members").note == ""
+    assert audit_tables.attacks(audit, "rate", False)[0].note == ""
 
 
 # The file -----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from kerasburst import backend
 from kerasburst.models.fast.convolution import convolve, convolve_and_pool
 from kerasburst.models.fast.pooling import SpikePool, max_pool
 from kerasburst.models.fast.synapses import project
-from kerasburst.models.forward import Fire, Part, Pool, merge, split, walk
+from kerasburst.models.forward import Part, Pool, merge, split
 from kerasburst.neurons.kernel import lif_scan
 from kerasburst.neurons.lif import LIF
 
@@ -28,10 +28,12 @@ _FIRING, _PASSING = 8 * 2**20, 128 * 2**20
 _SIDE_BY_SIDE = 2  # parts: while one is in a compiled pass of one thread, another is in a convolution
 
 
-def run_fast(
-    course: Sequence[Part], spikes: tf.Tensor, fire: Fire, *, firing: bool, recompute: bool, training: bool
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]] | None:
-    """Return what `kerasburst.models.forward.walk` returns, faster; None where the fast pass does not apply.
+def begin(
+    course: Sequence[Part], spikes: tf.Tensor, *, firing: bool, recompute: bool, training: bool
+) -> tuple[list[Part], tf.Tensor] | None:
+    """Run a course's first stages, and return the rest and its input; None where the fast pass does not apply.
+
+    `kerasburst.models.forward.walk` runs the rest, with `apply`.
 
     It applies on TensorFlow's CPU, where XLA does not compile the whole step, to built layers that are exactly Keras'
     `Dense` and `Conv2D` and our `LIF` and that do what these do: not quantised, no LoRA, no activity regulariser, no
@@ -41,22 +43,20 @@ def run_fast(
     Args:
         course: as for `walk`.
         spikes: likewise.
-        fire: likewise.
-        firing: whether `fire` may miss neurons in convolutional stages.
+        firing: whether nobody asks for the spikes of neurons in convolutional stages.
         recompute: keep only the output of the stages for the backward pass.
         training: as for `kerasburst.models.fast.convolution.convolve`.
     """
     if not backend.runs_cpu_paths() or not all(_is_plain(part, spikes.dtype.name) for part in course):
         return None
     stages, rest = split_stages(course, firing)
-    x = run_stages(stages, spikes, recompute, training) if stages else spikes
-    return walk(rest, x, fire, _apply)
+    return rest, run_stages(stages, spikes, recompute, training) if stages else spikes
 
 
 def _is_plain(part: Part, dtype: str) -> bool:
     """Return whether the fast pass does with a part exactly what its call does."""
-    if type(part) is Pool:
-        return True
+    if isinstance(part, Pool):
+        return type(part) is Pool
     if type(part) not in (LIF, keras.layers.Dense, keras.layers.Conv2D):
         return False
     if not part.built or part.compute_dtype != dtype or part.activity_regularizer or "call" in vars(part):
@@ -72,7 +72,8 @@ def _is_plain(part: Part, dtype: str) -> bool:
     return part.activation is keras.activations.linear
 
 
-def _apply(part: Part, x: tf.Tensor) -> tf.Tensor:
+def apply(part: Part, x: tf.Tensor) -> tf.Tensor:
+    """Compute what a part that is not neurons computes."""
     if isinstance(part, Pool):
         return max_pool(x, part.relu)
     if isinstance(part, keras.layers.Conv2D):

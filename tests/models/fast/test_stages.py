@@ -8,7 +8,7 @@ import tensorflow as tf
 from kerasburst import backend
 from kerasburst.models.fast import stages as fast
 from kerasburst.models.fast.pooling import SpikePool
-from kerasburst.models.fast.stages import Stage, run_fast, run_stages, split_stages
+from kerasburst.models.fast.stages import Stage, apply, begin, run_stages, split_stages
 from kerasburst.models.forward import Pool, walk
 from kerasburst.models.snn_conv_net import SNNConvNet
 from kerasburst.models.snn_fc_net import SNNFCNet
@@ -35,7 +35,7 @@ def gradients(call, network, spikes):
 
 def one_by_one(network):
     def call(spikes):
-        spk, states = network.run_course(spikes, scan)
+        spk, states = walk(network.course(), spikes, scan)
         return network.read_out(spk, states["mem"])
 
     return call
@@ -181,7 +181,8 @@ def test_inference_has_the_bits_of_the_plain_pass(activation, channels, dtype):
     spikes = tf.cast(draw_spikes(5, 6, 9, 8, channels), network.compute_dtype)
     network.build(spikes.shape)
     enliven(network)
-    spk, states = network.run_course(spikes, lambda lif, x: (lif(x), {}) if not lif.return_mem else both(lif(x)))
+    course = network.course()
+    spk, states = walk(course, spikes, lambda lif, x: (lif(x), {}) if not lif.return_mem else both(lif(x)))
     activity, mem = network.simulate(spikes)
     assert 0 < np.mean(spk) < 1
     np.testing.assert_array_equal(activity["output_lif"], spk)
@@ -208,7 +209,7 @@ def applies(*course):
         if isinstance(part, keras.layers.Layer) and not part.built:
             part.build((1, 2, 16) if isinstance(part, keras.layers.Dense) else (1, 4, 4, 1))
     options = {"firing": False, "recompute": False, "training": False}
-    return run_fast(course, spikes, scan, **options) is not None
+    return begin(course, spikes, **options) is not None
 
 
 def test_the_fast_pass_leaves_other_layers_and_gpus_to_the_plain_one(monkeypatch):
@@ -236,7 +237,8 @@ def test_each_neuron_s_own_parameters_count():
     parts[1].build((4, 6, 8, 8, 3))
     parts[0].set_weights([w * 4 for w in parts[0].get_weights()])
     want, _ = walk(parts, spikes, scan)
-    fast, _ = run_fast(parts, spikes, scan, firing=True, recompute=False, training=False)
+    begun = begin(parts, spikes, firing=True, recompute=False, training=False)
+    fast, _ = walk(*begun, scan, apply)
     assert 0.05 < np.mean(want) < 0.95
     np.testing.assert_array_equal(fast, want)
 
