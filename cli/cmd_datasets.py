@@ -7,6 +7,7 @@ import json
 import click
 from kerasburst_cli.options import data_dir_option, json_option
 
+from kerasburst.data.catalogue import DATASETS
 from kerasburst.data.datasets import list_datasets
 from kerasburst.registry import READERS
 from kerasburst.reports.table import Cell, table_of, terminal
@@ -35,6 +36,8 @@ def _row(row: dict) -> tuple:
 
 
 def _place(row: dict) -> str:
+    if not row["available"] and (expected := DATASETS[row["name"]].expected):
+        return f"{expected} in --data-dir"
     if not row["available"]:
         return f"a network, or {row['name']}.npz in --data-dir"
     return f"{row['where']} ({row['note']})" if row["note"] else row["where"]

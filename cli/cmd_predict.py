@@ -19,7 +19,7 @@ from kerasburst.validation import InputError, user_path
     "source",
     type=click.Path(),
     required=True,
-    help="An .npy, .npz (with one array, or x) or PNG file of examples.",
+    help="An .npy, .npz (with one array, or x) or PNG file of examples, or a recording of events.",
 )
 @click.option("--queries", type=int, default=16, show_default=True, help="K, encodings of each example.")
 @click.option("--seed", type=int, help="Of the encodings: the same seed, the same answer. Default: a fresh one.")

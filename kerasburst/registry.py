@@ -153,6 +153,9 @@ READERS = Registry(
         "event_file": "kerasburst.data.event_sets:EventFileReader",
         "event_folder": "kerasburst.data.event_sets:EventFolderReader",
         "npz": "kerasburst.data.readers:NpzReader",
+        "tiny_imagenet": "kerasburst.data.image_sets:TinyImageNetReader",
+        "hugging_face": "kerasburst.data.image_sets:HuggingFaceReader",
+        "tfds": "kerasburst.data.image_sets:TFDSReader",
         "image_folder": "kerasburst.data.image_folder:ImageFolderReader",
     },
 )

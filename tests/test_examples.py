@@ -4,7 +4,11 @@ import importlib.util
 import re
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
+
+import kerasburst as kb
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -33,8 +37,22 @@ def test_izhikevich_patterns(example):
     assert Path("picture.png").stat().st_size > 10_000
 
 
-def test_stream_events(example):
-    assert example("stream_events").main() == 0.0
+@pytest.mark.thorough
+def test_stream_events(example, tmp_path, capsys):
+    """Step by step the network decides as on the steps so far at once."""
+    network = kb.SNNConvNet(10, filters=(2, 4), hidden_units=8, seed=0, threshold=0.05)
+    network.build((None, 10, 16, 16, 2))
+    served = tmp_path / "served"
+    kb.export.savedmodel(network, served)
+    module = example("stream_events")
+    found = module.main(str(served), recordings=2, real_time=False)
+    assert 0 < found["latency_ms"] <= found["latency_p95_ms"] and found["accuracy"] in (0.0, 0.5, 1.0)
+    assert "of 2 right; latency of a decision: median" in capsys.readouterr().out
+    recording = module.simulated()[0][3]
+    frames = kb.bin_events(recording, 10, (16, 16), step_us=module.STEP_US)
+    trace = network.membrane_trace(np.maximum(frames, 0)[None])[0]
+    probabilities, _ = module.stream(module.Decider(served), recording, real_time=False)
+    np.testing.assert_allclose(probabilities, keras.ops.softmax(trace, axis=-1), atol=1e-5)
 
 
 @pytest.mark.thorough

@@ -36,7 +36,8 @@ class ImageFolderReader(Reader):
         ...         (Path(folder) / name).mkdir()
         ...         Image.new("L", (6, 4), value).save(Path(folder) / name / "1.png")
         ...     source = ImageFolderReader().read(Path(folder))
-        >>> source.class_names, source.x.shape, source.y.tolist(), source.x[:, 0, 0, 0].tolist()
+        ...     corners = source.x[:, 0, 0, 0].tolist()
+        >>> source.class_names, source.x.shape, source.y.tolist(), corners
         (('cat', 'dog'), (2, 4, 6, 1), [0, 1], [10, 200])
     """
 
@@ -57,31 +58,45 @@ class ImageFolderReader(Reader):
         paths = [file for classes in listed.values() for found in classes.values() for file in found]
         counts = [[len(found) for found in classes.values()] for classes in listed.values()]
         y = np.concatenate([np.repeat(np.arange(len(names)), each) for each in counts])
-        x = stream_images(paths)
-        source = Source(
-            name=os.path.basename(os.path.abspath(path)),
-            kind="image",
-            x=x,
-            y=y,
-            num_classes=len(names),
-            class_names=names,
-            test_start=sum(counts[0]) if len(counts) == 2 else None,
-            full_scale=255.0 if any(image.max() > 1 for image in x) else 1.0,  # the first image decides, nearly always
-        )
-        source.fingerprint  # noqa: B018  # which reads all: damage is found here, not in the middle of a training
-        return source
+        start = sum(counts[0]) if len(counts) == 2 else None
+        return image_source(os.path.basename(os.path.abspath(path)), stream_images(paths), y, names, start)
 
 
-def stream_images(paths: Sequence[Path]) -> Examples:
+def image_source(name: str, x: Examples, y: np.ndarray, names: tuple[str, ...], test_start: int | None) -> Source:
+    """Return the source of images that are read when they are needed; each is read once now, and checked.
+
+    Args:
+        name: Name of the data set.
+        x: Images, uint8 `(n, height, width, channels)`.
+        y: Labels, int64 `(n,)`.
+        names: One for each class.
+        test_start: First index of the official test part, or None.
+    """
+    source = Source(
+        name=name,
+        kind="image",
+        x=x,
+        y=y,
+        num_classes=len(names),
+        class_names=names,
+        test_start=test_start,
+        full_scale=255.0 if any(image.max() > 1 for image in x) else 1.0,  # the first image decides, nearly always
+    )
+    source.fingerprint  # noqa: B018  # which reads all: damage is found here, not in the middle of a training
+    return source
+
+
+def stream_images(paths: Sequence[Path], colour: bool = False) -> Examples:
     """Return images as uint8 `(n, height, width, channels)`, read when they are needed.
 
     Args:
         paths: Of PNG or JPEG files, all of the size and the mode of the first.
+        colour: Whether greyscale images, too, become RGB.
 
     Raises:
         InputError: If the first cannot be read; for another, when it is read.
     """
-    read = _Images(paths)
+    read = _Images(paths, colour)
     first = read(0)
     return Examples(read, np.arange(len(paths)), first.shape, first.dtype)
 
@@ -89,14 +104,15 @@ def stream_images(paths: Sequence[Path]) -> Examples:
 class _Images:
     """Read images that must be as the first is."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
+    def __init__(self, paths: Sequence[Path], colour: bool) -> None:
+        self._paths, self._colour = paths, colour
         self._first: tuple[Path, tuple[int, int], str] | None = None
 
     def __call__(self, number: int) -> np.ndarray:
         path = self._paths[number]
         pixels = read_image(path, ("PNG", "JPEG"), lambda size, mode: self._check(path, size, mode))
-        return pixels[:, :, None] if pixels.ndim == 2 else pixels
+        pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+        return np.repeat(pixels, 3, axis=2) if self._colour and pixels.shape[2] == 1 else pixels
 
     def _check(self, path: Path, size: tuple[int, int], mode: str) -> None:
         if mode not in _MODES:
@@ -106,7 +122,7 @@ class _Images:
         if size != first_size:
             wanted = "{} x {} pixels".format(*first_size)
             raise InputError(f"{path} must be of {wanted} as {first} is, it is of {size[0]} x {size[1]}")
-        if mode != first_mode:
+        if mode != first_mode and not self._colour:
             raise InputError(f"{path} must be {_MODES[first_mode]} as {first} is, it is {_MODES[mode]}")
 
 

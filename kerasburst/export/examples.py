@@ -2,31 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from kerasburst.data.event_files import READERS, read_events
+from kerasburst.data.events import PADDING, Reading, Recording, bin_events
 from kerasburst.data.image_folder import read_image
+from kerasburst.data.lazy import padded
 from kerasburst.data.readers import load_npy, load_npz
 from kerasburst.data.scaling import Scaling
 from kerasburst.validation import ROUNDING, InputError, user_path
 
 SUFFIXES = (".npy", ".npz", ".png")
+_EVENTS = tuple(suffix for suffix in READERS if suffix not in SUFFIXES)
 
 
-def read_examples(path: str | Path) -> np.ndarray:
+def read_examples(
+    path: str | Path, features: tuple[int, ...] = (), data: Mapping[str, Any] | None = None
+) -> np.ndarray:
     """Read examples, unscaled, from an `.npy`, an `.npz` (its one array, or `x`), or a PNG (0 to 255 becomes 0 to 1).
+
+    A recording of events, in a file of another kind or an `.npz` with `t`, is binned into one example.
+
+    Args:
+        path: The file.
+        features: Shape of one example, which a recording is binned to.
+        data: How the data of the model's run was read.
 
     Raises:
         InputError: for a file that does not exist, is damaged, holds pickles, or is of another kind.
     """
     path = user_path("input", path)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError(f"input must be a file of {', '.join(SUFFIXES)}, received {path.name}")
+    if suffix not in (*SUFFIXES, *_EVENTS):
+        raise InputError(f"input must be a file of {', '.join((*SUFFIXES, *_EVENTS))}, received {path.name}")
+    if suffix in _EVENTS or (suffix == ".npz" and "t" in load_npz(path, lambda keys: [k for k in keys if k == "t"])):
+        return _read_recording(path, features, Reading.of(data))
     if suffix == ".npz":
         return next(iter(load_npz(path, lambda keys: [_chosen(path, list(keys))]).values()))
     return load_npy(path) if suffix == ".npy" else _read_png(path)
+
+
+def _read_recording(path: Path, features: tuple[int, ...], reading: Reading) -> np.ndarray:
+    """Return the spikes of one recording, `(1, *features)`."""
+    recording = Recording.of(read_events(path), str(path), sort=reading.sort)
+    steps, *sizes = features
+    polarities = sizes.pop() if len(sizes) == 3 else None
+    sensor = tuple(sizes)
+    if reading.size is not None:
+        given = reading.sensor if isinstance(reading.sensor, tuple) else (reading.sensor,) * len(sensor)
+        if reading.sensor is None:
+            raise InputError(f"{path} needs data.sensor in the run's config.json, since data.size merged the pixels")
+        sensor = given
+    recording.check_inside(sensor, str(path))
+    binning = {"step_us": reading.step_us, "size": reading.size, "counts": reading.counts}
+    spikes = bin_events(recording, steps, sensor, polarities=polarities, **binning)[None]
+    return spikes if padded(spikes) is not False else spikes.astype(np.float32)
 
 
 def _chosen(path: Path, keys: list[str]) -> str:
@@ -77,6 +111,8 @@ def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | 
         raise InputError("input must hold finite numbers, received NaN or infinity")
     if scaling is not None and (x.dtype.kind in "iu" or scaling.kind != "image"):
         return scaling.apply(x, "input")
+    if x.dtype == np.int8 and len(features) > 1 and x.min() == PADDING:
+        return x  # spikes, with steps that are padding
     if x.dtype.kind in "iu":
         raise InputError(
             f"input must hold floats, received {x.dtype}: no scaling came with this model, so the range of raw "

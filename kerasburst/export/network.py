@@ -462,7 +462,7 @@ def draw_spikes(encoder: Encoder, x: tf.Tensor, seed: tf.Tensor, query: tf.Tenso
     # fold_in(key, n) is (hash of key, n). Twice, so that the query is hashed, too.
     key = tf.random.fold_in(tf.stack([seed, 0]), tf.cast(query, tf.int64))
     key = tf.random.fold_in(key, tf.zeros_like(seed))[0]
-    return encoder.encode(x, tf.stack([tf.fill(tf.shape(x)[:1], key), _fingerprint(x)], axis=1))
+    return encoder.encode(x, tf.stack([tf.fill(tf.shape(x)[:1], key), _fingerprint(tf.cast(x, tf.float32))], axis=1))
 
 
 def _fingerprint(x: tf.Tensor) -> tf.Tensor:
@@ -485,8 +485,9 @@ def asked_by(function: Callable) -> Callable[[np.ndarray, int, int], dict[str, t
     """Return `function` of the tensors images, seed and queries as a function of an array and two ints."""
 
     def asked(images, seed, queries):
+        padded = images.dtype == np.int8  # which says where steps are padding
         return function(
-            images=tf.constant(images, tf.float32),
+            images=tf.constant(images, tf.int8 if padded else tf.float32),
             seed=tf.constant(seed, tf.int64),
             queries=tf.constant(queries, tf.int32),
         )

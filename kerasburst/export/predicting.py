@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,6 +18,7 @@ from kerasburst.export.exporting import load_run
 from kerasburst.export.formats import NAME, Ask, read_manifest
 from kerasburst.export.network import Network, asked_by
 from kerasburst.registry import FORMATS
+from kerasburst.training.run_directory import RunDirectory
 from kerasburst.validation import LARGEST, InputError, check_int, user_path
 
 _BATCH = 128
@@ -73,8 +76,9 @@ def predict(
 
     Args:
         model: a run directory, an export's directory, or a Keras model as `kerasburst.export.export` takes it.
-        x: examples `(n, *features)` or one of them, or the path of an .npy, .npz or PNG file with examples. Integers
-            and tables are raw values and are scaled as the training data were; floats of images are intensities.
+        x: examples `(n, *features)` or one of them, or the path of an .npy, .npz or PNG file with examples, or of a
+            recording of events, which is binned as the run's data were. Integers and tables are raw values and are
+            scaled as the training data were; floats of images are intensities.
         queries: K, at least 1; a deterministic encoder is asked once.
         seed: int of at least 0, or None for a fresh one, which the result has.
 
@@ -95,10 +99,14 @@ def predict(
     """
     check_int("queries", queries, low=1, high=LARGEST)
     seed = int.from_bytes(os.urandom(4), "little") >> 1 if seed is None else check_int("seed", seed, 0, LARGEST)
-    if isinstance(x, (str, os.PathLike)):
-        x = read_examples(x)
     opened = _open(model)
+    if isinstance(x, (str, os.PathLike)):
+        x = read_examples(x, opened.features, opened.data)
     x = to_intensities(x, opened.features, opened.scaling)
+    if x.dtype == np.int8 and not opened.masks:
+        raise InputError(
+            "input must fill all steps for an export, received steps that are padding; predict with the run"
+        )
     queries = queries if opened.random else 1
     try:
         parts = [opened.ask(x[i : i + _BATCH], seed, queries) for i in range(0, len(x), _BATCH)]
@@ -119,13 +127,18 @@ def predict(
 
 @dataclasses.dataclass(frozen=True)
 class _Opened:
-    """A model that can be asked; `random`: whether its encoder is."""
+    """A model that can be asked; `random`: whether its encoder is; `masks`: whether it takes padding, -1 in int8.
+
+    `data` is how the data of its run was read.
+    """
 
     ask: Ask
     features: tuple[int, ...]
     random: bool
     scaling: Scaling | None = None
     labels: tuple[str, ...] | None = None
+    data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    masks: bool = True
 
 
 def _open(model) -> _Opened:
@@ -137,7 +150,8 @@ def _open(model) -> _Opened:
     if not (path / "config.json").exists():
         raise InputError(f"model must be a run directory or an export, {path} has neither config.json nor {NAME}")
     network, scaling, labels = load_run(path)
-    return _open_network(Network(network), scaling, labels)
+    opened = _open_network(Network(network), scaling, labels)
+    return dataclasses.replace(opened, data=RunDirectory(path).config().data)
 
 
 def _open_network(network: Network, scaling: Scaling | None = None, labels=None) -> _Opened:
@@ -152,7 +166,8 @@ def _open_export(path: Path) -> _Opened:
     if manifest.kind not in FORMATS:
         raise InputError(f"{path} is an export of an unknown kind, {manifest.kind!r}")
     ask = FORMATS[manifest.kind]().ask(path, manifest)
-    return _Opened(ask, manifest.features, manifest.random, manifest.preprocessing.scaling, manifest.labels)
+    scaling = manifest.preprocessing.scaling
+    return _Opened(ask, manifest.features, manifest.random, scaling, manifest.labels, masks=False)
 
 
 def _check_encoder(encoder) -> None:

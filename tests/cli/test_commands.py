@@ -39,7 +39,8 @@ def test_datasets(kerasburst, tmp_path, monkeypatch):
     listed = {row["name"]: row for row in json.loads(kerasburst("datasets", "--data-dir", "data", "--json").out)}
     assert listed["mnist"]["available"] and "mnist.npz" in listed["mnist"]["where"]
     assert not listed["cifar100"]["available"]
-    assert len(listed) == 8
+    assert len(listed) == 13
+    assert not listed["nmnist"]["available"] and "NMNIST/Train/0/*.bin" in rows["nmnist"]
     (tmp_path / "data" / "cifar10_subset.npz").write_bytes(b"")
     (cifar,) = (
         r

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kerasburst as kb
 from kerasburst.data.scaling import Scaling
 from kerasburst.encoders.none import NoEncoder
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.export import export, predict
 from kerasburst.export.examples import read_examples, to_intensities
+from kerasburst.export.network import Network
+from kerasburst.export.predicting import _open_network
 from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.registry import FORMATS
 from kerasburst.validation import InputError
@@ -162,7 +165,7 @@ def bad_files(folder):
         ("cut.png", "not a readable PNG"),
         ("deep.png", "its mode is I;16"),
         ("clear.png", "its mode is RGBA"),
-        ("picture.jpg", "a file of .npy, .npz, .png, received picture.jpg"),
+        ("picture.jpg", "a file of .npy, .npz, .png, .*, received picture.jpg"),
         ("absent.npy", "does not exist"),
         ("folder.npy", "is a folder"),
     ],
@@ -256,3 +259,30 @@ def test_spikes_are_refused_by_the_argument_s_name():
         to_intensities(np.full((2, 6, 5), 2), (6, 5), Scaling("spikes", (6, 5), (0.0,), (1.0,)))
     with pytest.raises(InputError, match="^input must be images with values from 0 to 16"):
         to_intensities(np.full((2, 3), 17), (2, 3, 1), IMAGE)
+
+
+@pytest.mark.parametrize("encoder", [kb.NoEncoder, kb.EventBurstEncoder])
+def test_a_recording_of_events(encoder, tmp_path):
+    network = kb.SNNFCNet(3, hidden_units=5, encoder=encoder(4), seed=0)
+    network.build((None, 4, 6))
+    np.savez(tmp_path / "a.npz", t=[0, 10, 21, 39], unit=[0, 5, 2, 3])
+    spikes = np.zeros((1, 4, 6), np.uint8)
+    spikes[0, [0, 1, 2, 3], [0, 5, 2, 3]] = 1
+    found = kb.predict(network, tmp_path / "a.npz", queries=2, seed=1)
+    np.testing.assert_array_equal(found.logits, kb.predict(network, spikes.astype("float32"), queries=2, seed=1).logits)
+    np.savez(tmp_path / "b.npz", t=[0, 10], unit=[0, 6])
+    with pytest.raises(InputError, match="b.npz: unit must be 0 to 5 on this sensor, received 6"):
+        kb.predict(network, tmp_path / "b.npz")
+
+
+def test_padding_changes_no_prediction():
+    network = kb.SNNFCNet(3, hidden_units=5, encoder=kb.NoEncoder(7), seed=0)
+    network.build((None, 7, 6))
+    x = np.full((2, 7, 6), -1, np.int8)
+    x[:, :4] = np.random.default_rng(0).integers(0, 2, (2, 4, 6))
+    scaling = Scaling("spikes", (7, 6), (0.0,), (1.0,))
+    assert to_intensities(x, (7, 6), scaling).dtype == np.int8
+
+    opened = _open_network(Network(network), scaling)
+    logits = opened.ask(x, 0, 1)["logits"]
+    np.testing.assert_allclose(logits, network.with_encoder(None)(x[:, :4].astype("float32")), atol=1e-5)
