@@ -192,12 +192,7 @@ def command(
     name = dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
     out = place(out, f"attack-{name}")
 
-    load_tensorflow(any_backend=True)
-    from kerasburst_cli.fleet_progress import make_fleet_observer
-
-    from kerasburst.privacy.audit import audit
     from kerasburst.privacy.config import AuditConfig
-    from kerasburst.reports.audit import alarms, judge, write_report
 
     # A resumed audit is the one that was begun, but for what is said anew: which audit() then refuses if it differs.
     begun = begun_config(AuditConfig, out, resume)
@@ -207,6 +202,12 @@ def command(
     else:
         base = AuditConfig(train=TRAIN_DEFAULT) if begun is None else begun
         config = _of_options(base, values if begun is None else given, assignments)
+    load_tensorflow(any_backend=True)
+    from kerasburst_cli.fleet_progress import make_fleet_observer
+
+    from kerasburst.privacy.audit import audit
+    from kerasburst.reports.audit import alarms, judge, write_report
+
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
     with interruptible(observer, out, f"kerasburst attack --resume --out {out}"):
         result = audit(
@@ -274,6 +275,7 @@ def _check_open(given, assignments, run) -> None:
 
 def _of_run(run, begun, values):
     """Return the config of an audit of a run: a new one, or the one that was begun, with the run where it is now."""
+    load_tensorflow(any_backend=True)
     from kerasburst.privacy.audited_run import AuditedRun
 
     if begun is None:

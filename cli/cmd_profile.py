@@ -76,13 +76,13 @@ def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet
     name = Path(options["dataset"]).stem if run is None else user_path("--run", run).resolve().name
     out = place(out, f"profile-{name}")
 
+    config = _config(run, given, assignments, begun_config(ProfileConfig, out, resume))
     load_tensorflow()
     from kerasburst_cli.fleet_progress import make_fleet_observer
 
     from kerasburst.profiling.study import profile
     from kerasburst.reports.profile import write_report
 
-    config = _config(run, given, assignments, begun_config(ProfileConfig, out, resume))
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
     with interruptible(observer, out, f"kerasburst profile --resume --out {out}"):
         result = profile(config, out, resume=resume, force=force, observer=observer)
@@ -102,6 +102,7 @@ def _config(run, given, assignments, begun) -> ProfileConfig:
                 f"{', '.join(closed)} must not be given with --run: its config.json says how the network was trained"
             )
         if begun is None:
+            load_tensorflow()
             return ProfileConfig.of_run(run, **given)
         if run is not None and str(user_path("--run", run).resolve()) != base.run:
             raise InputError(f"--run must be the run that the profile was begun with, {base.run}, received {run}")

@@ -60,12 +60,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
     given = given_values(ctx, options)
     out = place(out, f"reproduce-{options['scale']}")
 
-    load_tensorflow()
-    from kerasburst_cli.fleet_progress import make_fleet_observer
-
     from kerasburst.paper.config import ReproduceConfig
-    from kerasburst.paper.study import reproduce
-    from kerasburst.reports.reproduction import write_markdown
 
     begun = begun_config(ReproduceConfig, out, resume)
     if begun is not None:
@@ -73,6 +68,12 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
             if name in given:  # more of them; None is all there are
                 given[name] = None if getattr(begun, name) is None else (*getattr(begun, name), *given[name])
     config = ReproduceConfig(**given) if begun is None else dataclasses.replace(begun, **given)
+    load_tensorflow()
+    from kerasburst_cli.fleet_progress import make_fleet_observer
+
+    from kerasburst.paper.study import reproduce
+    from kerasburst.reports.reproduction import write_markdown
+
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
 
     def show(plan):

@@ -97,13 +97,8 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
         options["encoding"] = given["encoding"] = configs.ENCODED[0]
     out = place(out, f"sweep-{dataset_label(options['dataset'])}-{options['encoding']}")
 
-    load_tensorflow(any_backend=True)
-    from kerasburst_cli.fleet_progress import make_fleet_observer
-
-    from kerasburst.reports.sweep import save_sweep_figures
     from kerasburst.studies.sweep.config import SweepConfig
     from kerasburst.studies.sweep.space import parse_parameter
-    from kerasburst.studies.sweep.study import sweep
 
     # What is resumed is what was begun, but for what is said anew; sweep() refuses what may not differ.
     begun = begun_config(SweepConfig, out, resume)
@@ -115,6 +110,12 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
     if parameters or begun is None:
         fields["parameters"] = tuple(parse_parameter(text) for text in parameters)
     config = SweepConfig(train=train, **fields) if begun is None else dataclasses.replace(begun, train=train, **fields)
+    load_tensorflow(any_backend=True)
+    from kerasburst_cli.fleet_progress import make_fleet_observer
+
+    from kerasburst.reports.sweep import save_sweep_figures
+    from kerasburst.studies.sweep.study import sweep
+
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
     with interruptible(observer, out, f"kerasburst sweep --resume --out {out}"):
         result, error = sweep(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)

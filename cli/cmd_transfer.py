@@ -95,22 +95,23 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     source = options["source"] if run is None else user_path("--from-run", run).resolve().name
     out = place(out, f"transfer-{dataset_label(source)}-{dataset_label(options['target'])}")
 
-    load_tensorflow(any_backend=True)
-    from kerasburst_cli.fleet_progress import make_fleet_observer
-
-    from kerasburst.reports.transfer import save_transfer_plot
     from kerasburst.studies.transfer.config import TransferConfig
-    from kerasburst.studies.transfer.study import config_of_run, transfer
 
     # What is resumed is what was begun, but for what is said anew; transfer() refuses what may not differ.
     begun = begun_config(TransferConfig, out, resume)
     if run is not None:
-        config = _of_run(run, given, assignments, config_of_run)
+        config = _of_run(run, given, assignments)
     else:
         base = TransferConfig(train=dataclasses.replace(TRAIN_DEFAULT, dataset=TARGET)) if begun is None else begun
         train = dataclasses.replace(base.train, **{_TRAIN[name]: v for name, v in given.items() if name in _TRAIN})
         train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
         config = dataclasses.replace(base, train=train, **{n: v for n, v in given.items() if n in _PLAN})
+    load_tensorflow(any_backend=True)
+    from kerasburst_cli.fleet_progress import make_fleet_observer
+
+    from kerasburst.reports.transfer import save_transfer_plot
+    from kerasburst.studies.transfer.study import transfer
+
     observer = make_fleet_observer(quiet=quiet, as_json=as_json)
     with interruptible(observer, out, f"kerasburst transfer --resume --out {out}"):
         result = transfer(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
@@ -119,7 +120,7 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
 
 
-def _of_run(run, given, assignments, config_of_run):
+def _of_run(run, given, assignments):
     """Return the config of a transfer from a run, which says itself how its network is built."""
     closed = [f"--{name.replace('_', '-').removesuffix('s')}" for name in given if name in _CLOSED]
     closed += ["--set"] * bool(assignments)
@@ -130,6 +131,9 @@ def _of_run(run, given, assignments, config_of_run):
     }
     if "target" not in given:
         raise InputError("--target must be given with --from-run, received none")
+    load_tensorflow(any_backend=True)
+    from kerasburst.studies.transfer.study import config_of_run
+
     return config_of_run(run, given["target"], given.get("target_epochs"), **options)
 
 

@@ -9,6 +9,7 @@ import re
 import click
 from kerasburst_cli.options import all_parameters
 
+from kerasburst.data.events import Reading
 from kerasburst.registry import ENCODERS, NETWORKS, NEURONS
 
 _SCOPES = {"encoder": ENCODERS, "model": NETWORKS, "neuron": NEURONS}
@@ -22,7 +23,7 @@ def parameters_text(width: int = 100) -> str:
     """
     text = click.HelpFormatter(width=width)
     for owner, rows in itertools.groupby(all_parameters(), key=lambda row: (row[1].partition(".")[0], row[0])):
-        meanings = _meanings(_SCOPES[owner[0]][owner[1]])
+        meanings = _meanings(Reading if owner[0] == "data" else _SCOPES[owner[0]][owner[1]])
         with text.section(" ".join(owner)):
             text.write_dl(
                 [(f"{name}={default!r}", meanings.get(name.partition(".")[2], "")) for _, name, default in rows]

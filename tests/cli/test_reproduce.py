@@ -50,7 +50,8 @@ def test_json_alone_is_on_stdout_and_the_plan_on_stderr(reproduce, tmp_path):
     shown = json.loads(outcome.out)
     assert shown.pop("out") == "r" and shown == json.loads((tmp_path / "r" / "reproduction.json").read_text())
     assert "scale smoke" in outcome.err
-    assert reproduce(*ACCURACY, "--out", "q", "--quiet").out == ""
+    quiet = reproduce(*ACCURACY, "--out", "q", "--quiet")
+    assert quiet.err == "" and "scale smoke" not in quiet.out and "written to q: reproduction.md" in quiet.out
 
 
 def test_interrupted_it_says_how_to_go_on(reproduce, tmp_path):
