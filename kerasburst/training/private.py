@@ -197,11 +197,13 @@ def _fit(library_fit: Callable, seed: int) -> Callable:
     """Return a `fit` each call of which draws its own batches: jax-privacy draws the same ones for the same seed."""
 
     @functools.wraps(library_fit)
-    def fit(self, *args, **kwargs):
+    def fit(self, x=None, y=None, *args, **kwargs):
         _check_model(self)
+        if y is None:
+            raise fail("y", "an array of labels, and x one of inputs: fit draws the batches", type(x).__name__)
         stream = np.random.SeedSequence([seed, performed_steps(self)]).generate_state(1, np.uint64)[0]
         self._dp_params = dataclasses.replace(self._dp_params, seed=int(stream >> 1))
-        return library_fit(*args, **kwargs)
+        return library_fit(x, y, *args, **kwargs)
 
     return fit
 

@@ -247,6 +247,8 @@ def test_a_users_model_trains_draws_anew_and_is_saved_as_an_ordinary_one(tmp_pat
     dropout = model.layers[0].seed_generator.state
     seeds = [np.asarray(dropout.value)]
     streams = []
+    with pytest.raises(InputError, match="y must be an array of labels, and x one of inputs: fit draws the batches"):
+        model.fit([(x, y)], batch_size=10, verbose=0)
     for _ in range(2):
         model.fit(x, y, batch_size=10, verbose=0)
         seeds.append(np.asarray(dropout.value))
