@@ -30,7 +30,7 @@ class _AdEx(Neuron):
             raise InputError(f"v_peak must be above v_reset and v_threshold, received {self.v_peak}")
         self._below_peak = float(np.nextafter(np.float32(self.v_peak), np.float32(-np.inf)))  # the peak itself fires
         self.step_ms = check_float("step_ms", step_ms, above=0.0)
-        self.sub_steps = check_int("sub_steps", sub_steps, low=1)
+        self.sub_steps = check_int("sub_steps", sub_steps, low=1, high=1000)
         self.trainable_input = check_bool("trainable_input", trainable_input)
         self.add_parameter("input_scale", input_scale, trainable=trainable_input)
         self.add_parameter("input_offset", input_offset, trainable=trainable_input)
@@ -84,7 +84,7 @@ class AdEx(_AdEx, NeuronLayer):
             or a Keras initializer.
         input_offset: in pA, added to the scaled input; likewise.
         step_ms: length of a step, in ms.
-        sub_steps: Euler steps in each step.
+        sub_steps: Euler steps in each step, 1 to 1000.
         trainable_input: whether input_scale and input_offset are trained.
         surrogate: a name or a configured `Surrogate` of v - v_peak. The default is as wide as the membrane's range.
         **kwargs: as for `NeuronLayer`: return_sequences, return_mem, return_state, stateful, go_backwards, ...

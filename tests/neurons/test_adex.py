@@ -87,3 +87,9 @@ def test_it_starts_at_the_leak_potential_and_stays_there():
     _, mem = arrays(kb.AdEx(return_mem=True)(np.zeros((1, 5, 1), "float32")))
     # The upswing alone moves it: 30 * 2 * exp(-10.1) / 281 = 9e-6 mV a ms
     np.testing.assert_allclose(mem, E, atol=1e-4)
+
+
+@pytest.mark.parametrize("sub_steps", [0, 1001, 2 * 10**9, 1.5, "x", None])
+def test_sub_steps_are_written_out_so_that_they_are_few(sub_steps):
+    with pytest.raises(kb.InputError, match="sub_steps must be an integer from 1 to 1000, received"):
+        kb.AdEx(sub_steps=sub_steps)
