@@ -117,10 +117,14 @@ class TFDSReader(Reader):
             raise
         except Exception as error:  # a damaged set, or files that cannot be read at random
             raise InputError(f"{path} is no readable data set of ArrayRecord files ({one_line(error)})") from None
-        return _source(path, labels, features[label].names, lambda i, k: np.asarray(parts[i][k][image]))
+        return _source(
+            path, labels, features[label].names, lambda i, k: np.asarray(parts[i][k][image]), builder.info.name
+        )
 
 
-def _source(path: Path, labels: Sequence[np.ndarray], names: Sequence[str], read: Callable[[int, int], Any]) -> Source:
+def _source(
+    path: Path, labels: Sequence[np.ndarray], names: Sequence[str], read: Callable[[int, int], Any], name: str = ""
+) -> Source:
     """Return the source of one part or two of labelled images, `read(part, number)`."""
     y = [check_labels(f"{path}: labels", each) for each in labels]
     classes = check_classes([f"{path}: labels"] * len(y), y)
@@ -135,7 +139,7 @@ def _source(path: Path, labels: Sequence[np.ndarray], names: Sequence[str], read
 
     x = Examples(image, np.arange(len(place)), first.shape, first.dtype)
     return image_source(
-        path.resolve().name, x, np.concatenate(y), tuple(names)[:classes], len(y[0]) if len(y) > 1 else None
+        name or path.resolve().name, x, np.concatenate(y), tuple(names)[:classes], len(y[0]) if len(y) > 1 else None
     )
 
 

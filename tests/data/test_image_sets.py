@@ -78,6 +78,7 @@ def test_a_missing_package_is_one_line(module, file, message, tmp_path, monkeypa
         load_source(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore")  # of packages that it needs
 def test_hugging_face(tmp_path):
     datasets = pytest.importorskip("datasets")
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
