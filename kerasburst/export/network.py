@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
+from kerasburst.export.wires import States, Wires, as_call, patched, patches_of
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.neurons.base import Neuron, NeuronCell, NeuronLayer
-from kerasburst.neurons.scan import scan, wide
+from kerasburst.neurons.base import Neuron, NeuronLayer
 from kerasburst.validation import InputError, fail, one_line
-
-States = dict[str, tf.Tensor]
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")  # what tf.name_scope takes
 _STEPS_TRIED = 5  # where any number of steps fits
@@ -58,7 +55,7 @@ class Network:
         self.encoder = _only_encoder(self._layers)
         _check_layers(self._layers)
         self._softmax = _ends_in_softmax(model)
-        self._wires = _Wires()
+        self._wires = Wires()
         self._takes_training = "training" in inspect.signature(model.call).parameters
         self.readout = model.readout if isinstance(model, SpikingNetwork) else "the model's own"
         self.num_steps, self.features, self.spike_features, self.prepares = self._shapes()
@@ -158,8 +155,8 @@ class Network:
 
     def own(self, inputs: tf.Tensor, encode: Callable[[tf.Tensor], tf.Tensor] | None = None) -> tf.Tensor:
         """Return the model's own logits, fast kernels included; `encode` stands for the encoder's draws."""
-        patches = [] if encode is None else [(self.encoder, {"call": _as_call(self.encoder, encode)})]
-        with _patched(patches):
+        patches = [] if encode is None else [(self.encoder, {"call": as_call(self.encoder, encode)})]
+        with patched(patches):
             return self._logits(self.model(inputs, training=False))
 
     def own_of_spikes(self, spikes: tf.Tensor, filler: float = 0.0) -> tf.Tensor:
@@ -193,7 +190,7 @@ class Network:
         """Call the model; `states` by name for a single step, None for a sequence."""
         wires = self._wires
         wires.start(states)
-        with _patched((layer, _patches(layer, wires, encode)) for layer in self._layers):
+        with patched((layer, patches_of(layer, wires, encode)) for layer in self._layers):
             out = self.model.call(inputs, **({"training": False} if self._takes_training else {}))
         return self._logits(out)
 
@@ -225,156 +222,6 @@ class Network:
             reason = f"step by step {name} is {apart[name]:.3g} apart"
             return {}, f"a layer other than neurons mixes the steps: {reason}"
         return {name: tuple(value.shape[1:]) for name, value in now.items()}, None
-
-
-class _Wires:
-    """Carries states into a model and out of it, beside the model's own inputs and outputs.
-
-    Attributes:
-        stepping: whether the model runs a single step.
-        neurons: layers and cells by their name in the export.
-        after: the states after the last run.
-        spk: the spikes of the last neurons over the last run, `(batch, time, *features)`.
-        mem: their membrane, likewise, or None if they run in a way of their own.
-    """
-
-    def __init__(self):
-        self.start(None)
-
-    def start(self, states: States | None) -> None:
-        """Forget the last run; `states` are those before a single step."""
-        self.stepping, self._before = states is not None, states or {}
-        self.neurons, self.after, self.spk, self.mem = {}, {}, None, None
-
-    def name(self, layer: keras.layers.Layer) -> str:
-        """Return a layer's name in the export; a layer that is called twice has two."""
-        key = re.sub(r"\W", "_", layer.name)
-        while key in self.neurons or key in ("spikes", "logits"):
-            key += "_again"
-        return key
-
-    def take(self, name: str, at_start: tf.Tensor, neurons: Neuron | None = None) -> tf.Tensor:
-        """Return a state as it came in; that of neurons comes as its distance from rest, so that all begin with 0."""
-        state = self._before.get(name, at_start)
-        return at_start + state if name in self._before and _rests_elsewhere(neurons) else state
-
-
-def _patches(layer, wires: _Wires, encode) -> dict[str, Callable]:
-    """Return what stands for a layer's methods while the model runs for an export."""
-    match layer:
-        case Encoder():
-            return {"call": _as_call(layer, encode)}
-        case NeuronLayer():
-            return {"run": functools.partial(_run_neurons, layer, wires)}
-        case keras.layers.RNN() if isinstance(layer.cell, NeuronCell):
-            return {"inner_loop": functools.partial(_loop_neurons, layer, wires)}
-        case keras.layers.RNN():
-            return {"inner_loop": functools.partial(_loop, layer, layer.inner_loop, wires)}
-        case SpikingNetwork():
-            patches: dict = {"recompute": False}
-            if wires.stepping:
-                patches["read_out"] = functools.partial(_read_out, layer, layer.read_out, wires)
-            return patches
-        case keras.layers.GlobalAveragePooling1D() if wires.stepping:
-            return {"call": functools.partial(_running_mean, layer.name, wires)}
-    return {}
-
-
-def _as_call(encoder: Encoder, encode):
-    def call(inputs):
-        return tf.cast(encode(tf.convert_to_tensor(inputs)), encoder.compute_dtype)
-
-    return call
-
-
-def _run_neurons(layer: NeuronLayer, wires: _Wires, current, state=None, mask=None):
-    """Stand for `NeuronLayer.run`: plain operations, from the states on the wires."""
-    key = wires.name(layer)
-    keys = state_keys(key, layer)
-    like = tf.cast(current[:, 0], wide(current.dtype))
-    start = state or {name: wires.take(keys[name], value, layer) for name, value in layer.rest(like).items()}
-    return _scanned(layer, wires, key, current, start, mask)
-
-
-def _loop_neurons(layer, wires: _Wires, sequences, initial_state, mask, training=False):
-    """Stand for `inner_loop` of an RNN of neurons."""
-    if mask is not None:
-        raise InputError(f"{layer.name} must not be masked")
-    cell = layer.cell
-    key = wires.name(layer)
-    keys = state_keys(key, cell)
-    start = {name: wires.take(keys[name], value, cell) for name, value in zip(keys, initial_state, strict=True)}
-    spk, mem, last = _scanned(cell, wires, key, sequences, start)
-    outputs = spk if cell.fires else mem
-    return outputs[:, -1], outputs, list(last.values())
-
-
-def _scanned(neurons: Neuron, wires: _Wires, key: str, current, start, mask=None):
-    """Return spikes and membranes of a plain scan, and the last state, which goes out by the wires."""
-    spk, states = scan(neurons, current, start, mask)
-    mem, last = states[neurons.state_names[0]], {name: values[:, -1] for name, values in states.items()}
-    wires.neurons[key], wires.spk, wires.mem = neurons, spk, mem
-    rest = neurons.rest(tf.zeros_like(mem[:, 0])) if _rests_elsewhere(neurons) else {}
-    after = {name: value - rest[name] if rest else value for name, value in last.items()}
-    wires.after |= {name: after[state] for state, name in state_keys(key, neurons).items()}
-    return spk, mem, last
-
-
-def _rests_elsewhere(neurons: Neuron | None) -> bool:
-    """Return whether the state at rest may be other than zeros."""
-    return neurons is not None and type(neurons).rest is not Neuron.rest
-
-
-def _loop(layer, own, wires: _Wires, sequences, initial_state, mask, training=False):
-    """Stand for `inner_loop` of another RNN: Keras' own, from the states on the wires for a single step."""
-    key = wires.name(layer)
-    flat = keras.tree.flatten(initial_state)
-    names = [key] if len(flat) == 1 else [f"{key}_{i}" for i in range(len(flat))]
-    if wires.stepping:
-        flat = [wires.take(name, value) for name, value in zip(names, flat, strict=True)]
-        initial_state = keras.tree.pack_sequence_as(initial_state, flat)
-    with _patched([(layer, {"unroll": True} if wires.stepping else {})]):
-        out, outputs, states = own(sequences, initial_state, mask, training)
-    wires.after |= dict(zip(names, keras.tree.flatten(states), strict=True))
-    return out, outputs, states
-
-
-def _read_out(network: SpikingNetwork, own, wires: _Wires, spk, mem):
-    """Stand for `read_out`: the readout over the steps so far."""
-    now = own(spk, mem)
-    if network.readout == "mean":
-        return _mean_so_far("readout", wires, now)
-    if network.readout == "count":
-        now = wires.after["readout_count"] = wires.take("readout_count", tf.zeros_like(now)) + now
-    return now
-
-
-def _running_mean(key: str, wires: _Wires, inputs, mask=None):
-    """Stand for `GlobalAveragePooling1D`: the mean over the steps so far."""
-    return _mean_so_far(re.sub(r"\W", "_", key), wires, tf.cast(inputs[:, 0], tf.float32))
-
-
-def _mean_so_far(key: str, wires: _Wires, now):
-    total = wires.take(f"{key}_sum", tf.zeros_like(now)) + now
-    steps = wires.take(f"{key}_steps", tf.zeros_like(now[:, :1])) + 1.0
-    wires.after |= {f"{key}_sum": total, f"{key}_steps": steps}
-    return total / steps
-
-
-@contextlib.contextmanager
-def _patched(patches) -> Iterator[None]:
-    """Set attributes of layers while the body runs; what they were comes back, whatever happens."""
-    patches = [(vars(layer), attributes) for layer, attributes in patches if attributes]
-    before = [{name: own[name] for name in attributes if name in own} for own, attributes in patches]
-    try:
-        for own, attributes in patches:
-            own.update(attributes)
-        yield
-    finally:
-        for (own, attributes), kept in zip(patches, before, strict=True):
-            for name in attributes:
-                own.pop(name, None)
-            own.update(kept)
 
 
 def _check_whole(model) -> None:
@@ -431,15 +278,6 @@ def _ends_in_softmax(model: keras.Model) -> bool:
 def _typical(a: tf.Tensor, b: tf.Tensor) -> float:
     """Return the median over examples of the largest difference: rounding may move a spike in one or two."""
     return float(np.median(np.abs(a - b).reshape(len(a), -1).max(axis=1)))
-
-
-def state_keys(key: str, layer: Neuron) -> dict[str, str]:
-    """Return the name in an export of each state of a layer that is called `key` there.
-
-    It is the layer's own name for a neuron with one state, and the layer's and the state's for one with more.
-    """
-    names = layer.state_names
-    return {names[0]: key} if len(names) == 1 else {name: f"{key}_{name}" for name in names}
 
 
 def draw_spikes(encoder: Encoder, x: tf.Tensor, seed: tf.Tensor, query: tf.Tensor) -> tf.Tensor:

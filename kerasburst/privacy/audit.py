@@ -22,19 +22,10 @@ from kerasburst.privacy.audited_run import AuditedRun, draw_run_splits
 from kerasburst.privacy.config import AuditConfig
 from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, auc_by_references, canary_result, epsilon_bounds, match
 from kerasburst.privacy.figures import EncodingModels, Scores, compare, encoding_result, score
+from kerasburst.privacy.lessons import PLANTED, UNTRAINED, load_pools, roles, splits_path
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.result import MAIN_ATTACK, AuditResult, Control, EncodingResult
-from kerasburst.privacy.shadow import (
-    PLANTED,
-    UNTRAINED,
-    default_snapshots,
-    is_done,
-    load_plan,
-    load_pools,
-    roles,
-    splits_path,
-    task,
-)
+from kerasburst.privacy.shadow import default_snapshots, is_done, load_plan, task
 from kerasburst.privacy.splits import AuditSplits, draw_audit_splits, part_pool
 from kerasburst.registry import ATTACKS
 from kerasburst.seeding import derive_seed

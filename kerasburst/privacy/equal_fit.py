@@ -19,10 +19,10 @@ from kerasburst.intervals import hierarchical_interval
 from kerasburst.privacy.attacks import Answers, Evidence
 from kerasburst.privacy.attacks.every_model import every_target, target_scores, tpr_over_targets
 from kerasburst.privacy.epsilon import epsilon_lower_bound, one_run_bound
+from kerasburst.privacy.lessons import Pools, place, roles
 from kerasburst.privacy.matching import AT, Snapshots, matched_difference
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.result import MAIN_ATTACK, CanaryResult, CurvePoint, Epsilon, Interval, Matched, ReferencesPoint
-from kerasburst.privacy.shadow import Pools, place, roles
 from kerasburst.registry import ATTACKS
 
 # Attacks that need the logits of a snapshot alone, quick enough for every model at every epoch.

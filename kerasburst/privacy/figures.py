@@ -21,9 +21,9 @@ from kerasburst.privacy.attacks import (
 from kerasburst.privacy.attacks.attack import AT_LARGEST
 from kerasburst.privacy.averaging import fit_averaging_attack
 from kerasburst.privacy.config import TEST_EXAMPLES, AuditConfig
+from kerasburst.privacy.lessons import PLANTED, UNTRAINED, roles
 from kerasburst.privacy.metrics import MembershipScores, paired_auc_difference
 from kerasburst.privacy.result import AttackResult, Comparison, EncodingResult
-from kerasburst.privacy.shadow import PLANTED, UNTRAINED, roles
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
 from kerasburst.registry import ATTACKS

@@ -20,8 +20,8 @@ from kerasburst.models.saving import weights_hash
 from kerasburst.privacy.arms import folder_name
 from kerasburst.privacy.audit import AuditStudy
 from kerasburst.privacy.config import TEST_EXAMPLES, check_canaries
+from kerasburst.privacy.lessons import lesson, place, roles, splits_path
 from kerasburst.privacy.result import AuditResult
-from kerasburst.privacy.shadow import lesson, place, roles, splits_path
 from kerasburst.privacy.signals import OUTPUTS, collect_signals, key_text, stored_key
 from kerasburst.privacy.splits import AuditSplits, check_shadows, draw_audit_splits
 from kerasburst.privacy.statistics import phi

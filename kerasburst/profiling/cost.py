@@ -21,7 +21,8 @@ from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.forward import Pool, Synapse
-from kerasburst.models.recording import batches, mean_rates, observe
+from kerasburst.models.observing import observe
+from kerasburst.models.recording import batches, mean_rates
 from kerasburst.neurons.base import Neuron
 from kerasburst.validation import InputError, check_int, fail
 

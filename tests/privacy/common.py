@@ -8,7 +8,7 @@ import numpy as np
 from kerasburst import files
 from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import load_source
-from kerasburst.privacy import shadow
+from kerasburst.privacy import lessons, shadow
 from kerasburst.privacy.config import AuditConfig
 from kerasburst.privacy.signals import key_text
 from kerasburst.seeding import derive_seed
@@ -97,9 +97,9 @@ class Pretend(FleetHere):
     def work(self, task):
         folder, encoding, role = Path(task.arguments["folder"]), task.arguments["encoding"], task.arguments["role"]
         config, trainings = shadow.load_plan(folder)
-        pools = shadow.load_pools(folder)
+        pools = lessons.load_pools(folder)
         source = load_source(config.train.dataset)
-        lesson = shadow.lesson(role, pools, source.y, source.num_classes, config.train.seed)
+        lesson = lessons.lesson(role, pools, source.y, source.num_classes, config.train.seed)
         rng = np.random.default_rng(derive_seed(config.train.seed, encoding, role))
         hardness = np.random.default_rng(config.train.seed).normal(size=len(source.y))[lesson.asked]
         member = np.isin(lesson.asked, lesson.train)

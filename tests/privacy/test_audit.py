@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
 from kerasburst import InputError, records, register
-from kerasburst.privacy import shadow
+from kerasburst.privacy import lessons, shadow
 from kerasburst.privacy.attacks import Attack
 from kerasburst.privacy.audit import AuditStudy, audit
 from kerasburst.privacy.result import Control
@@ -114,7 +114,7 @@ def test_what_another_audit_has_trained_alike_is_not_trained_again(tmp_path, mon
     trained = []
     run_epochs = shadow.run_epochs
     monkeypatch.setattr(shadow, "run_epochs", lambda *a, **k: trained.append(a[2].seed) or run_epochs(*a, **k))
-    monkeypatch.setattr(shadow, "_CANARY_EPOCHS", 1)
+    monkeypatch.setattr(lessons, "_CANARY_EPOCHS", 1)
     data = write_data(tmp_path / "data.npz")
     config = audit_config(data, members=40, population=20, shadows=2)
     first = tmp_path / "first"

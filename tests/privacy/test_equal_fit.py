@@ -7,7 +7,7 @@ import pytest
 
 from kerasburst import files
 from kerasburst.intervals import hierarchical_interval
-from kerasburst.privacy import equal_fit, shadow
+from kerasburst.privacy import equal_fit, lessons
 from kerasburst.privacy.audit import audit
 from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, PoolModels, interval_over_units, match
 from kerasburst.privacy.matching import verdict
@@ -82,7 +82,7 @@ def test_canaries_are_found_in_targets_and_references(pretended):
 
 def test_no_reference_is_the_targets_partner(pretended):
     _, out = pretended
-    models = ArmModels.load(out / "rate", shadow.load_pools(out)).pools[0]
+    models = ArmModels.load(out / "rate", lessons.load_pools(out)).pools[0]
     assert models.pairs.tolist() == [-1, 0, 0, 1, 1, 2, 2]
     for target, evidence in enumerate(models.evidence(0)):
         assert len(evidence.shadows) == (6 if target == 0 else 5)

@@ -10,7 +10,7 @@ from kerasburst_cli.main import main
 
 from kerasburst import InputError, Splits, TrainConfig, files, load_model, load_network, records, train
 from kerasburst.models.saving import weights_hash
-from kerasburst.privacy import shadow
+from kerasburst.privacy import lessons, shadow
 from kerasburst.privacy.audit import audit
 from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.config import AuditConfig
@@ -26,7 +26,7 @@ def fleet():
     with pytest.MonkeyPatch.context() as patch:
         here = FleetHere()
         patch.setattr(RUN_FLEET, here)
-        patch.setattr(shadow, "_CANARY_EPOCHS", 40)
+        patch.setattr(lessons, "_CANARY_EPOCHS", 40)
         yield here
 
 
