@@ -311,6 +311,7 @@ def test_a_float32_layer_in_a_16_bit_network():
     np.testing.assert_allclose(logits, ops.convert_to_numpy(want), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_backup_and_restore_goes_on_to_the_same_weights(tmp_path):
     """Without an encoder inside nothing is drawn, so that an interrupted `fit` ends where a whole one does."""
 

@@ -28,6 +28,7 @@ FIRING = [name for name in NEURONS if name != "leaky_integrator"]
 SPIKES = draw_spikes(6, 8, 12)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FIRING)
 def test_is_the_same_layers_composed_by_keras(name, tmp_path):
     options, shared = OPTIONS.get(name, {}), {"threshold": 0.8, "surrogate": "triangular"}

@@ -119,6 +119,7 @@ def test_a_model_that_compiles_itself():
         model(X)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "make",
     [

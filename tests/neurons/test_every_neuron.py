@@ -38,6 +38,7 @@ def close(got, want, **tolerance):
         np.testing.assert_allclose(a, b, **{"rtol": 1e-4, "atol": 1e-4} | tolerance)
 
 
+@pytest.mark.sampled(2)
 @EVERY
 @pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
 def test_the_cell_in_an_rnn_is_the_oracle(name, mask, layers):
@@ -66,7 +67,7 @@ def test_padding_never_changes_a_sequence(name, layers):
         close([mem[:, before : before + 5], *state], whole[1:])
 
 
-@SOME
+@pytest.mark.sampled(6)
 @EVERY
 def test_the_gradient_of_a_padded_sequence_is_that_of_the_sequence(name):
     layer, _, settings, _ = NEURONS[name]
@@ -171,6 +172,7 @@ def test_saved_cloned_and_reloaded(name, tmp_path):
         np.testing.assert_array_equal(array(copy(X)), want)
 
 
+@pytest.mark.sampled(2)
 @EVERY
 def test_membranes_stay_float32_under_mixed_precision(name):
     layer, _, settings, _ = NEURONS[name]
@@ -181,7 +183,7 @@ def test_membranes_stay_float32_under_mixed_precision(name):
     assert kinds == ["bfloat16"] + ["float32"] * len(others) == [x.dtype for x in symbolic]
 
 
-@SOME
+@pytest.mark.sampled(6)
 @EVERY
 def test_a_model_trains(name):
     layer, _, settings, _ = NEURONS[name]

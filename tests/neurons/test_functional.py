@@ -258,7 +258,7 @@ def test_a_dynamic_batch_in_a_graph():
 # Gradients --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("name", DERIVATIVES)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("per_neuron", [False, True], ids=["shared", "per_neuron"])
