@@ -9,8 +9,10 @@ from kerasburst_cli.options import data_dir_option, json_option, quiet_option
 
 from kerasburst import records
 from kerasburst.profiling.bench import CHOICES, BenchResult, bench
+from kerasburst.profiling.measurement import paired_ratios
 from kerasburst.profiling.works import DEFAULT_WORKS, WORKS
 from kerasburst.reports.table import number, table_of, terminal
+from kerasburst.validation import BACKENDS
 
 
 @click.command("bench")
@@ -21,6 +23,13 @@ from kerasburst.reports.table import number, table_of, terminal
     multiple=True,
     help=f"What to measure. Repeatable. Default: {', '.join(DEFAULT_WORKS)}.",
 )
+@click.option(
+    "--keras-backend",
+    "backends",
+    type=click.Choice(list(BACKENDS)),
+    multiple=True,
+    help="Repeatable: they take turns, and each is compared with the first. Default: KERAS_BACKEND's.",
+)
 @click.option("--repeats", type=int, default=3, show_default=True, help="Blocks of a second or more, of each work.")
 @click.option("--threads", type=int, help="Threads of each process. Default: all cores.")
 @click.option("--num-steps", "--steps", type=int, help="T, time steps. Default: 10, for encoders 32.")
@@ -30,7 +39,7 @@ from kerasburst.reports.table import number, table_of, terminal
 @click.option("--out", type=click.Path(), help="Directory to write bench.json to.")
 @json_option
 @quiet_option
-def command(works, repeats, threads, num_steps, batch_size, seed, data_dir, out, as_json, quiet):
+def command(works, backends, repeats, threads, num_steps, batch_size, seed, data_dir, out, as_json, quiet):
     """Measure what training, inference, neurons and encoders cost on this machine.
 
     Each work runs in a process of its own, in blocks after warm-up; the median over the blocks counts, and stands
@@ -44,6 +53,7 @@ def command(works, repeats, threads, num_steps, batch_size, seed, data_dir, out,
 
     result = bench(
         works or DEFAULT_WORKS,
+        backends=backends,
         repeats=repeats,
         threads=threads,
         num_steps=num_steps,
@@ -72,16 +82,20 @@ def summary(result: BenchResult) -> str:
         "",
     ]
     rows, more = [], []
+    several, first = len({m.label for m in result.measurements}) > 1, {}
     for m in result.measurements:
-        shared = (m.work, m.batch_size, m.num_steps)
+        shared = (m.work, *[m.label] * several, m.batch_size, m.num_steps)
         if m.reason is not None:
-            rows.append((*shared, *[number(None)] * 5))
-            more.append(f"{m.work} unknown: {m.reason}")
+            rows.append((*shared, *[number(None)] * (5 + several)))
+            more.append(f"{' of '.join(shared[: 1 + several])} unknown: {m.reason}")
             continue
+        to = first.setdefault(m.work, m)
+        ratio = [number(paired_ratios(m.block_step_ms, to.block_step_ms)[1], None, 2)] * several
         rows.append(
             (
                 *shared,
                 number(m.step_ms_median, None, 2),
+                *ratio,
                 number(m.spread_percent, None, 1),
                 number(m.samples_per_s_median, None, 0, 1, ","),
                 number(m.share_of_limit_percent, None, 0),
@@ -89,10 +103,16 @@ def summary(result: BenchResult) -> str:
             )
         )
         if m.more:
-            more.append(f"{m.work}: " + ", ".join(f"{name} {value:g}" for name, value in m.more.items()))
-    head = ("work", "batch", "T", "ms a step", "spread, %", "samples/s", "limit, %", "peak MB")
+            more.append(
+                f"{' of '.join(shared[: 1 + several])}: "
+                + ", ".join(f"{name} {value:g}" for name, value in m.more.items())
+            )
+    head = ("work", *["who"] * several, "batch", "T", "ms a step", *["x first"] * several)
+    head += ("spread, %", "samples/s", "limit, %", "peak MB")
     lines += [terminal(table_of(head, rows)), *more]
     lines += ["", "limit: share of the machine's best rate; spread: between the quartiles of the blocks"]
+    if several:
+        lines.append("x first: time a step in multiples of the first's, median over pairs of blocks in turn")
     if limits.reason is not None:
         lines.append(f"limits unknown: {limits.reason}")
     load = result.load_average_before

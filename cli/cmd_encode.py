@@ -44,7 +44,7 @@ def command(dataset, index, encodings, num_steps, features, draws, seed, data_di
     encodings = list(dict.fromkeys(encodings or ["rate"]))
     check_int("draws", draws, low=1, high=LARGEST)
     out = place(out, "encode-" + "-".join(encodings))
-    load_tensorflow()
+    load_tensorflow(any_backend=True)
     from kerasburst.reports.encoding import check_new, encode
 
     check_new(out)

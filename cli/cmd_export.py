@@ -6,7 +6,7 @@ import json
 
 import click
 from kerasburst_cli.options import json_option
-from kerasburst_cli.running import load_tensorflow
+from kerasburst_cli.running import choose_tensorflow, load_tensorflow
 
 from kerasburst.registry import FORMATS
 
@@ -22,8 +22,10 @@ def command(run, format, out, force, as_json):
 
     savedmodel serves images and spikes, whole or step by step, where TensorFlow is; onnx takes spikes; litert is one
     time step; nir is a graph for neuromorphic tools. manifest.json beside it says what goes in and out, how raw values
-    are scaled, and how to call it. The directory appears whole or not at all.
+    are scaled, and how to call it. The directory appears whole or not at all. TensorFlow writes it, whatever
+    KERAS_BACKEND says: a run of any backend can be exported.
     """
+    choose_tensorflow()
     load_tensorflow()
     from kerasburst.export.exporting import export_run
 

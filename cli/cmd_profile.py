@@ -77,7 +77,7 @@ def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet
     out = place(out, f"profile-{name}")
 
     config = _config(run, given, assignments, begun_config(ProfileConfig, out, resume))
-    load_tensorflow()
+    load_tensorflow(any_backend=True)
     from kerasburst_cli.fleet_progress import make_fleet_observer
 
     from kerasburst.profiling.study import profile

@@ -93,6 +93,11 @@ def choose_jax() -> None:
     os.environ.setdefault("KERAS_BACKEND", "jax")
 
 
+def choose_tensorflow() -> None:
+    """Let Keras run on TensorFlow, whatever the environment says: a run's files are the same on every backend."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+
+
 def load_tensorflow(any_backend: bool = False) -> None:
     """Import TensorFlow and Keras; what they print on the way is shown only if they fail.
 
@@ -130,7 +135,7 @@ def load_tensorflow(any_backend: bool = False) -> None:
 def _load(any_backend: bool) -> None:
     backend = check_backend()
     if backend != "tensorflow" and not any_backend:
-        raise InputError(f"KERAS_BACKEND must be tensorflow for this command, received {backend}")
+        raise InputError(f"KERAS_BACKEND must be tensorflow or unset for this command, received {backend}")
     import keras  # noqa: F401
     import tensorflow as tf
 

@@ -170,6 +170,15 @@ def check_backend() -> str:
             backend = json.loads(path.read_text()).get("backend", "tensorflow")
         except (OSError, ValueError, AttributeError):  # Keras itself then uses its default
             backend = "tensorflow"
+    return check_installed(argument, backend)
+
+
+def check_installed(argument: str, backend: object) -> str:
+    """Return `backend` if it is one of Keras' that kerasburst runs on and is installed.
+
+    Raises:
+        InputError: for another, or with the line that installs it.
+    """
     check_choice(argument, backend, BACKENDS)
     if importlib.util.find_spec(backend) is None:
         raise InputError(f"{argument} is {backend}, which is not installed: {BACKENDS[backend]}")

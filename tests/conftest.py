@@ -14,11 +14,23 @@ import threading
 import pytest
 
 
+def _read_by_numpy(self, dtype=None, copy=None):
+    """Return a tensor of PyTorch as an array, as the other backends' tensors are, whatever gradients it needs."""
+    import numpy as np
+
+    values = self.detach().cpu()
+    return np.asarray((values.float() if values.dtype.itemsize == 2 else values).numpy(), dtype)
+
+
 def pytest_configure():
     """Hear Ctrl-C though a shell's background job ignores it, as would the processes that tests start and interrupt.
 
     Refuse to run, instead of skipping tests, where a module that `KERASBURST_REQUIRE` names is missing.
     """
+    if os.environ["KERAS_BACKEND"] == "torch":
+        import torch
+
+        torch.Tensor.__array__ = _read_by_numpy
     in_main = threading.current_thread() is threading.main_thread()
     if in_main and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

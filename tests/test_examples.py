@@ -1,7 +1,11 @@
 """Every example runs."""
 
+import ast
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -35,6 +39,28 @@ def test_izhikevich_patterns(example):
     spikes = example("izhikevich_patterns").main("picture.png")
     assert len(spikes) == 5 and spikes["fast spiking"] > spikes["regular spiking"] > 3
     assert Path("picture.png").stat().st_size > 10_000
+
+
+def test_adex_patterns(example):
+    times = example("adex_patterns").main("picture.png")
+    gaps = {name: np.diff(found) for name, found in times.items()}
+    assert len(times) == 5 and np.ptp(gaps["tonic spiking"][2:]) <= 1 and gaps["adaptation"][-1] > 40
+    assert Path("picture.png").stat().st_size > 10_000
+
+
+def test_three_backends(example):
+    """What one backend has trained gives the same logits on the others that are installed."""
+    ours = example("three_backends").main("digits.keras", epochs=4)
+    assert ours["backend"] == keras.backend.backend() and ours["accuracy"] > 0.7
+    for other in {"tensorflow", "jax", "torch"} - {ours["backend"]}:
+        if importlib.util.find_spec(other) is None:
+            continue
+        environment = {**os.environ, "KERAS_BACKEND": other}
+        command = [sys.executable, str(EXAMPLES / "three_backends.py"), "digits.keras"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        theirs = ast.literal_eval(done.stdout.splitlines()[-1])
+        assert theirs["backend"] == other and theirs["accuracy"] == pytest.approx(ours["accuracy"], abs=0.01)
+        np.testing.assert_allclose(theirs["logits"], ours["logits"], atol=2e-4)
 
 
 @pytest.mark.thorough

@@ -6,6 +6,7 @@ One file for each backend has the same functions; `keras.backend.backend()` choo
   model whose variables it uses, if any.
 - `ensure_shape(x, shape)` returns a tensor that has this shape also where it is known at run time alone.
 - `runs_cpu_paths()` says whether TensorFlow's own fast paths for a CPU may run: never on a GPU.
+- `float64()` is a context in which float64 is float64.
 - `of(x)` is the file for the tensor `x`: in tf.data that is TensorFlow's, whatever Keras runs on. Encoders use its
   `ops` (as `keras.ops`), `random_numbers`, `each`, `float64`, `check`, `fused` and `fresh_seed`.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from kerasburst.backend.exporting import exporting_onnx  # noqa: F401
+from kerasburst.backend.callers import exporting_onnx, repeats_first_state  # noqa: F401
 from kerasburst.validation import check_backend
 
 name = check_backend()  # before Keras, whose own error does not say what to install
@@ -25,6 +26,7 @@ jit = _backend.jit
 ensure_shape = _backend.ensure_shape
 runs_cpu_paths = _backend.runs_cpu_paths
 fresh_seed = _backend.fresh_seed
+float64 = _backend.float64
 
 
 def of(x: object) -> Any:

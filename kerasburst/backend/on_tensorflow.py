@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import keras
 import tensorflow as tf
 
-from kerasburst.backend.exporting import exporting_onnx
+from kerasburst.backend.callers import exporting_onnx
 
 
 def _shape(x: tf.Tensor) -> tuple:

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasburst import files, records
+from kerasburst import backend, files, records
 from kerasburst.data.scaling import Scaling
 from kerasburst.export.formats import NAME, Format, Manifest, Preprocessing, Written, read_manifest, require
 from kerasburst.export.network import Network
@@ -55,7 +55,8 @@ def export(
 
     Raises:
         InputError: for a model that the format cannot hold, or whose export does not answer as it does, with the
-            reason; for an `out` that is taken; or if the format's extra is not installed.
+            reason; for an `out` that is taken; if the format's extra is not installed; or where Keras does not run on
+            TensorFlow, which writes the files.
 
     Example:
         >>> import tempfile
@@ -183,6 +184,11 @@ def load_run(run: str | Path) -> tuple[keras.Model, Scaling, tuple[str, ...]]:
 
 
 def _writer(format: str, **options) -> Format:
+    if backend.name != "tensorflow":
+        raise InputError(
+            f"export must run with Keras on TensorFlow, which writes the files, received {backend.name}: the command "
+            "`kerasburst export RUN --out DIRECTORY` sees to that for a run of any backend"
+        )
     cls = FORMATS[format]
     for name in options:
         if name not in inspect.signature(cls).parameters:

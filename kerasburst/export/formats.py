@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from kerasburst import files, records
 from kerasburst.data.scaling import Scaling
+from kerasburst.encoders.base import Encoder
 from kerasburst.export.network import Network, draw_spikes
 from kerasburst.export.verify import Verifier
 from kerasburst.validation import InputError, one_line
@@ -143,17 +144,7 @@ class Format(ABC):
             encoder = keras.saving.deserialize_keras_object(manifest.encoder)
         except (TypeError, ValueError) as error:
             raise InputError(f"{folder} has an encoder that is not known here: {one_line(error)}") from None
-        logits_of = self.run(folder, manifest)
-
-        def asked(images, seed, queries):
-            x = encoder.check(images, "input")
-            spikes = (draw_spikes(encoder, x, tf.constant(seed, tf.int64), tf.constant(k)) for k in range(queries))
-            logits = np.stack([logits_of(spk.numpy().astype("float32")) for spk in spikes])
-            mean = logits.mean(axis=0)
-            spread = tf.nn.softmax(logits).numpy().std(axis=0)
-            return {"logits": mean, "probabilities": tf.nn.softmax(mean).numpy(), "spread": spread}
-
-        return asked
+        return ask_spikes(encoder, self.run(folder, manifest))
 
     def path(self, folder: Path) -> Path:
         """Return the path of the written file.
@@ -164,6 +155,20 @@ class Format(ABC):
         if not (folder / self.file).is_file():
             raise InputError(f"{folder} is damaged, it has no {self.file}")
         return folder / self.file
+
+
+def ask_spikes(encoder: Encoder, logits_of: Callable[[np.ndarray], np.ndarray]) -> Ask:
+    """Return a function that answers from images, as `Network.ask`, for one from float32 spikes to logits."""
+
+    def asked(images, seed, queries):
+        x = encoder.check(tf.constant(images, tf.float32), "input")
+        spikes = (draw_spikes(encoder, x, tf.constant(seed, tf.int64), tf.constant(k)) for k in range(queries))
+        logits = np.stack([logits_of(spk.numpy().astype("float32")) for spk in spikes])
+        mean = logits.mean(axis=0)
+        spread = tf.nn.softmax(logits).numpy().std(axis=0)
+        return {"logits": mean, "probabilities": tf.nn.softmax(mean).numpy(), "spread": spread}
+
+    return asked
 
 
 def require(module: str, extra: str) -> None:

@@ -28,7 +28,9 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
+from kerasburst import backend
 from kerasburst.encoders.base import Encoder
 from kerasburst.export.formats import Format, Written
 from kerasburst.export.network import Network
@@ -50,9 +52,9 @@ _IDLE = (
 )
 READOUTS: dict[str, Callable] = {  # of the last neurons' spikes and membrane, (batch, time, C)
     "last": lambda spk, mem: mem[:, -1],
-    "mean": lambda spk, mem: tf.reduce_mean(mem, axis=1),
-    "count": lambda spk, mem: tf.reduce_sum(spk, axis=1),
-    "rate": lambda spk, mem: tf.reduce_mean(spk, axis=1),
+    "mean": lambda spk, mem: ops.mean(mem, axis=1),
+    "count": lambda spk, mem: ops.sum(spk, axis=1),
+    "rate": lambda spk, mem: ops.mean(spk, axis=1),
     "last spikes": lambda spk, mem: spk[:, -1],
 }
 
@@ -112,11 +114,8 @@ class NIR(Format):
             raise InputError(f"{path} must end in neurons, it does not")
         model = keras.Model(inputs, [spk, mem])
 
-        @tf.function(reduce_retracing=True, autograph=False)
-        def logits_of(spikes):
-            return readout(*model(spikes))
-
-        return lambda spikes: logits_of(tf.constant(spikes)).numpy()
+        logits_of = backend.jit(lambda spikes: readout(*model(spikes)), model)
+        return lambda spikes: ops.convert_to_numpy(logits_of(ops.convert_to_tensor(spikes)))
 
 
 def make_graph(network: Network, nir_reset: str | None = None):

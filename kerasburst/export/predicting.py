@@ -11,12 +11,15 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
+from kerasburst import backend
 from kerasburst.data.scaling import Scaling
 from kerasburst.export.examples import read_examples, to_intensities
 from kerasburst.export.exporting import load_run
-from kerasburst.export.formats import NAME, Ask, read_manifest
+from kerasburst.export.formats import NAME, Ask, ask_spikes, read_manifest
 from kerasburst.export.network import Network, asked_by
+from kerasburst.models.base import SpikingNetwork
 from kerasburst.registry import FORMATS
 from kerasburst.training.run_directory import RunDirectory
 from kerasburst.validation import LARGEST, InputError, check_int, user_path
@@ -143,21 +146,41 @@ class _Opened:
 
 def _open(model) -> _Opened:
     if isinstance(model, keras.Model):
-        return _open_network(Network(model))
+        return _open_network(model)
     path = user_path("model", model)
     if (path / NAME).exists():
         return _open_export(path)
     if not (path / "config.json").exists():
         raise InputError(f"model must be a run directory or an export, {path} has neither config.json nor {NAME}")
     network, scaling, labels = load_run(path)
-    opened = _open_network(Network(network), scaling, labels)
+    opened = _open_network(network, scaling, labels)
     return dataclasses.replace(opened, data=RunDirectory(path).config().data)
 
 
-def _open_network(network: Network, scaling: Scaling | None = None, labels=None) -> _Opened:
+def _open_network(model: keras.Model, scaling: Scaling | None = None, labels=None) -> _Opened:
+    if backend.name != "tensorflow":
+        return _open_elsewhere(model, scaling, labels)
+    network = Network(model)
     _check_encoder(network.encoder)
     ask = asked_by(tf.function(network.ask, reduce_retracing=True, autograph=False))
     return _Opened(ask, network.features, network.encoder.random, scaling, labels)
+
+
+def _open_elsewhere(model: keras.Model, scaling: Scaling | None, labels) -> _Opened:
+    """Open a network on JAX or PyTorch; the encoder draws what it draws on TensorFlow."""
+    if not isinstance(model, SpikingNetwork):
+        raise InputError(
+            f"model must be one of our networks while Keras runs on {backend.name}, received {type(model).__name__}: "
+            "other models are asked on TensorFlow"
+        )
+    encoder, network = model.encoder, model.with_encoder(None)
+    _check_encoder(encoder)
+
+    def logits_of(spikes):
+        return ops.convert_to_numpy(network.probe_batch(spikes, len(spikes))[0])
+
+    features = tuple(model.spikes_shape[1 if encoder.encoded else 2 :])
+    return _Opened(ask_spikes(encoder, logits_of), features, encoder.random, scaling, labels)
 
 
 def _open_export(path: Path) -> _Opened:

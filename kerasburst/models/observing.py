@@ -222,14 +222,15 @@ def _watch_encoder(layer: Encoder, replace: Callable, seen: Observation) -> None
 
 
 def _watch_input(layer: keras.layers.Layer, replace: Callable, seen: Observation) -> None:
-    call = layer.call
+    name = "quantized_call" if getattr(layer, "quantization_mode", None) else "call"  # which Keras then calls instead
+    call = getattr(layer, name)
 
     def watched(inputs, *args, **kwargs):
         array = as_array(inputs)
         seen.received.append(Received(layer, len(array), array.sum(axis=0, dtype=np.float64), _are_spikes(array)))
         return call(inputs, *args, **kwargs)
 
-    replace(layer, "call", watched)
+    replace(layer, name, watched)
 
 
 def _merged_call(layer: keras.layers.TimeDistributed) -> Callable:

@@ -201,7 +201,8 @@ class NeuronLayer(Neuron):
         if self._kept is not None:
             inputs = self._check_batch(inputs)
             if initial_state is None:
-                initial_state = {name: variable.value for name, variable in self._kept.variables.items()}
+                # Copies: PyTorch's backward pass wants the values of before, and the variables change in place.
+                initial_state = {name: ops.copy(variable.value) for name, variable in self._kept.variables.items()}
         state = None if initial_state is None else self._checked(initial_state, inputs)
         if mask is not None:
             mask = ops.cast(mask, "bool")
@@ -301,6 +302,10 @@ class NeuronCell(Neuron):
         units: number of neurons, equal to the input's last axis.
         dtype: float32 (default) or float64.
         **kwargs: as for `Neuron`.
+
+    Raises:
+        InputError: on JAX, for a mask in an RNN without `zero_output_for_mask` or `unroll`: Keras' loop there takes a
+            cell's first state, the membrane, for the spikes of masked steps.
     """
 
     def __init__(self, units: int, *, dtype=None, **kwargs):
@@ -330,6 +335,11 @@ class NeuronCell(Neuron):
 
     def call(self, inputs, states, training=None):
         """Advance one step."""
+        if self.fires and backend.name == "jax" and backend.repeats_first_state():
+            raise InputError(
+                "mask must come with zero_output_for_mask=True or unroll=True in an RNN on JAX, where Keras otherwise "
+                "returns the membrane for the spikes of masked steps"
+            )
         states = states if isinstance(states, (list, tuple)) else [states]
         state = dict(zip(self.state_names, states, strict=True))
         spk, state = advanced(self.step, ops.cast(inputs, self.compute_dtype), state)

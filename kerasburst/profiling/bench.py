@@ -13,7 +13,15 @@ from kerasburst.process import WorkerFailed
 from kerasburst.profiling.host import available_cores, load_average, machine_facts
 from kerasburst.profiling.measurement import BLOCK_S, SETTLE_S, Measurement, Participant, measure_together
 from kerasburst.profiling.works import DEFAULT_WORKS, WORKS, make_inputs
-from kerasburst.validation import LARGEST, InputError, check_choice, check_int, user_path
+from kerasburst.validation import (
+    LARGEST,
+    InputError,
+    check_backend,
+    check_choice,
+    check_installed,
+    check_int,
+    user_path,
+)
 
 CHOICES = tuple(name for name in WORKS if name != "limits")
 
@@ -122,7 +130,7 @@ class BenchResult:
         machine: see `kerasburst.profiling.host.machine_facts`.
         load_average_before: load of the machine in the minute before; above 0.5 the figures are doubtful.
         limits: the machine's best rates during the run.
-        measurements: one per work, in the order requested.
+        measurements: one per work and backend, in the order requested.
         inputs: by work, the source of its inputs.
     """
 
@@ -136,6 +144,7 @@ class BenchResult:
 def bench(
     works: Sequence[str] = DEFAULT_WORKS,
     *,
+    backends: Sequence[str] = (),
     repeats: int = 3,
     threads: int | None = None,
     num_steps: int | None = None,
@@ -155,6 +164,7 @@ def bench(
 
     Args:
         works: names in `kerasburst.profiling.works.WORKS`.
+        backends: of Keras, "tensorflow", "jax" or "torch"; several take turns at each work. Default: the one in use.
         repeats: blocks of each work, at least 1.
         threads: threads of each process; None for all cores.
         num_steps: T; None for each work's own.
@@ -171,7 +181,8 @@ def bench(
         The result; the figures of a work that failed are None, with the reason.
 
     Raises:
-        InputError: for an unknown work, a number outside its range, or an `out` that holds a bench.json.
+        InputError: for an unknown work, a backend that is not installed, a number outside its range, or an `out` that
+            holds a bench.json.
 
     Example:
         >>> result = bench(["encode_rate"], repeats=2, num_steps=2, batch_size=2, block_s=0.01, limit_scale=0.05)
@@ -179,6 +190,7 @@ def bench(
         (2, None)
     """
     works = list(dict.fromkeys(check_choice("work", work, CHOICES) for work in works))
+    backends = list(dict.fromkeys(check_installed("backends", name) for name in backends)) or [check_backend()]
     check_int("repeats", repeats, low=1, high=LARGEST)
     threads = available_cores() if threads is None else check_int("threads", threads, low=1, high=1024)
     for name, value in (("num_steps", num_steps), ("batch_size", batch_size)):
@@ -203,10 +215,9 @@ def bench(
                 meter.measure()
                 origins[work] = make_inputs(info.inputs, path, **size, seed=seed, data_dir=data_dir)
                 options = {**size, "threads": threads, "inputs": path, "seed": seed}
-                one = Participant("kerasburst", work, options)
+                turns = [Participant(label(name), work, options | {"backend": name}) for name in backends]
                 how = {"repeats": repeats, "settle_s": settle_s, "tell": tell}
-                (measurement,) = measure_together([one], block_s=block_s, **how)
-                measurements.append(measurement)
+                measurements += measure_together(turns, block_s=block_s, **how)
                 Path(path).unlink()
             limits = meter.measure()
         finally:
@@ -222,6 +233,16 @@ def bench(
         with files.new_directory("out", out):
             files.write_json(out / "bench.json", records.to_json(result))
     return result
+
+
+def label(backend: str) -> str:
+    """Return how a measurement on a backend is labelled.
+
+    Example:
+        >>> label("tensorflow"), label("jax")
+        ('kerasburst', 'kerasburst on jax')
+    """
+    return "kerasburst" if backend == "tensorflow" else f"kerasburst on {backend}"
 
 
 def limit_options(machine: dict, threads: int, scale: float) -> dict:

@@ -1,4 +1,4 @@
-"""What the works do, on TensorFlow.
+"""What the works do, on the backend that Keras runs on.
 
 A builder takes a work's options and returns `run(steps)`, which does so many steps, waits for their end, and returns
 `{"seconds": ...}`, with "steps" where it did another number of them, and further figures by name with unit.
@@ -18,7 +18,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
+from kerasburst import backend
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.pipeline import make_dataset
@@ -75,24 +77,31 @@ def conv_infer(options: dict) -> Run:
     spikes, _ = _batch(options)
     network = SNNConvNet(10, **_network(options))
     network.build(spikes.shape)
-    infer = tf.function(lambda x: network(x, training=False), autograph=False)
-    return _repeated(lambda: infer(spikes), lambda logits: logits.numpy())
+    infer = backend.jit(lambda x: network(x, training=False), network)
+    return _repeated(lambda: infer(spikes), ops.convert_to_numpy)
 
 
 def fc_train(options: dict) -> Run:
-    """Build `SNNFCNet`'s training by `fit`, the whole step under XLA, ten steps an execution.
-
-    The clock runs from the beginning of an epoch to its end: the fixed cost of a call of `fit` is not counted.
-    """
+    """Build `SNNFCNet`'s training by `fit`, on TensorFlow and JAX the whole step under XLA, ten steps an execution."""
     spikes, labels = _batch(options)
     network = SNNFCNet(2, **_network(options))
     network.build(spikes.shape)
+    if backend.name == "torch":  # which takes one step at a time
+        return _fitted(_compiled(network), spikes, labels)
     _compiled(network, jit_compile=True, steps_per_execution=FC_STEPS_PER_EXECUTION)
-    batches = tf.data.Dataset.from_tensors((spikes, labels)).repeat()
+    return _fitted(network, spikes, labels, FC_STEPS_PER_EXECUTION)
+
+
+def _fitted(network: keras.Model, x: Any, y: Any, at_once: int = 1) -> Run:
+    """Return `fit` on one batch in memory, `at_once` steps an execution.
+
+    The clock runs from the beginning of an epoch to its end: the fixed cost of a call of `fit` is not counted.
+    """
+    batches = tf.data.Dataset.from_tensors((np.asarray(x), np.asarray(y))).repeat()
     clock = _EpochClock()
 
     def run(steps: int) -> dict:
-        steps = -(-steps // FC_STEPS_PER_EXECUTION) * FC_STEPS_PER_EXECUTION
+        steps = -(-steps // at_once) * at_once
         network.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[clock])
         return {"seconds": clock.seconds, "steps": steps}
 
@@ -111,8 +120,13 @@ class _EpochClock(keras.callbacks.Callback):
         self.seconds = time.perf_counter() - self._begun
 
 
-def training_step(network: keras.Model, x: tf.Tensor, y: tf.Tensor) -> Run:
-    """Return the step that `fit` compiles for a compiled network, repeated on one batch in memory."""
+def training_step(network: keras.Model, x: Any, y: Any) -> Run:
+    """Return the step that `fit` compiles for a compiled network, repeated on one batch in memory.
+
+    On JAX and PyTorch that step cannot be called by itself: there it is `fit` that runs.
+    """
+    if backend.name != "tensorflow":
+        return _fitted(network, x, y)
     network.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
 
@@ -132,43 +146,67 @@ def _network(options: dict) -> dict:
     return {"beta": options.get("beta", 0.95), "seed": options.get("seed", 0), **options.get("network", {})}
 
 
-def _batch(options: dict) -> tuple[tf.Tensor, tf.Tensor]:
+def _batch(options: dict) -> tuple[Any, Any]:
     with np.load(options["inputs"]) as file:
-        return tf.constant(file["spikes"].astype("float32")), tf.constant(file["labels"])
+        return ops.convert_to_tensor(file["spikes"].astype("float32")), ops.convert_to_tensor(file["labels"])
 
 
 def lif(options: dict) -> Run:
-    """Build the forward and backward pass of a LIF layer over feature maps, inside a graph as in a network.
+    """Build the forward and backward pass of a LIF layer over feature maps, compiled as in a network.
 
     The gradient with respect to the spikes is another example's current; its values do not matter.
     """
     with np.load(options["inputs"]) as file:
-        current = tf.constant(file["current"])
-    upstream = tf.roll(current, 1, axis=0)
+        current = ops.convert_to_tensor(file["current"])
+    upstream = ops.roll(current, 1, axis=0)
     layer = LIF(beta=options.get("beta", 0.95))
     layer.build(current.shape)
+    step = _forward_and_backward(layer)
+    return _repeated(lambda: step(current, upstream), lambda both: [float(each[-1, -1, -1, -1, -1]) for each in both])
+
+
+def _forward_and_backward(layer: keras.layers.Layer) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Return the function of a current and a gradient of the spikes to the spikes and the gradient of the current."""
+    if backend.name == "jax":
+        import jax
+
+        @jax.jit
+        def on_jax(current, upstream):
+            spikes, back = jax.vjp(layer, current)
+            return spikes, back(upstream)[0]
+
+        return on_jax
+    if backend.name == "torch":
+        import torch
+
+        def on_torch(current, upstream):
+            current = current.detach().requires_grad_()
+            spikes = layer(current)
+            return spikes.detach(), torch.autograd.grad(spikes, current, upstream)[0]
+
+        return on_torch
 
     @tf.function
-    def step(current, upstream):
+    def on_tensorflow(current, upstream):
         with tf.GradientTape() as tape:
             tape.watch(current)
             spikes = layer(current)
         return spikes, tape.gradient(spikes, current, output_gradients=upstream)
 
-    return _repeated(lambda: step(current, upstream), lambda both: [float(each[-1, -1, -1, -1, -1]) for each in both])
+    return on_tensorflow
 
 
 def encode(name: str, options: dict) -> Run:
-    """Build an encoder layer with float32 spikes, inside a graph as in a model.
+    """Build an encoder layer with float32 spikes, compiled as in a model.
 
     Args:
         name: the encoder's.
         options: the work's.
     """
     with np.load(options["inputs"]) as file:
-        x = tf.constant(file["x"])
+        x = ops.convert_to_tensor(file["x"])
     encoder = TrainConfig(encoding=name, num_steps=options["num_steps"], seed=options.get("seed", 0)).make_encoder()
-    encode = tf.function(lambda x: encoder(x), autograph=False)
+    encode = backend.jit(lambda x: encoder(x), encoder)
     return _repeated(lambda: encode(x), lambda spikes: float(spikes[-1, -1, -1, -1, -1]))
 
 
@@ -238,7 +276,7 @@ def train_wait(options: dict) -> Run:
     `run` does at least an epoch's batches, after those that the pipeline had ready, which cost no waiting.
     """
     network, encoder, config, data = _parts(options)
-    network.make_train_function()
+    step = _step_on_batches(network)
     batches = iter(_pipeline(encoder, config, data))
     epoch_steps, ready = -(-len(data.x_train) // config.batch_size), _PREFETCHED + (os.cpu_count() or 1)
 
@@ -251,11 +289,19 @@ def train_wait(options: dict) -> Run:
             asked = time.perf_counter()
             batch = next(batches)
             wait += time.perf_counter() - asked
-            float(network.train_function(iter([batch]))["loss"])
+            step(batch)
         seconds = time.perf_counter() - begun
         return {"seconds": seconds, "steps": steps, "wait_percent": 100.0 * wait / seconds}
 
     return run
+
+
+def _step_on_batches(network: keras.Model) -> Callable[[Any], float]:
+    """Return the function that takes a training step on a batch and waits for its loss."""
+    if backend.name != "tensorflow":
+        return lambda batch: float(network.train_on_batch(*map(np.asarray, batch), return_dict=True)["loss"])
+    network.make_train_function()
+    return lambda batch: float(network.train_function(iter([batch]))["loss"])
 
 
 def _config(options: dict) -> TrainConfig:

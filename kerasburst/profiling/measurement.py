@@ -151,7 +151,8 @@ class Participant:
     Args:
         label: its name in tables, unique among those measured together.
         work: the work's name.
-        options: of its builder: "num_steps", "batch_size", "threads", "inputs" and more.
+        options: of its builder: "num_steps", "batch_size", "threads", "inputs" and more; "backend" of Keras, if it
+            is not TensorFlow.
         command: how to start its worker.
     """
 
@@ -162,20 +163,21 @@ class Participant:
 
     def start(self) -> Worker:
         """Start the process."""
-        return start_worker(self.command, self.options["threads"])
+        return start_worker(self.command, self.options["threads"], self.options.get("backend", "tensorflow"))
 
 
-def start_worker(command: Sequence[str], threads: int) -> Worker:
+def start_worker(command: Sequence[str], threads: int, backend: str = "tensorflow") -> Worker:
     """Start a process that does works.
 
     Args:
         command: how to start it.
         threads: how many threads its libraries may use.
+        backend: of Keras.
 
     Raises:
         WorkerFailed: where it does not start.
     """
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", **thread_counts(threads)}
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend, **thread_counts(threads)}
     if tuple(command) == KERASBURST:
         environment |= {DEFER: "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return Worker(command, environment=environment)

@@ -16,10 +16,11 @@ import dataclasses
 import io
 from pathlib import Path
 
+import numpy as np
 import psutil
-import tensorflow as tf
+from keras import ops
 
-from kerasburst import files, records
+from kerasburst import backend, files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
@@ -297,11 +298,12 @@ def _infer(network: SpikingNetwork, training: TrainConfig, data: Dataset, profil
     x, y = data.x_test[:TEST_EXAMPLES], data.y_test[:TEST_EXAMPLES]
     seed = derive_seed(training.seed, "test")
     batches = iter(make_dataset(x, y, training.make_encoder(), training.batch_size, seed, num_epochs=_ENDLESS))
-    forward = tf.function(lambda spikes: network(spikes, training=False), reduce_retracing=True, autograph=False)
+    forward = backend.jit(lambda spikes: network(spikes, training=False), network)
 
     def one_pass() -> None:
         for _ in range(-(-len(x) // training.batch_size)):
-            forward(next(batches)[0]).numpy()
+            spikes, _ = next(batches)
+            ops.convert_to_numpy(forward(spikes if backend.name == "tensorflow" else np.asarray(spikes)))
 
     profiler.rest()
     for _ in range(2):  # the first pass compiles for the last, smaller batch; the second for the others again

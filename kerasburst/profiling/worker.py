@@ -54,7 +54,7 @@ def _build(work: str, options: dict) -> Callable[[int], dict]:
 
 
 def _versions() -> dict[str, str]:
-    libraries = ("tensorflow", "keras", "numpy")
+    libraries = dict.fromkeys((os.environ["KERAS_BACKEND"], "tensorflow", "keras", "numpy"))
     return {"kerasburst": __version__, **{name: importlib.metadata.version(name) for name in libraries}}
 
 

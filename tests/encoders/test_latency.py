@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 
 from kerasburst.config import parameters
 from kerasburst.encoders.latency import LatencyEncoder, latency
@@ -16,7 +17,7 @@ SILENT = None  # in place of a step
 
 def steps(x, num_steps, **arguments):
     """The step of each intensity's only spike, or SILENT."""
-    spikes = LatencyEncoder(num_steps, **arguments)(np.float32([x])).numpy()[0]
+    spikes = ops.convert_to_numpy(LatencyEncoder(num_steps, **arguments)(np.float32([x])))[0]
     assert set(np.unique(spikes)) <= {0.0, 1.0} and (spikes.sum(axis=0) <= 1).all()
     return [int(train.argmax()) if train.any() else SILENT for train in spikes.T]
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras.src.testing import TestCase
 
+from kerasburst import backend
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.delayed_burst import DelayedBurstEncoder
 from kerasburst.encoders.latency import LatencyEncoder
@@ -52,6 +53,9 @@ random_layer = pytest.mark.parametrize("kind, arguments", RANDOM.values(), ids=R
 X = np.random.default_rng(0).random((6, 5, 4)).astype("float32")
 
 
+graphs = pytest.mark.skipif(backend.name != "tensorflow", reason="graphs, and layers inside tf.data, are TensorFlow's")
+
+
 @pytest.fixture
 def set_policy():
     before = keras.config.dtype_policy()
@@ -66,11 +70,12 @@ def set_policy():
 @pytest.mark.parametrize("dtype", ["float32", "float64", "mixed_bfloat16", "mixed_float16", "bfloat16"])
 def test_output_is_zero_or_one_in_the_compute_dtype(kind, arguments, dtype):
     layer = kind(**arguments, dtype=dtype)
-    spikes = layer(X)
-    assert spikes.dtype == layer.compute_dtype == dtype.removeprefix("mixed_")
-    assert set(np.unique(spikes.numpy().astype("float64"))) == {0.0, 1.0}
-    assert layer.spike_probability(X).dtype == tf.float32
-    np.testing.assert_array_equal(spikes.numpy().astype("float32"), kind(**arguments)(X))  # the same draws
+    with backend.float64():
+        spikes = layer(X)
+        assert keras.backend.standardize_dtype(spikes.dtype) == layer.compute_dtype == dtype.removeprefix("mixed_")
+        assert set(np.unique(np.asarray(spikes, "float64"))) == {0.0, 1.0}
+    assert keras.backend.standardize_dtype(layer.spike_probability(X).dtype) == "float32"
+    np.testing.assert_array_equal(np.asarray(spikes, "float32"), kind(**arguments)(X))  # the same draws
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -124,7 +129,7 @@ def test_models_that_cast_their_inputs_are_refused_not_rounded(set_policy, polic
 
 
 def sequence(layer, calls=3):
-    return np.stack([layer(X).numpy() for _ in range(calls)])
+    return np.stack([np.asarray(layer(X)) for _ in range(calls)])
 
 
 @random_layer
@@ -140,6 +145,7 @@ def test_encode_is_stateless(kind, arguments):
     np.testing.assert_array_equal(sequence(fresh), sequence(kind(**arguments)))  # encode drew nothing from the layer
 
 
+@graphs
 @pytest.mark.sampled(4)
 @every_layer
 def test_graphs_give_the_same_sequence(kind, arguments):
@@ -155,6 +161,7 @@ def test_graphs_give_the_same_sequence(kind, arguments):
         np.testing.assert_array_equal(np.stack([graph(X), graph(X)]), expected)
 
 
+@graphs
 @every_layer
 def test_inside_dataset_map(kind, arguments):
     layer = kind(**arguments)
@@ -205,6 +212,8 @@ def test_saved_models_reload(kind, arguments, how, tmp_path):
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("name, jit_compile", [("regular", False), ("poisson-power", True)])
 def test_fit_and_predict(name, jit_compile):
+    if jit_compile and backend.name == "torch":
+        pytest.skip("torch.compile warns of its own parts' age")
     kind, arguments = LAYERS[name]
     keras.utils.set_random_seed(0)
     x = np.tile(np.float32([[0.1, 0.9], [0.9, 0.1]]).repeat(8, axis=1), (32, 1))
@@ -250,17 +259,20 @@ OUTSIDE = (1.5, -0.5, np.nan, np.inf)
 def test_inputs_outside_the_range(kind, arguments):
     layer = kind(**arguments)
     graph = tf.function(lambda x: (layer(x), layer.spike_probability(x)), autograph=False)
-    graph(X)
     for value in OUTSIDE:
         x = X.copy()
         x[2, 1, 0] = value
         for method in (layer, layer.spike_probability):
             with pytest.raises(ValueError, match="inputs must be in the range 0 to 1, received"):
                 method(x)
+        if backend.name != "tensorflow":
+            continue
+        graph(X)
         with pytest.raises(tf.errors.InvalidArgumentError, match="inputs must be in the range 0 to 1, received"):
             graph(x)
 
 
+@graphs
 def test_inputs_outside_the_range_in_a_model_and_a_pipeline():
     model = keras.Sequential([keras.Input((2,)), RateEncoder(4)])
     model.compile(jit_compile=False)

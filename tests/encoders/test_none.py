@@ -18,8 +18,8 @@ def test_spikes_pass_as_they_are(dtype):
         assert got.shape == SPIKES.shape
         np.testing.assert_array_equal(ops.convert_to_numpy(got), SPIKES)
     batches = list(make_dataset(SPIKES.astype(dtype), np.arange(5), encoder, 2, 0, shuffle=True))
-    order = np.concatenate([labels.numpy() for _, labels in batches])
-    spikes = np.concatenate([each.numpy() for each, _ in batches])
+    order = np.concatenate([ops.convert_to_numpy(labels) for _, labels in batches])
+    spikes = np.concatenate([ops.convert_to_numpy(each) for each, _ in batches])
     assert spikes.dtype == "uint8" and sorted(order) == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(spikes, SPIKES[order])
 

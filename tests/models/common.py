@@ -13,9 +13,10 @@ from kerasburst.encoders.delayed_burst import DelayedBurstEncoder
 from kerasburst.encoders.poisson_burst import PoissonBurstEncoder
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.neurons.surrogate import FastSigmoid
+from tests.neurons.common import gradients
 
 tensorflow_only = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="of TensorFlow: its tape, its graphs, or its padded batches"
+    keras.backend.backend() != "tensorflow", reason="of TensorFlow: its graphs, or its padded batches"
 )
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -56,7 +57,8 @@ def draw_spikes(*shape, seed=0, p=0.4):
 
 
 def dense(x, layer):
-    return x @ np.asarray(layer.kernel, np.float64) + np.asarray(layer.bias, np.float64)
+    kernel, bias = (weights.astype(np.float64) for weights in layer.get_weights())
+    return x @ kernel + bias
 
 
 def enliven(network, seed=0):
@@ -73,6 +75,11 @@ def enliven(network, seed=0):
             values.append(rng.normal(1.0 / size, 1.5 / np.sqrt(size), weight.shape))
     network.set_weights(values)
     return network
+
+
+def weight_gradients(loss, x, weights):
+    """Return the gradients of `tests.neurons.common.weighted` with respect to the weights."""
+    return gradients(lambda *values: loss(x, *values), *weights)
 
 
 def in_a_fresh_process(modules, models, folder):

@@ -12,8 +12,9 @@ from kerasburst.models.snn_conv_net import SNNConvNet
 from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.validation import InputError
 
+from ..neurons.common import weighted
 from ..neurons.reference import forward
-from .common import ENCODERS, VARIED, draw_spikes, enliven, in_a_fresh_process, tensorflow_only
+from .common import ENCODERS, VARIED, draw_spikes, enliven, in_a_fresh_process, tensorflow_only, weight_gradients
 
 
 def fc(num_classes=3, **kwargs):
@@ -39,8 +40,8 @@ def test_readout(make, features, readout):
     network = make(readout=readout)
     network.build((None, 9, *features))
     enliven(network)
-    logits, trace = network(spikes), network.membrane_trace(spikes)
-    assert logits.dtype == tf.float32 and trace.dtype == np.float32
+    logits, trace = np.asarray(network(spikes)), network.membrane_trace(spikes)
+    assert logits.dtype == trace.dtype == np.float32
     assert logits.shape == (4, 3) and trace.shape == (4, 9, 3)
     counts = (trace > 1.0).sum(1)
     assert 0 < counts.sum() < trace.size  # the output neurons spike, and not always
@@ -48,15 +49,10 @@ def test_readout(make, features, readout):
     np.testing.assert_allclose(logits, want, rtol=1e-5, atol=1e-6)
 
 
-@tensorflow_only
 def test_count_readout_has_a_gradient():
     network = fc(readout="count")
-    spikes = draw_spikes(4, 9, 5)
-    network(spikes)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(network(spikes)[:, 0])
-    gradients = tape.gradient(loss, network.trainable_weights)
-    assert all(np.abs(g).max() > 0 for g in gradients)
+    loss, weights = weighted(network, draw_spikes(4, 9, 5), [np.float32([1, 0, 0])])
+    assert all(np.abs(g).max() > 0 for g in weight_gradients(loss, draw_spikes(4, 9, 5), weights))
 
 
 def test_trace_in_batches_is_the_trace():
@@ -127,7 +123,7 @@ def test_a_batch_for_an_encoder_inside_is_not_filled():
     network.build((None, 5))
     shapes, simulate = [], network.simulate
     network.simulate = lambda spikes: shapes.append(tuple(spikes.shape)) or simulate(spikes)
-    logits, _, _ = network.probe_batch(tf.constant(np.full((3, 5), 0.5, "float32")), 8)
+    logits, _, _ = network.probe_batch(np.full((3, 5), 0.5, "float32"), 8)
     assert shapes == [(3, 6, 5)] and logits.shape == (3, 3)
 
 
@@ -150,7 +146,7 @@ def test_encoder_inside(make, features):
     network = make(seed=3, encoder=RateEncoder(10, mode="regular"))
     np.testing.assert_array_equal(network(images), want)
     np.testing.assert_array_equal(network.membrane_trace(images), bare.membrane_trace(spikes))
-    assert network.firing_rates(images)["input"] == pytest.approx(float(np.mean(spikes)))
+    assert network.firing_rates(images)["input"] == pytest.approx(float(np.mean(np.asarray(spikes))))
     assert network.compute_output_shape(images.shape) == (4, 3)
 
 
@@ -180,7 +176,7 @@ def test_with_encoder_copies_the_weights(make, features, start):
         np.testing.assert_array_equal(a, c)
     np.testing.assert_array_equal(copy(images), bare(regular(images)))
     copy.set_weights([w * 0 + 0.5 for w in copy.get_weights()])
-    assert any((np.asarray(w) != 0.5).any() for w in network.weights)  # a copy, not the same variables
+    assert any((ops.convert_to_numpy(w) != 0.5).any() for w in network.weights)  # a copy, not the same variables
 
 
 def test_with_encoder_needs_weights():
@@ -216,7 +212,9 @@ def test_building_finds_the_shapes_from_the_input(make, features, batch):
     spikes = draw_spikes(4, 6, *features)
     built = make(seed=0)
     built.build((batch, 6, *features))
-    assert built.built and built.hidden_dense.kernel.shape[1] == 12 and built.output_dense.kernel.shape == (12, 3)
+    assert (
+        built.built and built.hidden_dense.kernel.shape[1] == 12 and tuple(built.output_dense.kernel.shape) == (12, 3)
+    )
     called = make(seed=0)
     assert not called.built
     np.testing.assert_array_equal(called(spikes), built(spikes))
@@ -245,7 +243,8 @@ def test_nested_in_a_functional_model(make, features, tmp_path):
     logits = network(inputs)
     assert logits.shape == (None, 3) and logits.dtype == "float32"
     model = keras.Model(inputs, keras.layers.Softmax()(logits))
-    want = np.exp(network(spikes)) / np.exp(network(spikes)).sum(-1, keepdims=True)
+    want = np.exp(np.asarray(network(spikes)))
+    want /= want.sum(-1, keepdims=True)
     np.testing.assert_allclose(model(spikes), want, rtol=1e-5)
     model.save(tmp_path / "net.keras")
     copy = keras.saving.load_model(tmp_path / "net.keras")
@@ -271,11 +270,11 @@ def test_reloaded_in_a_fresh_process(tmp_path):
 def test_mixed_precision_keeps_membranes_and_logits_float32():
     network = fc(dtype="mixed_bfloat16", seed=0, threshold=0.3)
     spikes = draw_spikes(3, 6, 5)
-    assert network(spikes).dtype == tf.float32 and network.membrane_trace(spikes).dtype == np.float32
+    assert np.asarray(network(spikes)).dtype == network.membrane_trace(spikes).dtype == np.float32
     assert network.hidden_dense.compute_dtype == network.hidden_lif.compute_dtype == "bfloat16"
     assert {keras.backend.standardize_dtype(w.dtype) for w in network.weights} == {"float32"}
     trace = network.membrane_trace(spikes)
-    assert (trace != np.asarray(tf.cast(tf.cast(trace, "bfloat16"), tf.float32))).any()
+    assert (trace != ops.convert_to_numpy(ops.cast(ops.cast(trace, "bfloat16"), "float32"))).any()
     reference = fc(seed=0, threshold=0.3).membrane_trace(spikes)
     assert 0 < np.abs(trace - reference).max() < 1.5  # rounded products move a spike at most now and then
 

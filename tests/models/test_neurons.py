@@ -42,7 +42,7 @@ def test_is_the_same_layers_composed_by_keras(name, tmp_path):
     neurons.set_weights(network.hidden_lif.get_weights())
     spk = neurons(network.hidden_dense(SPIKES.astype("float32")))
     want = network.output_lif(network.output_dense(spk))[1][:, -1]
-    np.testing.assert_allclose(network(SPIKES), want, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(network(SPIKES)), ops.convert_to_numpy(want), rtol=1e-5, atol=1e-5)
     found = record(network, SPIKES)
     np.testing.assert_array_equal(found["hidden_lif"]["spk"], ops.convert_to_numpy(spk))
     assert found["hidden_lif"]["spk"].any()

@@ -29,8 +29,20 @@ def draw(*shape, seed=0):
     return np.random.default_rng(seed).uniform(-0.3, 1.2, shape).astype(np.float32)
 
 
+def tensor(value, dtype=None):
+    """Return a tensor: an array keeps its type, numbers are float32."""
+    if dtype is None and not isinstance(value, np.ndarray):
+        dtype = "float32"
+    return ops.convert_to_tensor(value, dtype)
+
+
 def array(x):
     return ops.convert_to_numpy(x)
+
+
+def kind(x):
+    """Return a tensor's type by its name."""
+    return keras.backend.standardize_dtype(x.dtype)
 
 
 def arrays(outputs):

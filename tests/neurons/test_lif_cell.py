@@ -1,14 +1,16 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from keras import ops
 from keras.src.testing import TestCase
 
+from kerasburst import backend
 from kerasburst.neurons.functional import lif_sequence
 from kerasburst.neurons.lif import LIF, LIFCell
 from kerasburst.neurons.surrogate import FastSigmoid
 from kerasburst.validation import InputError
 
+from .common import array, gradients, kind, tensor
 from .reference import DERIVATIVES, RESETS, backward, forward
 
 
@@ -18,17 +20,17 @@ def draw(*shape, seed=0):
 
 def test_one_step_by_hand():
     cell = LIFCell(2, beta=0.5)
-    spk, state = cell(tf.constant([[0.25, 1.0]]), [tf.constant([[1.5, 0.5]])])
+    spk, state = cell(tensor([[0.25, 1.0]]), [tensor([[1.5, 0.5]])])
     # 0.75 + 0.25 - 1 (1.5 had fired), 0.25 + 1 > 1
-    assert spk.numpy().tolist() == [[0.0, 1.0]]
-    assert len(state) == 1 and state[0].numpy().tolist() == [[0.0, 1.25]]
+    assert array(spk).tolist() == [[0.0, 1.0]]
+    assert len(state) == 1 and array(state[0]).tolist() == [[0.0, 1.25]]
 
 
 def test_state():
     cell = LIFCell(3)
     assert (cell.state_size, cell.output_size) == (3, 3)
     (state,) = cell.get_initial_state(batch_size=2)
-    assert state.dtype == tf.float32 and state.numpy().tolist() == [[0] * 3] * 2
+    assert kind(state) == "float32" and array(state).tolist() == [[0] * 3] * 2
 
 
 @pytest.mark.sampled(6)
@@ -40,12 +42,8 @@ def test_cell_layer_function_and_numpy_agree_with_gradients(reset, unroll):
     rnn = keras.layers.RNN(LIFCell(4, **settings), return_sequences=True, unroll=unroll)
     results = []
     for run in (rnn, LIF(**settings), lambda x: lif_sequence(x, **settings)[0]):
-        x = tf.constant(current)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            spk = run(x)
-            loss = tf.reduce_sum(spk * weight)
-        results.append((spk, tape.gradient(loss, x)))
+        (d_current,) = gradients(lambda x, run=run: ops.sum(run(x) * tensor(weight)), current)
+        results.append((array(run(tensor(current))), d_current))
     want, _ = forward(current, 0.8, 0.9, reset)
     gradient, *_ = backward(
         current, weight, np.zeros_like(current), lambda v: DERIVATIVES["fast_sigmoid"](v, 3.0), 0.8, 0.9, reset
@@ -63,9 +61,9 @@ def test_membranes_agree_with_the_layer(reset):
     layer = LIF(reset_mechanism=reset, return_sequences=False, return_state=True)
     want_spk, want_mem = forward(current, reset=reset, mem=start)
     assert (start > 1).any()
-    for spk, mem in (rnn(current, initial_state=tf.constant(start)), layer(current, initial_state=tf.constant(start))):
-        np.testing.assert_array_equal(spk, want_spk[:, -1])
-        np.testing.assert_allclose(mem, want_mem[:, -1], rtol=1e-5, atol=1e-6)
+    for spk, mem in (rnn(current, initial_state=tensor(start)), layer(current, initial_state=tensor(start))):
+        np.testing.assert_array_equal(array(spk), want_spk[:, -1])
+        np.testing.assert_allclose(array(mem), want_mem[:, -1], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("reset", RESETS)
@@ -77,10 +75,10 @@ def test_stateful_rnn_goes_on_where_it_stopped(reset):
     fresh = np.concatenate([forward(current[:, :5], reset=reset)[0], forward(current[:, 5:], reset=reset)[0]], 1)
     assert (want != fresh).any()
     for both in (rnn, layer):
-        got = np.concatenate([both(current[:, :5]), both(current[:, 5:])], 1)
+        got = np.concatenate([array(both(current[:, :5])), array(both(current[:, 5:]))], 1)
         np.testing.assert_array_equal(got, want)
         both.reset_state()
-        np.testing.assert_array_equal(both(current[:, :5]), want[:, :5])
+        np.testing.assert_array_equal(array(both(current[:, :5])), want[:, :5])
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -98,7 +96,7 @@ def test_membrane_is_float32_under_a_global_mixed_policy(policy):
     assert cell.compute_dtype == "float32"
     assert keras.backend.standardize_dtype(spk.dtype) == rnn.compute_dtype == policy.removeprefix("mixed_")
     # The membrane first exceeds 1.06 after 246 of them; reset, it is near 0.
-    assert np.flatnonzero(np.asarray(tf.cast(spk, tf.float32))).tolist() == [246]
+    assert np.flatnonzero(array(ops.cast(spk, "float32"))).tolist() == [246]
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float16", "bfloat16"])
@@ -113,10 +111,11 @@ def test_16_bits_are_refused(policy):
 
 def test_float64():
     current = draw(2, 8, 3).astype(np.float64)
-    rnn = keras.layers.RNN(LIFCell(3, beta=0.8, dtype="float64"), return_state=True, dtype="float64")
-    spk, mem = rnn(current)
-    assert spk.dtype == mem.dtype == tf.float64
-    np.testing.assert_allclose(mem, forward(current, 0.8)[1][:, -1], rtol=1e-12)
+    with backend.float64():
+        rnn = keras.layers.RNN(LIFCell(3, beta=0.8, dtype="float64"), return_state=True, dtype="float64")
+        spk, mem = rnn(tensor(current))
+        assert kind(spk) == kind(mem) == "float64"
+    np.testing.assert_allclose(array(mem), forward(current, 0.8)[1][:, -1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("units", [0, -1, 2.5, "3", None, True])
@@ -128,7 +127,7 @@ def test_bad_units(units):
 
 def test_input_of_another_size():
     with pytest.raises(InputError, match=r"inputs must be of shape \(batch, 4\), the cell's units, received \(2, 3\)"):
-        keras.layers.RNN(LIFCell(4))(tf.zeros((2, 5, 3)))
+        keras.layers.RNN(LIFCell(4))(ops.zeros((2, 5, 3)))
 
 
 def test_saved_and_reloaded_in_a_model(tmp_path):
@@ -148,7 +147,7 @@ def test_saved_and_reloaded_in_a_model(tmp_path):
     copy = keras.saving.load_model(tmp_path / "net.keras")
     current = draw(2, 6, 3)
     want, _ = forward(current, [0.1, 0.5, 0.9], [0.4, 0.6, 0.8], "zero")
-    np.testing.assert_array_equal(copy(current), want)
+    np.testing.assert_array_equal(array(copy(current)), want)
     assert copy.layers[0].cell.get_config() == cell.get_config()
     assert copy.layers[0].cell.surrogate == FastSigmoid(5.0)
 
@@ -158,7 +157,7 @@ def test_stacked_cells():
     rnn = keras.layers.RNN([LIFCell(3, beta=0.5), LIFCell(3, beta=0.9, threshold=0.5)], return_sequences=True)
     first, _ = forward(current, 0.5)
     want, _ = forward(first, 0.9, 0.5)
-    np.testing.assert_array_equal(rnn(current), want)
+    np.testing.assert_array_equal(array(rnn(current)), want)
 
 
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")

@@ -6,12 +6,14 @@ Needs torch and snntorch, which kerasburst does not: without them these tests ar
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from keras import ops
 
+from kerasburst import backend
 from kerasburst.neurons.functional import lif_sequence
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import ATan, FastSigmoid, Sigmoid, StraightThrough
 
+from .common import array, gradients, tensor, weighted
 from .reference import RESETS
 
 torch = pytest.importorskip("torch")
@@ -32,6 +34,13 @@ SURROGATES = {
     "straight_through": (theirs.straight_through_estimator(), StraightThrough()),
 }
 SHAPE = (4, 20, 6)
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    """JAX computes in float32 unless it is told otherwise."""
+    with backend.float64():
+        yield
 
 
 def draw(shape, seed, low=-0.3, high=1.2):
@@ -71,12 +80,14 @@ def leaky(current, beta, threshold, reset, spike_grad, mem, w_spk, w_mem):
 
 
 def ours(current, beta, threshold, reset, surrogate, mem, w_spk, w_mem):
-    inputs = [tf.constant(v, tf.float64) for v in (current, beta, threshold, mem)]
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
+    inputs = [tensor(v, "float64") for v in (current, beta, threshold, mem)]
+
+    def loss(*inputs):
         spk, mems = lif_sequence(*inputs[:3], reset, surrogate, inputs[3])
-        loss = tf.reduce_sum(w_spk * spk + w_mem * mems)
-    return [v.numpy() for v in (spk, mems, *tape.gradient(loss, inputs))]
+        return ops.sum(tensor(w_spk) * spk + tensor(w_mem) * mems)
+
+    outputs = lif_sequence(*inputs[:3], reset, surrogate, inputs[3])
+    return [*map(array, outputs), *gradients(loss, *inputs)]
 
 
 @pytest.mark.parametrize("name", SURROGATES)
@@ -109,9 +120,9 @@ def test_ties_and_the_default_state(reset):
         mems.append(state.numpy())
     mems = np.stack(mems, 1)
     assert (mems == 1.0).sum() > 10
-    spk, mem = lif_sequence(tf.constant(current), 1.0, reset_mechanism=reset)
-    np.testing.assert_array_equal(mem, mems)
-    np.testing.assert_array_equal(spk, np.stack(spks, 1))
+    spk, mem = lif_sequence(tensor(current), 1.0, reset_mechanism=reset)
+    np.testing.assert_array_equal(array(mem), mems)
+    np.testing.assert_array_equal(array(spk), np.stack(spks, 1))
 
 
 @pytest.mark.parametrize("value", [-0.5, 0.0, 0.4, 1.0, 1.3])
@@ -123,13 +134,9 @@ def test_trained_beta_is_clipped_as_theirs(value):
     layer = LIF(trainable_beta=True, trainable_threshold=True, dtype="float64")
     layer.build(SHAPE)
     layer.set_weights([np.float64(value), np.float64(1.0)])
-    x = tf.constant(current)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        spk = layer(x)
-        loss = tf.reduce_sum(w_spk * spk)
-    got = tape.gradient(loss, [x, *layer.trainable_weights])
-    np.testing.assert_array_equal(spk, want_spk)
+    loss, trained = weighted(layer, current, [w_spk])
+    got = gradients(loss, current, *trained)
+    np.testing.assert_array_equal(array(layer(tensor(current))), want_spk)
     for a, b in zip(got, (want_current, want_beta, want_threshold), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
     assert (want_beta == 0) == (not 0 <= value <= 1)
