@@ -80,7 +80,9 @@ class Parameter:
     def _constrain(self, value):
         if self.constraint is not None:
             value = self.constraint(value)
-        return bounded(value, self.bounds["above"] + 1e-3, None) if "above" in self.bounds else value
+        if "above" not in self.bounds:
+            return value
+        return bounded(ops.convert_to_tensor(value), self.bounds["above"] + 1e-3, None)  # JAX passes the variable
 
 
 def bounded(value: Any, low: float | None, high: float | None) -> Any:

@@ -31,9 +31,9 @@ def draw(*shape, seed=0):
 
 def tensor(value, dtype=None):
     """Return a tensor: an array keeps its type, numbers are float32."""
-    if dtype is None and not isinstance(value, np.ndarray):
+    if dtype is None and not isinstance(value, np.ndarray | np.generic):
         dtype = "float32"
-    return ops.convert_to_tensor(value, dtype)
+    return ops.convert_to_tensor(np.asarray(value) if isinstance(value, np.generic) else value, dtype)
 
 
 def array(x):
@@ -49,13 +49,18 @@ def arrays(outputs):
     return [array(x) for x in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 
 
+def _given(x):
+    """Return an array or number of numpy's as a tensor of its type; a tensor as it is."""
+    return ops.convert_to_tensor(np.asarray(x) if isinstance(x, np.generic) else x)
+
+
 def gradients(loss, *inputs):
     """Return the gradients of a scalar function of arrays, by the backend's own differentiation."""
     if BACKEND == "jax":
         import jax
 
-        return [np.asarray(g) for g in jax.grad(loss, tuple(range(len(inputs))))(*map(ops.convert_to_tensor, inputs))]
-    tensors = [ops.convert_to_tensor(x) for x in inputs]
+        return [np.asarray(g) for g in jax.grad(loss, tuple(range(len(inputs))))(*map(_given, inputs))]
+    tensors = [_given(x) for x in inputs]
     if BACKEND == "tensorflow":
         import tensorflow as tf
 

@@ -218,7 +218,10 @@ def value_and_gradients(current, beta, threshold, mem, reset):
     def loss(current, beta, threshold, mem):
         spk, mems = lif_sequence(current, beta, threshold, reset, FastSigmoid(3.0), mem)
         outputs[:] = spk, mems
-        weight = ops.cos(ops.arange(ops.size(mems), dtype="float64"))
+        if backend.name == "tensorflow":  # of sizes that a graph does not know
+            weight = tf.cos(tf.range(tf.size(mems), dtype=mems.dtype))
+        else:  # Keras computes cosines in float32 on JAX
+            weight = tensor(np.cos(np.arange(np.prod(mems.shape), dtype="float64")))
         return ops.sum(weight * (ops.reshape(spk, [-1]) - 0.3 * ops.reshape(mems, [-1])))
 
     inputs = [ops.convert_to_tensor(v) for v in (current, beta, threshold, mem)]

