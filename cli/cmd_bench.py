@@ -9,7 +9,7 @@ from kerasburst_cli.options import data_dir_option, json_option, quiet_option
 
 from kerasburst import records
 from kerasburst.profiling.bench import CHOICES, BenchResult, bench
-from kerasburst.profiling.measurement import paired_ratios
+from kerasburst.profiling.measurement import Measurement, paired_ratios
 from kerasburst.profiling.works import DEFAULT_WORKS, WORKS
 from kerasburst.reports.table import number, table_of, terminal
 from kerasburst.validation import BACKENDS
@@ -82,12 +82,14 @@ def summary(result: BenchResult) -> str:
         "",
     ]
     rows, more = [], []
-    several, first = len({m.label for m in result.measurements}) > 1, {}
+    several = len({m.label for m in result.measurements}) > 1
+    first: dict[str, Measurement] = {}
     for m in result.measurements:
-        shared = (m.work, *[m.label] * several, m.batch_size, m.num_steps)
+        named = [m.work, *[m.label] * several]
+        shared = (*named, m.batch_size, m.num_steps)
         if m.reason is not None:
             rows.append((*shared, *[number(None)] * (5 + several)))
-            more.append(f"{' of '.join(shared[: 1 + several])} unknown: {m.reason}")
+            more.append(f"{' of '.join(named)} unknown: {m.reason}")
             continue
         to = first.setdefault(m.work, m)
         ratio = [number(paired_ratios(m.block_step_ms, to.block_step_ms)[1], None, 2)] * several
@@ -103,10 +105,7 @@ def summary(result: BenchResult) -> str:
             )
         )
         if m.more:
-            more.append(
-                f"{' of '.join(shared[: 1 + several])}: "
-                + ", ".join(f"{name} {value:g}" for name, value in m.more.items())
-            )
+            more.append(f"{' of '.join(named)}: " + ", ".join(f"{name} {value:g}" for name, value in m.more.items()))
     head = ("work", *["who"] * several, "batch", "T", "ms a step", *["x first"] * several)
     head += ("spread, %", "samples/s", "limit, %", "peak MB")
     lines += [terminal(table_of(head, rows)), *more]

@@ -102,7 +102,7 @@ def _config(run, given, assignments, begun) -> ProfileConfig:
                 f"{', '.join(closed)} must not be given with --run: its config.json says how the network was trained"
             )
         if begun is None:
-            load_tensorflow()
+            load_tensorflow(any_backend=True)
             return ProfileConfig.of_run(run, **given)
         if run is not None and str(user_path("--run", run).resolve()) != base.run:
             raise InputError(f"--run must be the run that the profile was begun with, {base.run}, received {run}")

@@ -179,10 +179,10 @@ def check_installed(argument: str, backend: object) -> str:
     Raises:
         InputError: for another, or with the line that installs it.
     """
-    check_choice(argument, backend, BACKENDS)
-    if importlib.util.find_spec(backend) is None:
-        raise InputError(f"{argument} is {backend}, which is not installed: {BACKENDS[backend]}")
-    return backend
+    name = check_choice(argument, backend, BACKENDS)
+    if importlib.util.find_spec(name) is None:
+        raise InputError(f"{argument} is {name}, which is not installed: {BACKENDS[name]}")
+    return name
 
 
 def path_text(argument: str, value: object, allowed: str = "a path") -> str:

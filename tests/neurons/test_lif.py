@@ -246,7 +246,8 @@ def test_the_state_is_no_weight(tmp_path):
         return keras.Sequential([keras.Input(batch_shape=(2, 5, 3)), layer])
 
     stateful, stateless = make(True), make(False)
-    assert len(stateful.weights) == len(stateful.variables) == len(stateless.variables) == 2
+    assert len(stateful.weights) == len(stateless.variables) == 2
+    assert len(stateful.variables) == 2 + (backend.name == "jax")  # whose steps are pure functions: Keras hands it on
     weights = [np.float32([0.2, 0.5, 0.9]), np.float32([0.5, 0.6, 0.7])]
     stateful.set_weights(weights)
     stateless.set_weights(stateful.get_weights())
