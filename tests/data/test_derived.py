@@ -148,7 +148,7 @@ def test_what_is_no_spikes_is_refused(tmp_path, x, message):
 
 def test_spikes_and_encodings_must_agree(recording, tmp_path):
     path, spikes = recording
-    with pytest.raises(InputError, match="encoding must not be none for digits, which holds no spikes"):
+    with pytest.raises(InputError, match="encoding must not be none or event_burst for digits, which holds no spikes"):
         load_source("digits:0-4", spikes=True)
     np.savez(tmp_path / "camera.npz", x=spikes[..., None], y=np.arange(24) % 3)
     assert load_source(tmp_path / "camera.npz").encoded
