@@ -15,6 +15,7 @@ from kerasburst.profiling.measurement import BLOCK_S, SETTLE_S, Measurement, Par
 from kerasburst.profiling.works import DEFAULT_WORKS, WORKS, make_inputs
 from kerasburst.validation import (
     LARGEST,
+    MOST,
     InputError,
     check_backend,
     check_choice,
@@ -191,7 +192,7 @@ def bench(
     """
     works = list(dict.fromkeys(check_choice("work", work, CHOICES) for work in works))
     backends = list(dict.fromkeys(check_installed("backends", name) for name in backends)) or [check_backend()]
-    check_int("repeats", repeats, low=1, high=LARGEST)
+    check_int("repeats", repeats, low=1, high=MOST)
     threads = available_cores() if threads is None else check_int("threads", threads, low=1, high=1024)
     for name, value in (("num_steps", num_steps), ("batch_size", batch_size)):
         if value is not None:

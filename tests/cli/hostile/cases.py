@@ -61,7 +61,8 @@ BAD_VALUES = {
     "float": ("x", "", "none", "nan", "inf", "-inf", "[1]", "é", "1e999", "-1"),
     "choice": ("x", "", "none", "[1]", "é"),
 }
-_COUNTS = ("shadows", "targets", "pools", "seeds", "samples", "repeats", "canaries", "members", "population")
+# Whole trainings or models, of which a slip of the keyboard must not ask for thousands of millions.
+_COUNTS = ("shadows", "targets", "pools", "seeds", "samples", "repeats", "canaries")
 BAD_PATHS = ("", "x" * 300, "dangling", "circle", "/dev/null/x", "~nosuchuser/x", "pipe")
 BAD_INPUTS = (*BAD_PATHS, "absent", "folder", "/dev/zero", "text")
 BAD_TEXTS = {

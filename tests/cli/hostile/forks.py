@@ -38,6 +38,7 @@ class Forks:
     def close(self):
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
 
 def _serve():
