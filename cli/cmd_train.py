@@ -114,6 +114,35 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
     show_default=True,
     help="With --epsilon, K, encodings of an example whose mean gradient is clipped.",
 )
+@click.option(
+    "--spike-cost",
+    type=float,
+    default=TRAIN_DEFAULT.spike_cost,
+    show_default=True,
+    help="Weight of the mean expected input spike in the loss; with --set encoder.trainable=true.",
+)
+@click.option(
+    "--firing-penalty",
+    type=float,
+    default=TRAIN_DEFAULT.firing_penalty,
+    show_default=True,
+    help="Weight of the hidden neurons' mean squared firing rate in the loss.",
+)
+@click.option(
+    "--adversary",
+    type=float,
+    default=TRAIN_DEFAULT.adversary,
+    show_default=True,
+    metavar="WEIGHT",
+    help="Train against an attacker on the membranes that tells members from a reference part of the data.",
+)
+@click.option(
+    "--reference-split",
+    type=float,
+    default=TRAIN_DEFAULT.reference_split,
+    show_default=True,
+    help="With --adversary, the share of the training part that is the reference part and trains nothing else.",
+)
 @click.option("--config", "config_file", type=click.Path(), help="Redo the run of this config.json; options override.")
 @click.option("--out", type=click.Path(), help="The run directory. Default: runs/DATASET-ENCODING, numbered.")
 @click.option(
@@ -205,6 +234,15 @@ def summary(result, out) -> str:
             f"privacy         epsilon {p.epsilon:.3g} at delta {p.delta:g}: noise {p.noise_multiplier:.3g}, clipped to "
             f"{p.clipping_norm:g}, {p.steps} steps at rate {p.sampling_rate:.3g}"
         ]
+    if result.trained_encoder is not None:
+        lines[-1:-1] = [f"learnt          {name} {_learnt(value)}" for name, value in result.trained_encoder.items()]
     if result.note:
         lines.insert(0, f"data            {result.note}")
     return "\n".join(lines)
+
+
+def _learnt(value) -> str:
+    """Return a trained value, or its extent over the features, as text."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name.partition('_')[0]} {_learnt(each)}" for name, each in value.items())
+    return f"{value:.3g}" if isinstance(value, float) else " ".join(f"{each:.3g}" for each in value)

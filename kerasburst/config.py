@@ -61,6 +61,11 @@ class TrainConfig:
         data: how the data is read, by name: step_us, size, sensor, counts and sort of events, flip and crop of images.
         encodings_per_example: K, encodings of an example whose mean loss has the gradient that is clipped; above 1
             with `epsilon` alone.
+        spike_cost: weight of a trained encoder's mean expected spike per feature and step in the loss, at least 0.
+        firing_penalty: weight of the hidden neurons' mean squared firing rate in the loss, at least 0.
+        adversary: weight of the attacker that is trained along, on membranes, to tell the training part from a
+            reference part; at least 0, none for 0.
+        reference_split: share of the training part, after validation, that is the reference part; above 0 and below 1.
 
     Raises:
         InputError: for a value outside its range.
@@ -95,6 +100,10 @@ class TrainConfig:
     clipping_norm: float = 1.0
     encodings_per_example: int = 1
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    spike_cost: float = 0.0
+    firing_penalty: float = 0.0
+    adversary: float = 0.0
+    reference_split: float = 0.2
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -106,6 +115,7 @@ class TrainConfig:
         for name in ("encoder", "network", "neuron", "data"):
             if not isinstance(getattr(self, name), Mapping):
                 raise fail(name, "a mapping of parameters", getattr(self, name))
+        self._convert("encoder", with_trainable(self.encoder))
         for name in ("num_steps", "batch_size", "queries", "encodings_per_example"):
             self._convert(name, check_int(name, getattr(self, name), low=1, high=LARGEST))
         for name in ("epochs", "train_limit", "early_stopping"):
@@ -121,6 +131,13 @@ class TrainConfig:
         self._convert("clipping_norm", check_float("clipping_norm", self.clipping_norm, above=0.0))
         if self.encodings_per_example > 1 and self.epsilon is None:
             raise InputError(f"encodings_per_example needs epsilon, received {self.encodings_per_example} without it")
+        for name in ("spike_cost", "firing_penalty", "adversary"):
+            self._convert(name, check_float(name, getattr(self, name), low=0.0))
+        self._convert("reference_split", check_float("reference_split", self.reference_split, above=0.0, below=1.0))
+        if self.adversary and self.encoding in ENCODED:
+            raise fail("adversary", f"0 with the encoding {self.encoding}", self.adversary)
+        if self.adversary and self.epsilon is not None:
+            raise InputError(f"adversary and epsilon exclude each other, received {self.adversary} and {self.epsilon}")
         if self.precision == "mixed_float16" and self.epsilon is not None:
             raise fail("precision with epsilon", "float32 or mixed_bfloat16", self.precision)
         if self.data_dir is not None:
@@ -195,6 +212,20 @@ def _refusing(scope: str, given: Mapping[str, Any]) -> Iterator[None]:
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
         received = ", ".join(f"{name}={value!r}" for name, value in given.items())
         raise InputError(f"the parameters of {scope} must be right, received {received}: {one_line(error)}") from None
+
+
+def with_trainable(encoder: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an encoder's parameters with "trainable", which stands for all that can be trained, spelt out.
+
+    Example:
+        >>> with_trainable({"trainable": True, "trainable_intensity_map": False})
+        {'trainable_burst_size': True, 'trainable_intensity_map': False}
+    """
+    if "trainable" not in encoder:
+        return encoder
+    value = check_bool("encoder.trainable", encoder["trainable"])
+    others = {name: given for name, given in encoder.items() if name != "trainable"}
+    return {"trainable_burst_size": value, "trainable_intensity_map": value, **others}
 
 
 def default_network(kind: str) -> str:

@@ -198,6 +198,7 @@ DEFENCES = Registry(
         "weight_decay": "kerasburst.privacy.defences:WeightDecay",
         "early_stopping": "kerasburst.privacy.defences:EarlyStopping",
         "private": "kerasburst.privacy.defences:Private",
+        "adversary": "kerasburst.privacy.defences:Adversary",
     },
 )
 STUDIES = Registry(

@@ -31,6 +31,8 @@ class Dataset:
         scaling: How raw values became intensities.
         fingerprint: SHA-256 of the source.
         note: A remark that results must carry, such as that this is a subset.
+        x_reference: As `x_train`, for an adversary; None where there is none.
+        y_reference: As `y_train`.
 
     Example:
         >>> source = Source.from_arrays("mine", {"x": np.array([[0.0], [4.0], [2.0]]), "y": np.array([0, 1, 1])})
@@ -52,6 +54,8 @@ class Dataset:
     scaling: Scaling
     fingerprint: str
     note: str = ""
+    x_reference: np.ndarray | None = None
+    y_reference: np.ndarray | None = None
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -72,7 +76,7 @@ class Dataset:
         kind = "spikes" if source.encoded else source.kind
         scaling = Scaling.fit(source.x[splits.train], kind, source.full_scale)
         parts = {}
-        for part in ("train", "validation", "test"):
+        for part in ("train", "validation", "test", *(["reference"] if len(splits.reference) else [])):
             indices = getattr(splits, part)
             parts[f"x_{part}"] = scaling.apply(source.x[indices])
             parts[f"y_{part}"] = source.y[indices]

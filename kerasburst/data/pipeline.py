@@ -13,7 +13,7 @@ from kerasburst.data.augment import augment
 from kerasburst.data.events import Reading
 from kerasburst.data.lazy import Examples
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.draws import as_tensor
+from kerasburst.encoders.draws import as_tensor, check_intensity
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError, check_bool, check_int, fail
 
@@ -33,7 +33,7 @@ def count_batches(n: int, batch_size: int) -> int:
 def make_dataset(
     x: np.ndarray,
     y: np.ndarray,
-    encoder: Encoder,
+    encoder: Encoder | None,
     batch_size: int,
     seed: int,
     epoch: int = 0,
@@ -51,7 +51,8 @@ def make_dataset(
         x: intensities `(n, *features)` in [0, 1], an array or what numpy can make one of; or `Examples`, which are
             read a batch at a time.
         y: labels `(n,)`.
-        encoder: the encoder layer; its own seed is not used.
+        encoder: the encoder layer; its own seed is not used. None streams the intensities, for a model with the encoder
+            inside.
         batch_size: examples in a batch; the last of an epoch may be smaller.
         seed: int of at least 0.
         epoch: number of the first epoch, at least 0.
@@ -61,7 +62,8 @@ def make_dataset(
         augmented: whose flip and crop change each example, by seed, epoch and index alone, before it is encoded.
 
     Returns:
-        A data set of `(spikes, labels)`: uint8 `(batch, num_steps, *features)`, and `(batch,)`.
+        A data set of `(spikes, labels)`: uint8 `(batch, num_steps, *features)`, and `(batch,)`; without an encoder of
+        `(intensities, labels)`, float32 `(batch, *features)`.
 
     Raises:
         InputError: for an empty set, lengths that differ, or intensities outside [0, 1].
@@ -138,7 +140,7 @@ def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epoch
     epoch = check_int("epoch", epoch, low=0)
     num_epochs = check_int("num_epochs", num_epochs, low=1)
     check_bool("shuffle", shuffle)
-    if not isinstance(encoder, Encoder):
+    if not isinstance(encoder, Encoder | None):
         raise fail("encoder", "an encoder layer", encoder)
     x, y = (each if tf.is_tensor(each) or isinstance(each, Examples) else np.asarray(each) for each in (x, y))
     n = x.shape[0] if len(x.shape) else 0
@@ -171,6 +173,8 @@ def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epoch
         values = take(index)
         if changes:
             values = augment(values, pairs(augment_key, epoch, index), augmented)
+        if encoder is None:
+            return values, tf.gather(y, index)
         spikes = encoder.encode(values, pairs(spike_key, epoch, index))
         return encoder.check_encoded(spikes, values), tf.gather(y, index)
 
@@ -182,15 +186,17 @@ def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epoch
     return tf.data.Dataset.range(epoch, epoch + num_epochs).flat_map(batches), encode, n
 
 
-def _gatherer(x, encoder: Encoder):
+def _gatherer(x, encoder: Encoder | None):
     """Return a function from indices to checked examples of an array."""
-    x = encoder.check(as_tensor(x, "x", tf.convert_to_tensor), "x")
+    check = check_intensity if encoder is None else encoder.check
+    x = check(as_tensor(x, "x", tf.convert_to_tensor), "x")
     return lambda index: tf.gather(x, index)
 
 
-def _reader(x: Examples, encoder: Encoder):
+def _reader(x: Examples, encoder: Encoder | None):
     """Return a function from indices to examples that are read then; whoever made them has checked them."""
-    encoder.check(tf.convert_to_tensor(x.batch([0])), "x")
+    check = check_intensity if encoder is None else encoder.check
+    check(tf.convert_to_tensor(x.batch([0])), "x")
 
     def take(index):
         values = tf.numpy_function(x.batch, [index], tf.as_dtype(x.dtype), stateful=False)

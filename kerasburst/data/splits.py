@@ -14,7 +14,8 @@ from kerasburst.files import replacing
 from kerasburst.validation import InputError, check_float, check_int, fail
 
 _PARTS = ("train", "validation", "test")
-_TEST_STREAM, _LIMIT_STREAM, _VALIDATION_STREAM = 1, 2, 3
+_ALL = (*_PARTS, "reference")
+_TEST_STREAM, _LIMIT_STREAM, _VALIDATION_STREAM, _REFERENCE_STREAM = 1, 2, 3, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Splits:
         validation: The same.
         test: The same.
         pool_size: Number of examples in the pool; every index is below it. None: not known.
+        reference: As `train`: examples that an adversary compares with the training part, and that train nothing else.
 
     Raises:
         InputError: If an index is negative, past the pool, or occurs twice, in one part or in two.
@@ -40,18 +42,19 @@ class Splits:
     validation: np.ndarray
     test: np.ndarray
     pool_size: int | None = None
+    reference: np.ndarray | tuple = ()
 
     def __post_init__(self) -> None:
         """Check the index arrays and make them read-only."""
         if self.pool_size is not None:
             object.__setattr__(self, "pool_size", check_int("pool_size", self.pool_size, 0))
-        for part in _PARTS:
+        for part in _ALL:
             object.__setattr__(self, part, _indices(part, getattr(self, part), self.pool_size))
-        joined = np.concatenate([getattr(self, part) for part in _PARTS])
+        joined = np.concatenate([getattr(self, part) for part in _ALL])
         values, counts = np.unique(joined, return_counts=True)
         if (counts > 1).any():
             twice = values[counts > 1][0]
-            places = [part for part in _PARTS if twice in getattr(self, part)]
+            places = [part for part in _ALL if twice in getattr(self, part)]
             raise fail(" and ".join(places), "without a common or repeated index", int(twice))
 
     @property
@@ -60,7 +63,7 @@ class Splits:
         if self.pool_size is None:
             raise fail("pool_size", "known to find the unused examples", None)
         used = np.zeros(self.pool_size, bool)
-        for part in _PARTS:
+        for part in _ALL:
             used[getattr(self, part)] = True
         return np.flatnonzero(~used).astype(np.int64)
 
@@ -68,28 +71,31 @@ class Splits:
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the parts, in their order, and `pool_size`."""
         digest = hashlib.sha256(repr(self.pool_size).encode())
-        for part in _PARTS:
+        for part in self._written():
             digest.update(f"|{part}|".encode() + getattr(self, part).astype("<i8").tobytes())
         return digest.hexdigest()
+
+    def _written(self) -> tuple[str, ...]:
+        """Return the parts that a file holds: that of an adversary where there is one."""
+        return _ALL if len(self.reference) else _PARTS
 
     def __eq__(self, other: object) -> bool:
         """Return whether the parts have the same indices in the same order, in pools of the same size."""
         if not isinstance(other, Splits):
             return NotImplemented
-        same = all(np.array_equal(getattr(self, part), getattr(other, part)) for part in _PARTS)
+        same = all(np.array_equal(getattr(self, part), getattr(other, part)) for part in _ALL)
         return same and self.pool_size == other.pool_size
 
     def __hash__(self) -> int:
         """Hash what `__eq__` compares."""
-        return hash((self.pool_size, *(getattr(self, part).tobytes() for part in _PARTS)))
+        return hash((self.pool_size, *(getattr(self, part).tobytes() for part in _ALL)))
 
     def save(self, path: str | Path) -> None:
         """Write the splits to `path` (`.npz`); a killed run leaves the old file or the new one."""
         pool_size = -1 if self.pool_size is None else self.pool_size
         with replacing(path) as temporary:
-            np.savez_compressed(
-                temporary, train=self.train, validation=self.validation, test=self.test, pool_size=np.int64(pool_size)
-            )
+            parts = {part: getattr(self, part) for part in self._written()}
+            np.savez_compressed(temporary, **parts, pool_size=np.int64(pool_size))
 
     @classmethod
     def load(cls, path: str | Path) -> Splits:
@@ -102,14 +108,15 @@ class Splits:
         def choose(keys: list[str]) -> tuple[str, ...]:
             if missing := {*_PARTS, "pool_size"} - set(keys):
                 raise InputError(f"{path} is no file of splits: {', '.join(sorted(missing))} missing")
-            return (*_PARTS, "pool_size")
+            return tuple(name for name in (*_ALL, "pool_size") if name in keys)
 
         arrays = load_npz(Path(path), choose)
         size = arrays["pool_size"]
         if size.shape != () or size.dtype.kind not in "iu" or size < -1:
             raise InputError(f"{path}: pool_size must be an integer of at least -1, received {size}")
         try:
-            return cls(*(arrays[part] for part in _PARTS), pool_size=None if size == -1 else int(size))
+            parts = {part: arrays[part] for part in _ALL if part in arrays}
+            return cls(**parts, pool_size=None if size == -1 else int(size))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
@@ -120,6 +127,7 @@ def make_splits(
     train_limit: int | None = None,
     validation_split: float = 0.0,
     test_fraction: float = 0.2,
+    reference_split: float = 0.0,
 ) -> Splits:
     """Split a source, stratified by class and seeded.
 
@@ -128,10 +136,12 @@ def make_splits(
     Args:
         source: The data. Its official test part is the test part; without one, a stratified random part is.
         seed: An integer of at least 0.
-        train_limit: Number of training examples to keep, validation included, chosen at random: at least one of each
-            class. None: all.
+        train_limit: Number of training examples to keep, validation and reference included, chosen at random: at least
+            one of each class. None: all.
         validation_split: Fraction of the (limited) training part that validates instead, in [0, 1).
         test_fraction: Fraction of the pool that tests where there is no official test part, in (0, 1).
+        reference_split: Fraction of the training part, after validation, that an adversary compares with the rest,
+            in [0, 1).
 
     Returns:
         The splits, each part sorted; its size is the fraction's nearest whole number.
@@ -148,6 +158,7 @@ def make_splits(
     seed = check_int("seed", seed, 0)
     validation_split = check_float("validation_split", validation_split, 0.0, below=1.0)
     test_fraction = check_float("test_fraction", test_fraction, above=0.0, below=1.0)
+    reference_split = check_float("reference_split", reference_split, 0.0, below=1.0)
     pool = np.arange(len(source.y))
     if source.test_start is None:
         test = _random_test(source.y, seed, test_fraction)
@@ -163,17 +174,19 @@ def make_splits(
             allowed = f"from {classes} (one per class) to {len(train)}, the training examples of {source.name}"
             raise fail("train_limit", allowed, train_limit)
         train = _draw(train, source.y, train_limit, _stream(seed, _LIMIT_STREAM), keep=0, least=1)
-    validation = pool[:0]
-    if validation_split > 0:
-        size = round(len(train) * validation_split)
-        if size < 1 or len(train) - size < classes:
-            raise InputError(
-                f"validation_split must leave at least 1 validation and {classes} training examples (one per class) "
-                f"of {len(train)}, received {validation_split:g}, which gives {size} and {len(train) - size}"
-            )
-        validation = _draw(train, source.y, size, _stream(seed, _VALIDATION_STREAM), keep=1, least=0)
-        train = np.setdiff1d(train, validation, assume_unique=True)
-    return Splits(train, validation, test, pool_size=len(pool))
+    held_out = {"validation": pool[:0], "reference": pool[:0]}
+    shares = {"validation": (validation_split, _VALIDATION_STREAM), "reference": (reference_split, _REFERENCE_STREAM)}
+    for part, (share, stream) in shares.items():
+        if share > 0:
+            size = round(len(train) * share)
+            if size < 1 or len(train) - size < classes:
+                raise InputError(
+                    f"{part}_split must leave at least 1 {part} and {classes} training examples (one per class) "
+                    f"of {len(train)}, received {share:g}, which gives {size} and {len(train) - size}"
+                )
+            held_out[part] = _draw(train, source.y, size, _stream(seed, stream), keep=1, least=0)
+            train = np.setdiff1d(train, held_out[part], assume_unique=True)
+    return Splits(train, test=test, pool_size=len(pool), **held_out)
 
 
 def _random_test(y: np.ndarray, seed: int, fraction: float) -> np.ndarray:

@@ -20,6 +20,7 @@ MAPS = ("linear", "power")
 GRADIENTS = ("straight_through", "score_function")
 PIECES = 8  # of a trained linear map, each 1 / PIECES wide
 LEAST = 1e-3  # that trained parameters are kept at
+_EXTENT = ("min", "mean", "max")
 
 
 def linear(x):
@@ -119,6 +120,7 @@ class BurstEncoder(Encoder):
             InputError: where each feature is to have a value and their number is not known.
         """
         features = tuple(input_shape[1:]) if self.per_feature else ()
+        self._features = features
         if self.is_trained and None in features:
             raise fail("inputs", "of known features for per_feature", tuple(input_shape))
         if self.trainable_burst_size:
@@ -154,6 +156,16 @@ class BurstEncoder(Encoder):
         """
         weights = {"mean_burst_size": self._size, "intensity_map": self._shape}
         return {name: ops.convert_to_numpy(weight) for name, weight in weights.items() if weight is not None}
+
+    def summary(self) -> dict:
+        """Return `trained_values` as JSON values; of values for each feature their least, mean and greatest."""
+        found: dict[str, Any] = {}
+        for name, values in self.trained_values().items():
+            found[name] = values.tolist()
+            if self.per_feature:
+                over = tuple(range(values.ndim))[1 if values.ndim == len(self._features) + 1 else 0 :]
+                found[name] = {f"{each}_over_features": getattr(values, each)(axis=over).tolist() for each in _EXTENT}
+        return found
 
     def mapped(self, x):
         """Return f(x) of checked intensities `x`, `(batch, *features)`."""

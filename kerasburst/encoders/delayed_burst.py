@@ -144,9 +144,13 @@ class DelayedBurstEncoder(BurstEncoder):
         intensity_map: f, monotone with f(0) = 0 and f(1) <= 1: "linear" (x), "power" (x**gamma), or a
             callable that Keras can serialise.
         gamma: exponent of "power", above 0; unused otherwise.
-        trainable_burst_size, trainable_intensity_map, per_feature, gradient, temperature: as for
-            `PoissonBurstEncoder`. "straight_through" has a derivative by the onset, 1 by step t where u < P(D <= t),
-            and one by the size, 1 beyond j where u < P(N > j).
+        trainable_burst_size: whether lambda is trained, as the weight `mean_burst_size`, which stays at 0.001 or more.
+        trainable_intensity_map: whether f is trained, as the weight `intensity_map`; see `PoissonBurstEncoder`.
+        per_feature: whether each input feature has trained values of its own, instead of one for all.
+        gradient: "straight_through" or "score_function", of the spikes in what is trained; see `PoissonBurstEncoder`.
+            The first has a derivative by the onset, which is at most t where u < P(D <= t), and one by the size, which
+            is above j where another u < P(N > j).
+        temperature: of "straight_through", in units of the probability, above 0. Lower: less bias, more variance.
         seed: int of at least 0 that fixes the sequence of draws, or None.
         **kwargs: as for `keras.layers.Layer`.
 

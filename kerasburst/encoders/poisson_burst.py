@@ -154,10 +154,10 @@ class PoissonBurstEncoder(BurstEncoder):
             stays at 0.001 or more; "linear" becomes piecewise linear on 8 equal pieces, and the weight holds their
             slopes, which stay positive, with f(1) at most 1. Not for a callable.
         per_feature: whether each input feature has trained values of its own, instead of one for all.
-        gradient: of the spikes in what is trained. "straight_through": each spike is 1 where u < p, one u for an
-            interval, and backward the derivative of sigmoid((p - u) / temperature) in p: biased, of low variance.
-            "score_function": none through the spikes; `kerasburst.EncodedModel` adds the unbiased estimate by
-            `log_prob`, of higher variance.
+        gradient: "straight_through" or "score_function", of the spikes in what is trained. The first: each spike is 1
+            where u < p, one u for an interval, and backward the derivative of sigmoid((p - u) / temperature) in p:
+            biased. The second: none through the spikes; `kerasburst.EncodedModel` adds the unbiased estimate by
+            `log_prob`, whose variance grows with the number of features.
         temperature: of "straight_through", in units of the probability, above 0. Lower: less bias, more variance.
         seed: int of at least 0 that fixes the sequence of draws, or None.
         **kwargs: as for `keras.layers.Layer`.

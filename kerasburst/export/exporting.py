@@ -242,6 +242,7 @@ def _manifest(
         labels=None if labels is None else tuple(labels),
         weights_sha256=weights_hash(network.model),
         call=written.call,
+        encoder_weights=None if encoder is None or not encoder.weights else [w.tolist() for w in encoder.get_weights()],
     )
 
 

@@ -62,6 +62,7 @@ class Manifest:
     labels: tuple[str, ...] | None
     weights_sha256: str
     call: dict  # lines of code that call the export
+    encoder_weights: list | None = None  # what a trained encoder has learnt
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -142,6 +143,10 @@ class Format(ABC):
             raise InputError(f"{folder} lacks the layers before the encoder; the SavedModel of this model has them")
         try:
             encoder = keras.saving.deserialize_keras_object(manifest.encoder)
+            if manifest.encoder_weights is not None:
+                if not encoder.built:
+                    encoder.build((None, *manifest.features))
+                encoder.set_weights([np.asarray(each, "float32") for each in manifest.encoder_weights])
         except (TypeError, ValueError) as error:
             raise InputError(f"{folder} has an encoder that is not known here: {one_line(error)}") from None
         return ask_spikes(encoder, self.run(folder, manifest))

@@ -201,10 +201,14 @@ class SpikingNetwork(keras.Model, ABC):
             mask: bool `(batch, num_steps)`, False at steps that are padding, where all neurons hold their states and do
                 not fire; None: as the inputs say.
         """
+        return self.respond(inputs, training, mask)[0]
+
+    def respond(self, inputs, training: bool | None = None, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the logits, and the output membrane `(batch, num_steps, C)`; the arguments are those of `call`."""
         spikes, mask = self.spikes_of(inputs, mask)
         fire = _fire if mask is None else lambda neurons, current: _fire(neurons, current, mask)
         spk, states = self._run(spikes, fire, firing=mask is None, training=bool(training))
-        return self.read_out(spk, states["mem"], **({} if mask is None else {"mask": mask}))
+        return self.read_out(spk, states["mem"], **({} if mask is None else {"mask": mask})), states["mem"]
 
     def read_out(self, spk: Tensor, mem: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute the logits of the output neurons' spikes and membrane, each `(batch, num_steps, C)`."""

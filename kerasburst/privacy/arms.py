@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerasburst import files
-from kerasburst.config import TrainConfig, for_encodings, parameters
+from kerasburst.config import TrainConfig, for_encodings, parameters, with_trainable
 from kerasburst.registry import DEFENCES, ENCODERS
 from kerasburst.validation import InputError, check_choice, fail, suggestion
 
@@ -50,6 +50,7 @@ class Arm:
         for field in ("encoder", "parameters"):
             if not isinstance(getattr(self, field), Mapping):
                 raise fail(f"{field} of arm {self.name}", "a mapping of parameters", getattr(self, field))
+        object.__setattr__(self, "encoder", with_trainable(self.encoder))
         _check(self.name, self.encoder, parameters("encoder", self.encoding))
         self.make_defence()
 
@@ -142,7 +143,9 @@ def resolve_arms(arms: Sequence[Arm], train: TrainConfig, kind: str, default_epo
     for arm in arms:
         config = shared[arm.encoding]
         config = dataclasses.replace(config, encoder={**config.encoder, **arm.encoder})
-        found[arm.name] = arm.make_defence().training(config).resolved(kind, default_epochs)
+        defence = arm.make_defence()
+        found[arm.name] = defence.training(config).resolved(kind, default_epochs)
+        defence.encoder(found[arm.name].make_encoder())  # refuses what it cannot stand before
     return found
 
 

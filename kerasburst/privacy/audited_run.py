@@ -15,6 +15,7 @@ import numpy as np
 from kerasburst.config import TrainConfig
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
+from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.saving import weights_hash
 from kerasburst.privacy.config import AuditConfig
@@ -44,6 +45,7 @@ class AuditedRun:
             of epochs that it finished.
         splits: which examples the run trained, validated and tested on.
         network: the trained network, on spikes.
+        encoder: its encoder.
 
     Example:
         >>> import tempfile
@@ -60,6 +62,7 @@ class AuditedRun:
     training: TrainConfig
     splits: Splits
     network: SpikingNetwork
+    encoder: Encoder
 
     @classmethod
     def load(cls, path: str | Path) -> AuditedRun:
@@ -84,7 +87,8 @@ class AuditedRun:
             early_stopping=None,
             keep_best=False,
         )
-        return cls(directory, training, splits, load_network(path).with_encoder(None))
+        network = load_network(path)
+        return cls(directory, training, splits, network.with_encoder(None), network.encoder)
 
     @property
     def seed(self) -> int:

@@ -18,7 +18,7 @@ from scipy.special import ndtri
 from kerasburst.config import TrainConfig
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.draws import draws
-from kerasburst.validation import check_float, check_int
+from kerasburst.validation import InputError, check_bool, check_float, check_int
 
 _LEVELS = 32  # quantiles of the noise that stand for it where exact probabilities are asked for
 
@@ -190,11 +190,36 @@ class Private(Defence):
         return dataclasses.replace(config, **dataclasses.asdict(self))
 
 
+@dataclasses.dataclass(frozen=True)
+class Adversary(Defence):
+    """Train against an attacker on the membranes, which is trained along; the audit's attackers are others.
+
+    Args:
+        weight: of the attacker's loss, above 0.
+        trainable: whether the encoder's bursts are trained, too.
+    """
+
+    weight: float = 1.0
+    trainable: bool = False
+
+    def __post_init__(self):
+        """Check the parameters."""
+        check_float("adversary.weight", self.weight, above=0.0)
+        check_bool("adversary.trainable", self.trainable)
+
+    def training(self, config: TrainConfig) -> TrainConfig:
+        """Return the training with the attacker."""
+        encoder = {**config.encoder, **({"trainable": True} if self.trainable else {})}
+        return dataclasses.replace(config, adversary=self.weight, encoder=encoder)
+
+
 class _Altered(Encoder):
     """An encoder whose intensities are altered at random first; it lives in an audit alone and is not saved."""
 
     def __init__(self, inner: Encoder, alter, levels):
         super().__init__(inner.num_steps, seed=inner.seed)
+        if getattr(inner, "is_trained", False):
+            raise InputError("a defence that alters intensities needs an encoder that is not trained")
         self.inner, self._alter, self._levels = inner, alter, levels
 
     def encode(self, x, seed):

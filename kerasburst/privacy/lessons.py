@@ -110,7 +110,7 @@ def role_config(config: TrainConfig, role: str, batch: int = CANARIES) -> TrainC
     """Return a role's training: the arm's, with the role's seed; `batch` is of the planted leak's model."""
     config = dataclasses.replace(config, seed=derive_seed(config.seed, "audit", "model", role))
     if role in (PLANTED, UNTRAINED):  # controls: one learns its canaries by heart, the other nothing
-        config = dataclasses.replace(config, epsilon=None, encodings_per_example=1)
+        config = dataclasses.replace(config, epsilon=None, encodings_per_example=1, adversary=0.0)
     if role == PLANTED:
         return dataclasses.replace(config, epochs=max(config.epochs, _CANARY_EPOCHS), batch_size=batch)
     return config

@@ -59,7 +59,7 @@ from kerasburst.seeding import derive_seed
 from kerasburst.study import Task
 from kerasburst.training.evaluation import check_learnt, evaluate_network
 from kerasburst.training.fit import run_epochs
-from kerasburst.training.setup import build
+from kerasburst.training.setup import build, is_trained
 from kerasburst.validation import InputError
 
 _REPLAYED = 4  # last epochs whose spikes the attack "replay" asks for
@@ -158,8 +158,13 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
     model_path, record_path, signals_path, snapshots_path = _paths(Path(folder) / arm.folder, role)
     for path in (model_path, signals_path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    data = _data(source, what, splits)
+    data = _data(source, what, splits, mine)
     network, encoder = build(mine, data)
+    trained = is_trained(encoder)
+    if trained and "replay" in config.attacks:
+        raise InputError(
+            "attack replay needs spikes that a pipeline drew in training, a trained encoder draws them itself"
+        )
     defence = arm.make_defence()
     encoder = defence.encoder(encoder)
     x = data.scaling.apply(source.x[what.asked])
@@ -179,10 +184,13 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
             run = AuditedRun.load(config.run.path)
             run.check(config, source)
             network, facts = run.network, {"epochs": mine.epochs, "seed": run.seed, "train_seconds": None}
+            if trained:
+                encoder = run.encoder
         elif (
             not epochs and beside is not None and (alike := _alike(Path(beside), encoding, role, training, what, data))
         ):
-            network, facts = alike[0], {name: alike[1][name] for name in ("epochs", "seed", "train_seconds")}
+            network, encoder = _apart(alike[0], encoder)
+            facts = {name: alike[1][name] for name in ("epochs", "seed", "train_seconds")}
         else:
             held_out = _held_out(source, data, splits, encoder, mine)
             facts = _train(network, encoder, mine, data, role, defence, asking, held_out)
@@ -194,9 +202,12 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
             **_measure(network, encoder, mine, data, TARGET_QUERIES if role.startswith("target-") else 1),
             **facts,
         }
+        kept = network.with_encoder(encoder if trained else None)  # drops the optimizer, which must have run
+        record["weights"] = weights_hash(kept)
         with files.replacing(model_path) as temporary:
-            network.with_encoder(None).save(temporary)  # drops the optimizer, which must have run
+            kept.save(temporary)
         files.write_json(record_path, record)
+    network, encoder = _apart(network, encoder)
     key = signals_key(config, training, role, record)
     if stored_key(signals_path) == key_text(key):
         return
@@ -206,6 +217,11 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
         last = Snapshot(answers["logits"][:, :few], record["test_accuracy"])
         cached(snapshots_path, key, lambda: asking.together(last))
     cached(signals_path, key, lambda: answers)
+
+
+def _apart(network, encoder):
+    """Return a network on spikes and its encoder: the one inside, with what it learnt, or the one that is given."""
+    return (network, encoder) if network.encoder is None else (network.with_encoder(None), network.encoder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,7 +308,7 @@ def _held_out(source: Source, data: Dataset, splits: AuditSplits, encoder, confi
     """Return a function that streams examples of the shadow pool that no model trains on."""
 
     def stream():
-        free = np.setdiff1d(splits.shadow_pool, splits.fillers)[:_HELD_OUT]
+        free = _free(splits)[:_HELD_OUT]
         if not len(free):
             raise InputError("early_stopping needs examples that no model trains on, the audit's pool leaves none")
         x = data.scaling.apply(source.x[free])
@@ -367,9 +383,18 @@ def _own_queries(
     return found
 
 
-def _data(source: Source, what: Lesson, splits: AuditSplits) -> Dataset:
+def _data(source: Source, what: Lesson, splits: AuditSplits, config: TrainConfig) -> Dataset:
     relabelled = dataclasses.replace(source, y=what.y)
-    return Dataset.from_source(relabelled, Splits(what.train, [], splits.test, pool_size=splits.pool_size))
+    reference = _free(splits)[: len(what.train)] if config.adversary else ()
+    if config.adversary and not len(reference):
+        raise InputError("adversary needs examples that no model trains on, the audit's pool leaves none")
+    parts = Splits(what.train, [], splits.test, pool_size=splits.pool_size, reference=reference)
+    return Dataset.from_source(relabelled, parts)
+
+
+def _free(splits: AuditSplits) -> np.ndarray:
+    """Return the examples of the shadow pool that no model trains on and no attack is judged on."""
+    return np.setdiff1d(splits.shadow_pool, splits.fillers)
 
 
 def _paths(folder: Path, role: str) -> tuple[Path, Path, Path, Path]:

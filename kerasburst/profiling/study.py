@@ -27,6 +27,7 @@ from kerasburst.data.datasets import load_source
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits, make_splits
+from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.saving import load_model
 from kerasburst.profiling.config import BASELINES, ProfileConfig
@@ -40,7 +41,7 @@ from kerasburst.training.evaluation import evaluate_network, load_network
 from kerasburst.training.fit import run_epochs
 from kerasburst.training.result import versions
 from kerasburst.training.run_directory import RunDirectory, check_same_data
-from kerasburst.training.setup import build, check_fits, prepare
+from kerasburst.training.setup import build, check_fits, is_trained, prepare
 from kerasburst.validation import InputError
 
 TEST_EXAMPLES = 2000  # at most, for accuracy, counts and a pass of inference
@@ -255,7 +256,8 @@ def teach(folder: str, name: str) -> None:
     if config.run is None:
         run_epochs(network, encoder, training, data)
     else:
-        network = load_network(config.run).with_encoder(None)
+        network = load_network(config.run)
+        network, encoder = network.with_encoder(None), network.encoder
     x, y = data.x_test[:TEST_EXAMPLES], data.y_test[:TEST_EXAMPLES]
     how = {"seed": derive_seed(training.seed, "test"), "batch_size": training.batch_size}
     evaluation = evaluate_network(network, encoder, x, y, queries=training.queries, **how)
@@ -263,7 +265,7 @@ def teach(folder: str, name: str) -> None:
     record = record_path(Path(folder), name)
     record.parent.mkdir(parents=True, exist_ok=True)
     with files.replacing(record.with_suffix(".keras")) as temporary:
-        network.with_encoder(None).save(temporary)  # a copy without optimizer
+        network.with_encoder(encoder if is_trained(encoder) else None).save(temporary)  # a copy without optimizer
     files.write_json(record, {"evaluation": records.to_json(evaluation), "cost": records.to_json(cost)})
 
 
@@ -285,7 +287,9 @@ def measure(folder: str, name: str, repeat: int) -> None:
         passes, examples = callback.epochs, len(data.x_train)
     else:
         network = load_model(record_path(Path(folder), name).with_suffix(".keras"))
-        passes = _infer(network, training, data, profiler, config.window_s)
+        encoder = network.encoder or training.make_encoder()
+        network = network if network.encoder is None else network.with_encoder(None)
+        passes = _infer(network, encoder, training, data, profiler, config.window_s)
         examples = min(TEST_EXAMPLES, len(data.x_test))
     path = measurement_path(Path(folder), name, repeat)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -293,11 +297,18 @@ def measure(folder: str, name: str, repeat: int) -> None:
     files.write_json(path, {"name": name, "repeat": repeat, **measured})
 
 
-def _infer(network: SpikingNetwork, training: TrainConfig, data: Dataset, profiler: Profiler, window_s: float) -> int:
+def _infer(
+    network: SpikingNetwork,
+    encoder: Encoder,
+    training: TrainConfig,
+    data: Dataset,
+    profiler: Profiler,
+    window_s: float,
+) -> int:
     """Repeat passes over test examples, pipeline included, until the window is filled; return their number."""
     x, y = data.x_test[:TEST_EXAMPLES], data.y_test[:TEST_EXAMPLES]
     seed = derive_seed(training.seed, "test")
-    batches = iter(make_dataset(x, y, training.make_encoder(), training.batch_size, seed, num_epochs=_ENDLESS))
+    batches = iter(make_dataset(x, y, encoder, training.batch_size, seed, num_epochs=_ENDLESS))
     forward = backend.jit(lambda spikes: network(spikes, training=False), network)
 
     def one_pass() -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from keras import ops
 from matplotlib.figure import Figure
 
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import load_dataset
 from kerasburst.encoders.base import Encoder
+from kerasburst.encoders.bursts import BurstEncoder
 from kerasburst.encoders.statistics import EncodingStatistics, encoding_statistics
 from kerasburst.pictures import save_picture
 from kerasburst.reports.activity import raster
@@ -100,7 +102,7 @@ def draw_encoding(
     """Draw what an encoder does to one example.
 
     Writes `out`/encoding.png (raster of chosen features, encoded frames of an image, empirical against exact
-    spike probability) and `out`/encoding.json.
+    spike probability, what a trained encoder has learnt) and `out`/encoding.json.
 
     Args:
         encoder: the encoder layer.
@@ -128,11 +130,12 @@ def draw_encoding(
         "title": title,
         "encoder": type(encoder).__name__,
         "features_drawn": [int(f) for f in chosen],
+        **({"trained": encoder.summary()} if _is_trained(encoder) else {}),
         **records.to_json(statistics),
     }
     out = Path(out)
     with files.new_directory("out", out):
-        save_picture(_draw(statistics, chosen, visible(title)), out / "encoding.png")
+        save_picture(_draw(statistics, chosen, visible(title), encoder), out / "encoding.png")
         files.write_json(out / "encoding.json", summary)
     return summary
 
@@ -145,11 +148,17 @@ def _spread(x: np.ndarray, most: int = 24) -> list[int]:
     return [int(i) for i in pool[np.unique(np.linspace(0, len(pool) - 1, min(most, len(pool))).round().astype(int))]]
 
 
-def _draw(statistics: EncodingStatistics, chosen: list[int], title: str) -> Figure:
+def _is_trained(encoder: Encoder) -> bool:
+    return isinstance(encoder, BurstEncoder) and encoder.is_trained
+
+
+def _draw(statistics: EncodingStatistics, chosen: list[int], title: str, encoder: Encoder) -> Figure:
     num_steps = len(statistics.spikes)
-    image = statistics.x.ndim == 3
-    figure = Figure(figsize=(11, 6.4 if image else 4.2), layout="constrained")
-    grid = figure.add_gridspec(2 if image else 1, 2, height_ratios=[3, 1.3] if image else None)
+    image, trained = statistics.x.ndim == 3, _is_trained(encoder)
+    figure = Figure(figsize=(11 + 3 * trained, 6.4 if image else 4.2), layout="constrained")
+    grid = figure.add_gridspec(2 if image else 1, 2 + trained, height_ratios=[3, 1.3] if image else None)
+    if trained:
+        _learnt(figure.add_subplot(grid[0, 2]), encoder, statistics.x.shape)
     _raster(figure.add_subplot(grid[0, 0]), statistics, chosen)
     _agreement(figure.add_subplot(grid[0, 1]), statistics)
     if image:
@@ -179,6 +188,20 @@ def _agreement(axes, statistics: EncodingStatistics) -> None:
     axes.set(xlabel="exact spike probability", ylabel=f"share of {statistics.draws} draws", xlim=(0, 1), ylim=(0, 1))
     axes.set_title("empirical against exact", fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+def _learnt(axes, encoder: BurstEncoder, features: tuple[int, ...]) -> None:
+    """Draw the map f of intensities, and write lambda above it; of values for each feature their extent."""
+    x = np.linspace(0.0, 1.0, 101, dtype="float32")
+    every = np.broadcast_to(x.reshape(-1, *(1,) * len(features)), (len(x), *features))
+    f = ops.convert_to_numpy(encoder.mapped(ops.convert_to_tensor(np.ascontiguousarray(every)))).reshape(len(x), -1)
+    axes.plot([0, 1], [0, 1], color="grey", lw=0.8)
+    axes.fill_between(x, f.min(axis=1), f.max(axis=1), color="tab:blue", alpha=0.2, lw=0)
+    axes.plot(x, f.mean(axis=1), color="tab:blue")
+    size = encoder.trained_values().get("mean_burst_size", np.float32(encoder.mean_burst_size))
+    text = f"{size.min():.3g}" if size.min() == size.max() else f"{size.min():.3g} to {size.max():.3g}"
+    axes.set(xlabel="intensity x", ylabel="f(x)", xlim=(0, 1), ylim=(0, 1))
+    axes.set_title(f"learnt map, mean burst size {text}", fontsize=10)
 
 
 def _frame(axes, values: np.ndarray, title: str) -> None:

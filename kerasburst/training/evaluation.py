@@ -165,9 +165,10 @@ def evaluate(
     check_int("queries", queries, low=1, high=LARGEST)
     config, data = prepare(config, directory.splits())
     check_same_data(data, directory)
+    network = load_network(directory.path)
     return evaluate_network(
-        load_network(directory.path).with_encoder(None),
-        config.make_encoder(),
+        network.with_encoder(None),
+        network.encoder,
         data.x_test,
         data.y_test,
         queries=queries,
@@ -214,4 +215,4 @@ def _check_network(network, directory: RunDirectory, path: Path) -> None:
         if isinstance(value, int | float | str) and type(have.get(name)) is type(value):
             agree(name, value, have[name])
     if result is not None and result.weights is not None:
-        agree("weights", result.weights, weights_hash(network.with_encoder(None)))
+        agree("weights", result.weights, weights_hash(network))

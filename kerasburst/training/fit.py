@@ -19,14 +19,16 @@ from kerasburst.data.events import Reading
 from kerasburst.data.pipeline import count_batches, make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.encoded import EncodedModel
 from kerasburst.models.saving import weights_hash
 from kerasburst.seeding import derive_seed
 from kerasburst.training import distributed, private
+from kerasburst.training.adversary import AdversarialModel, with_reference
 from kerasburst.training.callbacks import BatchTeller, Recorder, TrainingObserver, Watcher
 from kerasburst.training.evaluation import Evaluation, activity_warnings, evaluate_network
 from kerasburst.training.result import TrainResult, save_curves, versions
 from kerasburst.training.run_directory import RunDirectory, check_same_data, same_run
-from kerasburst.training.setup import build, describe_data, prepare
+from kerasburst.training.setup import build, describe_data, is_trained, prepare, to_fit
 from kerasburst.training.team import Team, open_team
 from kerasburst.validation import InputError
 
@@ -89,6 +91,8 @@ def train(
             config, data = prepare(config, directory.splits() if going_on else None)
             if going_on:
                 check_same_data(data, directory)
+            if not team.alone and (config.adversary or is_trained(config.make_encoder())):
+                raise InputError("strategy must be left out where the encoder is trained or attacked along")
             if team.workers > 1:
                 agreement.same = _must_be_same(config, data)
     if agreement.nothing_left:
@@ -108,7 +112,8 @@ def train(
                 raise InputError(f"out must be a new directory, another run has just begun in {directory.path}")
             directory.clear()
         network, encoder = _build_for(team, config, data)
-        history, best = directory.load_checkpoint(network)  # before anything is written
+        model = to_fit(network, encoder, config)
+        history, best = directory.load_checkpoint(model)  # before anything is written
         directory.begin(config)
         if directory.splits() is None:  # a new run, or one that was killed right after its config
             data.splits.save(directory.path / "splits.npz")
@@ -118,7 +123,7 @@ def train(
         recorder = Recorder(
             config, directory, observer, history, best, count_batches(len(data.x_train), config.batch_size)
         )
-        return _train(network, encoder, config, data, recorder, log, team)
+        return _train(model, network, encoder, config, data, recorder, log, team)
 
 
 def _goes_on(directory: RunDirectory, resume: bool, force: bool) -> bool:
@@ -153,6 +158,7 @@ def _must_be_same(config: TrainConfig, data: Dataset) -> dict[str, str]:
 
 
 def _train(
+    model: keras.Model,
     network: SpikingNetwork,
     encoder: Encoder,
     config: TrainConfig,
@@ -178,10 +184,10 @@ def _train(
         network, encoder = build(config, data)  # of this process alone: the other workers are free to go
         network.set_weights(weights)
     elif not recorder.done:
-        run_epochs(network, encoder, config, data, **run)
+        run_epochs(model, encoder, config, data, **run)
     privacy = None if config.epsilon is None else private.describe_privacy(network, config, len(data.x_train))
     if recorder.best is not None:
-        network.set_weights(recorder.best)
+        (model if team.alone else network).set_weights(recorder.best)
     if privacy is not None:
         network = network.with_encoder(None)  # without the account
     return _finish(network, encoder, config, data, recorder, directory, team, privacy)
@@ -193,7 +199,7 @@ def _build_for(team: Team, config: TrainConfig, data: Dataset) -> tuple[SpikingN
 
 
 def run_epochs(
-    network: SpikingNetwork,
+    network: keras.Model,
     encoder: Encoder,
     config: TrainConfig,
     data: Dataset,
@@ -201,12 +207,24 @@ def run_epochs(
     first_epoch: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
-    """Train a compiled network through the pipeline, from `first_epoch` to the config's last."""
+    """Train a compiled network through the pipeline, from `first_epoch` to the config's last.
+
+    Args:
+        network: on spikes, or what `to_fit` makes of it.
+        encoder: trained along, if it can be; the pipeline then streams intensities.
+        config: of the training.
+        data: its data.
+        first_epoch: finished epochs.
+        callbacks: of Keras.
+    """
+    model = network if isinstance(network, EncodedModel) else to_fit(network, encoder, config)
+    encoded = None if isinstance(model, EncodedModel) else encoder
+    steps = count_batches(len(data.x_train), config.batch_size)
     if config.epsilon is None:
         pipeline = make_dataset(
             data.x_train,
             data.y_train,
-            encoder,
+            encoded,
             config.batch_size,
             config.seed,
             epoch=first_epoch,
@@ -216,14 +234,20 @@ def run_epochs(
         )
     else:
         pipeline = private.private_batches(network, encoder, config, data)
+    if isinstance(model, AdversarialModel):
+        if data.x_reference is None:
+            raise InputError("adversary needs a reference part of the data, received none")
+        order = {"batch_size": config.batch_size, "steps": steps, "seed": config.seed}
+        order |= {"epochs": range(first_epoch, config.epochs), "augmented": Reading.of(config.data)}
+        pipeline = with_reference(pipeline, data.x_reference, data.y_reference, **order)
     validation = None
     if len(data.x_validation):
         seed = derive_seed(config.seed, "validation")
-        validation = make_dataset(data.x_validation, data.y_validation, encoder, config.batch_size, seed)
-    steps = count_batches(len(data.x_train), config.batch_size)
-    network.steps_per_execution = _steps_at_once(network, steps) if config.epsilon is None else 1
+        validation = make_dataset(data.x_validation, data.y_validation, encoded, config.batch_size, seed)
+    spiking = model.model if isinstance(model, EncodedModel) else model
+    model.steps_per_execution = _steps_at_once(spiking, steps) if config.epsilon is None else 1
     keras.Model.fit(  # a private network's own `fit` draws from arrays
-        network,
+        model,
         pipeline,
         epochs=config.epochs,
         initial_epoch=first_epoch,
@@ -256,6 +280,7 @@ def _finish(
         return evaluate_network(network, encoder, x, y, queries=queries, seed=seed, batch_size=config.batch_size)
 
     recorder.observer.message("measuring accuracy")
+    trained = network.with_encoder(encoder)
     test, train_part, validation = measure("test", config.queries), measure("train", 1), measure("validation", 1)
     history = recorder.history
     seconds = [row["seconds"] for row in history]
@@ -282,13 +307,14 @@ def _finish(
         seed=config.seed,
         replicas=team.replicas,
         versions=versions(),
-        weights=weights_hash(network),
+        weights=weights_hash(trained),
         splits=data.splits.fingerprint,
         config=config,
         privacy=privacy,
+        trained_encoder=encoder.summary() if is_trained(encoder) else None,
     )
     with files.replacing(directory.path / "model.keras") as temporary:
-        network.with_encoder(encoder).save(temporary)
+        trained.save(temporary)
     save_curves(history, directory.path / "curves.png", title=f"{data.name}, {config.encoding}")
     files.write_json(directory.path / "result.json", records.to_json(result))
     return result

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import platform
 from pathlib import Path
+from typing import Any
 
 from kerasburst.config import TrainConfig
 from kerasburst.pictures import save_picture
@@ -69,6 +70,8 @@ class TrainResult:
         splits: SHA-256 (hex) of the run's splits.
         config: the run's config.
         privacy: the guarantee of a private training; None of any other.
+        trained_encoder: what a trained encoder has learnt, by weight: a number, the slopes of a map, or, of values for
+            each feature, their least, mean and greatest; None of any other.
 
     Raises:
         InputError: for a share outside 0 to 1, or epochs that cannot be.
@@ -100,6 +103,7 @@ class TrainResult:
     splits: str | None = None
     config: TrainConfig | None = None
     privacy: Privacy | None = None
+    trained_encoder: dict[str, Any] | None = None
 
     def __post_init__(self):
         """Check what others rely on."""

@@ -260,7 +260,7 @@ class RunDirectory:
 
     def save_checkpoint(self, model, history: list[dict], best: list[np.ndarray] | None) -> None:
         """Write weights, optimiser state and history after an epoch, then history.csv."""
-        groups = {"weight": model.weights, "optimizer": model.optimizer.variables}
+        groups = {"weight": model.weights, "optimizer": model.optimizer.variables, "seed": _seeds(model)}
         arrays = {f"{name}_{i}": np.asarray(v) for name, group in groups.items() for i, v in enumerate(group)}
         arrays |= {f"best_{i}": v for i, v in enumerate(best or [])}
         config = json.dumps(records.to_json(self.config()))
@@ -286,12 +286,15 @@ class RunDirectory:
             config = records.from_json(TrainConfig, files.parse_json(str(stored["config"]), path), path)
             self._must_agree(self.config(), config, "checkpoint.npz")
         groups = [("weight", model.weights), ("optimizer", model.optimizer.variables)]
+        if "seed_0" in stored:  # not of earlier versions
+            groups.append(("seed", _seeds(model)))
+        given = len(groups)
         if "best_0" in stored:
             groups.append(("best", model.weights))
         for prefix, variables in groups:
             for i, variable in enumerate(variables):
                 self._check_array(f"{prefix}_{i}", stored.get(f"{prefix}_{i}"), tuple(variable.shape))
-        for prefix, variables in groups[:2]:
+        for prefix, variables in groups[:given]:
             for i, variable in enumerate(variables):
                 variable.assign(stored[f"{prefix}_{i}"])
         best = [stored[f"best_{i}"] for i in range(len(model.weights))] if "best_0" in stored else None
@@ -371,6 +374,11 @@ def same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
             )
     check_int("epochs", filled.epochs, low=max(1, directory.finished_epochs()))
     return filled
+
+
+def _seeds(model) -> list:
+    """Return the states of the random generators inside a model, which say what it draws next."""
+    return [each.state for layer in model._flatten_layers() for each in layer._seed_generators]
 
 
 def check_same_data(data: Dataset | Source, directory: RunDirectory) -> None:

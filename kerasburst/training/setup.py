@@ -11,8 +11,13 @@ from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.events import Reading
 from kerasburst.data.splits import Splits, make_splits
 from kerasburst.encoders.base import Encoder
+from kerasburst.encoders.bursts import BurstEncoder
+from kerasburst.losses import FiringRate
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.encoded import EncodedModel
+from kerasburst.neurons.base import NeuronLayer
 from kerasburst.training import private
+from kerasburst.training.adversary import AdversarialModel
 from kerasburst.training.run_directory import DataRecord
 from kerasburst.validation import InputError, shown
 
@@ -36,7 +41,10 @@ def prepare(config: TrainConfig, splits: Splits | None = None) -> tuple[TrainCon
         check_fits(config, info.num_classes, info.sample_shape)
     source = load_source(config.dataset, **reading)
     if splits is None:
-        splits = make_splits(source, config.seed, config.train_limit, config.validation_split)
+        reference = config.reference_split if config.adversary else 0.0
+        splits = make_splits(
+            source, config.seed, config.train_limit, config.validation_split, reference_split=reference
+        )
     elif splits.pool_size != len(source.y):
         raise InputError(f"dataset must be the data that the run was begun with, {source.name} has changed")
     data = Dataset.from_source(source, splits)
@@ -59,6 +67,12 @@ def check_fits(config: TrainConfig, num_classes: int, sample_shape: tuple[int, .
     if config.epsilon is not None:
         private.check_available()
     encoder = config.make_encoder()
+    if config.epsilon is not None and is_trained(encoder):
+        raise InputError(
+            "a trained encoder and epsilon exclude each other: private training encodes outside the network"
+        )
+    if config.spike_cost and not is_trained(encoder):
+        raise InputError(f"spike_cost needs an encoder that is trained, received {config.spike_cost:g} without one")
     try:
         config.make_network(num_classes).build(encoder.compute_output_shape((None, *sample_shape)))
     except (MemoryError, OverflowError, tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError):
@@ -75,6 +89,12 @@ def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
     encoder = config.make_encoder()
     network = config.make_network(data.num_classes)
     network.build(encoder.compute_output_shape((None, *data.sample_shape)))
+    if config.firing_penalty:
+        for part in network.course()[:-1]:
+            if isinstance(part, NeuronLayer):
+                part.spike_regularizer = FiringRate(config.firing_penalty, target=0.0)
+    if is_trained(encoder):
+        encoder.build((None, *data.sample_shape))
     compile_network(network, config)
     if config.epsilon is not None:
         private.attach(network, config, len(data.x_train))
@@ -91,6 +111,40 @@ def compile_network(network: SpikingNetwork, config: TrainConfig) -> None:
     )
     # All variables are there before the first step: a step that makes some is traced twice.
     network.optimizer.build(network.trainable_variables)
+
+
+def is_trained(encoder: Encoder) -> bool:
+    """Return whether an encoder has weights that training changes."""
+    return isinstance(encoder, BurstEncoder) and encoder.is_trained
+
+
+def to_fit(network: SpikingNetwork, encoder: Encoder, config: TrainConfig) -> keras.Model:
+    """Return the model that `fit` trains: the network on spikes, or both where the encoder is trained or attacked.
+
+    Args:
+        network: compiled; the model shares its weights, and has its optimizer's settings and its loss.
+        encoder: of the training.
+        config: likewise.
+    """
+    if config.adversary:
+        model = AdversarialModel(
+            encoder, network, weight=config.adversary, spike_cost=config.spike_cost, seed=config.seed
+        )
+    elif is_trained(encoder):
+        model = EncodedModel(encoder, network, spike_cost=config.spike_cost)
+    else:
+        return network
+    shape = network.spikes_shape
+    model.build(shape if encoder.encoded else (None, *shape[2:]))
+    optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)
+    metrics = "weighted_metrics" if config.adversary else "metrics"
+    model.compile(
+        optimizer=type(optimizer).from_config(optimizer.get_config()),
+        loss=network.loss,
+        **{metrics: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]},
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
 
 
 def describe_data(data: Dataset, where: str) -> DataRecord:

@@ -187,7 +187,6 @@ def test_the_encoders_own_seed_and_calls_do_not_matter(plain):
         (dict(x=np.full((N, 2), 255, "uint8")), "x must be in the range 0 to 1, received values from 255 to 255"),
         (dict(x=X[:, 0, 0]), r"x must be of shape \(batch, \*features\).* received \(23,\)"),
         (dict(x=X.astype("float16")), "x must be at least 32 bits wide.* received 'float16'"),
-        (dict(encoder=None), "encoder must be an encoder layer, received None"),
         (dict(encoder="rate"), "encoder must be an encoder layer, received 'rate'"),
         (dict(batch_size=0), "batch_size must be an integer of at least 1, received 0"),
         (dict(batch_size=2.5), "batch_size must be an integer of at least 1, received 2.5"),

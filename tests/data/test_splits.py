@@ -216,6 +216,8 @@ def test_every_example_is_drawn_equally_often():
         ((5, 5), {"validation_split": float("nan")}, "validation_split must be"),
         ((5, 5), {"validation_split": 0.01}, "at least 1 validation and 2 training .* of 10, .* gives 0 and 10"),
         ((5, 5), {"validation_split": 0.9}, "gives 9 and 1"),
+        ((5, 5), {"reference_split": 1.0}, "reference_split must be"),
+        ((5, 5), {"reference_split": 0.01}, "at least 1 reference and 2 training .* of 10, .* gives 0 and 10"),
         ((5, 5), {"test_fraction": 0.0}, "test_fraction must be"),
         ((5, 5), {"test_fraction": 1.0}, "test_fraction must be"),
     ],
@@ -242,3 +244,26 @@ def test_one_class_in_training_is_refused():
     source = Source("a", "tabular", np.zeros((4, 1), np.float32), np.array([0, 0, 1, 1]), 2, test_start=2)
     with pytest.raises(InputError, match="at least two classes, received 1"):
         make_splits(source, 0)
+
+
+def test_a_reference_part_is_apart_from_the_others_and_kept(tmp_path):
+    source = official(20, 20)
+    splits = make_splits(source, 0, validation_split=0.25, reference_split=0.2)
+    assert per_class(source, splits.reference) == [3, 3] and per_class(source, splits.train) == [12, 12]
+    assert len(splits.unused) == 0  # and no index is in two parts, or Splits would refuse it
+    splits.save(tmp_path / "splits.npz")
+    assert Splits.load(tmp_path / "splits.npz") == splits
+    without = Splits(splits.train, splits.validation, splits.test, splits.pool_size)
+    assert without != splits and without.fingerprint != splits.fingerprint
+    with pytest.raises(InputError, match="train and reference must be without a common"):
+        Splits([0, 1], [], [], reference=[1])
+
+
+def test_nothing_else_depends_on_the_reference_part():
+    source = official(20, 20)
+    plain, other = (
+        make_splits(source, 3, validation_split=0.25),
+        make_splits(source, 3, None, 0.25, reference_split=0.5),
+    )
+    assert np.array_equal(plain.validation, other.validation) and np.array_equal(plain.test, other.test)
+    assert set(other.train) | set(other.reference) == set(plain.train)

@@ -127,3 +127,30 @@ def test_what_would_count_for_nothing_is_refused(text, message):
 def test_fields_of_another_type(fields, message):
     with pytest.raises(InputError, match=message):
         Arm(name="mine", **fields)
+
+
+def test_an_adversary_and_trained_bursts_are_arms():
+    arms = [
+        parse_arm("poisson_burst:trainable=true"),
+        parse_arm("adversary:weight=2,encoding=poisson_burst,trainable=true"),
+        parse_arm("adversary"),
+    ]
+    trained, attacked, fixed = resolve_arms(arms, TrainConfig(), "tabular", 3).values()
+    for config in (trained, attacked):
+        assert config.encoder["trainable_burst_size"] and config.encoder["trainable_intensity_map"]
+    assert (trained.adversary, attacked.adversary, fixed.adversary) == (0.0, 2.0, 1.0)
+    assert fixed.encoding == "rate" and fixed.encoder["mode"] == "regular"
+
+
+def test_what_an_adversary_and_a_defence_before_trained_bursts_refuse():
+    for text, message in (
+        ("adversary:weight=0", "adversary.weight must be a finite number above 0, received 0.0"),
+        ("adversary:trainable=2", "adversary.trainable must be true or false, received 2"),
+        ("poisson_burst:trainable=3", "encoder.trainable must be true or false, received 3"),
+    ):
+        with pytest.raises(InputError) as error:
+            parse_arm(text)
+        assert str(error.value) == message
+    shared = TrainConfig(encoding="poisson_burst", encoder={"trainable": True})
+    with pytest.raises(InputError, match="needs an encoder that is not trained"):
+        resolve_arms([parse_arm("input_noise:encoding=poisson_burst")], shared, "tabular", 3)

@@ -28,6 +28,30 @@ def test_empirical_agrees_with_exact(tmp_path):
     assert summary["firing_rate"] == pytest.approx(summary["firing_rate_exact"], abs=0.03)
 
 
+@pytest.mark.parametrize("per_feature", [False, True])
+def test_a_trained_encoder_is_drawn_with_what_it_learnt(tmp_path, per_feature):
+    encoder = PoissonBurstEncoder(4, trainable_burst_size=True, trainable_intensity_map=True, per_feature=per_feature)
+    encoder.build((None, 2))
+    slopes = np.float32([0.5] * 8)
+    values = [np.float32([1.0, 2.0]), np.stack([slopes, 2 * slopes], axis=1)] if per_feature else [1.5, slopes]
+    encoder.set_weights([np.float32(each) for each in values])
+    summary = draw_encoding(encoder, np.float32([0.5, 1.0]), tmp_path / "out", draws=5)
+    if per_feature:
+        found = summary["trained"]["mean_burst_size"]
+        assert found == {"min_over_features": 1.0, "mean_over_features": 1.5, "max_over_features": 2.0}
+        assert summary["trained"]["intensity_map"]["mean_over_features"] == [0.75] * 8
+    else:
+        assert summary["trained"] == {"mean_burst_size": 1.5, "intensity_map": [0.5] * 8}
+    plain = draw_encoding(PoissonBurstEncoder(4), np.float32([0.5, 1.0]), tmp_path / "plain", draws=5)
+    assert "trained" not in plain
+    widths = [png_width(tmp_path / name / "encoding.png") for name in ("out", "plain")]
+    assert widths[0] > widths[1]  # there is a picture more
+
+
+def png_width(path):
+    return int.from_bytes(path.read_bytes()[16:20], "big")
+
+
 @pytest.mark.parametrize("features, x", [([3], [0.1, 0.2]), ([-1], [0.1, 0.2]), (None, [0.1, 1.2])])
 def test_refuses(tmp_path, features, x):
     with pytest.raises(InputError):

@@ -21,7 +21,8 @@ from kerasburst.study import FleetObserver, Study
 from kerasburst.training.evaluation import load_network
 from kerasburst.training.result import versions
 from kerasburst.training.run_directory import RunDirectory, RunReference
-from kerasburst.training.setup import DEFAULT_EPOCHS, check_fits
+from kerasburst.training.setup import DEFAULT_EPOCHS, check_fits, is_trained
+from kerasburst.validation import InputError
 
 
 def transfer(
@@ -163,6 +164,8 @@ def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict,
         parts[part] = resolve_each(training, config.encodings, data.kind, default)
         for each in parts[part].values():
             check_fits(each, data.num_classes, data.sample_shape)
+            if each.adversary or is_trained(each.make_encoder()):
+                raise InputError("a transfer needs an encoder that is not trained, and no adversary")
         for seed in config.seed_list:
             make_splits(data, seed, training.train_limit)
     training = parts["targets"][config.encodings[0]]

@@ -1,0 +1,69 @@
+"""Fixed bursts, bursts trained for accuracy, and bursts trained against an attacker: a table of finished audits.
+
+Each argument is the directory of an audit of the same arms with another seed; docs/trained.md has the commands. Printed
+for each arm: accuracy, AUC of the strongest attack at the end, input firing rate, energy estimate per example and what
+the first target's encoder learnt; then the differences at equal accuracy of each audit.
+
+Run: python benchmarks/trained_bursts.py runs/trained-bursts-*
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import kerasburst as kb
+from kerasburst import files, records
+from kerasburst.config import TrainConfig
+from kerasburst.data.datasets import load_source
+from kerasburst.models.saving import load_model
+from kerasburst.privacy.arms import folder_name
+from kerasburst.privacy.result import AuditResult
+
+EXAMPLES = 200  # of the test part, for the operations
+
+
+def measure(folder, arm):
+    """Return an arm's input firing rate, energy estimate in joules per example, and what its encoder learnt."""
+    place = Path(folder) / folder_name(arm) / "models"
+    network = load_model(place / "target-0.keras")
+    training = records.from_json(TrainConfig, files.read_json(Path(folder) / "plan.json")["trainings"][arm], arm)
+    encoder = network.encoder or training.make_encoder()
+    network = network if network.encoder is None else network.with_encoder(None)
+    source = load_source(training.dataset, training.data_dir)
+    x = source.x[-EXAMPLES:].astype("float32") / source.full_scale
+    cost = kb.network_cost(network, x, encoder=encoder)
+    rates = files.read_json(place / "target-0.json")["firing_rates"]
+    learnt = encoder.summary() if getattr(encoder, "is_trained", False) else None
+    return rates["input"], cost.energy_estimate_j_per_sample, learnt
+
+
+def main(folders):
+    """Print the tables, and return the rows of the first."""
+    audits = {folder: records.load(AuditResult, Path(folder) / "audit.json") for folder in folders}
+    rows = []
+    for folder, audit in audits.items():
+        for curve in audit.curves:
+            point = audit.curves[curve][-1]
+            rate, energy, learnt = measure(folder, curve)
+            auc = point.auc["strongest"]
+            rows.append((curve, Path(folder).name, point.test_accuracy, auc, rate, energy, learnt))
+            print(f"{curve}  {rows[-1][1]}: accuracy {point.test_accuracy:.3f}, AUC {auc:.3f}, "
+                  f"input rate {rate:.4f}, energy estimate {energy:.3g} J, learnt {learnt}")  # fmt: skip
+    for arm in dict.fromkeys(row[0] for row in rows):
+        values = np.array([row[2:6] for row in rows if row[0] == arm])
+        print(
+            f"{arm}, mean of {len(values)}: accuracy, AUC, input rate, J =", *(f"{v:.4g}" for v in values.mean(axis=0))
+        )
+    for folder, audit in audits.items():
+        for each in audit.matched:
+            if each.attack == "strongest":
+                print(f"{Path(folder).name}: {each.first} - {each.second} at equal {each.at}: {each.difference} "
+                      f"{each.interval} {each.verdict}")  # fmt: skip
+    return rows
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+")
+    main(parser.parse_args().folders)
