@@ -15,7 +15,6 @@ import numpy as np
 import kerasburst as kb
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
-from kerasburst.data.datasets import load_source
 from kerasburst.models.saving import load_model
 from kerasburst.privacy.arms import folder_name
 from kerasburst.privacy.result import AuditResult
@@ -30,8 +29,7 @@ def measure(folder, arm):
     training = records.from_json(TrainConfig, files.read_json(Path(folder) / "plan.json")["trainings"][arm], arm)
     encoder = network.encoder or training.make_encoder()
     network = network if network.encoder is None else network.with_encoder(None)
-    source = load_source(training.dataset, training.data_dir)
-    x = source.x[-EXAMPLES:].astype("float32") / source.full_scale
+    x = kb.load_dataset(training.dataset, data_dir=training.data_dir, seed=training.seed).x_test[:EXAMPLES]
     cost = kb.network_cost(network, x, encoder=encoder)
     rates = files.read_json(place / "target-0.json")["firing_rates"]
     learnt = encoder.summary() if getattr(encoder, "is_trained", False) else None

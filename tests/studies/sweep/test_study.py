@@ -186,7 +186,7 @@ def test_an_audit_whose_controls_fail_gives_no_auc(tmp_path, monkeypatch):
     fleet = PretendAll()
     fleet.leaks = {"poisson_burst": 2.0}
     monkeypatch.setattr(RUN_FLEET, fleet)
-    monkeypatch.setattr("kerasburst.privacy.shadow.members_needed", lambda num_classes: 16)  # it follows from:
+    monkeypatch.setattr("kerasburst.privacy.lessons.members_needed", lambda num_classes: 16)  # it follows from:
     monkeypatch.setattr("kerasburst.privacy.controls.LEAST_LEAK", 1.5)  # which no planted leak can reach
     monkeypatch.setattr("kerasburst.privacy.controls.check_power", lambda *_: "")
     result, _ = sweep(audited("encoder.burst_interval=2", seeds=1), tmp_path / "s")
