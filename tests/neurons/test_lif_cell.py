@@ -152,6 +152,22 @@ def test_saved_and_reloaded_in_a_model(tmp_path):
     assert copy.layers[0].cell.surrogate == FastSigmoid(5.0)
 
 
+def test_masked_steps_repeat_the_last_spikes_and_are_refused_where_they_would_not():
+    """Keras' loop on JAX takes the membrane for the output of masked steps."""
+    current, mask = draw(2, 6, 3), np.array([[True] * 6, [True] * 3 + [False] * 3])
+    want, _ = forward(current)
+    want[1, 3:] = want[1, 2]
+    rnn = keras.layers.RNN(LIFCell(3), return_sequences=True)
+    if backend.name == "jax":
+        with pytest.raises(InputError, match="mask must come with zero_output_for_mask=True or unroll"):
+            rnn(current, mask=mask)
+        rnn = keras.layers.RNN(LIFCell(3), return_sequences=True, unroll=True)
+    np.testing.assert_array_equal(array(rnn(current, mask=mask)), want)
+    zero = keras.layers.RNN(LIFCell(3), return_sequences=True, zero_output_for_mask=True)
+    want[1, 3:] = 0
+    np.testing.assert_array_equal(array(zero(current, mask=mask)), want)
+
+
 def test_stacked_cells():
     current = draw(2, 8, 3)
     rnn = keras.layers.RNN([LIFCell(3, beta=0.5), LIFCell(3, beta=0.9, threshold=0.5)], return_sequences=True)
