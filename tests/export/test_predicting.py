@@ -13,7 +13,6 @@ from kerasburst.encoders.none import NoEncoder
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.export import export, predict
 from kerasburst.export.examples import read_examples, to_intensities
-from kerasburst.export.network import Network
 from kerasburst.export.predicting import _open_network
 from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.registry import FORMATS
@@ -283,6 +282,6 @@ def test_padding_changes_no_prediction():
     scaling = Scaling("spikes", (7, 6), (0.0,), (1.0,))
     assert to_intensities(x, (7, 6), scaling).dtype == np.int8
 
-    opened = _open_network(Network(network), scaling)
+    opened = _open_network(network, scaling)
     logits = opened.ask(x, 0, 1)["logits"]
     np.testing.assert_allclose(logits, network.with_encoder(None)(x[:, :4].astype("float32")), atol=1e-5)
