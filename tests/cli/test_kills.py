@@ -58,6 +58,12 @@ _MEASURED = (
 _MEASURED_PARTS = ("measurements", "regions", "load_average", "ratios", "medians", "versions", "config")
 
 
+def _hear_signals():
+    """Undo what a shell's background job (SIGINT) and nohup (SIGHUP) ignore, and their children after them."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Command:
     """A command in a session of its own, whose processes are known by a variable that they inherit."""
 
@@ -73,7 +79,7 @@ class Command:
                 [sys.executable, "-c", code, name, *COMMANDS[name][0].split(), "--quiet", "--out", "out", *more],
                 cwd=folder,
                 env=os.environ | places,
-                preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+                preexec_fn=_hear_signals,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
