@@ -309,7 +309,7 @@ def test_thresholds_of_feature_maps_by_channel():
         (lambda: kb.Izhikevich(a=float("nan")), "a must be a finite number, received nan"),
         (lambda: kb.AdEx(capacitance=0.0), "capacitance must be a finite number above 0, received 0.0"),
         (lambda: kb.AdEx(v_peak=-60.0), "v_peak must be above v_reset and v_threshold, received -60.0"),
-        (lambda: kb.AdEx(sub_steps=0), "sub_steps must be an integer of at least 1, received 0"),
+        (lambda: kb.AdEx(sub_steps=0), "sub_steps must be an integer from 1 to 1000, received 0"),
         (lambda: kb.RecurrentLIF(use_bias=None), "use_bias must be true or false, received None"),
         (lambda: kb.RecurrentLIF().build((2, 5)), "inputs must be of shape .* with a known number of units"),
     ],
