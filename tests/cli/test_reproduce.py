@@ -85,7 +85,7 @@ def test_force_counts_nothing_as_done(reproduce):
 
 
 def test_failed_controls_are_exit_code_3(reproduce, monkeypatch, tmp_path):
-    monkeypatch.setattr("kerasburst.privacy.shadow.members_needed", lambda num_classes: 16)  # it follows from:
+    monkeypatch.setattr("kerasburst.privacy.lessons.members_needed", lambda num_classes: 16)  # it follows from:
     monkeypatch.setattr("kerasburst.privacy.controls.LEAST_LEAK", 1.5)  # which no planted leak can reach
     monkeypatch.setattr("kerasburst.privacy.controls.check_power", lambda *_: "")
     outcome = reproduce("--claims", "poisson_auc", "--seeds", "1", "--out", "r")

@@ -80,7 +80,7 @@ def test_auc_and_front(sweep, tmp_path):
 
 
 def test_failed_controls_are_exit_code_3(sweep, monkeypatch):
-    monkeypatch.setattr("kerasburst.privacy.shadow.members_needed", lambda num_classes: 16)  # it follows from:
+    monkeypatch.setattr("kerasburst.privacy.lessons.members_needed", lambda num_classes: 16)  # it follows from:
     monkeypatch.setattr("kerasburst.privacy.controls.LEAST_LEAK", 1.5)  # which no planted leak can reach
     monkeypatch.setattr("kerasburst.privacy.controls.check_power", lambda *_: "")
     audit = "--dataset breast_cancer --metric audit_auc --members 40 --shadows 2 --seeds 1".split()

@@ -51,7 +51,7 @@ def test_it_answers_for_spikes_alone(run):
     answer = kb.predict(folder, spikes[:4])
     np.testing.assert_array_equal(answer.probabilities, kb.predict(folder, spikes[:4].astype(bool)).probabilities)
     assert answer.queries == 1 and answer.labels == ("even", "odd", "even", "odd")
-    with pytest.raises(InputError, match="x must be spikes, each 0 or 1, received 0 to 2"):
+    with pytest.raises(InputError, match="input must be spikes, each 0 or 1, received 0 to 2"):
         kb.predict(folder, 2 * spikes[:4])
     with pytest.raises(InputError, match="input must be of shape"):
         kb.predict(folder, spikes[:4, :3])
