@@ -29,6 +29,7 @@ def run(trained, images, tmp_path):
     return "run"
 
 
+@pytest.mark.thorough
 def test_from_a_run_to_predictions(kerasburst, run, tmp_path):
     for module in ("onnxruntime", "ai_edge_litert", "nir"):
         pytest.importorskip(module)

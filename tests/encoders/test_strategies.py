@@ -38,6 +38,7 @@ print("six different draws")
 """
 
 
+@pytest.mark.thorough
 def test_each_replica_draws_its_own():
     done = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "six different draws" in done.stdout, done.stderr[-2000:]

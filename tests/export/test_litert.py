@@ -20,6 +20,7 @@ def run(folder, x):
     return LiteRT().run(folder, read_manifest(folder))(x)
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("reset", RESETS)
 def test_parity(kind, reset, tmp_path):
@@ -31,6 +32,7 @@ def test_parity(kind, reset, tmp_path):
     assert sorted(os.listdir(tmp_path / "litert")) == ["manifest.json", "model.tflite"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("readout", ["mean", "count"])
 def test_readouts_that_carry_a_state(readout, tmp_path):
     network = make("fc", readout=readout)

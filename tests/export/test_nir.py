@@ -252,6 +252,7 @@ def test_a_graph_that_was_read_is_written_again(tmp_path):
     np.testing.assert_array_equal(from_nir(tmp_path / "again" / "model.nir")(x), model(x))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("reset", RESETS)
 def test_synaptic_there_and_back(reset, tmp_path):
     """Two decays for each neuron; a cell in an RNN is the same."""
@@ -284,6 +285,7 @@ def test_cuba_lif_as_nir_has_it():
         np.testing.assert_array_equal(np.ravel(from_nir(graph, dt=DT, reset_mechanism=reset)(x)), want)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("last", [False, True])
 def test_a_readout_that_never_fires(last, tmp_path):
     keras.utils.set_random_seed(0)
