@@ -539,7 +539,7 @@ def check_against_cells(model, name):
     """Check the model against Keras' own layers and loop over time, and what is recorded against the model."""
     x = SPIKES.astype("float32")
     spk = keras.layers.RNN(OTHERS[name][1](), return_sequences=True)(model.get_layer("first")(x))
-    assert 0 < float(ops.mean(spk)) < 1
+    assert 0 < ops.convert_to_numpy(spk).mean() < 1
     want = ops.convert_to_numpy(model.get_layer("out")(model.get_layer("second")(spk)))
     np.testing.assert_allclose(model.predict(x, verbose=0), want, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(kb.record(model, x)["neurons"]["spk"], ops.convert_to_numpy(spk))
