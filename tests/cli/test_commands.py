@@ -161,7 +161,6 @@ def test_a_plugin_is_among_the_choices_and_its_parameters_can_be_set(tmp_path):
     "arguments",
     [
         ["train", "--epochs", "0"],
-        ["attack", "--shadows", "3"],
         ["transfer", "--seeds", "0"],
         ["sweep", "--param", "encoder.margin=1:2", "--seeds", "0"],
         ["profile", "--repeats", "0"],
