@@ -192,7 +192,8 @@ def command(
     name = dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
     out = place(out, f"attack-{name}")
 
-    load_tensorflow(any_backend=True)
+    if resume:  # arms that were begun are checked by their classes
+        load_tensorflow(any_backend=True)
     from kerasburst.privacy.config import AuditConfig
 
     # A resumed audit is the one that was begun, but for what is said anew: which audit() then refuses if it differs.
@@ -203,6 +204,7 @@ def command(
     else:
         base = AuditConfig(train=TRAIN_DEFAULT) if begun is None else begun
         config = _of_options(base, values if begun is None else given, assignments)
+    load_tensorflow(any_backend=True)
     from kerasburst_cli.fleet_progress import make_fleet_observer
 
     from kerasburst.privacy.audit import audit

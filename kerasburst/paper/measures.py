@@ -278,7 +278,7 @@ def _losses(claim: Claim, found: Found, failed: Failed) -> list[Series]:
 
 
 def _carried(arms: dict) -> tuple[str, ...]:
-    """Say how the transferred network stands to random features, and to rate coding's transferred network.
+    """Return how the transferred network compares with random features and with rate coding's transferred network.
 
     If it is no better than random features, its small loss says nothing about the source.
     """

@@ -266,7 +266,7 @@ def _by_figures(claim: Claim, speaking: Sequence[Series], seeds: Sequence[int]) 
 
 
 def _at_gap(claim: Claim, verdict: Verdict, series: Sequence[Series], speaking: Sequence[Series]) -> tuple[str, ...]:
-    """Say where the same audits give another verdict at an equal gap to the members."""
+    """Return the verdict of the same audits at an equal gap to the members, if it differs."""
     first = speaking[0]
     beside = [s for s in series if s.context.startswith("gaps") and s.kind == first.kind and s.values]
     if not first.context or first.context.startswith("gaps") or not beside:

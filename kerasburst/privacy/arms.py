@@ -43,7 +43,10 @@ class Arm:
     parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        """Check the names, and build the defence once, which checks its parameters."""
+        """Check the names, and build the defence once, which checks its parameters.
+
+        Without parameters there is nothing to check: the classes, and Keras with them, are not imported.
+        """
         if not isinstance(self.name, str) or not re.search(r"\w", self.name):
             raise fail("arm", "a name with a letter or digit", self.name)
         check_choice("encoding of an arm", self.encoding, ENCODERS)
@@ -51,8 +54,10 @@ class Arm:
             if not isinstance(getattr(self, field), Mapping):
                 raise fail(f"{field} of arm {self.name}", "a mapping of parameters", getattr(self, field))
         object.__setattr__(self, "encoder", with_trainable(self.encoder))
-        _check(self.name, self.encoder, parameters("encoder", self.encoding))
-        self.make_defence()
+        if self.encoder:
+            _check(self.name, self.encoder, parameters("encoder", self.encoding))
+        if self.defence is not None:
+            self.make_defence()
 
     @property
     def folder(self) -> str:

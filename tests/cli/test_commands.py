@@ -160,15 +160,17 @@ def test_a_plugin_is_among_the_choices_and_its_parameters_can_be_set(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["attack", "--shadows", "3"],
+        ["attack", "--attack", "replay", "--set", "encoder.mode=regular", "--shadows", "3"],
         ["train", "--epochs", "0"],
         ["transfer", "--seeds", "0"],
         ["sweep", "--param", "encoder.margin=1:2", "--seeds", "0"],
         ["profile", "--repeats", "0"],
         ["reproduce", "--seeds", "0"],
     ],
-    ids=lambda arguments: arguments[0],
+    ids=" ".join,
 )
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_a_wrong_argument_waits_for_nothing_slow(arguments, tmp_path):
     code = f"""
         import atexit, sys

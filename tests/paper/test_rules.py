@@ -11,6 +11,7 @@ from kerasburst.paper.rules import (
     judge,
     not_measurable,
 )
+from kerasburst.privacy.matching import MARGIN
 from kerasburst.validation import InputError
 
 
@@ -62,6 +63,10 @@ def test_the_rule_of_a_bound(low, high, verdict):
 )
 def test_the_rule_of_a_range(low, high, verdict):
     assert between(1.5, 4.5).verdict(low, high) == verdict
+
+
+def test_the_margin_is_that_of_audits_at_equal_fit():
+    assert AUC_RULE.effect == MARGIN and AUC_RULE.regions[0] == Region("not supported", -MARGIN, MARGIN)
 
 
 def test_rules_say_themselves():
