@@ -10,8 +10,6 @@ import contextlib
 import importlib.util
 import os
 import signal
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kerasburst.quiet import quiet_start
 from kerasburst.validation import InputError, check_backend
 
 if TYPE_CHECKING:
@@ -99,10 +98,7 @@ def choose_tensorflow() -> None:
 
 
 def load_tensorflow(any_backend: bool = False) -> None:
-    """Import TensorFlow and Keras; what they print on the way is shown only if they fail.
-
-    The lines come from C++ before its log level is read, hence the file descriptor. A lower
-    TF_CPP_MIN_LOG_LEVEL in the environment means that somebody wants to see them.
+    """Import TensorFlow and Keras without TensorFlow's log lines.
 
     Args:
         any_backend: whether Keras may run on another backend; tf.data and exports are TensorFlow's on each.
@@ -111,33 +107,12 @@ def load_tensorflow(any_backend: bool = False) -> None:
         InputError: where it may not, or the backend is not installed.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
-        _load(any_backend)
-        return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as swallowed:
-        os.dup2(swallowed.fileno(), 2)
-        try:
-            _load(any_backend)
-        except BaseException as error:
-            sys.stderr.flush()
-            swallowed.seek(0)
-            if not isinstance(error, InputError | ImportError):  # which say it in their message
-                os.write(kept, swallowed.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
+    with quiet_start():
+        backend = check_backend()
+        if backend != "tensorflow" and not any_backend:
+            raise InputError(f"KERAS_BACKEND must be tensorflow or unset for this command, received {backend}")
+        import keras  # noqa: F401
+        import tensorflow as tf
 
-
-def _load(any_backend: bool) -> None:
-    backend = check_backend()
-    if backend != "tensorflow" and not any_backend:
-        raise InputError(f"KERAS_BACKEND must be tensorflow or unset for this command, received {backend}")
-    import keras  # noqa: F401
-    import tensorflow as tf
-
-    tf.config.list_physical_devices()
+        tf.config.list_physical_devices()
     tf.get_logger().setLevel("ERROR")

@@ -8,11 +8,10 @@ import sys
 import matplotlib
 
 matplotlib.use("Agg")
+import kerasburst as kb
 import matplotlib.pyplot as plt
 import numpy as np
 from keras import ops
-
-import kerasburst as kb
 
 # pF, nS, mV, nS, ms, pA, mV, and the constant current in pA; v_threshold is -50 mV and delta 2 mV in all
 NAMES = ("capacitance", "g_leak", "e_leak", "a", "tau_w", "b", "v_reset", "input_offset")

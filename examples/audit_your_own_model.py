@@ -6,14 +6,13 @@ the parts of an audit for any Keras model. A serious audit trains each shadow in
 Run: python examples/audit_your_own_model.py
 """
 
+import kerasburst as kb
 import keras
 import numpy as np
-from sklearn.datasets import load_breast_cancer
-from sklearn.preprocessing import minmax_scale
-
-import kerasburst as kb
 from kerasburst.privacy.attacks import lira, rmia
 from kerasburst.privacy.statistics import phi
+from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import minmax_scale
 
 
 def build(seed: int) -> keras.Model:

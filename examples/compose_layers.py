@@ -5,11 +5,10 @@ Run: python examples/compose_layers.py
 
 import tempfile
 
+import kerasburst as kb
 import keras
 import numpy as np
 from sklearn.datasets import load_digits
-
-import kerasburst as kb
 
 
 def build(num_steps: int = 8) -> keras.Model:

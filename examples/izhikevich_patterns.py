@@ -8,11 +8,10 @@ import sys
 import matplotlib
 
 matplotlib.use("Agg")
+import kerasburst as kb
 import matplotlib.pyplot as plt
 import numpy as np
 from keras import ops
-
-import kerasburst as kb
 
 PATTERNS = {  # a, b, c, d
     "regular spiking": (0.02, 0.2, -65.0, 8.0),

@@ -12,13 +12,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import kerasburst as kb
 import numpy as np
 import tensorflow as tf
+from kerasburst.data.moving_digits import SENSOR, simulated
 from rich.live import Live
 from rich.table import Table
-
-import kerasburst as kb
-from kerasburst.data.moving_digits import SENSOR, simulated
 
 STEP_US = 9_900  # ten steps in a recording of 99 ms
 

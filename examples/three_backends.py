@@ -6,10 +6,9 @@ Run: for backend in tensorflow jax torch; do KERAS_BACKEND=$backend python examp
 import sys
 from pathlib import Path
 
+import kerasburst as kb
 import keras
 from sklearn.datasets import load_digits
-
-import kerasburst as kb
 
 
 def main(path: str = "digits.keras", epochs: int = 10) -> dict:

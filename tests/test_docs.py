@@ -43,6 +43,13 @@ def test_python_runs_in_the_order_of_the_page(page, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_the_page_of_examples_shows_every_script():
+    """The fence is not "```python", in which a formatter breaks the line that includes the file."""
+    page = (ROOT / "docs/examples.md").read_text()
+    shown = re.findall(r'^``` \{ \.python \}\n--8<-- "examples/(\w+\.py)"\n```$', page, re.MULTILINE)
+    assert sorted(shown) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
 def commands():
     """Yield each command line of our own on a page, without what comes before it on its line."""
     for page in PAGES:

@@ -7,7 +7,7 @@ import kerasburst
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    *("version", "validation", "backend", "intervals", "files", "pictures", "process"),
+    *("version", "quiet", "validation", "backend", "intervals", "files", "pictures", "process"),
     *("seeding", "registry", "records", "config", "study"),
     *(
         "encoders",
