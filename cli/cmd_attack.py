@@ -47,7 +47,8 @@ _OPEN = (
 @click.option(
     "--run",
     type=click.Path(),
-    help="Audit the network of this finished training run, which must have left examples untouched (--train-limit).",
+    help="Audit the network of this finished training run. The run must have left some examples unused "
+    "(--train-limit).",
 )
 @training_options("dataset")
 @encodings_option
@@ -57,20 +58,22 @@ _OPEN = (
     multiple=True,
     metavar="NAME[:parameter=value,...]",
     help="What to compare: an encoder with parameters, rate_regular, or a defence (input_noise, input_dropout, "
-    "label_smoothing, weight_decay, early_stopping) on rate_regular; encoding=NAME puts it on another encoder. "
-    "Repeatable; takes the place of --encoding's default.",
+    "label_smoothing, weight_decay, early_stopping, adversary, private) on rate_regular; encoding=NAME puts it on "
+    "another encoder. Repeatable; replaces the default of --encoding.",
 )
 @click.option(
     "--snapshots",
     metavar="E1,E2,...",
-    help="Epochs after which every model is asked; the end is always one. Default: a quarter and half of the training.",
+    help="Epochs after which every model is attacked; the last is always one of them. Default: a quarter and half of "
+    "the training.",
 )
 @click.option(
     "--match",
     type=click.Choice(["accuracy", "none"]),
     default="accuracy",
     show_default=True,
-    help="Compare arms where they fit equally well: at equal test accuracy, and at an equal gap to members.",
+    help="accuracy: compare arms at equal test accuracy, and at an equal gap between accuracy on members and test "
+    "accuracy.",
 )
 @click.option(
     "--protocol",
@@ -78,7 +81,7 @@ _OPEN = (
     default="audit",
     show_default=True,
     help="audit: N shadows and every attack; paper: one shadow and an SVM per class; paper-overlapping: the same with "
-    "the shadow's data drawn from the target's own, a flaw repeated for comparison.",
+    "the shadow's data drawn from the target's, a flaw that is repeated for comparison.",
 )
 @click.option("--targets", type=int, default=1, show_default=True, help="Target models of each encoding.")
 @click.option(
@@ -86,7 +89,7 @@ _OPEN = (
     type=int,
     default=8,
     show_default=True,
-    help="N, shadow models of each encoding; even. Of --protocol audit.",
+    help="N, shadow models of each encoding, an even number. For --protocol audit.",
 )
 @click.option(
     "--queries",
@@ -99,43 +102,46 @@ _OPEN = (
 @click.option(
     "--members",
     type=int,
-    help="Training examples of a target. Default: a third of the pool (by the paper's protocols a fifth), at most "
-    "1000. With --run: those of the run's that are audited, by default half of them, at most 1000.",
+    help="Training examples of a target. Default: a third of the pool (a fifth with the paper's protocols), at most "
+    "1000. With --run: how many of the run's training examples to audit; default: half, at most 1000.",
 )
 @click.option(
     "--population",
     type=int,
-    help="Examples that train nothing, for RMIA. Default: a fifth of the pool, at most 1000; none by the paper's.",
+    help="Examples that no model trains on, for RMIA. Default: a fifth of the pool, at most 1000; none with the "
+    "paper's protocols.",
 )
 @click.option(
     "--pools",
     type=int,
     default=1,
     show_default=True,
-    help="Disjoint parts of the data, each with its own members and shadows: intervals then hold for other data.",
+    help="Disjoint parts of the data, each with its own members and shadow models; with 3 or more, intervals cover "
+    "other data.",
 )
 @click.option(
     "--canaries",
     type=int,
-    help="Examples that shadows train on with a wrong label. Default: a twentieth of the members, 8 to 64.",
+    help="Examples that shadow models train on with a wrong label. Default: a twentieth of the members, 8 to 64.",
 )
 @click.option(
     "--attack",
     "attacks",
     multiple=True,
     metavar="NAME",
-    help="Also run an attack that needs queries of its own: input_dropout, replay (of the training's spikes). "
+    help="Also run an attack that needs queries of its own: input_dropout, or replay (of the spikes of the training). "
     "Repeatable.",
 )
 @click.option(
     "--flips",
     is_flag=True,
-    help="Deal the targets' members by independent flips, not in halves: then epsilon is also bounded from one run.",
+    help="Choose the targets' members by independent coin flips, not by halves. Epsilon is then also bounded from "
+    "one run.",
 )
 @training_options(
     *("num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit"),
     epochs="Default: as many updates as train makes on the whole pool.",
-    seed="With --run of the audit's own draws, by default the run's seed.",
+    seed="Seed of the audit. With --run the default is the run's seed.",
     train_limit="Draw from a stratified subset of this many training examples.",
 )
 @data_dir_option
@@ -144,7 +150,7 @@ _OPEN = (
     "--tf-privacy/--no-tf-privacy",
     default=False,
     help="Run tensorflow-privacy's attacks, too; each class of each encoding takes about a minute of a core. "
-    "Needs pip install 'kerasburst[tf-privacy]'; --resume may add or leave them.",
+    "Needs pip install 'kerasburst[tf-privacy]'. --resume can add them.",
 )
 @fleet_options
 @directory_options("audit", "runs/attack-DATASET or -RUN")
@@ -168,11 +174,11 @@ def command(
 ):
     """Audit encodings for membership inference: can an attacker tell who was in the training set?
 
-    Trains targets and shadow models, attacks, and judges its own controls: exit code 3 says that they failed and
-    the figures are not to be used. The directory holds audit.json, audit.html and scores.npz.
+    Trains target and shadow models, attacks them and checks its own controls. Exit code 3: controls failed, do not use
+    the figures. The directory holds audit.json, audit.html and scores.npz.
 
-    With --run the target is the network of a finished training run, as it is. What it was trained with is then the
-    run's to say; its shadow models are trained alike.
+    With --run, the target is the network of a finished training run. Its settings come from that run, and its shadow
+    models are trained in the same way.
     """
     check_going_on(resume, force, out, "audit")
     make_absolute(options)

@@ -42,8 +42,8 @@ from kerasburst.validation import BACKENDS
 def command(works, backends, repeats, threads, num_steps, batch_size, seed, data_dir, out, as_json, quiet):
     """Measure what training, inference, neurons and encoders cost on this machine.
 
-    Each work runs in a process of its own, in blocks after warm-up; the median over the blocks counts, and stands
-    beside the machine's limit: its best matrix or copy rate in the same run. Takes a minute or two. The comparison
+    Each task runs in a process of its own, in blocks after a warm-up. The result is the median over the blocks, next to
+    the machine's limit: its best matrix or copy rate in the same run. Takes a minute or two. The comparison
     with other libraries is benchmarks/run.py in kerasburst's sources.
     """
 

@@ -24,8 +24,9 @@ def command(data_dir, as_json):
         return
     head = ("name", "example", "classes", "train + test", "epochs", "here", "where")
     click.echo(terminal(table_of(head, map(_row, rows))))
+    click.echo("\nor the path of your own data:")
     for reader in READERS.values():
-        click.echo(f"Or the path of {reader.what} of your own: {reader.contents}.")
+        click.echo(f"  {reader.what}: {reader.contents}")
 
 
 def _row(row: dict) -> tuple:

@@ -25,7 +25,13 @@ from kerasburst.validation import LARGEST, InputError, check_int
 )
 @click.option("--num-steps", type=int, default=10, show_default=True, help="T, time steps.")
 @click.option("--feature", "features", type=int, multiple=True, help="Flat index of a feature to draw. Repeatable.")
-@click.option("--draws", type=int, default=200, show_default=True, help="Encodings behind the empirical rates.")
+@click.option(
+    "--draws",
+    type=int,
+    default=200,
+    show_default=True,
+    help="Number of encodings that the empirical rates are measured on.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @data_dir_option
 @set_option
@@ -35,7 +41,7 @@ def command(dataset, index, encodings, num_steps, features, draws, seed, data_di
     """Draw what an encoder does to an example.
 
     Writes encoding.png (raster of features, encoded frames, empirical against exact spike probability) and
-    encoding.json. --set takes parameters that every encoding given has.
+    encoding.json. --set takes parameters that all the given encodings have.
     """
     for text in assignments:
         if not text.startswith("encoder."):

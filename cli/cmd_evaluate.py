@@ -21,8 +21,8 @@ from kerasburst import records
 def command(run, queries, batch_size, dataset, data_dir, as_json):
     """Measure a trained run's accuracy on its test part, over many encodings.
 
-    The accuracy is the mean over K encodings of each example; it is shown with that of the mean of the K
-    logits, which is what asking the network K times gives.
+    The accuracy is the mean over K encodings of each example. A second accuracy averages the logits of the K
+    encodings before it decides.
     """
     load_tensorflow(any_backend=True)
     from kerasburst.training.evaluation import evaluate

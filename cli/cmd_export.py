@@ -18,12 +18,12 @@ from kerasburst.registry import FORMATS
 @click.option("--force", is_flag=True, help="Replace the export in --out.")
 @json_option
 def command(run, format, out, force, as_json):
-    """Write a finished run's network for others to serve, stream and convert.
+    """Export a finished run's network: to serve it, stream to it, or convert it.
 
-    savedmodel serves images and spikes, whole or step by step, where TensorFlow is; onnx takes spikes; litert is one
-    time step; nir is a graph for neuromorphic tools. manifest.json beside it says what goes in and out, how raw values
-    are scaled, and how to call it. The directory appears whole or not at all. TensorFlow writes it, whatever
-    KERAS_BACKEND says: a run of any backend can be exported.
+    savedmodel takes images or spikes, whole sequences or single steps, and needs TensorFlow; onnx takes spikes; litert
+    takes one time step; nir is a graph for neuromorphic tools. manifest.json in the same directory says what goes in
+    and out, how raw values are scaled, and how to call the model. The directory appears whole or not at all. Runs of
+    every KERAS_BACKEND can be exported.
     """
     choose_tensorflow()
     load_tensorflow()

@@ -22,15 +22,17 @@ from kerasburst.validation import InputError, user_path
     help="An .npy, .npz (with one array, or x) or PNG file of examples, or a recording of events.",
 )
 @click.option("--queries", type=int, default=16, show_default=True, help="K, encodings of each example.")
-@click.option("--seed", type=int, help="Of the encodings: the same seed, the same answer. Default: a fresh one.")
+@click.option(
+    "--seed", type=int, help="Seed of the encodings: the same seed gives the same answer. Default: a new one."
+)
 @click.option("--out", type=click.Path(), help="Write the result as JSON to this file, too.")
 @json_option
 def command(model, source, queries, seed, out, as_json):
     """Classify examples with a run's network or an export of it, over many encodings.
 
     Prints each example's class, its probability, and the spread of that probability over the single encodings.
-    Integers, and tables, are raw values and scaled as the training data were; floats of images are intensities from
-    0 to 1, and a PNG's 0 to 255 becomes 0 to 1.
+    Integers and tables are raw values, which are scaled like the training data. Images of floats are intensities from
+    0 to 1. PNG files are scaled from 0-255 to 0-1.
     """
     if out is not None:
         out = user_path("--out", out)

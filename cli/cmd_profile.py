@@ -49,12 +49,12 @@ _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
     type=click.Choice(MODES),
     default="train",
     show_default=True,
-    help="Measure epochs of training, or inference over the test part.",
+    help="Measure epochs of training, or inference on the test part.",
 )
 @click.option("--repeats", type=int, default=3, show_default=True, help="R, measurements of each encoding.")
 @training_options(
     *("num_steps", "epochs", "batch_size", "seed", "train_limit"),
-    epochs=f"Of the networks whose operations are counted. Default: {DEFAULT_EPOCHS}.",
+    epochs=f"Epochs of the networks whose operations are counted. Default: {DEFAULT_EPOCHS}.",
 )
 @data_dir_option
 @set_option
@@ -63,10 +63,9 @@ _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
 def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet, **options):
     """Measure what encodings cost: time, memory, power, and the operations of the trained networks.
 
-    Every measurement is a fresh process, one at a time, in an order that rotates; the first epoch, or two passes, warm
-    up. The directory holds profile.json, profile.png, and where power can be read power_trace.csv and power.png. What
-    this machine cannot measure is null in profile.json, with the reason. The energy per example is an estimate from
-    operation counts.
+    Every measurement runs in a new process, one at a time, in rotating order, after a warm-up. The directory holds
+    profile.json and profile.png, and power_trace.csv and power.png if power can be measured. What this machine cannot
+    measure is null in profile.json, with the reason. The energy per example is estimated from operation counts.
     """
     check_going_on(resume, force, out, "profile")
     make_absolute(options)

@@ -16,8 +16,7 @@ from kerasburst.validation import InputError
 def command(folders, out, quiet):
     """Write one page of all results below DIR...: runs, audits, transfers, sweeps, profiles, reproductions.
 
-    The page is one file that asks no other host for anything; its links lead to the JSON of each figure, relative to
-    where the page is.
+    The page is one file that needs no network. Its links to the JSON files are relative to the page.
     """
     if not folders:
         raise InputError("DIR must be given, one or more folders with results, received none")

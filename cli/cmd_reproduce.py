@@ -46,14 +46,14 @@ _DATASETS = list(dict.fromkeys(name for scale in SCALES.values() for name in sca
 @click.option("--seeds", type=int, help="Number of seeds. Default: the scale's.")
 @data_dir_option
 @fleet_options
-@directory_options("reproduction", "runs/reproduce-SCALE", "or begin it; claims, data sets and seeds may be more")
+@directory_options("reproduction", "runs/reproduce-SCALE", "or begin it. Claims, data sets and seeds may be added")
 @click.pass_context
 def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
-    """Test the paper's claims on this machine: each with an interval and a verdict by a rule that is shown with it.
+    """Test the paper's claims on this machine, each with an interval, a verdict, and the rule behind it.
 
-    Shows the plan with the time it is expected to take, trains and audits what is missing, and writes
-    reproduction.json and reproduction.md. Data sets that are not here are skipped with their reason. Exit code 3 says
-    that controls of an audit failed: those figures do not count; 1, that parts could not be made.
+    Prints the plan and the expected time, trains and audits what is missing, and writes reproduction.json and
+    reproduction.md. Data sets that are not available are skipped, with the reason. Exit code 3: controls of an audit
+    failed, and its figures do not count. Exit code 1: parts failed.
     """
     check_going_on(resume, force, out, "reproduction")
     make_absolute(options)

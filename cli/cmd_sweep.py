@@ -48,7 +48,7 @@ _PLAN = ("seeds", "search", "samples", "shadows", "members", "queries")
     default="test_accuracy",
     show_default=True,
     metavar="NAME,...",
-    help="Out of test_accuracy, train_accuracy, input_firing_rate and audit_auc, which audits every point.",
+    help="Any of test_accuracy, train_accuracy, input_firing_rate and audit_auc, which audits every point.",
 )
 @training_options("dataset", "encoding")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds, for intervals.")
@@ -79,15 +79,15 @@ _PLAN = ("seeds", "search", "samples", "shadows", "members", "queries")
 @data_dir_option
 @set_option
 @fleet_options
-@directory_options("sweep", "runs/sweep-DATASET-ENCODING", "or begin it; it may take more --seeds")
+@directory_options("sweep", "runs/sweep-DATASET-ENCODING", "or begin it. --seeds may grow")
 @click.pass_context
 def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, force, as_json, quiet, **options):
-    """Vary parameters and see what they do to accuracy, firing, and what an attacker learns.
+    """Vary parameters and measure accuracy, firing rates, and what an attacker learns.
 
-    Every point is trained, or with audit_auc audited, on every seed. A point that is no configuration is listed with
+    Every point is trained on every seed, and audited if audit_auc is a metric. An invalid combination is listed with
     its reason. The directory holds sweep.json, a picture for each metric of one or two parameters, and with AUCs the
-    Pareto front of accuracy against AUC. Exit code 3 says that controls of an audit failed: that seed of its point
-    does not count.
+    Pareto front of accuracy against AUC. Exit code 3: controls of an audit failed, and that seed of
+    its point does not count.
     """
     check_going_on(resume, force, out, "sweep")
     make_absolute(options)

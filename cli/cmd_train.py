@@ -81,7 +81,7 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
     type=int,
     default=TRAIN_DEFAULT.queries,
     show_default=True,
-    help="K, encodings of each test example that the test accuracy is a mean over.",
+    help="K, encodings of each test example; the test accuracy is the mean over them.",
 )
 @click.option(
     "--precision",
@@ -93,11 +93,15 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 @click.option(
     "--epsilon",
     type=float,
-    help="Train with (epsilon, delta)-differential privacy, by DP-SGD on JAX; needs the extra dp. The batch size is "
-    "then the expected one.",
+    help="Train with (epsilon, delta)-differential privacy, by DP-SGD on JAX; needs the extra dp. --batch-size is "
+    "then the expected size of a batch.",
 )
 @click.option(
-    "--delta", type=float, default=TRAIN_DEFAULT.delta, show_default=True, help="Of --epsilon; below 1 / examples."
+    "--delta",
+    type=float,
+    default=TRAIN_DEFAULT.delta,
+    show_default=True,
+    help="With --epsilon: delta, below 1 / number of examples.",
 )
 @click.option(
     "--clip",
@@ -105,28 +109,28 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
     type=float,
     default=TRAIN_DEFAULT.clipping_norm,
     show_default=True,
-    help="With --epsilon, the norm that each example's gradient is clipped to.",
+    help="With --epsilon: each example's gradient is clipped to this norm.",
 )
 @click.option(
     "--encodings-per-example",
     type=int,
     default=TRAIN_DEFAULT.encodings_per_example,
     show_default=True,
-    help="With --epsilon, K, encodings of an example whose mean gradient is clipped.",
+    help="With --epsilon: K, encodings of each example; the mean of their gradients is clipped.",
 )
 @click.option(
     "--spike-cost",
     type=float,
     default=TRAIN_DEFAULT.spike_cost,
     show_default=True,
-    help="Weight of the mean expected input spike in the loss; with --set encoder.trainable=true.",
+    help="Weight in the loss of the mean probability of an input spike; needs --set encoder.trainable=true.",
 )
 @click.option(
     "--firing-penalty",
     type=float,
     default=TRAIN_DEFAULT.firing_penalty,
     show_default=True,
-    help="Weight of the hidden neurons' mean squared firing rate in the loss.",
+    help="Weight in the loss of the hidden neurons' mean squared firing rate.",
 )
 @click.option(
     "--adversary",
@@ -134,26 +138,29 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
     default=TRAIN_DEFAULT.adversary,
     show_default=True,
     metavar="WEIGHT",
-    help="Train against an attacker on the membranes that tells members from a reference part of the data.",
+    help="Weight in the loss of an attacker that sees membranes and tries to tell training examples from a reference "
+    "part.",
 )
 @click.option(
     "--reference-split",
     type=float,
     default=TRAIN_DEFAULT.reference_split,
     show_default=True,
-    help="With --adversary, the share of the training part that is the reference part and trains nothing else.",
+    help="With --adversary: share of the training part that is the reference part; nothing else is trained on it.",
 )
-@click.option("--config", "config_file", type=click.Path(), help="Redo the run of this config.json; options override.")
+@click.option(
+    "--config", "config_file", type=click.Path(), help="Repeat the run of this config.json; options override it."
+)
 @click.option("--out", type=click.Path(), help="The run directory. Default: runs/DATASET-ENCODING, numbered.")
 @click.option(
-    "--resume", is_flag=True, help="Resume the run in --out, or begin it; with more --epochs a finished one too."
+    "--resume", is_flag=True, help="Resume the run in --out, or begin it. With more --epochs, continue a finished run."
 )
 @click.option("--force", is_flag=True, help="Replace the run in --out.")
 @click.option(
     "--strategy",
     type=click.Choice(configs.STRATEGIES),
-    help="Share each batch, on TensorFlow alone: mirrored, between this machine's GPUs; multi_worker, between the "
-    "machines of TF_CONFIG, on each of which this command is run.",
+    help="Share each batch (TensorFlow only). mirrored: between this machine's GPUs; multi_worker: between the "
+    "machines of TF_CONFIG, each of which runs this command.",
 )
 @click.option("--tensorboard", is_flag=True, help="Log to OUT/tensorboard.")
 @json_option
@@ -162,8 +169,8 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 def command(ctx, assignments, config_file, out, resume, force, strategy, tensorboard, as_json, quiet, **options):
     """Train a spiking network on encoded data, and measure it.
 
-    The run directory holds config.json, result.json, model.keras, history.csv and curves.png. A run that
-    was interrupted goes on with --resume --out DIRECTORY.
+    The run directory holds config.json, result.json, model.keras, history.csv and curves.png. Resume an interrupted
+    run with --resume --out DIRECTORY.
     """
     check_going_on(resume, force, out, "run")
     given = given_values(ctx, {name: value for name, value in options.items() if name in _FIELDS})

@@ -45,7 +45,7 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
     "--target",
     default=TARGET,
     show_default=True,
-    help="Data set to carry them over to. NAME:0-4 takes some classes of a data set.",
+    help="Data set to transfer the features to. NAME:0-4 takes some classes of a data set.",
 )
 @click.option(
     "--from-run",
@@ -58,10 +58,10 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
     "--freeze",
     type=click.Choice(FREEZES),
     help="What the target keeps of the source: the convolutions, or all but the output layer. "
-    "Default: conv where there are convolutions.",
+    "Default: conv if there are convolutions.",
 )
 @click.option("--source-epochs", type=int, help="Default: the source's own.")
-@click.option("--target-epochs", type=int, help="Of every arm alike. Default: the target's own.")
+@click.option("--target-epochs", type=int, help="Epochs of every network on the target. Default: the target's own.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds, for paired intervals.")
 @training_options(
     *("seed", "train_limit", "num_steps", "model", "batch_size", "learning_rate"),
@@ -73,19 +73,19 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
     type=int,
     default=TRAIN_DEFAULT.queries,
     show_default=True,
-    help="K, encodings of each test example that an accuracy is a mean over.",
+    help="K, encodings of each test example; an accuracy is the mean over them.",
 )
 @data_dir_option
 @set_option
 @fleet_options
-@directory_options("transfer", "runs/transfer-SOURCE-TARGET", "or begin it; it may take more --seeds")
+@directory_options("transfer", "runs/transfer-SOURCE-TARGET", "or begin it. --seeds may grow")
 @click.pass_context
 def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, quiet, **options):
-    """Measure what carries over: learn one data set, freeze, learn another under a new head.
+    """Measure transfer: train on one data set, freeze the features, train a new head on another.
 
     Each transfer is compared with training from scratch, with the same budget, order and seeds, and with a control
-    whose frozen layers were never trained: transfer that does not beat it has carried nothing over. The directory holds
-    transfer.json, transfer.png and every network's record.
+    whose frozen layers were never trained: if transfer does not beat it, the features were worth nothing. The
+    directory holds transfer.json, transfer.png and every network's record.
     """
     check_going_on(resume, force, out, "transfer")
     make_absolute(options)

@@ -110,13 +110,13 @@ set_option = click.option(
     "assignments",
     multiple=True,
     metavar="SCOPE.NAME=VALUE",
-    help="Set a parameter of the encoder, neuron, model or how data is read, such as encoder.mean_burst_size=3 or "
+    help="Set a parameter of the encoder, neuron, model or data, such as encoder.mean_burst_size=3 or "
     "data.step_us=1000. Repeatable.",
 )
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(),
-    help="Folder of data files. Default: where a run had them, or the one KERASBURST_DATA names.",
+    help="Folder of data files. Default: the run's, if there is one; else KERASBURST_DATA.",
 )
 jobs_option = click.option(
     "--jobs",
@@ -128,15 +128,16 @@ backend_option = click.option(
     type=click.Choice(["loky", "dask", "ray"]),
     default="loky",
     show_default=True,
-    help="Processes here, or a cluster whose machines see --out: that of DASK_SCHEDULER_ADDRESS or RAY_ADDRESS, else "
-    "one of this machine.",
+    help="loky: processes on this machine. dask, ray: the cluster at DASK_SCHEDULER_ADDRESS or RAY_ADDRESS, whose "
+    "machines "
+    "must all see --out; without an address, a cluster on this machine.",
 )
 TRAIN_DEFAULT = TrainConfig()
 _TRAINING: dict[str, dict] = {
-    "dataset": {"help": "A data set's name or the path of data."},
+    "dataset": {"help": "Name of a data set, or path of your own."},
     "encoding": {"type": click.Choice(list(ENCODERS))},
     "num_steps": {"type": int, "help": "T, time steps."},
-    "model": {"type": click.Choice(list(NETWORKS)), "help": "Default: by the kind of data."},
+    "model": {"type": click.Choice(list(NETWORKS)), "help": "Default: depends on the data."},
     "epochs": {"type": int, "help": "Default: the data set's own."},
     "batch_size": {"type": int},
     "learning_rate": {"type": float},
@@ -182,7 +183,7 @@ encodings_option = click.option(
     multiple=True,
     default=COMPARED_ENCODINGS,
     help=f"Repeatable; all are trained with the same examples and seeds. Default: {', '.join(COMPARED_ENCODINGS)}; "
-    f"of events {', '.join(ENCODED)}.",
+    f"for events: {', '.join(ENCODED)}.",
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress, only warnings and the result.")
 fleet_options = _combine(jobs_option, backend_option)

@@ -145,12 +145,17 @@ class DelayedBurstEncoder(BurstEncoder):
             callable that Keras can serialise.
         gamma: exponent of "power", above 0; unused otherwise.
         trainable_burst_size: whether lambda is trained, as the weight `mean_burst_size`, which stays at 0.001 or more.
-        trainable_intensity_map: whether f is trained, as the weight `intensity_map`; see `PoissonBurstEncoder`.
+        trainable_intensity_map: whether f is trained, as the weight `intensity_map`: the exponent of "power", which
+            stays at 0.001 or more; "linear" becomes piecewise linear on 8 equal pieces, and the weight holds their
+            slopes, which stay positive, with f(1) at most 1. Not for a callable.
         per_feature: whether each input feature has trained values of its own, instead of one for all.
-        gradient: "straight_through" or "score_function", of the spikes in what is trained; see `PoissonBurstEncoder`.
-            The first has a derivative by the onset, which is at most t where u < P(D <= t), and one by the size, which
-            is above j where another u < P(N > j).
-        temperature: of "straight_through", in units of the probability, above 0. Lower: less bias, more variance.
+        gradient: how trained parameters get a gradient from random spikes. "straight_through": the onset is at most t
+            where u < P(D <= t), the size is above j where another uniform u < P(N > j), and the backward pass uses the
+            derivative of sigmoid((P - u) / temperature) in either P, which is biased. "score_function": no gradient
+            passes the spikes; `kerasburst.EncodedModel` adds an unbiased estimate from `log_prob`, whose variance
+            grows with the number of features.
+        temperature: width of the derivative of "straight_through", in probability, above 0. Smaller: less bias, more
+            variance.
         seed: int of at least 0 that fixes the sequence of draws, or None.
         **kwargs: as for `keras.layers.Layer`.
 

@@ -154,11 +154,13 @@ class PoissonBurstEncoder(BurstEncoder):
             stays at 0.001 or more; "linear" becomes piecewise linear on 8 equal pieces, and the weight holds their
             slopes, which stay positive, with f(1) at most 1. Not for a callable.
         per_feature: whether each input feature has trained values of its own, instead of one for all.
-        gradient: "straight_through" or "score_function", of the spikes in what is trained. The first: each spike is 1
-            where u < p, one u for an interval, and backward the derivative of sigmoid((p - u) / temperature) in p:
-            biased. The second: none through the spikes; `kerasburst.EncodedModel` adds the unbiased estimate by
-            `log_prob`, whose variance grows with the number of features.
-        temperature: of "straight_through", in units of the probability, above 0. Lower: less bias, more variance.
+        gradient: how trained parameters get a gradient from random spikes. "straight_through": a spike is 1 where u <
+        p, with one uniform u for each interval, and the backward pass uses the derivative of
+            sigmoid((p - u) / temperature) in p, which is biased. "score_function": no gradient passes the spikes;
+            `kerasburst.EncodedModel` adds an unbiased estimate from `log_prob`, whose variance grows with the number
+            of features.
+        temperature: width of the derivative of "straight_through", in probability, above 0. Smaller: less bias, more
+            variance.
         seed: int of at least 0 that fixes the sequence of draws, or None.
         **kwargs: as for `keras.layers.Layer`.
 

@@ -71,18 +71,18 @@ class AdEx(_AdEx, NeuronLayer):
 
     Args:
         capacitance: C, in pF, above 0.
-        g_leak: in nS, above 0.
-        e_leak: in mV.
-        v_threshold: in mV; where the upswing begins.
+        g_leak: leak conductance, in nS, above 0.
+        e_leak: resting potential, in mV.
+        v_threshold: membrane at which the upswing begins, in mV.
         delta: slope factor, in mV, above 0.
         tau_w: time constant of the adaptation w, in ms, above 0.
-        a: how w follows v, in nS.
+        a: how strongly w follows v, in nS.
         b: what a spike adds to w, in pA.
-        v_reset: in mV.
-        v_peak: in mV, above v_reset and v_threshold.
+        v_reset: membrane after a spike, in mV.
+        v_peak: membrane at which a neuron fires, in mV, above v_reset and v_threshold.
         input_scale: factor of the input, which makes it pA; hundreds where the inputs are around 1. A number, an array
             or a Keras initializer.
-        input_offset: in pA, added to the scaled input; likewise.
+        input_offset: in pA, added to the scaled input: a number, an array or a Keras initializer.
         step_ms: length of a step, in ms.
         sub_steps: Euler steps in each step, 1 to 1000.
         trainable_input: whether input_scale and input_offset are trained.

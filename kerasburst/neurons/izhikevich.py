@@ -70,9 +70,9 @@ class Izhikevich(_Izhikevich, NeuronLayer):
     | low-threshold spiking | 0.02 | 0.25 | -65 | 2 |
 
     Args:
-        a: rate of the recovery u, per ms: a number, an array, or a Keras initializer, as all up to `input_offset`.
+        a: rate of the recovery u, per ms: a number, an array or a Keras initializer.
         b: how strongly u follows v.
-        c: v after a spike, in mV.
+        c: membrane v after a spike, in mV.
         d: what a spike adds to u.
         input_scale: factor of the input; about 5 to 20 where the inputs are around 1.
         input_offset: added to the scaled input; 4 is about where a neuron begins to fire by itself.

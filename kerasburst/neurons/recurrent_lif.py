@@ -62,13 +62,13 @@ class RecurrentLIF(_RecurrentLIF, NeuronLayer):
 
     Args:
         beta: decay of the membrane per step, in [0, 1]: a number, an array, or a Keras initializer.
-        threshold: firing threshold, above 0; likewise.
+        threshold: firing threshold, above 0: a number, an array or a Keras initializer.
         reset_mechanism: "subtract", "zero" or "none".
         surrogate: a name or a configured `Surrogate`.
-        recurrent_initializer: of W `(units, units)`, from all neurons (rows) to all (columns).
-        recurrent_regularizer: of W.
-        recurrent_constraint: of W.
-        use_bias: whether a bias comes with the product, as in snnTorch.
+        recurrent_initializer: initializer of W `(units, units)`, the weights from all neurons (rows) to all (columns).
+        recurrent_regularizer: regularizer of W.
+        recurrent_constraint: constraint of W.
+        use_bias: whether a trained bias is added to spk W, as in snnTorch.
         trainable_beta: whether beta is trained (clipped to [0, 1] in the forward pass).
         trainable_threshold: whether the threshold is trained (kept above 0).
         per_neuron: whether trained numbers become a value for each neuron.

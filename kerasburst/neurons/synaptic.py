@@ -35,12 +35,12 @@ class Synaptic(_Synaptic, NeuronLayer):
 
     Args:
         alpha: decay of the synaptic current per step, in [0, 1]: a number, an array, or a Keras initializer.
-        beta: decay of the membrane per step, likewise.
-        threshold: firing threshold, above 0, likewise.
+        beta: decay of the membrane per step, in [0, 1]: a number, an array or a Keras initializer.
+        threshold: firing threshold, above 0: a number, an array or a Keras initializer.
         reset_mechanism: "subtract", "zero" or "none".
         surrogate: a name or a configured `Surrogate`.
         trainable_alpha: whether alpha is trained (clipped to [0, 1] in the forward pass).
-        trainable_beta: whether beta is trained, likewise.
+        trainable_beta: whether beta is trained (clipped to [0, 1] in the forward pass).
         trainable_threshold: whether the threshold is trained (kept above 0).
         per_neuron: whether trained numbers become a value for each neuron.
         **kwargs: as for `NeuronLayer`: return_sequences, return_mem, return_state, stateful, go_backwards, ...

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup, escape
 
 from kerasburst.reports.palette import Drawing
 from kerasburst.reports.table import Cell, Table
@@ -81,10 +83,17 @@ class StudyView:
 
 def make_environment() -> jinja2.Environment:
     """Return the environment of the templates: everything is escaped, and nothing may be undefined."""
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("kerasburst.reports", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(text: str) -> Markup:
+    """Return a name as HTML that a browser may break after its punctuation, not inside its words."""
+    return Markup(re.sub(r"(?<=\w)([:,=_/])(?=\w)", r"\1<wbr>", str(escape(text))))

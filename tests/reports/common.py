@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 
 ENCODINGS = ("rate", "poisson_burst")
-VOID = {"meta", "br", "link", "img", "input", "hr"}
+VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
 
 
 class Page(HTMLParser):

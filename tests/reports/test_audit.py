@@ -138,10 +138,10 @@ def test_splits_threat_limits_and_versions(page, found):
         part: str(counts[part]) for part in parts
     }
     for sentence in (
-        "which of 220 examples, half of them members, the target was trained on",
+        "which of 220 examples the target was trained on. Half of them are members.",
         "An attack that fails proves nothing about stronger attacks",
-        "With 2 shadows the likelihood ratios are rough",
-        "The largest K is 4: the limit for K → ∞ is a fit",
+        "With 2 shadow models the likelihood ratios are rough",
+        "The largest K is 4. The limit for K → ∞ comes from fitting",
         f"SHA-256 {found['data']['fingerprint'][:16]}",
         *(f"{name} {version}" for name, version in found["versions"].items()),
     ):

@@ -104,7 +104,7 @@ class Reader(html.parser.HTMLParser):
     def __init__(self, page):
         super().__init__()
         self.tags, self.links, self.rows = [], [], []
-        self.feed(page)
+        self.feed(page.replace("<wbr>", ""))
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
