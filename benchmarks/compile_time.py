@@ -2,6 +2,7 @@
 
     python benchmarks/compile_time.py                            # this checkout
     python benchmarks/compile_time.py --checkout ../old          # another one, with this environment's packages
+    python benchmarks/compile_time.py --floor                    # the same without neurons and bursts
 
 Each work runs in a process of its own. The first call traces, compiles and runs; later ones only run. `compile_cpu_s`
 is their difference in processor time, which other work on the machine hardly changes; the clock stands beside.
@@ -30,12 +31,13 @@ WORKS = ("conv_train", "conv_lif_train", "conv_infer", "lif", "fc_train", *ENCOD
 @click.option("--checkout", type=click.Path(exists=True, file_okay=False), help="Of another version, to measure it.")
 @click.option("--limit", type=int, default=200, show_default=True, help="Seconds of processor time for a work.")
 @click.option("--out", type=click.Path(dir_okay=False), help="A file for the figures, one line of JSON a work.")
+@click.option("--floor", is_flag=True, help="What a work takes without us: ReLU for neurons, bare draws for encoders.")
 @click.option("--inside", is_flag=True, hidden=True)
-def command(works, checkout, limit, out, inside):
+def command(works, checkout, limit, out, floor, inside):
     """Print one line of JSON for each work."""
     if inside:
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-        click.echo(json.dumps(measure(works[0])))
+        click.echo(json.dumps(measure(works[0], floor)))
         return
     checkout = Path(checkout or Path(__file__).parents[1]).resolve()
     environment = {
@@ -47,8 +49,9 @@ def command(works, checkout, limit, out, inside):
     for work in works or WORKS:
         load = os.getloadavg()[0]
         told = [sys.executable, str(Path(__file__).resolve()), "--inside", "--work", work, "--limit", str(limit)]
+        told += ["--floor"] * floor
         done = subprocess.run(told, env=environment, cwd=checkout, capture_output=True, text=True)
-        found = {"work": work, "load_average_before": round(load, 2)}
+        found = {"work": work, "floor": floor, "load_average_before": round(load, 2)}
         if done.returncode == 0:
             found |= json.loads(done.stdout.splitlines()[-1])
         elif done.returncode in (-signal.SIGKILL, -signal.SIGXCPU):
@@ -61,9 +64,9 @@ def command(works, checkout, limit, out, inside):
                 file.write(json.dumps(found) + "\n")
 
 
-def measure(work: str) -> dict:
+def measure(work: str, floor: bool) -> dict:
     """Return the seconds of a work's first step and of a later one, by the clock and of the processor."""
-    call = build(work)
+    call = build(work, floor)
     (first, first_cpu), *later = [_timed(call) for _ in range(1 + LATER)]
     step, step_cpu = (min(seconds) for seconds in zip(*later, strict=True))
     found = {"first_step_s": first, "first_step_cpu_s": first_cpu, "step_s": step, "step_cpu_s": step_cpu}
@@ -76,7 +79,7 @@ def _timed(call) -> tuple[float, float]:
     return time.perf_counter() - clock, time.process_time() - processor
 
 
-def build(work: str):
+def build(work: str, floor: bool):
     """Return a function that does one step of a work and waits for its end; nothing of it is compiled yet."""
     import keras
     import numpy as np
@@ -92,11 +95,16 @@ def build(work: str):
             "encode_poisson_burst": lambda: kb.PoissonBurstEncoder(32, burst_interval=8, mean_burst_size=3.0, seed=0),
             "encode_delayed_burst": lambda: kb.DelayedBurstEncoder(32, mean_burst_size=3.0, margin=8, seed=0),
         }[work]()
-        encode = tf.function(lambda x: encoder(x), jit_compile=True, autograph=False)
+
+        def draw(x):  # one number for each step of each feature, and a comparison
+            numbers = tf.random.stateless_uniform((256, 32, 32, 32, 3), (0, 0), 0, 256, tf.int32)
+            return numbers < tf.cast(256 * x, tf.int32)[:, None]
+
+        encode = tf.function(draw if floor else lambda x: encoder(x), jit_compile=True, autograph=False)
         return lambda: encode(x).numpy()
     if work == "lif":
         current = tf.constant(rng.normal(size=(BATCH, STEPS, 28, 28, 32)).astype("float32"))
-        layer = kb.LIF()
+        layer = keras.layers.ReLU() if floor else kb.LIF()
         layer.build(current.shape)
 
         @tf.function(jit_compile=True, autograph=False)
@@ -113,6 +121,7 @@ def build(work: str):
         x, y = rng.random((BATCH, STEPS, 28, 28, 1)) < 0.2, rng.integers(0, 10, BATCH)
         network = kb.SNNConvNet(10, conv_activation="lif" if work == "conv_lif_train" else "relu", seed=0)
     x = tf.constant(x.astype("float32"))
+    network = without_neurons(network, x.shape[2:]) if floor else network
     network.build(x.shape)
     if work == "conv_infer":
         infer = tf.function(lambda x: network(x, training=False), jit_compile=True, autograph=False)
@@ -123,6 +132,21 @@ def build(work: str):
     network.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
     return lambda: float(network.train_function(batches)["loss"])
+
+
+def without_neurons(network, features: tuple):
+    """Return a Keras model of the network's layers over all steps as one batch, with ReLU for neurons."""
+    import keras
+
+    inputs = keras.Input((STEPS, *features), batch_size=BATCH)
+    x = keras.ops.reshape(inputs, (-1, *features))
+    for filters in network.filters if len(features) == 3 else ():
+        x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+        x = keras.layers.MaxPooling2D(2)(x)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dense(network.hidden_units, activation="relu")(x)
+    x = keras.layers.Dense(network.num_classes)(x)
+    return keras.Model(inputs, keras.ops.reshape(x, (-1, STEPS, network.num_classes))[:, -1])
 
 
 if __name__ == "__main__":

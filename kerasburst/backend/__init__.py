@@ -5,7 +5,8 @@ One file for each backend has the same functions; `keras.backend.backend()` choo
 - `jit(function, layer)` compiles a function of tensors that is called often and needs no gradients; `layer` is the
   model whose variables it uses, if any.
 - `ensure_shape(x, shape)` returns a tensor that has this shape also where it is known at run time alone.
-- `runs_cpu_paths()` says whether TensorFlow's own fast paths for a CPU may run: never on a GPU.
+- `runs_cpu_passes()` says whether neurons may run over time by TensorFlow's compiled passes for a CPU, and
+  `runs_cpu_paths()` whether networks may take its fast paths for a CPU: never on a GPU.
 - `float64()` is a context in which float64 is float64.
 - `of(x)` is the file for the tensor `x`: in tf.data that is TensorFlow's, whatever Keras runs on. Encoders use its
   `ops` (as `keras.ops`), `random_numbers`, `each`, `float64`, `check`, `fused` and `fresh_seed`.
@@ -24,6 +25,7 @@ name = check_backend()  # before Keras, whose own error does not say what to ins
 _backend: Any = importlib.import_module(f"kerasburst.backend.on_{name}")
 jit = _backend.jit
 ensure_shape = _backend.ensure_shape
+runs_cpu_passes = _backend.runs_cpu_passes
 runs_cpu_paths = _backend.runs_cpu_paths
 fresh_seed = _backend.fresh_seed
 float64 = _backend.float64

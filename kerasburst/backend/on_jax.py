@@ -71,6 +71,11 @@ def ensure_shape(x: jax.Array, shape: tuple[int | None, ...]) -> jax.Array:
     return x
 
 
+def runs_cpu_passes() -> bool:
+    """Return False: the compiled passes for a CPU are TensorFlow's."""
+    return False
+
+
 def runs_cpu_paths() -> bool:
     """Return False: the fast paths for a CPU are TensorFlow's."""
     return False

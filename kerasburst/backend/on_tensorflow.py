@@ -122,13 +122,22 @@ def ensure_shape(x: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:
     return tf.ensure_shape(x, shape)
 
 
-def runs_cpu_paths() -> bool:
-    """Return whether fast paths for a CPU may run here.
+def runs_cpu_passes() -> bool:
+    """Return whether neurons may run over time by compiled passes for a CPU.
 
-    They may where no device but CPUs is visible, and not inside a function that XLA compiles as a whole, where the
-    plain equations are faster to compile and no slower, nor in a graph that becomes an ONNX file.
+    They may where no device but CPUs is visible, and not in a graph that becomes an ONNX file. Inside a function that
+    XLA compiles as a whole they may, too: for a CPU, XLA computes a step that is written out over time again for each
+    later step that needs it, so that LIF takes 4 times as long there, and adaptive LIF over 100 times.
     """
-    return not _traced_as_plain() and all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+    return not exporting_onnx() and all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+
+
+def runs_cpu_paths() -> bool:
+    """Return whether networks may take fast paths for a CPU: where `runs_cpu_passes`, and XLA compiles no whole step.
+
+    In one function with the rest of a step, XLA compiles convolutions in parts for longer and runs them no faster.
+    """
+    return runs_cpu_passes() and not _traced_as_plain()
 
 
 def _traced_as_plain() -> bool:

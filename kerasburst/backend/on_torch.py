@@ -60,6 +60,11 @@ def ensure_shape(x: torch.Tensor, shape: tuple[int | None, ...]) -> torch.Tensor
     return x
 
 
+def runs_cpu_passes() -> bool:
+    """Return False: the compiled passes for a CPU are TensorFlow's."""
+    return False
+
+
 def runs_cpu_paths() -> bool:
     """Return False: the fast paths for a CPU are TensorFlow's."""
     return False

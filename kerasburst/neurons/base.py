@@ -168,7 +168,7 @@ class NeuronLayer(Neuron):
             Spikes, the membrane at all steps (None unless it is returned), and the last state.
         """
         return_mem = self.return_sequences and (self.return_mem or not self.fires)
-        if backend.runs_cpu_paths():
+        if backend.runs_cpu_passes():
             from kerasburst.neurons.compiled import compiled_scan
 
             return compiled_scan(self, current, state, mask, return_mem=return_mem)

@@ -111,7 +111,7 @@ def lif_sequence(
         known = (current.shape[0], *current.shape[2:])
         if not fits(initial_mem.shape, known):
             raise fail("initial_mem", f"of shape {known}, (batch, *features)", tuple(initial_mem.shape))
-    if backend.runs_cpu_paths():
+    if backend.runs_cpu_passes():
         from kerasburst.neurons.kernel import lif_scan
 
         spk, mem, _ = lif_scan(current, initial_mem, beta, threshold, reset_mechanism, surrogate)

@@ -104,7 +104,7 @@ class LIF(_LIF, NeuronLayer):
 
     def run(self, current, state, mask=None):
         """Run over a sequence; on TensorFlow's CPU by a kernel, if this is LIF and nothing derived from it."""
-        if type(self) is not LIF or mask is not None or not backend.runs_cpu_paths():
+        if type(self) is not LIF or mask is not None or not backend.runs_cpu_passes():
             return super().run(current, state, mask)
         from kerasburst.neurons.kernel import lif_scan
 

@@ -58,21 +58,24 @@ def test_jit_computes_the_same():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(got), [1, 2, 5, 10, 17, 26])
 
 
-def test_cpu_paths_run_on_tensorflow_alone_and_not_inside_xla():
-    assert backend.runs_cpu_paths() is ON_TENSORFLOW
+def test_cpu_paths_run_on_tensorflow_alone_and_not_inside_xla_where_passes_do():
+    assert backend.runs_cpu_paths() is backend.runs_cpu_passes() is ON_TENSORFLOW
     if not ON_TENSORFLOW:
         return
     import tensorflow as tf
 
     seen = []
 
+    def look():
+        seen.append((backend.runs_cpu_paths(), backend.runs_cpu_passes()))
+
     def note(x):
-        seen.append(backend.runs_cpu_paths())
-        return tf.cond(x > 0, lambda: (seen.append(backend.runs_cpu_paths()), x)[1], lambda: x)
+        look()
+        return tf.cond(x > 0, lambda: (look(), x)[1], lambda: x)
 
     for compiled in (False, True):
         tf.function(note, jit_compile=compiled)(tf.constant(1.0))
-    assert seen == [True, True, False, False]
+    assert seen == [(True, True), (True, True), (False, True), (False, True)]
 
 
 @pytest.mark.skipif(not ON_TENSORFLOW, reason="asks TensorFlow for its devices")
@@ -81,4 +84,4 @@ def test_cpu_paths_never_run_where_there_is_a_gpu(monkeypatch):
 
     devices = [tf.config.LogicalDevice("/device:CPU:0", "CPU"), tf.config.LogicalDevice("/device:GPU:0", "GPU")]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: devices)
-    assert not backend.runs_cpu_paths()
+    assert not backend.runs_cpu_paths() and not backend.runs_cpu_passes()

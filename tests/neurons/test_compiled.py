@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import kerasburst as kb
+from kerasburst import backend
 from kerasburst.neurons.compiled import compiled_scan
 from kerasburst.neurons.scan import scan
 
@@ -84,14 +85,25 @@ def test_a_batch_of_unknown_size_in_a_graph():
         assert got.shape.rank == expected.shape.rank
 
 
-def test_inside_a_function_that_xla_compiles_whole_the_plain_equation_runs():
+@pytest.mark.parametrize("passes", [True, False], ids=["as on a CPU", "as on a GPU"])
+def test_inside_a_function_that_xla_compiles_whole(monkeypatch, passes):
     layer = kb.Synaptic(0.5, 0.9)
     x = tf.constant(draw(2, 6, 3))
-    want = layer(x)
-    whole = tf.function(lambda x: layer(x), jit_compile=True)
-    np.testing.assert_array_equal(whole(x), want)
-    calls = [op.type for op in whole.get_concrete_function(x).graph.get_operations() if "Call" in op.type]
-    assert not calls
+
+    def both(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            spk = layer(x)
+        return spk, tape.gradient(spk, x)
+
+    want_spk, want_gradient = both(x)
+    monkeypatch.setattr(backend, "runs_cpu_passes", lambda: passes)
+    whole = tf.function(both, jit_compile=True)
+    spk, gradient = whole(x)
+    np.testing.assert_array_equal(spk, want_spk)
+    np.testing.assert_allclose(gradient, want_gradient, rtol=1e-5, atol=1e-7)
+    types = {op.type for op in whole.get_concrete_function(x).graph.get_operations()}
+    assert any("Call" in each for each in types) is passes  # not the equation written out
 
 
 def test_a_saved_model_runs_and_its_gradients_flow(tmp_path):

@@ -260,6 +260,7 @@ def test_a_layer_of_another_kind_counts():
 @pytest.mark.parametrize("activation", ["lif", "relu"])
 def test_recomputing_in_the_plain_pass(monkeypatch, activation):
     monkeypatch.setattr(backend, "runs_cpu_paths", lambda: False)
+    monkeypatch.setattr(backend, "runs_cpu_passes", lambda: False)
     spikes = tf.constant(draw_spikes(5, 6, 9, 8, 1), tf.float32)
     found = []
     for recompute in (False, True):
