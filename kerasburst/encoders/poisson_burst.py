@@ -154,8 +154,8 @@ class PoissonBurstEncoder(BurstEncoder):
             stays at 0.001 or more; "linear" becomes piecewise linear on 8 equal pieces, and the weight holds their
             slopes, which stay positive, with f(1) at most 1. Not for a callable.
         per_feature: whether each input feature has trained values of its own, instead of one for all.
-        gradient: how trained parameters get a gradient from random spikes. "straight_through": a spike is 1 where u <
-        p, with one uniform u for each interval, and the backward pass uses the derivative of
+        gradient: how trained parameters get a gradient from random spikes. "straight_through": a spike is 1 if u < p,
+            with one uniform u for each interval, and the backward pass uses the derivative of
             sigmoid((p - u) / temperature) in p, which is biased. "score_function": no gradient passes the spikes;
             `kerasburst.EncodedModel` adds an unbiased estimate from `log_prob`, whose variance grows with the number
             of features.

@@ -47,7 +47,8 @@ class AdaptiveLIF(_AdaptiveLIF, NeuronLayer):
     Args:
         rho: decay of the adaptation per step, in [0, 1]: a number, an array, or a Keras initializer.
         kappa: how far lasting activity raises the threshold, in the membrane's unit, at least 0: a number, an array or
-        a Keras initializer. beta: decay of the membrane per step, in [0, 1]: a number, an array or a Keras initializer.
+            a Keras initializer.
+        beta: decay of the membrane per step, in [0, 1]: a number, an array or a Keras initializer.
         threshold: firing threshold of a neuron at rest, above 0: a number, an array or a Keras initializer.
         reset_mechanism: "subtract", "zero" or "none".
         surrogate: a name or a configured `Surrogate`.
