@@ -16,7 +16,9 @@ import kerasburst as kb
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/tutorials").glob("*.md"))]
 TUTORIALS = [
+    ROOT / "README.md",
     ROOT / "docs/index.md",
+    ROOT / "docs/package.md",
     ROOT / "docs/profiles.md",
     ROOT / "docs/events.md",
     *sorted((ROOT / "docs/tutorials").glob("*.md")),
@@ -82,3 +84,26 @@ def test_the_reference_has_every_public_name_once():
     assert sorted(listed) == sorted(set(kb.__all__) - {"__version__", "export"})
     exports = re.findall(r"^::: kerasburst\.export\.(\w+)$", pages, re.MULTILINE)
     assert {"savedmodel", "onnx", "litert", "nir", "from_nir"} <= set(exports)
+
+
+def test_the_version_is_the_same_everywhere():
+    citation = re.search(r"^version: (.+)\ndate-released: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    newest = re.search(r"^## (\d\S+) - (\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert citation.groups() == newest.groups() and newest[1] == kb.__version__
+
+
+def test_the_page_of_the_package_has_no_relative_links():
+    page = (ROOT / "docs/package.md").read_text()
+    assert not re.search(r"\]\((?!https://)|<(?:a|img)\b", page)
+
+
+LINKED = [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize("page", LINKED, ids=name_of)
+def test_links_lead_to_files(page):
+    """The site's build checks those between its pages; README and the like are not on the site."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"https?://|#", link):
+            assert (page.parent / link.partition("#")[0]).exists(), link

@@ -74,11 +74,12 @@ def summary(audit: dict, main: str) -> Table:
         )
     head = ("encoding", "test accuracy, %", "accuracy on members, %", *(f"AUC of {main}, K = {k}" for k in ks))
     note = (
-        "Intervals are of 95 %, over examples. AUC: 0.5 is a guess, 1 is certainty. K is how many encodings of each "
-        "example the attacker sees; the limit is what is left when their noise is averaged away. The highest of all "
-        "attacks was chosen on these very examples: it is better than its interval says. A lower AUC beside a lower "
-        "accuracy may be underfitting and not privacy. An encoder whose advantage fades as K grows hides what the "
-        "model has leaked, it does not remove it."
+        "95 % intervals, over examples. AUC: 0.5 is a guess, 1 is certainty; bold where the interval is above 0.5. K "
+        "is how many encodings of each example the attacker sees; the limit is the AUC with their noise averaged away. "
+        "The highest AUC of all attacks was chosen on these same examples, so it is optimistic. A lower AUC with a "
+        "lower accuracy may be underfitting, not privacy. If an encoder's advantage fades as K grows, it hides the "
+        "leak and "
+        "does not remove it."
     )
     return table_of((*head, "limit for K → ∞", "highest AUC of any attack", "controls"), rows, note=note)
 
@@ -99,10 +100,10 @@ def epsilon(audit: dict) -> Table | None:
                 row += (Cell("none" if most is None else f"{most:g}", most),)
             rows.append(row)
     note = (
-        "Epsilon is at least this, in nats, with 95 % confidence each. Attack, threshold and number of guesses were "
-        "chosen on other models. The bound by Clopper and Pearson takes the examples of one model as independent; the "
-        "one from one run takes only that their membership was dealt by independent flips (--flips). A bound of 0 does "
-        "not say that a model is private."
+        "Epsilon is at least this, in nats, each with 95 % confidence. Attack, threshold and number of guesses were "
+        "chosen on other models. The bound by Clopper and Pearson assumes that the examples of one model are "
+        "independent; the bound from one run only assumes that membership was chosen by independent coin flips "
+        "(--flips). A bound of 0 does not mean that a model is private."
     )
     head = ("arm", "attack", "method", "epsilon, lower bound", "certified epsilon")
     return table_of(head[: len(rows[0])], rows, note=note) if rows else None
@@ -143,7 +144,7 @@ def limits(audit: dict) -> Table:
     rows = [(attack, *(_limit(e, attack, details=True) for e in encodings.values())) for attack in attacks]
     note = (
         "With its 95 % interval, and the share of the encoder's noise σ_e² in the variance of one query. Undetermined: "
-        "the interval is wider than 0.25, the scores leave the limit open."
+        "the interval is wider than 0.25, so the scores do not determine the limit."
     )
     return table_of(("attack", *encodings), rows, "The limit for K → ∞", note)
 
@@ -169,7 +170,10 @@ def comparisons(pairs: list[dict], several: bool) -> Table:
 
 def splits(counts: dict, protocol: str) -> Table:
     """Return the parts of the data, their sizes and uses."""
-    pool = {"paper": "the shadow's own data", "audit": "for shadows alone, where the audited do not fill them"}
+    pool = {
+        "paper": "the shadow's own data",
+        "audit": "only for shadow models, if the audited examples do not fill them",
+    }
     uses = {
         "members": "audited; each target trains on its half of the audited",
         "non_members": "audited; the other half",

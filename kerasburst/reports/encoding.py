@@ -155,8 +155,8 @@ def _is_trained(encoder: Encoder) -> bool:
 def _draw(statistics: EncodingStatistics, chosen: list[int], title: str, encoder: Encoder) -> Figure:
     num_steps = len(statistics.spikes)
     image, trained = statistics.x.ndim == 3, _is_trained(encoder)
-    figure = Figure(figsize=(11 + 3 * trained, 6.4 if image else 4.2), layout="constrained")
-    grid = figure.add_gridspec(2 if image else 1, 2 + trained, height_ratios=[3, 1.3] if image else None)
+    figure = Figure(figsize=(11 + 3 * trained, 5.9 if image else 4.2), layout="constrained")
+    grid = figure.add_gridspec(2 if image else 1, 2 + trained, height_ratios=[3, 0.85] if image else None)
     if trained:
         _learnt(figure.add_subplot(grid[0, 2]), encoder, statistics.x.shape)
     _raster(figure.add_subplot(grid[0, 0]), statistics, chosen)
@@ -174,8 +174,8 @@ def _draw(statistics: EncodingStatistics, chosen: list[int], title: str, encoder
 def _raster(axes, statistics: EncodingStatistics, chosen: list[int]) -> None:
     spikes = statistics.spikes.reshape(len(statistics.spikes), -1)[:, chosen]
     intensities = statistics.x.ravel()[chosen]
-    raster(axes, spikes, [f"{i}: {x:.2f}" for i, x in zip(chosen, intensities, strict=True)], "feature: intensity")
-    axes.set_title("spikes of one draw", fontsize=10)
+    raster(axes, spikes, [f"{i}: {x:.2f}" for i, x in zip(chosen, intensities, strict=True)], "feature: its intensity")
+    axes.set_title("spikes of one encoding", fontsize=10)
 
 
 def _agreement(axes, statistics: EncodingStatistics) -> None:
@@ -186,7 +186,7 @@ def _agreement(axes, statistics: EncodingStatistics) -> None:
     axes.plot(exact, empirical, ".", ms=3, alpha=0.5, color="tab:blue", label="one feature at one step")
     axes.plot([0, 1], [0, 1], color="grey", lw=0.8)
     axes.set(xlabel="exact spike probability", ylabel=f"share of {statistics.draws} draws", xlim=(0, 1), ylim=(0, 1))
-    axes.set_title("empirical against exact", fontsize=10)
+    axes.set_title("measured against exact spike probability", fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 

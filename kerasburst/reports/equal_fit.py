@@ -49,7 +49,7 @@ def _said(audit: dict, m: dict, first: str, name: str) -> str:
         HIGHER: f"{name} leaks less than {first}",
         EQUIVALENT: f"{name} leaks as much as {first}",
     }
-    said = f"{words.get(m['verdict'], f'it is undecided whether {name} leaks more or less than {first}')} (AUC {by})"
+    said = f"{words.get(m['verdict'], f'it is undecided whether {name} leaks more or less than {first}')}, AUC {by}"
     opposite = {LOWER: HIGHER, HIGHER: LOWER}.get(m["verdict"])
     against = [o["attack"] for o in _pairs(audit, first, name, m["at"]) if o["verdict"] == opposite]
     return said + (f", but {', '.join(against)} says the opposite" if against else "")
@@ -86,11 +86,11 @@ def drawing(audit: dict) -> Drawing | None:
         "AUC over test accuracy",
         (svg(axes.figure, "AUC over test accuracy"),),
         tuple(legend(list(styles.values()))),
-        f"Each point is an epoch at which {first['models']} models of an arm were asked, K = {first['queries']} at "
-        "most; the last one has its number. Every model is a target; the others, without the one that was trained on "
-        "the complementary half, are its references. The attack is the one that is strongest on other models. Bands "
-        "are of 95 %, over pairs of models, or over pools where there are three. Of two arms at one test accuracy, the "
-        "lower leaks less.",
+        f"Each point is an arm after some epochs, the mean over its {first['models']} models, with at most K = "
+        f"{first['queries']} queries; the number is the last epoch. Every model is attacked in turn, and the others "
+        "are its reference models, except the one that was trained on the complementary half. Each is attacked by the "
+        "attack that is strongest on the other models. Bands are 95 % intervals over pairs of models, or over pools if "
+        "there are three or more. At the same test accuracy, the lower arm leaks less.",
     )
 
 
@@ -107,12 +107,13 @@ def tables(audit: dict) -> list[Table]:
         arms = f"{m['first']} − {m['second']}"
         rows.append((arms, _AT.get(m["at"], m["at"]), m["attack"], cell, reach, m["verdict"]))
     note = (
-        "AUC of the first arm less that of the second, mean over the test accuracies, or the gaps between accuracy on "
-        f"members and on the test part, that both reach. Equivalent: the interval lies within ±{MARGIN:g}, a margin "
-        "fixed before any audit. Not comparable: no such accuracy or gap. Each interval is of 95 % by itself."
+        "The AUC of the first arm minus that of the second, averaged over the test accuracies that both reach, or over "
+        "the gaps between accuracy on members and test accuracy that both reach. Equivalent: the interval lies within "
+        f"±{MARGIN:g}, a margin fixed before any audit. Not comparable: both reach no such accuracy or gap. Each "
+        "interval is a 95 % interval by itself."
     )
     head = ("arms", "at equal", "attack", "difference of AUCs", "both reach, %", "verdict of the first")
-    found = [table_of(head, rows, "Differences at equal fit", note)] if rows else []
+    found = [table_of(head, rows, "Differences at equal accuracy or gap", note)] if rows else []
     points = []
     for name, of_arm in curves.items():
         for p in of_arm:

@@ -96,4 +96,4 @@ def make_environment() -> jinja2.Environment:
 
 def _breakable(text: str) -> Markup:
     """Return a name as HTML that a browser may break after its punctuation, not inside its words."""
-    return Markup(re.sub(r"(?<=\w)([:,=_/])(?=\w)", r"\1<wbr>", str(escape(text))))
+    return Markup(re.sub(r"(?<=\w)([:,=/])(?=\w)", r"\1<wbr>", str(escape(text))))

@@ -55,7 +55,7 @@ AUDIT = {
 
 def test_each_arm_is_compared_with_the_first_in_one_sentence():
     assert equal_fit.sentence(AUDIT) == (
-        "At equal test accuracy, plain noise leaks less than mine (AUC -0.030 (-0.040 to -0.020)), but loss says the "
+        "At equal test accuracy, plain noise leaks less than mine, AUC -0.030 (-0.040 to -0.020), but loss says the "
         "opposite; other cannot be compared with mine, no test accuracy is reached by both."
     )
 
@@ -63,9 +63,9 @@ def test_each_arm_is_compared_with_the_first_in_one_sentence():
 @pytest.mark.parametrize(
     "verdict, said",
     [
-        ("lower", "other leaks more than mine (AUC +0.002"),
-        ("equivalent", "other leaks as much as mine (AUC +0.002 (-0.008 to +0.012))"),
-        ("undecided", "it is undecided whether other leaks more or less than mine (AUC +0.002"),
+        ("lower", "other leaks more than mine, AUC +0.002"),
+        ("equivalent", "other leaks as much as mine, AUC +0.002 (-0.008 to +0.012)"),
+        ("undecided", "it is undecided whether other leaks more or less than mine, AUC +0.002"),
     ],
 )
 def test_the_sentence_speaks_of_the_second_arm(verdict, said):
