@@ -29,6 +29,7 @@ from kerasburst_cli.running import interruptible, load_tensorflow
 from kerasburst import config as configs
 from kerasburst import records
 from kerasburst.data.datasets import holds_events
+from kerasburst.validation import InputError
 
 _PLAN = ("seeds", "search", "samples", "shadows", "members", "queries")
 
@@ -55,12 +56,21 @@ _PLAN = ("seeds", "search", "samples", "shadows", "members", "queries")
 @training_options("seed", seed="The first of them.")
 @click.option(
     "--search",
-    type=click.Choice(["grid", "random"]),
-    default="grid",
-    show_default=True,
-    help="Every combination, or --samples of them.",
+    "searches",
+    multiple=True,
+    metavar="grid|random|pareto|SCOPE.NAME=RANGE",
+    help="grid: every combination (default); random: --samples of them; pareto: Optuna looks for high accuracy and low "
+    "attack AUC, in --trials audits. --search encoder.margin=1:8 is short for --search pareto --param "
+    "encoder.margin=1:8; repeatable. A range may end in :log.",
 )
-@click.option("--samples", type=int, default=20, show_default=True, help="Points of a random search.")
+@click.option(
+    "--samples",
+    "--trials",
+    type=int,
+    default=20,
+    show_default=True,
+    help="Points of a random search, or trials of a Pareto search.",
+)
 @click.option("--shadows", type=int, default=4, show_default=True, help="N, shadow models of each audit; even.")
 @click.option(
     "--queries",
@@ -79,19 +89,28 @@ _PLAN = ("seeds", "search", "samples", "shadows", "members", "queries")
 @data_dir_option
 @set_option
 @fleet_options
-@directory_options("sweep", "runs/sweep-DATASET-ENCODING", "or begin it. --seeds may grow")
+@directory_options("sweep", "runs/sweep-DATASET-ENCODING", "or begin it. --seeds and --trials may grow")
 @click.pass_context
-def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, force, as_json, quiet, **options):
+def command(
+    ctx, parameters, searches, metrics, assignments, jobs, backend, out, resume, force, as_json, quiet, **options
+):
     """Vary parameters and measure accuracy, firing rates, and what an attacker learns.
 
     Every point is trained on every seed, and audited if audit_auc is a metric. An invalid combination is listed with
     its reason. The directory holds sweep.json, a picture for each metric of one or two parameters, and with AUCs the
-    Pareto front of accuracy against AUC. Exit code 3: controls of an audit failed, and that seed of
-    its point does not count.
+    Pareto front of accuracy against AUC. A Pareto search (extra: search) audits its trials on one half of the data,
+    and then the point that it chooses, beside the one it began with, on the other half. Exit code 3: controls of an
+    audit failed, and that seed of its point does not count.
     """
     check_going_on(resume, force, out, "sweep")
     make_absolute(options)
     options["metrics"] = tuple(name.strip() for name in metrics.split(","))
+    ranges = [text for text in searches if "=" in text]
+    if len({*(text for text in searches if text not in ranges), *(["pareto"] if ranges else [])}) > 1:
+        raise InputError(f"--search must be of one kind, received {', '.join(searches)}")
+    if searches:
+        options["search"] = "pareto" if ranges else searches[0]
+    parameters = (*parameters, *ranges)
     given = given_values(ctx, options)
     if "encoding" not in given and not resume and holds_events(options["dataset"]):
         options["encoding"] = given["encoding"] = configs.ENCODED[0]
@@ -110,6 +129,10 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
     if parameters or begun is None:
         fields["parameters"] = tuple(parse_parameter(text) for text in parameters)
     config = SweepConfig(train=train, **fields) if begun is None else dataclasses.replace(begun, train=train, **fields)
+    if config.search == "pareto":
+        from kerasburst.studies.sweep.search import load_optuna
+
+        load_optuna()
     load_tensorflow(any_backend=True)
     from kerasburst_cli.fleet_progress import make_fleet_observer
 
@@ -133,7 +156,7 @@ def command(ctx, parameters, metrics, assignments, jobs, backend, out, resume, f
 
 def summary(result: dict, out, pictures) -> str:
     """Return the table of the points with what is on the front, and of the effect of each parameter."""
-    from kerasburst.reports.sweep import effects_table, points_table
+    from kerasburst.reports.sweep import NOTHING_JUDGED, effects_table, judged_table, points_table
     from kerasburst.reports.table import terminal
 
     lines = [terminal(points_table(result))]
@@ -141,4 +164,8 @@ def summary(result: dict, out, pictures) -> str:
         lines.append("On the front: by their means no other point is as accurate and leaks as little.")
     effects = effects_table(result)
     lines += ["", terminal(effects)] if effects is not None else []
+    if result.get("judged"):
+        lines += ["", terminal(judged_table(result))]
+    elif result["config"].get("search") == "pareto":
+        lines += ["", NOTHING_JUDGED]
     return "\n".join([*lines, "", f"written to {out}: {', '.join(['sweep.json', *pictures])}"])

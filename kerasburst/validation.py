@@ -15,7 +15,7 @@ import numbers
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 LARGEST = 2**31 - 1  # what the libraries underneath take for a size or a number of times
 MOST = 10_000  # models of a study, and answers of each to an example
@@ -142,6 +142,11 @@ def check_bool(argument: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise fail(argument, "true or false", value)
     return value
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value is a number; a truth value is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ from kerasburst.privacy.lessons import PLANTED, UNTRAINED, load_pools, roles, sp
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.result import MAIN_ATTACK, AuditResult, Control, EncodingResult
 from kerasburst.privacy.shadow import default_snapshots, is_done, load_plan, task
-from kerasburst.privacy.splits import AuditSplits, draw_audit_splits, part_pool
+from kerasburst.privacy.splits import AuditSplits, draw_audit_splits, half_of, part_pool
 from kerasburst.registry import ATTACKS
 from kerasburst.seeding import derive_seed
 from kerasburst.study import FleetObserver, Stage, Study
@@ -297,18 +297,19 @@ def _draw(config: AuditConfig, source: Source, run: AuditedRun | None) -> tuple[
     if run is not None:
         return (draw_run_splits(source, run.splits, seed=seed, **sizes),)
     parts = make_splits(source, seed, config.train.train_limit)
+    train, test = (half_of(source.x, each, config.half) for each in (parts.train, parts.test))
     return tuple(
         draw_audit_splits(
             source.x,
             part,
-            parts.test,
+            test,
             seed=seed if pool == 0 else derive_seed(seed, "audit", "pool", pool),
             protocol=config.protocol,
             targets=config.targets,
             flips=config.flips,
             **sizes,
         )
-        for pool, part in enumerate(part_pool(source.x, parts.train, config.pools, seed))
+        for pool, part in enumerate(part_pool(source.x, train, config.pools, seed))
     )
 
 
@@ -316,7 +317,7 @@ def _trainings(config: AuditConfig, source: Source, splits: AuditSplits) -> dict
     """Resolve each arm's training; the default `epochs` gives as many updates as `train` makes on the pool."""
     info = known_dataset(config.train.dataset)
     default = DEFAULT_EPOCHS if info is None else info.default_epochs
-    pool = len(source.y) - len(splits.test)
+    pool = len(source.y) // (1 if config.half is None else 2) - len(splits.test)
     if config.train.train_limit is not None:
         pool = config.train.train_limit
     members = len(splits.members(0))

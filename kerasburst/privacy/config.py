@@ -47,6 +47,7 @@ class AuditConfig:
         flips: deal the targets' members by independent fair flips, not in halves of a fixed size: then epsilon is also
             bounded from one run.
         tf_privacy: also run tensorflow-privacy's attacks; a resumed audit may change it.
+        half: 0 or 1 for one half of the data alone, which is the same at any seed; None for all.
 
     Raises:
         InputError: for a value outside its range, or one that contradicts `run`.
@@ -76,6 +77,7 @@ class AuditConfig:
     match: str = "accuracy"
     attacks: tuple[str, ...] = ()
     flips: bool = False
+    half: int | None = None
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -106,6 +108,8 @@ class AuditConfig:
         check_int("pools", self.pools, low=1, high=99)
         if self.pools > 1 and self.protocol != "audit":
             raise fail("pools", f"1 by the protocol {self.protocol}", self.pools)
+        if self.half is not None:
+            check_int("half", self.half, low=0, high=1)
         check_canaries(self.canaries)
         if not isinstance(self.snapshots, tuple | list):
             raise fail("snapshots", "a list of epochs", self.snapshots)
@@ -147,6 +151,7 @@ class AuditConfig:
             "arms": (),
             "pools": 1,
             "flips": False,
+            "half": None,
         }
         for name, value in of_the_run.items():
             if getattr(self, name) != value:

@@ -288,6 +288,21 @@ def part_pool(x: np.ndarray, pool: np.ndarray, pools: int, seed: int) -> list[np
     return np.array_split(order[: len(order) // pools * pools], pools)
 
 
+def half_of(x: np.ndarray, indices: np.ndarray, half: int | None) -> np.ndarray:
+    """Return the indices whose examples are in one half of the data; examples that are equal are in the same half.
+
+    Args:
+        x: all examples, raw.
+        indices: to choose from.
+        half: 0 or 1; None for all indices.
+    """
+    indices = np.asarray(indices, np.int64)
+    if half is None or not len(indices):
+        return indices
+    first_bytes = digests(np.asarray(x)[indices]).view(np.uint8).reshape(len(indices), -1)[:, 0]
+    return indices[first_bytes % 2 == half]
+
+
 def check_shadows(shadows: int) -> int:
     """Check a number of shadows: even and at least 2."""
     shadows = check_int("shadows", shadows, low=2, high=MOST)

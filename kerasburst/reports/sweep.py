@@ -21,6 +21,9 @@ TITLES = {
     "audit_auc": "attack AUC",
 }
 EFFECTS = "differences paired by seed, averaged over points that are alike but for the parameter, with 95 % over seeds"
+NOTHING_JUDGED = (
+    "No point was chosen but the first one: none leaks less and is as accurate, so that there is nothing to judge anew."
+)
 _MARK = STYLES[0][0], STYLES[1][0]
 _SPAN = 0.05  # the least that an axis or the colours show of accuracies, rates and AUCs
 
@@ -54,13 +57,18 @@ def sweep_figures(result: dict) -> dict[str, Figure]:
             continue
         if len(parameters) == 1:
             found[metric] = _line(result, metric)
-        elif len(parameters) == 2 and all(parameter["values"] for parameter in parameters):
+        elif len(parameters) == 2 and not searched(result) and all(parameter["values"] for parameter in parameters):
             found[metric] = _heat_map(result, metric)
         elif len(parameters) == 2:
             found[metric] = _cloud(result, metric)
     if any(point["on_front"] is not None for point in result["points"]):
         found["pareto"] = _pareto(result)
     return found
+
+
+def searched(result: dict) -> bool:
+    """Return whether a result is a Pareto search's, whose points lie on no grid."""
+    return result["config"].get("search") == "pareto"
 
 
 def metric_title(result: dict, metric: str) -> str:
@@ -205,6 +213,9 @@ def _pareto(result: dict) -> Figure:
         # By turns below and above, where the front has no point: neighbours may lie close.
         at = {"xytext": (-6, 5), "ha": "right"} if place % 2 else {"xytext": (6, -11), "ha": "left"}
         axes.annotate(said, means[i], **at, textcoords="offset points", fontsize=8, color=_MARK[1])
+    if judged := result.get("judged"):
+        for point, filled, name in zip(judged["points"], (True, False), ("chosen", "first"), strict=True):
+            _mark_judged(axes, means, point, filled, name)
     names = ", ".join(label.partition(".")[2] for label in result["parameters"])
     # Intervals of two seeds are wider than all else: the means set the frame.
     for axis, values in zip("xy", zip(*means.values(), strict=True), strict=True):
@@ -218,6 +229,25 @@ def _pareto(result: dict) -> Figure:
     return figure
 
 
+def _mark_judged(axes, means: dict, point: dict, filled: bool, name: str) -> None:
+    """Draw a point as it was judged, and count it for the frame."""
+    accuracy, auc = (point["estimates"].get(metric) for metric in ("test_accuracy", "audit_auc"))
+    if accuracy is None or auc is None:
+        return
+    means[name] = auc["mean"], 100 * accuracy["mean"]
+    axes.errorbar(
+        *means[name],
+        xerr=errors(auc["mean"], auc["interval"]),
+        yerr=errors(accuracy["mean"], accuracy["interval"], 100.0),
+        fmt="D",
+        color=_MARK[0],
+        mfc=_MARK[0] if filled else "white",
+        ms=7,
+        elinewidth=0.8,
+    )
+    axes.annotate(f"{name}, judged", means[name], xytext=(7, 7), textcoords="offset points", fontsize=8, color=_MARK[0])
+
+
 def headline(item: Item) -> str:
     """Return in one line what a result found."""
     value = item.value
@@ -229,6 +259,8 @@ def headline(item: Item) -> str:
     if least:
         lowest = min(least, key=lambda p: p["estimates"]["audit_auc"]["mean"])
         text += f"; least AUC, K = {value['attack']['queries']}, {_point(lowest, value)}"
+    if judged := value.get("judged"):
+        text += f"; chosen and judged on other data {_point(judged['points'][0], value)}"
     return text
 
 
@@ -281,14 +313,46 @@ def effects_table(value: dict) -> Table | None:
     return table_of(head, rows, "what each parameter does", note) if rows else None
 
 
+def judged_table(value: dict) -> Table | None:
+    """Return the chosen point and the first one on the data that chose nothing; None where nothing was judged."""
+    judged = value.get("judged")
+    if judged is None:
+        return None
+    seeds = len(value["seeds"])
+    rows = [
+        (
+            name,
+            *(_value(point["values"][label]) for label in value["parameters"]),
+            *(_figure_cell(point["estimates"].get(metric), seeds) for metric in value["metrics"]),
+            "",
+        )
+        for name, point in zip(("chosen", "first"), judged["points"], strict=True)
+    ]
+    differences = [_figure_cell(judged["difference"].get(metric), seeds, "+") for metric in value["metrics"]]
+    matched = _figure_cell(judged["matched"], seeds, "+")
+    rows.append(("chosen - first", *("" for _ in value["parameters"]), *differences, matched))
+    head = ("", *map(_short, value["parameters"]), *(metric_title(value, metric) for metric in value["metrics"]))
+    note = (
+        f"Chosen among {count(judged['compared'], 'point')}: {judged['rule']}. The lowest of many AUCs is too low by "
+        "chance, so that its figures above prove nothing; these are of audits on the half of the data that chose "
+        "nothing, with the same seeds for both. Last column: the difference of AUCs at equal test accuracy, by the "
+        f"strongest attack. Means and 95 % over {count(seeds, 'seed')}."
+    )
+    return table_of((*head, "at equal accuracy"), rows, "the chosen point, judged on other data", note)
+
+
 def tables(items: list[Item]) -> list[Table]:
     """Return the tables of the page of many results."""
-    pairs = [(item, table) for item in items for table in (points_table(item.value), effects_table(item.value))]
+    pairs = [(item, table) for item in items for table in _all_tables(item.value)]
     return [
         dataclasses.replace(table, title=f"{item.label}: {table.title}", link=item.link)
         for item, table in pairs
         if table is not None
     ]
+
+
+def _all_tables(value: dict) -> tuple[Table | None, ...]:
+    return points_table(value), effects_table(value), judged_table(value)
 
 
 def _value(value: object) -> Cell:
@@ -318,10 +382,12 @@ def drawings(items: list[Item]) -> list[Drawing]:
             caption = "Means over seeds with their 95 % interval; dark is more, of an AUC less."
             if "pareto" in figures:
                 caption += " Squares: by their means no other point is as accurate and leaks as little."
+            if item.value.get("judged"):
+                caption += " Diamonds: the chosen point and the first one, on the half of the data that chose nothing."
             drawings.append(Drawing(item.label, tuple(panels), (), caption))
     return drawings
 
 
 VIEW = StudyView(
-    "Sweeps", "sweep.json", ("points", "parameters", "metrics"), headline, tables, drawings, parts="point-"
+    "Sweeps", "sweep.json", ("points", "parameters", "metrics"), headline, tables, drawings, parts=("point-", "judged-")
 )

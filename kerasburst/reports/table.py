@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kerasburst.validation import is_number
+
 _LAST = -1e300  # sorts unknown values below all others
 
 
@@ -194,11 +196,6 @@ def duration(seconds: float) -> str:
 def name_cell(text: str, note: str = "") -> Cell:
     """Return the cell of a word."""
     return Cell(text, note=note, mark="name")
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a number; a truth value is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def shown(value: Any) -> str:

@@ -54,7 +54,7 @@ class StudyView:
         tables: returns the tables of all items.
         drawings: returns the pictures of all items; None for none.
         page: writes the page of one directory, and returns its path; None where the command does it in another way.
-        parts: folders inside a study's, as their names begin, whose results are not shown by themselves.
+        parts: folders inside a study's, by how their names begin, whose results are not shown by themselves.
         owns_inside: whether results below its folder are parts of it, with no line of their own at the top.
 
     Example:
@@ -77,7 +77,7 @@ class StudyView:
     tables: Callable[[list[Item]], list[Table]]
     drawings: Callable[[list[Item]], list[Drawing]] | None = None
     page: Callable[[str | Path], Path] | None = None
-    parts: str = ""
+    parts: tuple[str, ...] = ()
     owns_inside: bool = False
 
 

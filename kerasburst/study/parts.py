@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from kerasburst.study.fleet import check_fleet, run_fleet
 from kerasburst.study.study import Study
-from kerasburst.study.task import FleetFailed, FleetObserver, Task
+from kerasburst.study.task import FleetFailed, FleetObserver, Outcome, Task
 from kerasburst.validation import InputError
 
 
@@ -137,6 +137,10 @@ class Collection(Study):
     def parts(self) -> Iterator[tuple[str, Callable[[], Part]]]:
         """Yield each part's name, which is the path of its directory in `out`, and a function that begins it."""
 
+    def rounds(self) -> Iterator[Iterable[tuple[str, Callable[[], Part]]]]:
+        """Yield the parts that share a fleet; a round is asked for when the one before has ended."""
+        yield self.parts()
+
     def part_finished(self, name: str) -> None:  # noqa: B027
         """Note that a part has ended, well or not."""
 
@@ -167,18 +171,21 @@ class Collection(Study):
         """
         check_fleet(jobs, backend)
         self.begin(resume=resume, force=force)
-        begun: dict[str, Part] = {}
-        for name, begin in self.parts():
-            try:
-                begun[name] = begin()
-            except InputError as error:  # what only the data can tell
-                self.failed[name] = str(error)
         around: dict[str, Any] = {"log_dir": self.out / "logs", "jobs": jobs, "backend": backend, "observer": observer}
-        ended = run_parts(begun, finished=self.part_finished, **around)
-        self.results |= ended.results
-        self.failed |= ended.failed
+        failures: list[Outcome] = []
+        for parts in self.rounds():
+            begun: dict[str, Part] = {}
+            for name, begin in parts:
+                try:
+                    begun[name] = begin()
+                except InputError as error:  # what only the data can tell
+                    self.failed[name] = str(error)
+            ended = run_parts(begun, finished=self.part_finished, **around)
+            self.results |= ended.results
+            self.failed |= ended.failed
+            failures += [] if ended.error is None else ended.error.failures
         self.run_others()
-        return self.finish(), ended.error
+        return self.finish(), FleetFailed(failures) if failures else None
 
 
 class _Ending(FleetObserver):

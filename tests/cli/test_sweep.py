@@ -142,6 +142,9 @@ REFUSED = {
     "odd shadows": ([*TAU, "--shadows", "3"], ["shadows must be even"]),
     "too many members": ([*TAU, "--metric", "audit_auc", "--members", "100"], ["no configuration", "members"]),
     "zero epochs": ([*TAU, "--epochs", "0"], ["epochs", "received 0"]),
+    "two kinds of search": ([*TAU, "--search", "grid", "--search", "neuron.beta=0.5:0.9"], ["--search", "one kind"]),
+    "an unknown search": ([*TAU, "--search", "best"], ["search must be one of grid, random, pareto"]),
+    "log in a grid": (["--param", "encoder.mean_burst_size=1:6:log"], ["without log in a grid"]),
     "zero jobs": ([*TAU, "--jobs", "0"], ["jobs", "received 0"]),
     "resume without out": ([*TAU, "--resume"], ["--resume", "--out"]),
     "resume and force": ([*TAU, "--resume", "--force", "--out", "s"], ["exclude each other"]),
@@ -151,6 +154,13 @@ REFUSED = {
 @pytest.mark.parametrize("arguments, parts", REFUSED.values(), ids=REFUSED)
 def test_sweep_refuses(sweep, tmp_path, arguments, parts):
     assert_refused(sweep(*arguments, stop_after=0), *parts)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_search_without_its_package_is_one_line(sweep, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    outcome = sweep("--search", "encoder.burst_interval=1:3", "--trials", "3", stop_after=0)
+    assert_refused(outcome, "--search pareto needs Optuna: pip install 'kerasburst[search]'")
     assert os.listdir(tmp_path) == []
 
 

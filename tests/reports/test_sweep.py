@@ -4,7 +4,15 @@ import matplotlib.image
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from kerasburst.reports.sweep import fewer_queries, metric_title, save_sweep_figures, shown, sweep_figures
+from kerasburst.reports.sweep import (
+    fewer_queries,
+    judged_table,
+    metric_title,
+    save_sweep_figures,
+    shown,
+    sweep_figures,
+)
+from kerasburst.reports.table import terminal
 
 
 def estimate(mean, half=None):
@@ -82,6 +90,30 @@ def test_the_front_is_marked_and_joined():
     steps = [line for line in axes.lines if line.get_drawstyle() == "steps-pre"]
     assert list(steps[0].get_xdata()) == [0.7, 0.6] and list(steps[0].get_ydata()) == pytest.approx([90, 80])
     assert len(axes.containers) == 3  # the points that have both figures
+
+
+def test_what_a_search_chose_is_shown_as_it_was_judged():
+    result = both() | {"seeds": [0, 1, 2], "data": {"name": "iris"}, "chosen": 1}
+    result["config"] |= {"search": "pareto", "train": {"encoding": "poisson_burst"}}
+    points = [
+        point({TAU["label"]: 2, LAMBDA["label"]: size}, *found)
+        for size, *found in ((3.0, 0.85, 0.62), (1.0, 0.91, 0.69))
+    ]
+    difference = {"test_accuracy": estimate(-0.06, 0.01), "audit_auc": estimate(-0.07, 0.02)}
+    judged = {"chosen": 1, "rule": "the lowest", "compared": 4, "points": points, "difference": difference}
+    result["judged"] = judged | {"matched": estimate(-0.01, 0.03), "by_seed": {}}
+    rows = [" ".join(line.split()) for line in terminal(judged_table(result)).splitlines()]
+    assert "chosen 2 3 0.850 (0.840 to 0.860) 0.620 (0.610 to 0.630)" in rows
+    assert "first 2 1 0.910 (0.900 to 0.920) 0.690 (0.680 to 0.700)" in rows
+    assert "chosen - first -0.060 (-0.070 to -0.050) -0.070 (-0.090 to -0.050) -0.010 (-0.040 to +0.020)" in rows
+    assert "Chosen among 4 points: the lowest." in " ".join(rows)
+    axes = sweep_figures(result)["pareto"].axes[0]
+    diamonds = [line for line in axes.lines if line.get_marker() == "D"]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in diamonds] == [(0.62, 85), (0.69, 91)]
+    assert {"chosen, judged", "first, judged"} <= {text.get_text() for text in axes.texts}
+    # A search's points lie on no grid: a cloud, not a heat map; without a judgement it says why.
+    assert not sweep_figures(result)["test_accuracy"].axes[0].images
+    assert judged_table(both()) is None
 
 
 def test_one_parameter_is_a_line_with_intervals():

@@ -13,7 +13,7 @@ from kerasburst.validation import InputError, check_choice, check_int, fail, sug
 
 AUDIT_AUC, TEST_ACCURACY = "audit_auc", "test_accuracy"
 METRICS = (TEST_ACCURACY, "train_accuracy", "input_firing_rate", AUDIT_AUC)
-SEARCHES = ("grid", "random")
+SEARCHES = ("grid", "random", "pareto")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,8 +26,10 @@ class SweepConfig:
         metrics: out of "test_accuracy", "train_accuracy", "input_firing_rate" and "audit_auc"; the last brings the
             first with it.
         seeds: number of seeds, at least 1.
-        search: "grid" for every combination, "random" for `samples` of them.
-        samples: of a random search, at least 1.
+        search: "grid" for every combination, "random" for `samples` of them, "pareto" for a search by Optuna for points
+            of high test accuracy and low attack AUC: one half of the data chooses, the other judges the point chosen.
+        samples: points of a random search, or trials of a Pareto search, of which the first is `train` as it is; at
+            least 1.
         shadows: N, of the audits.
         queries: K, of the audits.
         members: of the audits; None for a share of the pool.
@@ -67,14 +69,19 @@ class SweepConfig:
             check_choice("metric", name, METRICS)
         if not self.metrics:
             raise fail("metric", f"one or more of {', '.join(METRICS)}", "none")
-        wanted = {*self.metrics, *([TEST_ACCURACY] if AUDIT_AUC in self.metrics else [])}
+        wanted = {*self.metrics, *([AUDIT_AUC] if self.search == "pareto" else [])}
+        wanted |= {TEST_ACCURACY} if AUDIT_AUC in wanted else set()
         object.__setattr__(self, "metrics", tuple(name for name in METRICS if name in wanted))
         object.__setattr__(self, "parameters", tuple(self.parameters))
         check_int("seeds", self.seeds, low=1, high=1000)
         check_choice("search", self.search, SEARCHES)
         check_int("samples", self.samples, low=1, high=MOST_POINTS)
         object.__setattr__(self, "queries", self.audit_of(self.train).queries)  # checked and sorted there
-        self.points()
+        if self.search == "pareto":
+            if "train.train_limit" in labels:
+                raise fail("--param", "what leaves the splits alone, which all trials share", "train.train_limit")
+        else:
+            self.points()
 
     @property
     def audited(self) -> bool:
@@ -87,7 +94,7 @@ class SweepConfig:
         return tuple(range(self.train.seed, self.train.seed + self.seeds))
 
     def points(self) -> list[dict[str, Any]]:
-        """Return the points, each a value by parameter."""
+        """Return the points of a grid or a random search, each a value by parameter."""
         chosen = (
             grid(self.parameters) if self.search == "grid" else sample(self.parameters, self.samples, self.train.seed)
         )
@@ -107,14 +114,29 @@ class SweepConfig:
                 assignments.append((parameter.scope, parameter.name, point[parameter.label]))
         return set_parameters(dataclasses.replace(self.train, seed=seed, **fields), assignments)
 
-    def audit_of(self, training: TrainConfig) -> AuditConfig:
-        """Return the audit of a point's training."""
+    def start(self, kind: str, epochs: int) -> dict[str, Any]:
+        """Return the values that `train` has, the first point of a Pareto search.
+
+        Args:
+            kind: the data set's, "image" or "tabular".
+            epochs: the data set's own.
+        """
+        resolved = self.train.resolved(kind, epochs)
+        given = {"encoder": resolved.encoder, "neuron": resolved.neuron, "model": resolved.network}
+        return {
+            p.label: getattr(self.train, p.name) if p.scope == "train" else given[p.scope][p.name]
+            for p in self.parameters
+        }
+
+    def audit_of(self, training: TrainConfig, half: int | None = None) -> AuditConfig:
+        """Return the audit of a point's training, on one half of the data or on all."""
         return AuditConfig(
             train=training,
             encodings=(training.encoding,),
             shadows=self.shadows,
             queries=self.queries,
             members=self.members,
+            half=half,
         )
 
     def check_names(self, kind: str) -> None:

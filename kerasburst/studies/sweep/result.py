@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kerasburst.intervals import seed_interval
+from kerasburst.privacy.result import Matched
 from kerasburst.studies.sweep.config import AUDIT_AUC, TEST_ACCURACY
 
 Interval = tuple[float, float]
@@ -92,6 +93,30 @@ class Effect:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Judged:
+    """The point that a Pareto search chose and the first one, audited on the half of the data that chose nothing.
+
+    Args:
+        chosen: index of the point.
+        rule: by which it was chosen.
+        compared: points that it was chosen from.
+        points: the chosen one and the first one, with their new figures.
+        difference: chosen less first, by metric, paired by seed.
+        matched: the AUC's difference at equal test accuracy by the strongest attack, over the seeds whose accuracies
+            meet; None where none do.
+        by_seed: that difference at each seed, with its verdict.
+    """
+
+    chosen: int
+    rule: str
+    compared: int
+    points: tuple[SweepPoint, SweepPoint]
+    difference: dict[str, Estimate]
+    matched: Estimate | None
+    by_seed: dict[str, Matched]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepResult:
     """All figures of a sweep.
 
@@ -106,6 +131,8 @@ class SweepResult:
         data: name, note and fingerprint.
         config: all it takes to do it again.
         versions: of what the figures depend on.
+        chosen: index of the point that a Pareto search chose; None for another search, or without figures.
+        judged: its figures on other data; None as above, or where it is the first point.
         format: of this file.
     """
 
@@ -120,6 +147,8 @@ class SweepResult:
     config: dict
     versions: dict[str, str]
     format: int = 1
+    chosen: int | None = None
+    judged: Judged | None = None
 
 
 def estimate(values: Sequence[float], ends: tuple[float, float] = (0.0, 1.0)) -> Estimate:
@@ -210,7 +239,7 @@ def parameter_effects(
             of = [point.values for point in points if point.values[label] == value]
             keys = [(_key(each), _key({**each, label: first})) for each in of]
             pairs = [(counting[one], counting[other]) for one, other in keys if one in counting and other in counting]
-            found = {metric: _difference(pairs, metric) for metric in metrics}
+            found = {metric: paired_difference(pairs, metric) for metric in metrics}
             effects.append(
                 Effect(
                     parameter=label,
@@ -228,7 +257,8 @@ def _key(values: Mapping[str, Any]) -> str:
     return json.dumps(dict(values), sort_keys=True)
 
 
-def _difference(pairs: Sequence[tuple[SweepPoint, SweepPoint]], metric: str) -> Estimate | None:
+def paired_difference(pairs: Sequence[tuple[SweepPoint, SweepPoint]], metric: str) -> Estimate | None:
+    """Return the mean over seeds of a metric's difference within pairs; None where no seed has all pairs."""
     by_seed: dict[int, list[float]] = {}
     for point, other in pairs:
         mine, its = _figures(point.seeds, metric), _figures(other.seeds, metric)

@@ -22,7 +22,7 @@ MOST_POINTS = 10_000
 _MOST_VALUES = 1000
 _DRAWS = 100  # for each point that a random search wants, at most
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_RANGE = re.compile(rf"({_NUMBER}):({_NUMBER})(?::({_NUMBER}))?")
+_RANGE = re.compile(rf"({_NUMBER}):({_NUMBER})(?::({_NUMBER}|log))?")
 _FORM = "SCOPE.NAME=VALUES, such as encoder.burst_interval=2,5,10 or encoder.mean_burst_size=1:6"
 
 
@@ -36,6 +36,7 @@ class Parameter:
         values: it takes; empty for any number from `low` to `high`.
         low: lower end of a range without steps; else None.
         high: its upper end; else None.
+        log: whether a search draws on a logarithmic scale, from numbers above 0.
 
     Raises:
         InputError: for an unknown scope, a `train` name that a sweep does not vary, or no values.
@@ -46,6 +47,7 @@ class Parameter:
     values: tuple[Any, ...] = ()
     low: float | None = None
     high: float | None = None
+    log: bool = False
 
     def __post_init__(self):
         """Check everything that needs no network."""
@@ -63,6 +65,8 @@ class Parameter:
             raise fail(f"--param {self.label}", "values that differ", list(self.values))
         if self.low is not None and not self.low < self.high:
             raise InputError(f"--param {self.label} must run upwards, received {self.low:g}:{self.high:g}")
+        if self.log and not min(self.values or (self.low,)) > 0:
+            raise fail(f"--param {self.label}", "above 0 on a logarithmic scale", min(self.values or (self.low,)))
 
     @property
     def label(self) -> str:
@@ -71,10 +75,10 @@ class Parameter:
 
 
 def parse_parameter(text: str) -> Parameter:
-    """Read SCOPE.NAME=VALUES: a list with commas, `low:high`, or `low:high:step`, both ends included.
+    """Read SCOPE.NAME=VALUES: a list with commas, `low:high`, `low:high:step` or `low:high:log`, both ends included.
 
     `low:high` runs over the whole numbers where both ends are whole, and means any number between them otherwise, which
-    is for a random search.
+    is for a search. With `log` a search draws on a logarithmic scale.
 
     Raises:
         InputError: for anything else.
@@ -84,6 +88,8 @@ def parse_parameter(text: str) -> Parameter:
         ((2, 5, 10), (1, 2, 3, 4))
         >>> parse_parameter("neuron.beta=0.8:0.95:0.05").values, parse_parameter("train.learning_rate=1e-4:1e-2").high
         ((0.8, 0.85, 0.9, 0.95), 0.01)
+        >>> parse_parameter("encoder.mean_burst_size=1.0:20:log").log
+        True
     """
     target, equals, value = text.partition("=")
     scope, dot, name = target.strip().partition(".")
@@ -93,11 +99,13 @@ def parse_parameter(text: str) -> Parameter:
     match = _RANGE.fullmatch(value)
     if match is None:
         return Parameter(scope, name, _listed(value))
-    low, high, step = (None if part is None else _number(part) for part in match.groups())
-    if not all(math.isfinite(float(part)) for part in match.groups() if part is not None):
+    log = match[3] == "log"
+    parts = match.groups()[: 2 if log else 3]
+    low, high, step = (*(None if part is None else _number(part) for part in parts), *([None] if log else []))
+    if not all(math.isfinite(float(part)) for part in parts if part is not None):
         raise fail(f"--param {scope}.{name}", "a range of finite numbers", value)
     if step is None and not (isinstance(low, int) and isinstance(high, int)):
-        return Parameter(scope, name, low=float(low), high=float(high))
+        return Parameter(scope, name, low=float(low), high=float(high), log=log)
     step = 1 if step is None else step
     if step <= 0 or high < low:
         raise InputError(f"--param {scope}.{name} must run upwards, received {value}")
@@ -106,7 +114,7 @@ def parse_parameter(text: str) -> Parameter:
         raise fail(f"--param {scope}.{name}", f"at most {_MOST_VALUES} values", count)
     whole = isinstance(low, int) and isinstance(step, int)
     values = tuple(low + i * step if whole else float(f"{low + i * step:.12g}") for i in range(count))
-    return Parameter(scope, name, values)
+    return Parameter(scope, name, values, log=log)
 
 
 def grid(parameters: Sequence[Parameter]) -> list[tuple]:
@@ -120,6 +128,8 @@ def grid(parameters: Sequence[Parameter]) -> list[tuple]:
         [(1, 0.9), (2, 0.9)]
     """
     for parameter in parameters:
+        if parameter.log:
+            raise fail(f"--param {parameter.label}", "without log in a grid", "log")
         if not parameter.values:
             raise InputError(
                 f"--param {parameter.label} must have steps in a grid, received {parameter.low:g}:{parameter.high:g}; "
@@ -151,14 +161,19 @@ def sample(parameters: Sequence[Parameter], samples: int, seed: int) -> list[tup
     for _ in range(_DRAWS * most):
         if len(points) == most:
             break
-        point = tuple(
-            parameter.values[rng.integers(len(parameter.values))]
-            if parameter.values
-            else float(f"{rng.uniform(parameter.low, parameter.high):.6g}")
-            for parameter in parameters
-        )
+        point = tuple(_draw(parameter, rng) for parameter in parameters)
         points.setdefault(json.dumps(point), point)
     return list(points.values())
+
+
+def _draw(parameter: Parameter, rng: np.random.Generator) -> Any:
+    if parameter.log:
+        low, high = (parameter.values[0], parameter.values[-1]) if parameter.values else (parameter.low, parameter.high)
+        value = low * (high / low) ** rng.random()
+        return round(value) if parameter.values else float(f"{value:.6g}")
+    if parameter.values:
+        return parameter.values[rng.integers(len(parameter.values))]
+    return float(f"{rng.uniform(parameter.low, parameter.high):.6g}")
 
 
 def _listed(text: str) -> tuple:

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kerasburst import files, records
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.privacy.audit import AuditStudy
-from kerasburst.privacy.result import auc_at, failed_controls
-from kerasburst.privacy.splits import draw_audit_splits
-from kerasburst.studies.sweep.config import AUDIT_AUC, METRICS, SweepConfig
-from kerasburst.studies.sweep.result import SeedFigures, SweepPoint, SweepResult, parameter_effects, sum_up, with_front
+from kerasburst.privacy.equal_fit import STRONGEST, ArmCurve, ArmModels, match
+from kerasburst.privacy.lessons import load_pools
+from kerasburst.privacy.result import Matched, auc_at, failed_controls
+from kerasburst.privacy.splits import draw_audit_splits, half_of
+from kerasburst.studies.sweep.config import AUDIT_AUC, METRICS, TEST_ACCURACY, SweepConfig
+from kerasburst.studies.sweep.result import (
+    Judged,
+    SeedFigures,
+    SweepPoint,
+    SweepResult,
+    estimate,
+    paired_difference,
+    parameter_effects,
+    sum_up,
+    with_front,
+)
+from kerasburst.studies.sweep.search import RULE, choose, edges, load_optuna, next_point
 from kerasburst.study import Collection, Done, FleetFailed, FleetObserver, Part, stored_result
 from kerasburst.training.result import versions
 from kerasburst.training.setup import DEFAULT_EPOCHS, check_fits
@@ -38,7 +55,7 @@ def sweep(
     Args:
         config: what to do.
         out: the sweep's directory.
-        resume: go on with a sweep in `out`, with more seeds if wanted; begin where there is none.
+        resume: go on with a sweep in `out`, with more seeds or samples if wanted; begin where there is none.
         force: replace a sweep in `out`.
         jobs: networks trained side by side; None for the number of cores.
         backend: "loky" for processes on this machine, "dask" or "ray" for a cluster.
@@ -65,6 +82,9 @@ def sweep(
 class SweepStudy(Collection):
     """A sweep as a study: each point at each seed is a training or an audit.
 
+    The points of a Pareto search are in trials.json: each is written there before it is run, so that a search that was
+    killed goes on with what it had asked for, and does nothing twice.
+
     Args:
         config: what to do.
         out: the sweep's directory.
@@ -72,8 +92,11 @@ class SweepStudy(Collection):
 
     config_class = SweepConfig
     result_name = "sweep.json"
-    own_names = ("sweep.json", "config.json", "data.json", "plan.json", "pareto.png", *(f"{m}.png" for m in METRICS))
-    may_differ = ("seeds",)  # a seed more or less changes no other
+    own_names = (
+        *("sweep.json", "config.json", "data.json", "plan.json", "trials.json", "pareto.png"),
+        *(f"{m}.png" for m in METRICS),
+    )
+    may_differ = ("seeds", "samples")  # one more or less changes no other
 
     def load(self):
         """Load the data set."""
@@ -83,28 +106,90 @@ class SweepStudy(Collection):
     def prepare(self, sources):
         """Find the points that are no valid configuration."""
         source = sources["dataset"]
-        self.reasons = _check_points(self.config, source)
+        self.check = PointCheck(self.config, source)
         self.data = {"kind": source.kind, "fingerprint": source.fingerprint}
+        if self.config.search == "pareto":
+            load_optuna()
+            self.points = self._begun_trials()
+            self.check.ranges(self.points[0])
+        else:
+            self.points = self.config.points()
+        self.reasons = {index: reason for index, point in enumerate(self.points) if (reason := self.check(point))}
+        if self.config.search != "pareto" and len(self.reasons) == len(self.points):
+            raise InputError(f"--param leaves no configuration; the first point: {self.reasons[0]}")
         return {}
+
+    def _begun_trials(self) -> list[dict[str, Any]]:
+        """Return the points of the search that is resumed, or the first one of a new search."""
+        path, start = self.out / "trials.json", self.config.start(self.check.kind, self.check.epochs)
+        if not (self.resumed and os.path.lexists(path)):
+            return [start]
+        points = files.read_json(path)
+        names = start.keys()
+        if not isinstance(points, list) or not all(isinstance(p, dict) and p.keys() == names for p in points):
+            raise InputError(f"{path} must be the search's trials, it is not: --force begins anew")
+        return points[: self.config.samples] or [start]
+
+    def rounds(self):
+        """Yield all points at once, or one after the other in a search, and then what is judged."""
+        if self.config.search != "pareto":
+            yield self.parts()
+            return
+        for index in itertools.count():
+            if index == len(self.points) and not self._ask():
+                break
+            if index not in self.reasons:
+                point = self.points[index]
+                yield [self._part(part_name(index, seed), point, seed, 0) for seed in self.config.seed_list]
+        if chosen := choose(self._summaries()):  # neither none nor the first
+            yield [
+                self._part(judged_name(index, seed), self.points[index], seed, 1)
+                for seed in self.config.seed_list
+                for index in (chosen, 0)
+                if index not in self.reasons
+            ]
+
+    def _ask(self) -> bool:
+        """Add the search's next point; return False where it is over."""
+        if len(self.points) >= self.config.samples:
+            return False
+        told = [
+            (point.values, (point.estimates[TEST_ACCURACY].mean, point.estimates[AUDIT_AUC].mean))
+            if {TEST_ACCURACY, AUDIT_AUC} <= set(point.estimates)
+            else (point.values, None)
+            for point in self._summaries()
+        ]
+        point = next_point(self.config.parameters, told, self.config.train.seed, lambda point: not self.check(point))
+        if point is None:
+            return False
+        self.points.append(point)
+        files.write_json(self.out / "trials.json", self.points)
+        return True
+
+    def _part(self, name: str, point: Mapping[str, Any], seed: int, half: int | None = None):
+        return name, functools.partial(_begin, self.config, point, seed, self.data, self.out / name, half)
 
     def parts(self):
         """Yield every point at one seed before any at the next."""
         for seed in self.config.seed_list:
-            for index, point in enumerate(self.config.points()):
+            for index, point in enumerate(self.points):
                 if index not in self.reasons:
-                    name = part_name(index, seed)
-                    yield name, functools.partial(_begin, self.config, point, seed, self.data, self.out / name)
+                    yield self._part(part_name(index, seed), point, seed)
+
+    def _summaries(self) -> list[SweepPoint]:
+        """Return the points with their figures over seeds."""
+        return [
+            SweepPoint(values=point, reason=self.reasons[index])
+            if index in self.reasons
+            else sum_up(point, [self._figures(part_name(index, seed), seed) for seed in self.config.seed_list])
+            for index, point in enumerate(self.points)
+        ]
 
     def conclude(self, sources):
         """Sum up the points over their seeds."""
         config, source = self.config, sources["dataset"]
-        points = [
-            SweepPoint(values=point, reason=self.reasons[index])
-            if index in self.reasons
-            else sum_up(point, [self._figures(index, seed) for seed in config.seed_list])
-            for index, point in enumerate(config.points())
-        ]
-        marked, front = with_front(points)
+        marked, front = with_front(self._summaries())
+        chosen = choose(marked) if config.search == "pareto" else None
         labels = tuple(parameter.label for parameter in config.parameters)
         return SweepResult(
             parameters=labels,
@@ -116,11 +201,46 @@ class SweepStudy(Collection):
             seeds=config.seed_list,
             data={"name": source.name, "note": source.note, "fingerprint": source.fingerprint},
             config=records.to_json(config),
-            versions=versions(),
+            versions=versions() | ({"optuna": load_optuna().__version__} if config.search == "pareto" else {}),
+            chosen=chosen,
+            judged=self._judge(chosen, sum(bool(point.estimates) for point in marked)) if chosen else None,
         )
 
-    def _figures(self, index: int, seed: int) -> SeedFigures:
-        name = part_name(index, seed)
+    def _judge(self, chosen: int, compared: int) -> Judged:
+        """Compare the chosen point with the first on the half of the data that chose nothing."""
+        seeds = self.config.seed_list
+        point, first = (
+            sum_up(self.points[index], [self._figures(judged_name(index, seed), seed) for seed in seeds])
+            for index in (chosen, 0)
+        )
+        curves = {seed: [self._curve(judged_name(index, seed), seed) for index in (chosen, 0)] for seed in seeds}
+        by_seed = {
+            str(seed): _at_equal_accuracy(*pair) for seed, pair in curves.items() if pair[0] is not None and pair[1]
+        }
+        matched = [each.difference for each in by_seed.values() if each.difference is not None]
+        return Judged(
+            chosen=chosen,
+            rule=RULE,
+            compared=compared,
+            points=(point, first),
+            difference={
+                metric: found
+                for metric in self.config.metrics
+                if (found := paired_difference([(point, first)], metric)) is not None
+            },
+            matched=estimate(matched, ends=(-1.0, 1.0)) if matched else None,
+            by_seed=by_seed,
+        )
+
+    def _curve(self, name: str, seed: int) -> ArmCurve | None:
+        """Return the AUC over accuracy of a finished audit whose models' answers are still there."""
+        if name not in self.results:
+            return None
+        folder = self.out / name
+        models = ArmModels.load(folder / self.config.train.encoding, load_pools(folder))
+        return None if models is None else models.curve(seed)[0]
+
+    def _figures(self, name: str, seed: int) -> SeedFigures:
         if name not in self.results:
             return SeedFigures(seed=seed, figures={}, reason=self.failed.get(name, "it was not run"))
         result = records.to_json(self.results[name])
@@ -139,33 +259,76 @@ def part_name(index: int, seed: int) -> str:
     return f"point-{index:04}/seed-{seed}"
 
 
-def _check_points(config: SweepConfig, source: Source) -> dict[int, str]:
-    """Return why some points are no valid configuration, by index."""
-    config.check_names(source.kind)
-    epochs = _default_epochs(config)
-    # What all points share is refused at once, and not once for each of them.
-    config.train.resolved(source.kind, epochs)
-    reasons: dict[int, str] = {}
-    drawn: set[int | None] = set()  # limits of training sets that splits have been drawn from
-    points = config.points()
-    for i, point in enumerate(points):
+def judged_name(index: int, seed: int) -> str:
+    """Return the folder of a point's audit on the half of the data that chose nothing.
+
+    Example:
+        >>> judged_name(3, 0)
+        'judged-0003/seed-0'
+    """
+    return f"judged-{index:04}/seed-{seed}"
+
+
+class PointCheck:
+    """Says why a point is no configuration; nothing where it is one.
+
+    Args:
+        config: the sweep.
+        source: the data.
+
+    Raises:
+        InputError: for a parameter that is unknown, or what all points share.
+    """
+
+    def __init__(self, config: SweepConfig, source: Source):
+        config.check_names(source.kind)
+        self.config, self.kind, self.epochs = config, source.kind, _default_epochs(config)
+        # What all points share is refused at once, and not once for each of them.
+        config.train.resolved(source.kind, self.epochs)
+        self._source = source
+        self._drawn = set[int | None]()  # limits of training sets that splits have been drawn from
+
+    def __call__(self, point: Mapping[str, Any]) -> str:
+        """Return the reason for a point."""
+        config, source = self.config, self._source
         try:
-            training = config.training(point, config.train.seed).resolved(source.kind, epochs)
+            training = config.training(point, config.train.seed).resolved(source.kind, self.epochs)
             shape = source.sample_shape
             if source.recorded:  # events are binned into each point's own steps
                 shape = (training.num_steps, *shape[1:])
             check_fits(training, source.num_classes, shape)
-            if training.train_limit not in drawn:
+            if training.train_limit not in self._drawn:
                 parts = make_splits(source, training.seed, training.train_limit)
                 if config.audited:
                     sizes = {"seed": training.seed, "members": config.members, "shadows": config.shadows}
-                    draw_audit_splits(source.x, parts.train, parts.test, **sizes)
-                drawn.add(training.train_limit)
+                    for half in (0, 1) if config.search == "pareto" else (None,):
+                        train, test = (half_of(source.x, each, half) for each in (parts.train, parts.test))
+                        draw_audit_splits(source.x, train, test, **sizes)
+                self._drawn.add(training.train_limit)
         except InputError as error:
-            reasons[i] = str(error)
-    if len(reasons) == len(points):
-        raise InputError(f"--param leaves no configuration; the first point: {reasons[0]}")
-    return reasons
+            return str(error)
+        return ""
+
+    def ranges(self, start: Mapping[str, Any]) -> None:
+        """Check that each end of each range is part of some configuration.
+
+        Args:
+            start: the values of the first point, at which the other parameters are tried, and then at their own ends.
+
+        Raises:
+            InputError: for an end that is not.
+        """
+        for parameter in self.config.parameters:
+            others = [p for p in self.config.parameters if p is not parameter]
+            for value in edges(parameter):
+                reason = ""
+                for rest in itertools.product(*([start[p.label], *edges(p)] for p in others)):
+                    point = dict(zip([p.label for p in others], rest, strict=True)) | {parameter.label: value}
+                    if not (why := self(point)):
+                        break
+                    reason = reason or why
+                else:
+                    raise InputError(f"--param {parameter.label} leaves no configuration at {value}: {reason}")
 
 
 def _default_epochs(config: SweepConfig) -> int:
@@ -173,17 +336,24 @@ def _default_epochs(config: SweepConfig) -> int:
     return DEFAULT_EPOCHS if info is None else info.default_epochs
 
 
-def _begin(config: SweepConfig, point: dict, seed: int, data: dict[str, str], folder: Path) -> Part:
+def _begin(
+    config: SweepConfig, point: Mapping[str, Any], seed: int, data: dict[str, str], folder: Path, half: int | None
+) -> Part:
     training = config.training(point, seed)
     if not config.audited:
         return TrainingPart(training.resolved(data["kind"], _default_epochs(config)), folder, data["fingerprint"])
-    audit = config.audit_of(training)
+    audit = config.audit_of(training, half)
     stored = stored_result(folder / "audit.json", audit, [data["fingerprint"]])
     if stored is not None:
         return Done(stored)
     part = AuditStudy(audit, folder)
     part.begin(resume=True)
     return part
+
+
+def _at_equal_accuracy(one: ArmCurve, other: ArmCurve) -> Matched:
+    found = match({"chosen": one, "first": other})
+    return next(each for each in found if (each.attack, each.at) == (STRONGEST, "test_accuracy"))
 
 
 def _of_training(result: dict, seed: int) -> SeedFigures:

@@ -26,7 +26,7 @@ def small(*parameters, encoding="poisson_burst", **changes):
 def audited(*parameters, **changes):
     train = {"dataset": "breast_cancer", "num_steps": 3}
     fields = {"metrics": ("audit_auc",), "members": 40, "shadows": 2, "queries": (1, 2), "train": train}
-    return small(*(parameters or ("encoder.burst_interval=1,2",)), **fields, **changes)
+    return small(*(parameters or ("encoder.burst_interval=1,2",)), **(fields | changes))
 
 
 def test_a_config_comes_back_from_json(tmp_path):
