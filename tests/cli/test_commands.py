@@ -184,6 +184,23 @@ def test_a_wrong_argument_waits_for_nothing_slow(arguments, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process's address space")
+@pytest.mark.parametrize("megabytes", [300, 600])
+def test_a_memory_limit_below_the_libraries_is_one_line(tmp_path, megabytes):
+    code = f"""
+        import resource, sys
+        resource.setrlimit(resource.RLIMIT_AS, ({megabytes} << 20, {megabytes} << 20))
+        from kerasburst_cli.main import main
+        main(["train", "--dataset", "iris", "--out", "run"])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("kerasburst: out of memory")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_list_parameters(kerasburst):
     sections = dict(part.split(":\n", 1) for part in kerasburst("train", "--list-parameters").out.split("\n\n"))
     assert "encoder.silence=0.0" in sections["encoder delayed_burst"]
