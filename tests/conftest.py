@@ -4,7 +4,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Most of the tests' time is XLA's, whose code for a few units need not be fast. `XLA_FLAGS= pytest` compiles as usual.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads that wait for small matrices burn processors
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import fcntl
 import gc
 import importlib.util
 import signal
@@ -12,6 +15,8 @@ import sys
 import threading
 
 import pytest
+
+from tests.eager import eagerly
 
 
 def _read_by_numpy(self, dtype=None, copy=None):
@@ -44,8 +49,37 @@ def pytest_configure():
 def cheap_graphs():
     """Leave TensorFlow's graphs as they are, too: rewriting them takes longer than running them once or twice."""
     gc.freeze()  # what was imported stays
+    gc.set_threshold(20_000, 20, 20)
     if "tensorflow" in sys.modules and os.environ["XLA_FLAGS"]:
         sys.modules["tensorflow"].config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Return a function to a path by its name, which `make(path)` writes once for all processes of a test run."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "made-once"
+    folder.mkdir(exist_ok=True)
+
+    def get(name, make):
+        with open(folder / f"{name}.lock", "a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.path.getsize(lock.name) == 0:
+                make(folder / name)
+                lock.write("done")
+        return folder / name
+
+    return get
+
+
+@pytest.fixture(name="eagerly")
+def _eagerly(request):
+    """See tests/eager.py; a module's tests that ask of compiled functions are marked `compiled`."""
+    if request.node.get_closest_marker("compiled") is None:
+        with eagerly():
+            yield
+    else:
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -41,6 +41,7 @@ def test_izhikevich_patterns(example):
     assert Path("picture.png").stat().st_size > 10_000
 
 
+@pytest.mark.thorough
 def test_adex_patterns(example):
     times = example("adex_patterns").main("picture.png")
     gaps = {name: np.diff(found) for name, found in times.items()}
@@ -48,6 +49,7 @@ def test_adex_patterns(example):
     assert Path("picture.png").stat().st_size > 10_000
 
 
+@pytest.mark.thorough
 def test_three_backends(example):
     """What one backend has trained gives the same logits on the others that are installed."""
     ours = example("three_backends").main("digits.keras", epochs=4)

@@ -7,6 +7,8 @@ from keras import ops
 
 import kerasburst as kb
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 LABELS = np.array([2, 0, 1, 2])
 SPIKES = (np.random.default_rng(0).uniform(size=(4, 7, 3)) < 0.4).astype("float32")
 MEMBRANES = np.random.default_rng(1).normal(size=(4, 7, 3)).astype("float32")

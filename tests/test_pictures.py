@@ -71,6 +71,7 @@ PICTURES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("picture", PICTURES)
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_names_are_drawn_as_they_are(name, picture, tmp_path, drawn):

@@ -1,6 +1,7 @@
 """The way of the data is the architecture: imports only point left."""
 
 import ast
+import functools
 from pathlib import Path
 
 import kerasburst
@@ -27,8 +28,13 @@ ORDER = [
 ]
 
 
+@functools.cache
+def _nodes(path):
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def _imported(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _nodes(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "kerasburst":
             names = node.module.split(".")[1:]
             yield from [names[0]] if names else [alias.name for alias in node.names]
@@ -67,7 +73,7 @@ def test_files_are_packaged():
 
 
 def _modules(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -38,12 +38,10 @@ TINY = (*SMALL, "--epochs", "2")
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
+def trained(made_once):
     """What `train *TINY --encoding poisson_burst` gives; to be copied, by the fixture `run`."""
-    run, network = tmp_path_factory.mktemp("trained") / "run", {"hidden_units": 8}
-    options = {"dataset": "iris", "num_steps": 3, "network": network, "queries": 2, "epochs": 2}
-    kb.train(kb.TrainConfig(encoding="poisson_burst", **options), run)
-    return run
+    options = {"dataset": "iris", "num_steps": 3, "network": {"hidden_units": 8}, "queries": 2, "epochs": 2}
+    return made_once("run", lambda out: kb.train(kb.TrainConfig(encoding="poisson_burst", **options), out))
 
 
 @pytest.fixture

@@ -119,12 +119,19 @@ def test_out_with_a_run_of_train(kerasburst, tmp_path, how):
 # What is gone on with -----------------------------------------------------------------------------------------------
 
 
+class Ended(Pretend):
+    """Pretends all models, then gets a Ctrl-C."""
+
+    def __call__(self, *arguments, **options):
+        super().__call__(*arguments, **options)
+        raise KeyboardInterrupt
+
+
 @pytest.fixture
 def begun(attack, tmp_path):
     """An audit whose models are all there, and its scores not yet."""
-    assert attack("--out", "audit").code == 0
-    for name in ("audit.json", "audit.html", "scores.npz"):
-        (tmp_path / "audit" / name).unlink()
+    assert attack("--out", "audit", models=Ended()).code == 130
+    assert not (tmp_path / "audit" / "audit.json").exists()
     return tmp_path / "audit"
 
 

@@ -146,7 +146,7 @@ def test_in_processes_killed_and_gone_on_with(tmp_path):
     assert process.poll() is None, process.communicate()
     children = descendants(process.pid)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130 and "go on with: kerasburst profile --resume --out p" in err, (out, err)
     assert "Traceback" not in err
     wait_for(lambda: not any(map(alive, children)), 30)

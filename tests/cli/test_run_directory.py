@@ -23,12 +23,15 @@ def test_force_spares_another_programs_folder(kerasburst, tmp_path):
     assert (tmp_path / "bert" / "history.csv").read_text() == "mine"
 
 
-def test_the_recorded_splits_are_the_truth(kerasburst, run, monkeypatch):
+def test_the_recorded_splits_are_the_truth_and_one_process_trains_at_a_time(kerasburst, run, monkeypatch):
     before = json.loads(kerasburst("evaluate", run, "--queries", "2", "--json").out)
     others = kb.Splits(range(100), [], range(100, 107), pool_size=150)  # as another version might draw
     monkeypatch.setattr("kerasburst.training.setup.make_splits", lambda *_: others)
     after = json.loads(kerasburst("evaluate", run, "--queries", "2", "--json").out)
     assert before == after and before["examples"] == 30
+    with RunDirectory(run).claimed():  # whoever opens the folder anew meets the lock, in this process, too
+        outcome = kerasburst("train", "--resume", "--epochs", "3", "--out", run)
+        assert outcome.code == 2 and "another process" in outcome.err
     assert kerasburst("train", "--resume", "--epochs", "3", "--out", run).code == 0
     assert len(kb.Splits.load(run / "splits.npz").test) == 30
 
@@ -48,13 +51,6 @@ def test_splits_are_recorded_even_if_the_first_attempt_died_before(kerasburst, r
             (run / name).unlink()
     assert kerasburst("train", "--resume", "--out", run).code == 0
     assert len(kb.Splits.load(run / "splits.npz").test) == 30
-
-
-def test_one_process_at_a_time(kerasburst, run):
-    with RunDirectory(run).claimed():  # whoever opens the folder anew meets the lock, in this process, too
-        outcome = kerasburst("train", "--resume", "--epochs", "3", "--out", run)
-        assert outcome.code == 2 and "another process" in outcome.err
-    assert kerasburst("train", "--resume", "--epochs", "3", "--out", run).code == 0
 
 
 def test_evaluate_refuses_a_run_that_goes_on(kerasburst, run):

@@ -96,7 +96,7 @@ def test_hugging_face(tmp_path):
     assert load_source(tmp_path / "alone").test_start is None
 
 
-def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
+def test_memory_does_not_grow_with_the_number_of_images(collected, tmp_path):
     for i in range(160):
         path = tmp_path / "set" / "ab"[i % 2] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

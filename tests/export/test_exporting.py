@@ -1,6 +1,7 @@
 """Files of an export: wholly or not at all, and nothing of anybody else's."""
 
 import os
+import shutil
 
 import pytest
 import tensorflow as tf
@@ -12,14 +13,16 @@ from kerasburst.validation import InputError
 from .common import images, make
 
 
-def test_out_is_not_overwritten_without_force(tmp_path):
+def test_out_is_not_overwritten_without_force(exported, tmp_path):
+    pytest.importorskip("nir")
+    shutil.copytree(exported("savedmodel"), tmp_path / "served")
     network = make("fc", False)
-    savedmodel(network, tmp_path / "served")
-    before = sorted(os.listdir(tmp_path / "served"))
     with pytest.raises(InputError, match="holds an export: --force replaces it"):
         savedmodel(network, tmp_path / "served")
-    savedmodel(network, tmp_path / "served", force=True)
-    assert sorted(os.listdir(tmp_path / "served")) == before and os.listdir(tmp_path) == ["served"]
+    assert "saved_model.pb" in os.listdir(tmp_path / "served")
+    export(network, tmp_path / "served", "nir", force=True)
+    assert sorted(os.listdir(tmp_path / "served")) == ["manifest.json", "model.nir"]
+    assert os.listdir(tmp_path) == ["served"]
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("mine")
     with pytest.raises(InputError, match="holds other files"):

@@ -150,7 +150,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(11)
 @pytest.mark.parametrize(("kind", "format"), [(kind, format) for kind in KINDS for format in FORMATS])
 def test_right_or_refused(kind, format, tmp_path):
     network, out = KINDS[kind](), tmp_path / "out"

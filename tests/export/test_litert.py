@@ -20,7 +20,7 @@ def run(folder, x):
     return LiteRT().run(folder, read_manifest(folder))(x)
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("reset", RESETS)
 def test_parity(kind, reset, tmp_path):
@@ -43,7 +43,9 @@ def test_readouts_that_carry_a_state(readout, tmp_path):
 def test_built_in_operations_alone(tmp_path):
     from ai_edge_litert.interpreter import Interpreter
 
-    litert(make("lif"), tmp_path / "litert")
+    network, x = make("lif"), spikes("lif")
+    litert(network, tmp_path / "litert")
+    np.testing.assert_allclose(run(tmp_path / "litert", x), logits_of_keras(network, x)[0], atol=1e-4)
     names = {op["op_name"] for op in Interpreter(str(tmp_path / "litert" / "model.tflite"))._get_ops_details()}
     assert "CONV_2D" in names and not any(name.startswith(("Flex", "CUSTOM")) for name in names), names
 

@@ -21,7 +21,7 @@ def run(folder, x):
     return session.run(["logits", "trace"], {"spikes": x})
 
 
-@pytest.mark.sampled(13)
+@pytest.mark.sampled(26)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("readout", ["last", "mean", "count"])

@@ -1,5 +1,6 @@
 """The SavedModel against the Keras network, loaded here, and where kerasburst is not."""
 
+import json
 import os
 import threading
 
@@ -41,6 +42,10 @@ def steps(loaded, x, manifest):
     return out["logits"].numpy(), states
 
 
+def read_values(folder):
+    return json.loads((folder / "manifest.json").read_text())
+
+
 def check_parity(network, kind, manifest, loaded):
     x = spikes(kind)
     want, trace = logits_of_keras(network, x)
@@ -56,7 +61,12 @@ def test_parity_with_convolutions(served):
     check_parity(network, "lif", manifest, loaded)
 
 
-@pytest.mark.sampled(11)
+def test_parity_with_a_readout_over_time(exported):
+    folder = exported("savedmodel")
+    check_parity(make("fc", readout="mean"), "fc", read_values(folder), tf.saved_model.load(str(folder)))
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "reset", "readout"),
     [*((kind, reset, "last") for kind in KINDS for reset in RESETS), ("fc", "zero", "mean"), ("fc", "zero", "count")],
@@ -201,7 +211,7 @@ def test_gradients_through_the_loaded_model_are_those_of_keras(served):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_encoder(name, tmp_path):
     encoder = ENCODERS[name]()

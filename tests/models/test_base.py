@@ -16,6 +16,8 @@ from ..neurons.common import weighted
 from ..neurons.reference import forward
 from .common import ENCODERS, VARIED, draw_spikes, enliven, in_a_fresh_process, tensorflow_only, weight_gradients
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def fc(num_classes=3, **kwargs):
     return SNNFCNet(num_classes, hidden_units=12, **kwargs)
@@ -95,6 +97,7 @@ def test_firing_rates():
         assert rates[name] == pytest.approx(spk.mean(), rel=1e-5) and 0 < rates[name] < 1
 
 
+@pytest.mark.compiled
 @tensorflow_only
 @NETWORKS
 def test_a_last_batch_is_compiled_with_the_others(make, features):

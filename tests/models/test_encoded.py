@@ -9,6 +9,8 @@ import kerasburst as kb
 from kerasburst.models.encoded import EncodedModel, score_function_term
 from tests.neurons.common import gradients
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -32,6 +34,7 @@ def make(gradient="straight_through", encoder=kb.PoissonBurstEncoder, **argument
     return model
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "gradient, encoder",
     [

@@ -546,6 +546,7 @@ def check_against_cells(model, name):
     return want
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_neurons_in_files_and_copies(name, tmp_path):
     model, x = with_neurons(name), SPIKES.astype("float32")
@@ -561,6 +562,7 @@ def test_other_neurons_in_files_and_copies(name, tmp_path):
     np.testing.assert_allclose(ops.convert_to_numpy(clone(x)), want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("change", ["int8", "lora"])
 def test_other_neurons_behind_changed_layers(name, change):

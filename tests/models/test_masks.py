@@ -7,6 +7,8 @@ from keras import ops
 
 import kerasburst as kb
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 SHORT, LONG = 4, 7
 NETWORKS = {
     "dense": (lambda **options: kb.SNNFCNet(3, hidden_units=6, seed=0, **options), (5,)),

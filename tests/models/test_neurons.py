@@ -18,6 +18,8 @@ from kerasburst.validation import InputError
 
 from .common import draw_spikes
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 OPTIONS = {
     "synaptic": {"alpha": 0.5},
     "adaptive_lif": {"kappa": 0.5},

@@ -12,6 +12,8 @@ from kerasburst.validation import InputError
 
 from .common import draw_spikes, enliven
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 X = np.random.default_rng(0).normal(0.4, 0.8, (3, 7, 4)).astype("float32")
 SPIKES = draw_spikes(3, 6, 12)
 
@@ -109,6 +111,7 @@ def test_every_kind_of_model(kind, options):
     assert {name: getattr(layers["second"], name) for name in options} == options
 
 
+@pytest.mark.compiled
 def test_a_model_that_compiles_itself():
     if keras.backend.backend() != "tensorflow":
         pytest.skip("tf.function")

@@ -9,6 +9,8 @@ from ..neurons.common import weighted
 from ..neurons.reference import RESETS, forward
 from .common import ENCODERS, VARIED, dense, draw_spikes, enliven, weight_gradients
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 SMALL = {"filters": (3, 4), "hidden_units": 10}
 
 

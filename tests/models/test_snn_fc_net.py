@@ -9,6 +9,8 @@ from ..neurons.common import weighted
 from ..neurons.reference import RESETS, forward
 from .common import ENCODERS, VARIED, dense, draw_spikes, enliven, weight_gradients
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def test_the_paper_s_sizes_by_default():
     network = SNNFCNet(2)
@@ -78,6 +80,7 @@ def test_saved_and_reloaded(tmp_path, encoder, dtype):
     np.testing.assert_array_equal(copy(x), network(x))
 
 
+@pytest.mark.compiled
 @pytest.mark.thorough
 @pytest.mark.parametrize("jit", [False, True])
 def test_fit_learns_a_separable_problem(jit):

@@ -12,6 +12,8 @@ from kerasburst.validation import InputError
 from .common import array, gradients, weighted
 from .reference import DERIVATIVES, backward, forward
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 BOTH = pytest.mark.parametrize("make", [LIF, lambda **kwargs: LIFCell(3, **kwargs)], ids=["LIF", "LIFCell"])
 LAYERS = pytest.mark.parametrize(
     "make",

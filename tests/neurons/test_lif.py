@@ -15,6 +15,8 @@ from kerasburst.validation import InputError
 from .common import array, arrays, tensor
 from .reference import RESETS, forward
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 FLAGS = list(itertools.product([True, False], repeat=3))
 
 
@@ -164,6 +166,7 @@ def test_an_initial_state_of_another_shape_is_an_error():
         LIF()(ops.zeros((3, 5, 4)), initial_state=ops.zeros((1, 4)))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
 def test_stateful(graph):
     if graph and backend.name != "tensorflow":
@@ -212,6 +215,7 @@ def test_a_given_state_goes_before_the_kept_one():
     assert array(mem).ravel().tolist() == [0.0625]  # and it is what is kept
 
 
+@pytest.mark.compiled
 def test_stateful_with_a_wrong_batch_is_an_error():
     layer = LIF(stateful=True)
     layer(ops.zeros((4, 5, 3)))
@@ -319,6 +323,7 @@ def test_saved_and_reloaded(tmp_path, functional):
 # Training ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 @pytest.mark.thorough
 @pytest.mark.parametrize(("num_steps", "jit"), [(8, False), (70, True)])
 def test_a_model_with_it_trains(jit, num_steps):

@@ -13,6 +13,8 @@ from kerasburst.validation import InputError
 from .common import array, gradients, kind, tensor
 from .reference import DERIVATIVES, RESETS, backward, forward
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def draw(*shape, seed=0):
     return np.random.default_rng(seed).uniform(-0.3, 1.2, shape).astype(np.float32)

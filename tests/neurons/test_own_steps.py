@@ -10,6 +10,8 @@ from kerasburst.validation import InputError
 
 from .common import NEURONS
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 X = np.ones((2, 3, 4), "float32")
 
 

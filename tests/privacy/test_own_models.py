@@ -9,6 +9,8 @@ from kerasburst import InputError, audit_models
 from kerasburst.privacy import own_models
 from tests.privacy.common import RUN_FLEET, FleetHere
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.random((400, 12)).astype("float32"), RNG.integers(0, 3, 400)
 

@@ -20,6 +20,8 @@ from kerasburst.privacy.signals import (
 )
 from kerasburst.privacy.statistics import phi
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 X = np.random.default_rng(0).uniform(0.2, 0.8, (10, 4)).astype("float32")
 
 

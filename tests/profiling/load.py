@@ -29,12 +29,14 @@ def watched(work):
 
     profiler = Profiler(idle_s=0.0)
     before = psutil.Process().memory_info().rss
+    entered = time.monotonic()
     with profiler:
         begun = time.monotonic()
         held = work()
         lasted = time.monotonic() - begun
+    around = time.monotonic() - entered
     held = held if isinstance(held, int) else len(held)
-    return {"before": before, "held": held, "lasted": lasted, **records.to_json(profiler.result)}
+    return {"before": before, "held": held, "lasted": lasted, "around": around, **records.to_json(profiler.result)}
 
 
 if __name__ == "__main__":

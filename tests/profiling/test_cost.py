@@ -14,6 +14,8 @@ from kerasburst.profiling.cost import _by_position, fan_out, network_cost
 from kerasburst.validation import InputError
 from tests.models.common import ENCODERS, draw_spikes, enliven
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def seen_by_layers(network, spikes):
     """Run the network with every synaptic layer's input written down: `(n, num_steps, *features)` by layer."""

@@ -43,11 +43,11 @@ def watched():
 
 @pytest.mark.thorough
 def test_a_known_load(watched):
-    """500 MB for 2 s: the peak within 2 % of the 500 MB alone, the duration within 5 %."""
+    """500 MB for 2 s: the peak within 2 % of the 500 MB alone, the duration that of the region."""
     result = watched["here"]
     assert result["peak_rss_mb"] - result["before"] / 1e6 == pytest.approx(500.0, rel=0.02)
     assert result["rss_before_mb"] == pytest.approx(result["before"] / 1e6, abs=2.0)
-    assert result["lasted"] >= 2.0 and result["wall_s"] == pytest.approx(result["lasted"], rel=0.05)
+    assert 2.0 <= result["lasted"] <= result["wall_s"] <= result["around"]
 
 
 @pytest.mark.thorough
@@ -78,6 +78,7 @@ def test_a_peak_before_the_region_is_not_counted():
 def test_processor_time_is_the_trees():
     """What the kernel says of this process and its waited-for children: 0.3 s here, 0.5 s and more in a child."""
     burn = "import time\nwhile time.process_time() < 0.5: pass"
+    around = sum(os.times()[:4])
     with Profiler(idle_s=0.0) as profiler:
         before = sum(os.times()[:4])
         begun = time.process_time()
@@ -85,7 +86,9 @@ def test_processor_time_is_the_trees():
             pass
         subprocess.run([sys.executable, "-c", burn], check=True)
         taken = sum(os.times()[:4]) - before
-    assert profiler.result.cpu_time_s == pytest.approx(taken, abs=0.15) and taken > 0.75
+    around = sum(os.times()[:4]) - around
+    assert taken > 0.75  # of which the profiler's own part is left out
+    assert 0.9 * taken - 0.03 < profiler.result.cpu_time_s < around + 0.03  # of ticks
 
 
 def test_every_figure_is_there_or_has_a_reason(nvml):

@@ -214,20 +214,21 @@ def test_what_cannot_be_read_is_told_and_takes_nothing_with_it(results, tmp_path
     assert "Not shown." in path.read_text()
 
 
-@pytest.mark.parametrize("damage", ["[1, 2]", "null", "{}", "circle", "folder"])
-def test_every_damaged_file_is_named(damage, results, tmp_path):
-    file = results / "audit" / "audit.json"
-    file.unlink()
-    if damage == "circle":
-        file.symlink_to(file.name)
-    elif damage == "folder":
-        file.mkdir()
-    else:
-        file.write_text(damage)
-    (results / "audit" / "config.json").write_text("{}")
+def test_every_damaged_file_is_named(results, tmp_path):
+    damaged = {name: results / name / "audit.json" for name in ("list", "null", "nothing", "circle", "folder")}
+    for name, file in damaged.items():
+        file.parent.mkdir()
+        (file.parent / "config.json").write_text("{}")
+        if name == "circle":
+            file.symlink_to(file.name)
+        elif name == "folder":
+            file.mkdir()
+        else:
+            file.write_text({"list": "[1, 2]", "null": "null", "nothing": "{}"}[name])
     _, counts, problems = write_collection([results], tmp_path / "report.html")
-    assert len(problems) == 1 and str(file) in problems[0]
-    assert counts["run"] == 1
+    assert len(problems) == len(damaged) and counts["run"] == 1 and counts["audit"] == 2
+    for file in damaged.values():
+        assert [str(file) in problem for problem in problems].count(True) == 1
 
 
 def test_a_page_may_be_written_again_and_nothing_else_is_replaced(results, tmp_path):

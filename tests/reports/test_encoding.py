@@ -5,6 +5,8 @@ import pytest
 
 from kerasburst import InputError, PoissonBurstEncoder, RateEncoder, draw_encoding, encode
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def test_writes_picture_and_figures(tmp_path):
     x = np.array([0.0, 0.5, 1.0], "float32")

@@ -135,5 +135,5 @@ def test_a_group_is_killed_and_one_that_is_gone_needs_no_killing():
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(command, start_new_session=True) as process:
         kill_group(process.pid)
-        assert process.wait(timeout=30) == -signal.SIGKILL
+        assert process.wait(timeout=300) == -signal.SIGKILL
     kill_group(process.pid)

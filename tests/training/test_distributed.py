@@ -119,7 +119,7 @@ def test_two_processes_train_as_one(single, tmp_path):
 def test_a_killed_worker_is_named_and_the_run_resumes(single, tmp_path):
     workers = Workers(tmp_path)
     run = tmp_path / "0" / "run"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (run / "history.csv").exists() or len(history(run)) < 3:
         assert time.monotonic() < deadline and all(process.poll() is None for process in workers.processes)
         time.sleep(0.01)

@@ -8,6 +8,7 @@ import pytest
 import kerasburst as kb
 from kerasburst.config import takes_spikes
 from kerasburst.validation import InputError
+from tests.eager import eagerly
 
 STEPS = 5
 
@@ -30,9 +31,11 @@ def run(tmp_path_factory):
         batch_size=32,
         learning_rate=5e-3,
     )
-    return config, spikes, folder / "run", kb.train(config, folder / "run")
+    with eagerly():
+        return config, spikes, folder / "run", kb.train(config, folder / "run")
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_it_learns_from_the_spikes_themselves(run):
     config, spikes, folder, result = run
     assert result.test_accuracy > 0.9
@@ -46,6 +49,7 @@ def test_it_learns_from_the_spikes_themselves(run):
     np.testing.assert_array_equal(again(spikes[:3]), network(spikes[:3]))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_it_answers_for_spikes_alone(run):
     _, spikes, folder, _ = run
     answer = kb.predict(folder, spikes[:4])
@@ -57,6 +61,7 @@ def test_it_answers_for_spikes_alone(run):
         kb.predict(folder, spikes[:4, :3])
 
 
+@pytest.mark.thorough
 def test_its_export_answers_alike(run, tmp_path):
     _, spikes, folder, _ = run
     manifest = kb.export.export_run(folder, tmp_path / "out", "savedmodel")

@@ -17,6 +17,9 @@ from kerasburst.training.evaluation import load_network
 from kerasburst.training.run_directory import RunDirectory
 from kerasburst.training.setup import build, prepare, to_fit
 from kerasburst.validation import InputError
+from tests.eager import eagerly
+
+pytestmark = pytest.mark.usefixtures("eagerly")
 
 SMALL = {"dataset": "iris", "encoding": "poisson_burst", "num_steps": 4, "network": {"hidden_units": 8}, "queries": 2}
 TRAINED = {**SMALL, "encoder": {"trainable": True}, "epochs": 2, "spike_cost": 0.1, "firing_penalty": 0.1}
@@ -26,7 +29,8 @@ TRAINED = {**SMALL, "encoder": {"trainable": True}, "epochs": 2, "spike_cost": 0
 def run(tmp_path_factory):
     """A finished run of a trained encoder, against an attacker."""
     folder = tmp_path_factory.mktemp("trained") / "run"
-    kb.train(kb.TrainConfig(**TRAINED, adversary=0.5), folder)
+    with eagerly():
+        kb.train(kb.TrainConfig(**TRAINED, adversary=0.5), folder)
     return folder
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-LIMIT_S = float(os.environ.get("KERASBURST_HOSTILE_LIMIT_S", "40"))  # of one call, on a machine that does other things
+LIMIT_S = float(os.environ.get("KERASBURST_HOSTILE_LIMIT_S", "120"))  # of one call, on a machine that does other things
 
 
 class Forks:

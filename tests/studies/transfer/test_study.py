@@ -13,7 +13,10 @@ from kerasburst.training.evaluation import load_network
 from kerasburst.training.fit import train
 from kerasburst.training.setup import build
 from kerasburst.validation import InputError
+from tests.eager import eagerly
 from tests.studies.transfer.common import NETWORK, RUN_FLEET, InThisProcess, Pretend, small, write_images
+
+pytestmark = pytest.mark.usefixtures("eagerly")
 
 ARMS = ("scratch", "transfer", "control")
 
@@ -26,7 +29,7 @@ def record(out, seed, arm, encoding="rate"):
 def done(tmp_path_factory):
     """A transfer of rate and Delayed-Burst coding, with the result that it gave; rate's second seed is trained."""
     out = tmp_path_factory.mktemp("transfer") / "t"
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, eagerly():
         patch.setattr(RUN_FLEET, InThisProcess(only=[f"rate/seed-1/{arm}" for arm in ARMS]))
         return out, transfer(small(encodings=("rate", "delayed_burst")), out)
 
