@@ -170,7 +170,7 @@ class MSEMembraneLoss(keras.losses.Loss):
 
     Args:
         on_target: membrane wanted of the right class.
-        off_target: of the other classes.
+        off_target: membrane wanted of the other classes.
         name: of the loss.
         **kwargs: as for `keras.losses.Loss`.
 

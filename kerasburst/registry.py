@@ -218,11 +218,11 @@ _REGISTRIES = {
 
 
 def register(kind: str, name: str, target: Any) -> None:
-    """Make something of your own known by a name, as those that kerasburst has.
+    """Register an encoder, network, neuron, attack, reader, format, defence or study of your own under a name.
 
-    Processes that this one starts import the module that calls this, so it must be importable there; what a script
-    registers itself, as `__main__`, is known in this process alone. A package makes its own known without a call by an
-    entry point of the group `kerasburst.<kind>`; with `KERASBURST_PLUGINS=module` the command line imports a module.
+    Worker processes import the module that calls this, so they must be able to; what a script registers in `__main__`
+    is known in its own process only. A package may declare an entry point of the group `kerasburst.<kind>` instead.
+    `KERASBURST_PLUGINS=module` makes the command line import a module.
 
     Args:
         kind: "encoder", "network", "neuron", "attack", "reader", "format", "defence" or "study".

@@ -195,11 +195,12 @@ def list_datasets(data_dir: str | Path | None = None) -> list[dict]:
     """List the known data sets, their sizes, and whether each is on this machine.
 
     Args:
-        data_dir: As for `load_source`.
+        data_dir: Folder to search for files; None: the one that KERASBURST_DATA names, if any. Keras' cache is searched
+            next.
 
     Returns:
-        One dict of JSON values for each data set: fields of `DatasetInfo`, and `available`, `where` and `note` from
-        `availability`.
+        One dict of JSON values for each data set: its name, kind, sizes, default epochs and shape of an example,
+        whether it is `available` here, `where`, and a `note`.
 
     Raises:
         InputError: If the folder does not exist.
@@ -232,14 +233,19 @@ def load_dataset(
     """Load a data set, split it, and scale it to [0, 1] by its training part.
 
     Args:
-        name: As for `load_source`.
-        data_dir: As for `load_source`.
+        name: A name that `list_datasets` lists, or a path of your own data, such as an `.npz` file with `x_train,
+            y_train, x_test, y_test` or `x, y`; with `:0-4,7` appended, these classes alone. `tonic:NAME` is a data set
+            of the package tonic.
+        data_dir: Folder to search for files; None: the one that KERASBURST_DATA names, if any. Keras' cache is searched
+            next.
         seed: Seed of the splits, an integer of at least 0.
         train_limit: Training examples to keep, validation included; None: all.
         validation_split: Fraction of these that validates instead of training, in [0, 1).
-        spikes: As for `load_source`.
-        num_steps: As for `load_source`.
-        options: As for `load_source`.
+        spikes: Whether the examples are spikes, `(num_steps, *features)`, as the encoding "none" takes them; None:
+            those with 4 dimensions or more are.
+        num_steps: T, steps that recordings of events are binned into; None: 10. Other data has its own.
+        options: How the data is read: the parameters `data.NAME` of `kerasburst train --list-parameters`, without the
+            prefix.
 
     Returns:
         The data set.

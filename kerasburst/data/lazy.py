@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Examples that are read one at a time, with the face of an array.
+    """Examples that are read when they are needed, indexed like an array.
 
     `x[3]` reads an example. `x[2:5]`, `x[[4, 1]]` and `x[mask]` are `Examples` again and read nothing.
     `numpy.asarray(x)` and any other index read all that is left. Memory does not grow with the number of examples.

@@ -72,9 +72,9 @@ class Prediction:
 def predict(
     model: str | Path | keras.Model, x: str | Path | np.ndarray, *, queries: int = 16, seed: int | None = None
 ) -> Prediction:
-    """Ask a model K times about each example, each time with another encoding.
+    """Classify examples, each with K encodings.
 
-    The same seed gives the same answer, whatever else is asked in the same call. A run, its SavedModel and its other
+    The same seed gives the same answer, whatever other examples are in the call. A run, its SavedModel and its other
     exports draw the same spikes from it.
 
     Args:
@@ -82,7 +82,7 @@ def predict(
         x: examples `(n, *features)` or one of them, or the path of an .npy, .npz or PNG file with examples, or of a
             recording of events, which is binned as the run's data were. Integers and tables are raw values and are
             scaled as the training data were; floats of images are intensities.
-        queries: K, at least 1; a deterministic encoder is asked once.
+        queries: K, at least 1; always 1 with a deterministic encoder.
         seed: int of at least 0, or None for a fresh one, which the result has.
 
     Returns:

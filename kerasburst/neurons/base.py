@@ -21,10 +21,10 @@ _RULES, _ACTIVITY = ("_regularizer", "_constraint"), "activity_regularizer"
 
 
 class Neuron(keras.layers.Layer, ABC):
-    """Neurons whose state `step` advances.
+    """Base class of neurons: a state that `step` advances by one time step.
 
-    A model of neurons is one subclass with `step`; its layer derives from that and `NeuronLayer`, its cell from that
-    and `NeuronCell`. All else follows from `step`: gradients, masks, streaming, saving. See docs/extending.md.
+    A new neuron is one subclass with `step`; its layer derives from that and `NeuronLayer`, its cell from that and
+    `NeuronCell`. Gradients, masks, streaming and saving follow from `step`. See docs/extending.md.
 
     Args:
         **kwargs: as for `keras.layers.Layer`; and `NAME_regularizer` and `NAME_constraint` for each trained parameter.

@@ -76,7 +76,8 @@ def lif_sequence(
     Args:
         current: input current `(batch, time, *features)`, any float dtype; computed in float32 or wider.
         beta: membrane decay per step, in [0, 1]; a number, or a tensor that broadcasts to `(*features)`.
-        threshold: firing threshold, above 0, in the membrane's unit; likewise.
+        threshold: firing threshold, above 0, in the membrane's unit; a number, or a tensor that broadcasts to
+            `(*features)`.
         reset_mechanism: "subtract", "zero" or "none".
         surrogate: a name or a `Surrogate`.
         initial_mem: mem[-1], `(batch, *features)`; zeros if None. spk[-1] = (mem[-1] > threshold).

@@ -202,9 +202,16 @@ def get(surrogate: str | dict | Surrogate) -> Surrogate:
 
 
 def spike(v: Tensor, surrogate: Surrogate) -> Tensor:
-    """Return 1 where v > 0, else 0, in v's dtype; backward, the surrogate's derivative.
+    """Return 1 where v > 0, else 0; the backward pass uses the surrogate's derivative.
 
-    Every neuron makes its spikes here.
+    All neurons of this package fire by this function.
+
+    Args:
+        v: membrane minus threshold, any shape.
+        surrogate: its derivative in v stands in for the spike's.
+
+    Returns:
+        Spikes of v's shape and dtype.
 
     Example:
         >>> ops.convert_to_numpy(spike(ops.array([-1.0, 0.0, 0.5]), ATan())).tolist()

@@ -125,16 +125,16 @@ class Reproduction:
 
     Args:
         scale: "smoke", "cpu" or "full".
-        note: what that is for.
+        note: what the scale is for.
         complete: whether nothing of the plan is left to do.
         claims: each with its verdict.
-        audits: AUC beside accuracy.
+        audits: AUC and accuracy of each audit.
         plan: the parts, each with its state ("finished", "failed" or "not run") and why.
         skipped: why there are no parts of a data set, or of a transfer, by its name.
         notes: what must be known of the data, by its name.
         rules: what holds for every verdict.
         config: all it takes to do it again.
-        versions: of what the parts were made with, each once; a part may come from another machine.
+        versions: software that the parts were made with, each set once; parts may come from several machines.
         format: of this file.
     """
 

@@ -30,7 +30,7 @@ def reproduce(
     observer: FleetObserver | None = None,
     planned: Callable[[Plan], None] = lambda plan: None,
 ) -> tuple[Reproduction, FleetFailed | None]:
-    """Test claims into a directory.
+    """Test the paper's claims and write the results to a directory.
 
     One fleet trains all models, each in a process of its own; profiles follow, one at a time. When a part is done, its
     result and reproduction.json are written: a killed reproduction resumes from there.

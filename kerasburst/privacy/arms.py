@@ -21,11 +21,11 @@ class Arm:
     """One of the things that an audit compares.
 
     Args:
-        name: as it stands in results: unique in an audit.
+        name: its name in results, unique in an audit.
         encoding: name of the encoder.
         encoder: parameters of the encoder that this arm sets.
         defence: name of a defence; None for none.
-        parameters: of the defence.
+        parameters: parameters of the defence.
 
     Raises:
         InputError: for unknown names or parameters.
@@ -91,8 +91,14 @@ def parse_arm(text: str) -> Arm:
     NAME is an encoder, "rate_regular" (deterministic rate coding) or a defence. A defence works on deterministic rate
     coding; its parameter `encoding` names another encoder.
 
+    Args:
+        text: the arm, as `--arm` takes it.
+
+    Returns:
+        The arm, with checked parameters.
+
     Raises:
-        InputError: for anything else.
+        InputError: for an unknown name or parameter, or a value that is not allowed.
 
     Example:
         >>> arm = parse_arm("input_noise:sd=0.1")

@@ -40,12 +40,12 @@ class AuditConfig:
         pools: disjoint random parts of the data, each with its own audited points and shadows; the first also has the
             targets and the controls.
         canaries: points that shadows train on with a wrong label; None for a twentieth of the members, 8 to 64.
-        snapshots: epochs after which every model is asked, ascending; empty for a quarter and half of the
-            training. The end is always one.
-        match: "accuracy" to compare arms where they fit equally well, or "none".
+        snapshots: epochs after which every model is attacked, ascending; empty for a quarter and half of the
+            training. The last epoch is always one of them.
+        match: "accuracy" to compare arms at equal test accuracy, or "none".
         attacks: names of attacks with queries of their own that also run: "input_dropout", "replay".
-        flips: deal the targets' members by independent fair flips, not in halves of a fixed size: then epsilon is also
-            bounded from one run.
+        flips: choose the targets' members by independent fair coin flips, not as halves of a fixed size; epsilon is
+            then also bounded from one run.
         tf_privacy: also run tensorflow-privacy's attacks; a resumed audit may change it.
         half: 0 or 1 for one half of the data alone, which is the same at any seed; None for all.
 

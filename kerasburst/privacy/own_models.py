@@ -64,8 +64,8 @@ def audit_models(
     Args:
         train: `train(x, y, seed)` returns a trained classifier: a Keras model, or a function of arrays. Or it yields
             one classifier after the other (the same model, trained further): each is a snapshot, counted as an epoch,
-            so that AUC stands as a curve over accuracy. A mapping of names to such functions compares them as arms on
-            the same examples. Functions are pickled by value: they may stand in a notebook.
+            so that the page shows AUC as a curve over accuracy. A mapping of names to such functions compares them as
+            arms on the same examples. Functions are pickled by value, so they may be defined in a notebook.
         data: inputs `(n, ...)` and labels 0 to C - 1 `(n,)`, the pool that everything is drawn from.
         out: the audit's directory.
         test: inputs and labels for the accuracy; None to set a fifth of the pool aside.
@@ -73,12 +73,12 @@ def audit_models(
         queries: K, numbers of answers to each example; several for classifiers that draw, such as those with a random
             encoder inside.
         members: examples that each model trains on, at least 4; None for a third of the pool, at most 1,000.
-        population: examples that train nothing; None for a fifth of the pool, at most 1,000.
+        population: examples that no model trains on; None for a fifth of the pool, at most 1,000.
         canaries: examples that shadows train on with a wrong label, even; None for a twentieth of the members, 8 to 64.
-        flips: deal the first model's members by independent flips; then epsilon is also bounded from one run.
+        flips: choose the first model's members by independent coin flips; epsilon is then also bounded from one run.
         seed: of all draws; each model gets a seed of its own from it.
         outputs: "logits", or "probabilities" for classifiers that end with a softmax.
-        batch_size: examples that a classifier is asked about at once.
+        batch_size: examples in one call of a classifier.
         resume: train only the models that are missing in `out`. A function that has changed since is not noticed.
         force: replace an audit in `out`.
         jobs: models trained at the same time; None for the number of cores.

@@ -343,10 +343,10 @@ class AuditResult:
         config: the audit's config.
         versions: of the software that the figures depend on.
         format: of this file.
-        curves: by arm: its models at each epoch at which they were asked.
+        curves: for each arm, accuracies and AUCs of its models at each snapshot.
         matched: differences between arms that fit equally well.
-        false_alarms: share of honest audits in which any of the controls fails by chance, at most.
-        notes: what else must be known.
+        false_alarms: upper bound of the share of sound audits in which some control fails by chance.
+        notes: remarks that a reader of the figures needs.
         attacks: what each attack of the audit does, and its parameters, by name.
     """
 

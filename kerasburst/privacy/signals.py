@@ -55,7 +55,7 @@ def collect_signals(
     batch_size: int = 128,
     outputs: str = "logits",
 ) -> Signals:
-    """Ask a classifier about examples.
+    """Collect a classifier's answers on examples, the signals that attacks work on.
 
     Args:
         model: any Keras classifier, or a function of arrays. It returns logits `(batch, C)`, C of at least 2, or a
@@ -63,7 +63,7 @@ def collect_signals(
             probabilities are logits too.
         x: the model's inputs, `(n, ...)`; with `encoder`, intensities in [0, 1].
         encoder: encodes `x` again for each query; None for a model that takes `x` itself.
-        queries: K, at least 1. A deterministic encoder is asked once, whatever K.
+        queries: K, answers for each example, at least 1; always 1 with a deterministic encoder.
         seed: of the encodings and the order. The first queries of a larger K are those of a smaller K.
         batch_size: examples at once.
         outputs: "logits", or "probabilities" for a model that ends with a softmax.

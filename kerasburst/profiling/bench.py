@@ -158,10 +158,10 @@ def bench(
     limit_scale: float = 1.0,
     tell: Callable[[str], None] = lambda text: None,
 ) -> BenchResult:
-    """Measure works, each in a process of its own.
+    """Measure how fast layers, networks and encoders run, each task in a process of its own.
 
-    After a warm-up a work runs `repeats` blocks of at least `block_s` seconds; its figure is the median over the
-    blocks, with the quartiles as spread. The machine's best matrix and copy rates are measured between the works.
+    After a warm-up a task runs `repeats` blocks of at least `block_s` seconds; its figure is the median over the
+    blocks, with the quartiles as spread. The machine's best matrix and copy rates are measured between the tasks.
 
     Args:
         works: names in `kerasburst.profiling.works.WORKS`.

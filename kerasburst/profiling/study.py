@@ -56,7 +56,7 @@ def profile(
     force: bool = False,
     observer: FleetObserver | None = None,
 ) -> ProfileResult:
-    """Profile encodings into a directory.
+    """Measure what encodings cost and write the results to a directory.
 
     First the networks are trained side by side, and their operations on test examples are counted. Then epochs of
     training, or passes of inference, are measured one process at a time, in an order that rotates from repeat to

@@ -296,9 +296,9 @@ def _below_chance(encoding: dict) -> str:
     if not any(a["name"] == "lira_offline" and a["auc"] < 0.5 for a in encoding["attacks"]):
         return ""
     return (
-        "lira_offline is below 0.5: it knows only models that did not train on an example, and assumes that training "
-        "raises phi of each. Where training raises it for some examples and lowers it for others, its AUC is near 0.5, "
-        "and by chance below it, though online LiRA, which sees each example's own sign, may find a leak."
+        "lira_offline is below 0.5. It only uses models that did not train on an example, and assumes that training "
+        "raises phi (the scaled confidence) of every example. If training raises it for some examples and lowers it "
+        "for others, the AUC is near 0.5 and may be below by chance, although online LiRA may find a leak."
     )
 
 

@@ -178,7 +178,13 @@ def evaluate(
 
 
 def load_network(run: str | Path) -> SpikingNetwork:
-    """Load a run's trained network, its encoder inside; `with_encoder(None)` gives it on spikes.
+    """Load a run's trained network, with its encoder inside.
+
+    Args:
+        run: directory of a finished run.
+
+    Returns:
+        The network, which takes intensities; its `with_encoder(None)` returns one that takes spikes.
 
     Raises:
         InputError: where `run` is not a run directory with a trained network, or its file is damaged.

@@ -45,14 +45,14 @@ def train(
 ) -> TrainResult | None:
     """Train a network into a run directory.
 
-    After every epoch the directory holds all it takes to go on from there, to the same final weights
-    as an undisturbed run on the same machine.
+    After every epoch the directory holds all that is needed to resume from there, with the same final weights as an
+    uninterrupted run on the same machine.
 
     Args:
         config: what to train.
         out: the run directory; of several workers the chief writes it, the others nothing.
-        resume: go on with an unfinished run in `out`, or train a finished one to more epochs; starts
-            where there is none.
+        resume: continue an unfinished run in `out`, or train a finished one for more epochs; start one if there is
+            none.
         force: replace a run in `out`.
         observer: receives the progress.
         tensorboard: log to `out`/tensorboard (needs the extra `tensorboard`).

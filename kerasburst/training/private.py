@@ -61,17 +61,17 @@ def make_private(
         epsilon: above 0, up to 1000.
         batch_size: B, the expected number of examples in a batch, from 1 to `train_size`.
         train_size: n, the number of training examples.
-        epochs: of all calls of `fit` together, at least 1.
+        epochs: number of epochs of all calls of `fit` together, at least 1.
         delta: above 0 and below 1 / n.
-        clipping_norm: C, above 0.
+        clipping_norm: C, norm to which the gradient of each example is clipped, above 0.
         steps_per_epoch: None for n // B, as many as `fit` takes.
         microbatch_size: gradients of single examples that are in memory at once; None for up to 16.
         seed: of noise and batches; None for one from the operating system. The guarantee does not hold against those
             who know it, since they can compute the noise.
 
     Returns:
-        `model`. Its `fit` takes arrays, draws the batches from them, and refuses steps beyond `epochs`. The account
-        ends with the object: a copy that is loaded from a file is an ordinary model.
+        `model`. Its `fit` takes arrays, draws the batches from them, and refuses steps beyond `epochs`. Only
+        this object counts its steps: a copy that is loaded from a file is an ordinary model.
 
     Raises:
         InputError: for bad arguments, another backend, such a layer, or where jax-privacy is not installed.

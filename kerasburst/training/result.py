@@ -49,10 +49,10 @@ class TrainResult:
         test_queries: K, encodings of each test example.
         test_accuracies: accuracy of each encoding.
         test_accuracy_of_mean_logits: accuracy of the mean of the K logits.
-        train_accuracy: on the training part, one encoding of each example, after training.
-        validation_accuracy: likewise; None without a validation part.
+        train_accuracy: accuracy on the training part, one encoding of each example, after training.
+        validation_accuracy: accuracy on the validation part, one encoding of each example; None without one.
         loss: training loss of the last epoch, nats.
-        test_loss: nats.
+        test_loss: loss on the test part, nats.
         epochs: finished epochs.
         stopped_early: whether early stopping ended the run.
         best_epoch: epoch whose weights were kept; None if the last.
@@ -61,17 +61,17 @@ class TrainResult:
         firing_rates: spikes per neuron and step on the test part, by layer.
         warnings: silent or saturated layers.
         examples: number of training, validation and test examples.
-        num_classes: C.
-        note: what must be known of the data, such as that it is a subset; else empty.
+        num_classes: C, number of classes.
+        note: a remark on the data, such as that it is a subset; else empty.
         seed: the run's seed.
         replicas: devices that shared each batch, in the run's last session.
-        versions: of kerasburst and what it stands on.
-        weights: SHA-256 (hex) of the trained network's weights; None of a run of version 0.1, as for the next two.
-        splits: SHA-256 (hex) of the run's splits.
-        config: the run's config.
-        privacy: the guarantee of a private training; None of any other.
-        trained_encoder: what a trained encoder has learnt, by weight: a number, the slopes of a map, or, of values for
-            each feature, their least, mean and greatest; None of any other.
+        versions: of kerasburst and the libraries below it.
+        weights: SHA-256 (hex) of the trained network's weights; None in results of version 0.1.
+        splits: SHA-256 (hex) of the run's splits; None in results of version 0.1.
+        config: the run's config; None in results of version 0.1.
+        privacy: the guarantee of a private training; else None.
+        trained_encoder: what a trained encoder has learnt, by weight: a number, the slopes of a map, or the smallest,
+            mean and largest value over features; None without a trained encoder.
 
     Raises:
         InputError: for a share outside 0 to 1, or epochs that cannot be.

@@ -153,7 +153,7 @@ def test_offline_lira_below_chance_is_explained_where_it_is_printed(found):
     for attack in low["attacks"]:
         attack["auc"] = 0.43 if attack["name"] == "lira_offline" else 0.6
     audit = {**found, "encodings": {"rate": low}}
-    assert attacks_table("rate", low, "its members").note.startswith("lira_offline is below 0.5: it knows only models")
+    assert attacks_table("rate", low, "its members").note.startswith("lira_offline is below 0.5. It only uses models")
     assert audit_tables.attacks(audit, "rate", False)[0].note.startswith("lira_offline is below 0.5")
     for attack in low["attacks"]:
         attack["auc"] = 0.6

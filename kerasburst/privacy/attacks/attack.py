@@ -124,7 +124,7 @@ class Attack:
         paper: whether the paper's protocols run it.
         bypass: whether it also runs on the answers to exact spike probabilities, as "bypass_NAME".
         description: what it does, in one sentence or two for a reader of the result.
-        parameters: what its score depends on, such as RMIA's gamma. Results from before it was stated had gamma 2.
+        parameters: what its score depends on, such as RMIA's gamma. Results that do not state it used gamma 2.
 
     Example:
         >>> surest = Attack(score=lambda evidence: evidence.target.logits.max(-1).mean(1), threshold=True)
