@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -169,9 +170,15 @@ def medians_table(profile: dict) -> Table:
         cells = []
         for field, _, factor, digits in columns:
             ends = one["spread"][field] if len(one["values"].get(field, ())) > 1 else None
-            cells.append(number(one[field], ends, digits, factor, ","))
+            cells.append(number(one[field], ends, _digits(one[field], factor, digits), factor, ","))
         rows.append((name, number(one["evaluation"]["accuracy"], None, 1, 100), *cells))
     return table_of(("encoding", "accuracy, %", *(head for _, head, *_ in columns)), rows)
+
+
+def _digits(value: float | None, factor: float, digits: int) -> int:
+    """Return the digits after the point: more than usual where a figure above 0 would read as 0."""
+    shown = (value or 0) * factor
+    return max(digits, 1 - math.floor(math.log10(shown))) if 0 < shown < 0.5 * 10**-digits else digits
 
 
 def ratio_tables(profile: dict) -> list[Table]:

@@ -7,7 +7,7 @@ from matplotlib.image import imread
 
 from kerasburst import records
 from kerasburst.profiling.result import EncodingProfile
-from kerasburst.reports.profile import headline, tables, write_report
+from kerasburst.reports.profile import headline, medians_table, tables, write_report
 from kerasburst.reports.view import Item
 from kerasburst.validation import InputError
 from tests.profiling.pretend import measurement, record
@@ -71,3 +71,14 @@ def test_a_profile_leads_with_what_it_found(tmp_path):
     assert "wall time of a pass, s" in table.head and not [head for head in table.head if "_" in head]
     alone = item({"encodings": {"latency": profile["encodings"]["rate"]}})
     assert headline(alone) == "latency: nothing to compare"
+
+
+def test_a_small_figure_does_not_read_as_none(tmp_path):
+    write(tmp_path, ["rate"])
+    profile = json.loads((tmp_path / "profile.json").read_text())
+    texts = []
+    for joules in (9.3e-10, 4.2e-6, 0.0):
+        profile["encodings"]["rate"]["energy_estimate_j_per_sample"] = joules
+        table = medians_table(profile)
+        texts.append(table.rows[0][list(table.head).index("energy estimate, µJ")].text)
+    assert texts == ["0.00093", "4.20", "0.00"]
