@@ -41,6 +41,15 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
         ctx.exit()
 
 
+def _list_models(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        load_tensorflow(any_backend=True)
+        from kerasburst_cli.parameters import models_text
+
+        click.echo(models_text())
+        ctx.exit()
+
+
 @click.command("train")
 @training_options("dataset")
 @click.option(
@@ -52,6 +61,14 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
 @training_options("num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit")
 @data_dir_option
 @set_option
+@click.option(
+    "--list-models",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_models,
+    help="List the networks that --model takes, and exit.",
+)
 @click.option(
     "--list-parameters",
     is_flag=True,

@@ -31,6 +31,14 @@ def parameters_text(width: int = 100) -> str:
     return text.getvalue().strip()
 
 
+def models_text(width: int = 100) -> str:
+    """Return the networks that `--model` takes, with what each is."""
+    text = click.HelpFormatter(width=width)
+    with text.section("networks"):
+        text.write_dl([(name, (NETWORKS[name].__doc__ or "").strip().partition("\n")[0]) for name in NETWORKS])
+    return text.getvalue().strip()
+
+
 def _meanings(cls: type) -> dict[str, str]:
     """Return what the `Args` sections of a class and of its bases say of each parameter."""
     found: dict[str, str] = {}

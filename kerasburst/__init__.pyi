@@ -33,9 +33,13 @@ from .models.encoded import score_function_term as score_function_term
 from .models.recording import firing_rates as firing_rates
 from .models.recording import record as record
 from .models.recording import simulate as simulate
+from .models.recurrent_snn import RecurrentSNN as RecurrentSNN
 from .models.saving import load_model as load_model
+from .models.sew_resnet import SEWResNet as SEWResNet
 from .models.snn_conv_net import SNNConvNet as SNNConvNet
 from .models.snn_fc_net import SNNFCNet as SNNFCNet
+from .models.spiking_vgg import SpikingVGG as SpikingVGG
+from .models.time_batch_normalization import TimeBatchNormalization as TimeBatchNormalization
 from .neurons.adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from .neurons.adaptive_lif import AdaptiveLIFCell as AdaptiveLIFCell
 from .neurons.adex import AdEx as AdEx

@@ -9,8 +9,12 @@ import kerasburst.encoders.poisson_burst
 import kerasburst.encoders.rate
 import kerasburst.losses
 import kerasburst.models.encoded
+import kerasburst.models.recurrent_snn
+import kerasburst.models.sew_resnet
 import kerasburst.models.snn_conv_net
 import kerasburst.models.snn_fc_net
+import kerasburst.models.spiking_vgg
+import kerasburst.models.time_batch_normalization
 import kerasburst.neurons.adaptive_lif
 import kerasburst.neurons.adex
 import kerasburst.neurons.izhikevich

@@ -133,6 +133,9 @@ NETWORKS = Registry(
     {
         "SNNConvNet": "kerasburst.models.snn_conv_net:SNNConvNet",
         "SNNFCNet": "kerasburst.models.snn_fc_net:SNNFCNet",
+        "SEWResNet": "kerasburst.models.sew_resnet:SEWResNet",
+        "SpikingVGG": "kerasburst.models.spiking_vgg:SpikingVGG",
+        "RecurrentSNN": "kerasburst.models.recurrent_snn:RecurrentSNN",
     },
 )
 NEURONS = Registry(

@@ -97,6 +97,17 @@ def check_int(argument: str, value: object, low: int | None = None, high: int | 
     return number
 
 
+def check_sizes(argument: str, value: object) -> tuple[int, ...]:
+    """Return one integer from 1, or a list or tuple of them, as a tuple.
+
+    Example:
+        >>> check_sizes("hidden_units", 64), check_sizes("hidden_units", [64, 32])
+        ((64,), (64, 32))
+    """
+    sizes = value if isinstance(value, (list, tuple)) else (value,)
+    return tuple(check_int(argument, size, low=1, high=LARGEST) for size in sizes)
+
+
 def check_float(
     argument: str,
     value: object,

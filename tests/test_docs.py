@@ -21,6 +21,7 @@ TUTORIALS = [
     ROOT / "docs/package.md",
     ROOT / "docs/profiles.md",
     ROOT / "docs/events.md",
+    ROOT / "docs/networks.md",
     *sorted((ROOT / "docs/tutorials").glob("*.md")),
 ]
 

@@ -16,14 +16,16 @@ is our equation for tau = DT / (1 - beta), r = tau / DT, v_leak = 0. For beta = 
 `CubaLIF` with tau_syn = DT / (1 - alpha), w_in = tau_syn / DT. NIR's reset spares the current of the next step, that of
 `Synaptic` does not: the node's metadata says so to `from_nir`, and the manifest how many spikes differ for others.
 
-Images go channels-first. Max-pooling of spikes is their sum over the window, above 1/2.
+Images go channels-first. Max-pooling of spikes is their sum over the window, above 1/2. A batch normalisation becomes
+part of the weights before it, zeros around an image part of the convolution or pooling behind them. The paths of a
+residual block that adds spikes end in the same node, which sums what it receives.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -36,7 +38,8 @@ from kerasburst.export.formats import Format, Written
 from kerasburst.export.network import Network
 from kerasburst.export.nir_reader import DT, read_file, read_layers
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.forward import Pool
+from kerasburst.models.forward import Part, Pool, Residual
+from kerasburst.models.time_batch_normalization import TimeBatchNormalization
 from kerasburst.neurons.base import Neuron
 from kerasburst.validation import InputError, check_choice
 
@@ -180,6 +183,7 @@ class _Signal:
         spiking: whether it is spikes.
         flat_from: the shape, channels first, that was flattened channels-last.
         permuted: whether a layer has brought it channels-first already.
+        padding: zeros around the image that the next layer must add.
     """
 
     sources: tuple[str, ...]
@@ -187,6 +191,7 @@ class _Signal:
     spiking: bool = False
     flat_from: list[int] | None = None
     permuted: bool = False
+    padding: tuple[int, int] = (0, 0)
 
 
 class _Graph:
@@ -213,12 +218,7 @@ class _Graph:
     def follow(self, model: keras.Model, signal: _Signal | None, encoded: _Signal | None = None):
         """Follow a model's layers from its input and return the output's signal; `encoded` is behind an encoder."""
         if isinstance(model, SpikingNetwork):
-            signal = signal or encoded
-            for part in model.course():
-                if isinstance(part, keras.layers.Dense) and len(signal.shape) > 1:
-                    signal = self._flatten(f"flatten_{part.name}", signal)
-                signal = self.apply(part, signal)
-            return signal
+            return self._follow_course(model.course(), signal or encoded)
         seen: dict[int, tuple] = {}  # by the identity of tensors, which are kept for it
 
         def call(layer, *args, **kwargs):
@@ -243,11 +243,26 @@ class _Graph:
         end = clone.outputs[0]
         return seen[id(end)][1] if id(end) in seen else None
 
+    def _follow_course(self, course: Sequence[Part], signal):
+        for part in course:
+            if isinstance(part, Residual):
+                if part.connect != "ADD":
+                    raise InputError(f"model must have connect ADD for nir, which sums paths, received {part.connect}")
+                ends = [self._follow_course(each, signal) for each in (part.body, part.shortcut)]
+                signal = self._sum("a residual block", ends)
+                continue
+            if isinstance(part, keras.layers.Dense) and len(signal.shape) > 1:
+                signal = self._flatten(f"flatten_{part.name}", signal)
+            signal = self.apply(part, signal)
+        return signal
+
     def apply(self, layer, signal: _Signal) -> _Signal | None:
         """Append a layer, or part of a network's course; None where its output is no sequence."""
         if isinstance(layer, keras.layers.TimeDistributed):
             layer = layer.layer
         kind = type(layer)
+        if any(signal.padding) and kind not in (keras.layers.Conv2D, keras.layers.MaxPooling2D):
+            raise InputError(f"{layer.name} must not follow a ZeroPadding2D for nir: a convolution or max-pooling may")
         if kind is keras.layers.GlobalAveragePooling1D:
             return None  # a readout over time, as `_readout` finds
         if kind in _IDLE:
@@ -267,6 +282,10 @@ class _Graph:
             keras.layers.Permute: self._permute,
             keras.layers.MaxPooling2D: self._pool,
             keras.layers.AveragePooling2D: self._pool,
+            keras.layers.GlobalAveragePooling2D: self._average_image,
+            keras.layers.ZeroPadding2D: self._pad,
+            keras.layers.BatchNormalization: self._normalize,
+            TimeBatchNormalization: self._normalize,
             keras.layers.Rescaling: self._scale,
         }
         if kind not in known:
@@ -276,11 +295,14 @@ class _Graph:
     def _join(self, layer, signals) -> _Signal:
         if type(layer) is not keras.layers.Add:
             raise InputError(f"model must join paths by Add for nir, {layer.name} is a {type(layer).__name__}")
+        return self._sum(layer.name, signals)
+
+    def _sum(self, name: str, signals) -> _Signal:
         if len({(*signal.shape, signal.permuted) for signal in signals}) > 1:
-            raise InputError(f"{layer.name} must add maps of one shape for nir")
+            raise InputError(f"{name} must add maps of one shape for nir")
         sources = tuple(dict.fromkeys(source for signal in signals for source in signal.sources))
         if len(sources) < sum(len(signal.sources) for signal in signals):
-            raise InputError(f"{layer.name} must not add a map to itself for nir")
+            raise InputError(f"{name} must not add a map to itself for nir")
         return dataclasses.replace(signals[0], sources=sources, spiking=False)
 
     # Layers -------------------------------------------------------------------------------------
@@ -309,12 +331,51 @@ class _Graph:
             )
         kernel = np.transpose(layer.kernel, (3, 2, 0, 1))
         bias = np.array(layer.bias) if layer.use_bias else np.zeros(layer.filters, "float32")
-        padding = "same" if same else (0, 0)
+        if any(signal.padding) and same:
+            raise InputError(f"{layer.name} must be padded by itself or by the layer before for nir, not by both")
+        padding = "same" if same else signal.padding
         node = self.nir.Conv2d(tuple(size), kernel, layer.strides, padding, layer.dilation_rate, layer.groups, bias)
         if not same:
             spread = [(side - 1) * step for side, step in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
-            size = [(n - d - 1) // stride + 1 for n, d, stride in zip(size, spread, layer.strides, strict=True)]
+            padded = [n + 2 * beside for n, beside in zip(size, signal.padding, strict=True)]
+            size = [(n - d - 1) // stride + 1 for n, d, stride in zip(padded, spread, layer.strides, strict=True)]
         return _Signal((self.add(layer.name, node, signal),), [layer.filters, *size])
+
+    def _pad(self, layer, signal):
+        (top, bottom), (left, right) = layer.padding
+        if top != bottom or left != right or layer.data_format != "channels_last" or signal.permuted:
+            raise InputError(f"{layer.name} must be channels-last and pad both sides alike for nir")
+        return dataclasses.replace(signal, padding=(top, left))
+
+    def _normalize(self, layer, signal):
+        """Make a normalisation part of the weights of the node before it."""
+        (source, *others), nir = signal.sources, self.nir
+        node = self.nodes[source]
+        if (
+            others
+            or not isinstance(node, (nir.Conv2d, nir.Affine, nir.Linear))
+            or any(a == source for a, _ in self.edges)
+        ):
+            raise InputError(f"{layer.name} must follow one convolution or Dense for nir, which has no normalisation")
+        if layer.axis not in (-1, len(signal.shape), len(signal.shape) + 1):
+            raise InputError(f"{layer.name} must normalise channels, the last axis, for nir, received {layer.axis}")
+        factor = 1.0 / np.sqrt(np.asarray(layer.moving_variance, "float64") + layer.epsilon)
+        factor *= np.asarray(layer.gamma) if layer.scale else 1.0
+        shift = (np.asarray(layer.beta) if layer.center else 0.0) - np.asarray(layer.moving_mean) * factor
+        node.weight = (node.weight * factor.reshape(-1, *[1] * (node.weight.ndim - 1))).astype("float32")
+        bias = (getattr(node, "bias", 0.0) * factor + shift).astype("float32")
+        if isinstance(node, nir.Linear):
+            self.nodes[source] = nir.Affine(node.weight, bias)
+        else:
+            node.bias = bias
+        return signal
+
+    def _average_image(self, layer, signal):
+        if layer.data_format != "channels_last" or layer.keepdims or signal.permuted:
+            raise InputError(f"{layer.name} must be channels-last and drop its axes for nir")
+        window = np.array(signal.shape[1:])
+        pooled = _Signal((self.add(layer.name, self.nir.AvgPool2d(window, window, np.array([0, 0])), signal),), [])
+        return self._flatten(f"flatten_{layer.name}", dataclasses.replace(pooled, shape=[signal.shape[0], 1, 1]))
 
     def _permute(self, layer, signal):
         if len(signal.shape) != 3 or layer.dims != (1, 4, 2, 3):
@@ -343,8 +404,12 @@ class _Graph:
                 "model must have spikes between its layers for nir, which has neither ReLU nor max-pooling of "
                 "activations: train with --set model.conv_activation=lif"
             )
-        node = self.nir.SumPool2d(np.array(window), np.array(strides), np.array([0, 0]))
-        total = _Signal((self.add(f"{name}_sum", node, signal),), _pooled(signal.shape, window, strides))
+        node = self.nir.SumPool2d(np.array(window), np.array(strides), np.array(signal.padding))
+        padded = [
+            signal.shape[0],
+            *(n + 2 * beside for n, beside in zip(signal.shape[1:], signal.padding, strict=True)),
+        ]
+        total = _Signal((self.add(f"{name}_sum", node, signal),), _pooled(padded, window, strides))
         any_spike = self.nir.Threshold(np.full(total.shape, 0.5, "float32"))
         return _Signal((self.add(f"{name}_any", any_spike, total),), total.shape, spiking=True)
 

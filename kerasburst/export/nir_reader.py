@@ -239,6 +239,8 @@ class _Reader:
             case "Flatten":
                 return _flatten(name, node, x)
             case "AvgPool2d":
+                if np.any(node.padding):
+                    raise InputError(f"{name} must not be padded, received {np.ravel(node.padding).tolist()}")
                 return _pool(name, keras.layers.AveragePooling2D, node, x)
             case "SumPool2d":
                 return self._sum(name, node, x)
@@ -295,6 +297,9 @@ class _Reader:
         """A sum above 1/2 is a maximum of spikes; another sum is a mean, scaled."""
         (after,) = self.after[name] if len(self.after[name]) == 1 else (None,)
         follows = None if after is None else self.nodes[after]
+        if np.any(node.padding):
+            around = _pair(name, "padding", node.padding, least=0)
+            x = _each_step(keras.layers.ZeroPadding2D(around), f"{name}_padding", x)
         if _kind(follows) == "Threshold" and self.before[after] == [name] and np.all(follows.threshold == 0.5):
             return _pool(name, keras.layers.MaxPooling2D, node, x)  # the threshold then leaves it as it is
         size = float(np.prod(_pair(name, "kernel_size", node.kernel_size)))
@@ -396,8 +401,6 @@ def _flatten(name, node, x):
 
 
 def _pool(name, layer: type[keras.layers.Layer], node, x):
-    if np.any(node.padding):
-        raise InputError(f"{name} must not be padded, received {np.ravel(node.padding).tolist()}")
     window, strides = _pair(name, "kernel_size", node.kernel_size), _pair(name, "stride", node.stride)
     return _each_step(layer(window, strides), name, x)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +14,14 @@ from keras import ops
 
 from kerasburst import backend
 from kerasburst.encoders.base import Encoder
-from kerasburst.models.forward import Fire, Part, Synapse, synapses_of, walk
+from kerasburst.models.forward import Fire, Part, Pool, Synapse, build_course, leaves, synapses_of, walk
+from kerasburst.models.recomputing import in_chunks, walk_recomputed
 from kerasburst.neurons.base import Neuron, NeuronLayer, arguments_of
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate, Tensor
 from kerasburst.registry import NEURONS
 from kerasburst.seeding import derive_seed
-from kerasburst.validation import InputError, check_bool, check_choice, check_int, fail
+from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail
 
 READOUTS = ("last", "mean", "count")
 
@@ -29,9 +29,9 @@ READOUTS = ("last", "mean", "count")
 class SpikingNetwork(keras.Model, ABC):
     """A classifier over spike trains.
 
-    A subclass creates its layers in `__init__`, builds them in `build_synapses`, and returns them in order from
-    `course`, the neurons `output_lif` last; `_dense` and `_neurons` create layers with the network's seed and
-    parameters. Constructor arguments that are kept as attributes of the same name are part of the config.
+    A subclass creates its layers in `__init__`, each an attribute, and returns them in order from `course`, the neurons
+    `output_lif` last; `_dense`, `_conv` and `_neurons` create layers with the network's seed and parameters.
+    Constructor arguments that are kept as attributes of the same name are part of the config.
 
     Args:
         num_classes: C, at least 2.
@@ -50,6 +50,9 @@ class SpikingNetwork(keras.Model, ABC):
         per_neuron: whether trained parameters have a value for each neuron instead of one for each layer.
         recompute: compute the maps of convolutions again in the backward pass instead of keeping them: less memory per
             step, more time.
+        recompute_steps: train in chunks of so many steps, of which the backward pass keeps the states between them and
+            computes all else again: memory for one chunk instead of all steps. Same gradients, more time. None for
+            all steps at once.
         seed: int of at least 0 that fixes the initial weights, or None. They are uniform within
             1 / sqrt(fan-in), the default of the framework that the authors' earlier code was written in.
         **kwargs: as for `keras.Model`. Under a 16-bit policy the membranes and logits stay float32.
@@ -75,6 +78,7 @@ class SpikingNetwork(keras.Model, ABC):
         trainable_threshold: bool = False,
         per_neuron: bool = False,
         recompute: bool = False,
+        recompute_steps: int | None = None,
         seed: int | None = None,
         **kwargs,
     ):
@@ -85,6 +89,11 @@ class SpikingNetwork(keras.Model, ABC):
             raise fail("encoder", "an encoder layer or None", encoder)
         self.readout = check_choice("readout", readout, READOUTS)
         self.recompute = check_bool("recompute", recompute)
+        if recompute_steps is not None:
+            recompute_steps = check_int("recompute_steps", recompute_steps, low=1, high=LARGEST)
+            if self.recompute:
+                raise InputError("recompute must be false with recompute_steps, which keeps less")
+        self.recompute_steps = recompute_steps
         self.seed = None if seed is None else check_int("seed", seed, low=0)
         self.neuron = check_choice("neuron", neuron, NEURONS)
         self.neuron_options = dict(neuron_options or {})
@@ -105,12 +114,20 @@ class SpikingNetwork(keras.Model, ABC):
     # For subclasses -------------------------------------------------------------------------
 
     @abstractmethod
+    def course(self) -> list[Part]:
+        """Return the layers in order, `output_lif` last; see `kerasburst.models.forward.walk` for what may be there."""
+
     def build_synapses(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the layers for spikes of shape `(batch, num_steps, *features)`."""
+        build_course(self.course(), input_shape)
 
-    @abstractmethod
-    def course(self) -> list[Part]:
-        """Return the layers in order: convolutions, `Pool`, dense and LIF layers, `output_lif` last."""
+    def leaves(self) -> list[keras.layers.Layer | Pool]:
+        """Return the parts of the course in the order in which they run, those of branches in their place."""
+        return list(leaves(self.course()))
+
+    def _conv(self, filters: int, kernel_size: int, name: str, **options) -> keras.layers.Conv2D:
+        options = {"padding": "same", "kernel_initializer": self._initializer(name)} | options
+        return keras.layers.Conv2D(filters, kernel_size, dtype=self.dtype_policy, name=name, **options)
 
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
         return keras.layers.Dense(units, kernel_initializer=self._initializer(name), dtype=self.dtype_policy, name=name)
@@ -155,10 +172,16 @@ class SpikingNetwork(keras.Model, ABC):
             activity[neurons.name], states = _fire(neurons, current, mask)
             return activity[neurons.name], states
 
-        return activity, self._run(spikes, fire)[1]["mem"]
+        return activity, self._run(spikes, fire, mask=mask)[1]["mem"]
 
-    def _run(self, spikes: Tensor, fire: Fire, firing: bool = False, training: bool = False):
+    def _run(
+        self, spikes: Tensor, fire: Fire, firing: bool = False, training: bool = False, mask: Tensor | None = None
+    ):
         """Run the course, fast where possible; with `firing`, `fire` may miss neurons in convolutional stages."""
+
+        def normalize(layer, x):
+            return layer(x, training=training, mask=mask)
+
         course = self.course()
         if backend.runs_cpu_paths():
             from kerasburst.models.fast.stages import apply, begin
@@ -166,15 +189,15 @@ class SpikingNetwork(keras.Model, ABC):
             begun = begin(course, spikes, firing=firing, recompute=self.recompute, training=training)
             if begun is not None:
                 return walk(*begun, fire, apply)
-        if self.recompute and firing:  # the maps before the first dense layer, in this pass too
-            images = list(itertools.takewhile(lambda part: not isinstance(part, keras.layers.Dense), course))
-            if images:
-                spikes = keras.remat(lambda x: walk(images, x, fire)[0])(spikes)
-                course = course[len(images) :]
-        return walk(course, spikes, fire)
+        if self.recompute and (firing or training):
+            return walk_recomputed(course, spikes, fire, training, mask)
+        return walk(course, spikes, fire, normalize=normalize)
 
     def synapses(self) -> tuple[Synapse, ...]:
-        """Return the layers with weights of a built network, in order, and where their input comes from."""
+        """Return the layers with weights of a built network, in order, and where their input comes from.
+
+        Of a course for which `kerasburst.models.forward.is_chain` holds.
+        """
         return synapses_of(self.course(), tuple(self.spikes_shape[2:]))
 
     # For users ----------------------------------------------------------------------------
@@ -188,6 +211,12 @@ class SpikingNetwork(keras.Model, ABC):
             shape = tuple(self.encoder.compute_output_shape(shape))
         if len(shape) < 3 or None in shape[2:]:
             raise fail("inputs", "spikes of shape (batch, num_steps, *features) with known features", shape)
+        if self.recompute_steps is not None:
+            for part in self.leaves():
+                if isinstance(part, keras.layers.BatchNormalization):
+                    raise InputError(
+                        f"recompute_steps must be None with {part.name}, whose statistics are over all steps"
+                    )
         self.build_synapses(shape)
         self.spikes_shape = shape
         self.built = True
@@ -206,8 +235,12 @@ class SpikingNetwork(keras.Model, ABC):
     def respond(self, inputs, training: bool | None = None, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the logits, and the output membrane `(batch, num_steps, C)`; the arguments are those of `call`."""
         spikes, mask = self.spikes_of(inputs, mask)
+        training = bool(training)
+        if training and self.recompute_steps is not None:
+            spk, mem = in_chunks(self._run, spikes, self.recompute_steps, mask)
+            return self.read_out(spk, mem, **({} if mask is None else {"mask": mask})), mem
         fire = _fire if mask is None else lambda neurons, current: _fire(neurons, current, mask)
-        spk, states = self._run(spikes, fire, firing=mask is None, training=bool(training))
+        spk, states = self._run(spikes, fire, firing=mask is None, training=training, mask=mask)
         return self.read_out(spk, states["mem"], **({} if mask is None else {"mask": mask})), states["mem"]
 
     def read_out(self, spk: Tensor, mem: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -264,7 +297,7 @@ class SpikingNetwork(keras.Model, ABC):
         for _, mem, rates in self._probe_batches(inputs, batch_size):
             for name, rate in rates.items():
                 total[name] = total.get(name, 0.0) + len(mem) * float(rate)
-        names = ["input", *(part.name for part in self.course() if isinstance(part, Neuron))]  # JAX sorts dicts
+        names = ["input", *(part.name for part in self.leaves() if isinstance(part, Neuron))]  # JAX sorts dicts
         return {name: total[name] / len(inputs) for name in names}
 
     def _probe_batches(self, inputs, batch_size: int):
@@ -279,7 +312,7 @@ class SpikingNetwork(keras.Model, ABC):
 
         It is made anew after a layer was quantised, adapted or replaced: a graph keeps the layers it was traced with.
         """
-        layers = [part for part in self.course() if isinstance(part, keras.layers.Layer)]
+        layers = [part for part in self.leaves() if isinstance(part, keras.layers.Layer)]
         parts = [each for layer in layers for each in (layer, *layer.variables)]
         if self._compiled is None or not self._compiled.is_of(parts):
             self._compiled = _Compiled(backend.jit(self.probe, self), parts)
@@ -345,7 +378,7 @@ class SpikingNetwork(keras.Model, ABC):
         copy = type(self).from_config({**config, "encoder": encoder, "layers": changed})
         spikes = self.spikes_shape
         copy.build(spikes if encoder is None or encoder.encoded else (spikes[0], *spikes[2:]))
-        for part, copied in zip(self.course(), copy.course(), strict=True):
+        for part, copied in zip(self.leaves(), copy.leaves(), strict=True):
             if isinstance(part, keras.layers.Layer):
                 for own, other in zip(part._flatten_layers(), copied._flatten_layers(), strict=True):
                     # By name: the order of a quantised layer's variables depends on when it was quantised.
@@ -386,7 +419,7 @@ class SpikingNetwork(keras.Model, ABC):
     def _changed_layers(self, config: dict) -> Iterator[tuple[str, keras.layers.Layer]]:
         """Yield the layers, by attribute, that were quantised, adapted, frozen or replaced since they were made."""
         attributes = {id(getattr(self, name)): name for name in {*vars(self), *getattr(self, "_modules", ())}}
-        for own, made in zip(self.course(), type(self)(**config).course(), strict=True):
+        for own, made in zip(self.leaves(), type(self)(**config).leaves(), strict=True):
             if not isinstance(own, keras.layers.Layer) or _described(own) == _described(made):
                 continue
             if id(own) not in attributes:

@@ -130,6 +130,8 @@ def _observe_once(model: keras.layers.Layer, x: Any, listens: Callable) -> Obser
                 _watch_input(layer, replace, seen)
         if seen.input_spikes is None and hasattr(x, "shape"):
             array = as_array(x)
+            if str(x.dtype).endswith("int8"):  # -1 says where steps are padding
+                array = np.maximum(array, 0)
             seen.input_spikes = array if _are_spikes(array) else None
         model(x, training=False)
     return seen

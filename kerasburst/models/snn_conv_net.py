@@ -30,7 +30,7 @@ class SNNConvNet(SpikingNetwork):
         hidden_units: size of the hidden layer.
         conv_activation: "relu", or "lif" to put neurons in place of both ReLUs.
         encoder, readout, neuron, neuron_options, beta, threshold, reset_mechanism, surrogate, trainable_beta,
-            trainable_threshold, per_neuron, recompute, seed: as for `SpikingNetwork`.
+            trainable_threshold, per_neuron, recompute, recompute_steps, seed: as for `SpikingNetwork`.
         **kwargs: as for `keras.Model`.
 
     Call arguments:
@@ -75,6 +75,7 @@ class SNNConvNet(SpikingNetwork):
         trainable_threshold: bool = False,
         per_neuron: bool = False,
         recompute: bool = False,
+        recompute_steps: int | None = None,
         seed: int | None = None,
         **kwargs,
     ):
@@ -92,6 +93,7 @@ class SNNConvNet(SpikingNetwork):
             trainable_threshold=trainable_threshold,
             per_neuron=per_neuron,
             recompute=recompute,
+            recompute_steps=recompute_steps,
             seed=seed,
             **kwargs,
         )
@@ -102,15 +104,7 @@ class SNNConvNet(SpikingNetwork):
         self.hidden_units = check_int("hidden_units", hidden_units, low=1, high=LARGEST)
         self.conv_activation = check_choice("conv_activation", conv_activation, CONV_ACTIVATIONS)
         self.conv1, self.conv2 = (
-            keras.layers.Conv2D(
-                n,
-                self.kernel_size,
-                padding="same",
-                kernel_initializer=self._initializer(name),
-                dtype=self.dtype_policy,
-                name=name,
-            )
-            for n, name in zip(self.filters, ("conv1", "conv2"), strict=True)
+            self._conv(n, self.kernel_size, name) for n, name in zip(self.filters, ("conv1", "conv2"), strict=True)
         )
         fires = conv_activation == "lif"
         self.conv1_lif, self.conv2_lif = (self._neurons(f"conv{n}_lif") if fires else None for n in (1, 2))
@@ -121,16 +115,7 @@ class SNNConvNet(SpikingNetwork):
         """Build the layers for spikes of shape `(batch, num_steps, height, width, channels)`."""
         if len(input_shape) != 5 or min(input_shape[2:4]) < 4:
             raise fail("inputs", "spikes (batch, num_steps, height, width, channels) of 4x4 or more", input_shape)
-        batch, steps, height, width, channels = input_shape
-        for conv, lif, n in zip((self.conv1, self.conv2), (self.conv1_lif, self.conv2_lif), self.filters, strict=True):
-            conv.build((batch, height, width, channels))
-            if lif is not None:
-                lif.build((batch, steps, height, width, n))
-            height, width, channels = height // 2, width // 2, n
-        self.hidden_dense.build((batch, steps, height * width * channels))
-        self.hidden_lif.build((batch, steps, self.hidden_units))
-        self.output_dense.build((batch, steps, self.hidden_units))
-        self.output_lif.build((batch, steps, self.num_classes))
+        super().build_synapses(input_shape)
 
     def course(self):
         """Return the layers in order; see `SpikingNetwork.course`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +21,7 @@ class SNNFCNet(SpikingNetwork):
         num_classes: C, at least 2.
         hidden_units: size of the hidden layer.
         encoder, readout, neuron, neuron_options, beta, threshold, reset_mechanism, surrogate, trainable_beta,
-            trainable_threshold, per_neuron, recompute, seed: as for `SpikingNetwork`.
+            trainable_threshold, per_neuron, recompute, recompute_steps, seed: as for `SpikingNetwork`.
         **kwargs: as for `keras.Model`.
 
     Call arguments:
@@ -67,6 +66,7 @@ class SNNFCNet(SpikingNetwork):
         trainable_threshold: bool = False,
         per_neuron: bool = False,
         recompute: bool = False,
+        recompute_steps: int | None = None,
         seed: int | None = None,
         **kwargs,
     ):
@@ -84,20 +84,13 @@ class SNNFCNet(SpikingNetwork):
             trainable_threshold=trainable_threshold,
             per_neuron=per_neuron,
             recompute=recompute,
+            recompute_steps=recompute_steps,
             seed=seed,
             **kwargs,
         )
         self.hidden_units = check_int("hidden_units", hidden_units, low=1, high=LARGEST)
         self.hidden_dense = self._dense(self.hidden_units, "hidden_dense")
         self.hidden_lif = self._neurons("hidden_lif")
-
-    def build_synapses(self, input_shape):
-        """Build the layers for spikes of shape `(batch, num_steps, *features)`."""
-        batch, steps, *features = input_shape
-        self.hidden_dense.build((batch, steps, math.prod(features)))
-        self.hidden_lif.build((batch, steps, self.hidden_units))
-        self.output_dense.build((batch, steps, self.hidden_units))
-        self.output_lif.build((batch, steps, self.num_classes))
 
     def course(self):
         """Return the layers in order; see `SpikingNetwork.course`."""

@@ -20,7 +20,7 @@ from kerasburst import backend
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.forward import Pool, Synapse
+from kerasburst.models.forward import Pool, Synapse, is_chain
 from kerasburst.models.observing import observe
 from kerasburst.models.recording import batches, mean_rates
 from kerasburst.neurons.base import Neuron
@@ -114,8 +114,8 @@ def network_cost(
 ) -> NetworkCost:
     """Count the operations of a network on examples.
 
-    In a network composed by Keras, a layer's input counts as spikes where it is 0 and 1 only, on all examples;
-    recurrent weights inside neurons are counted as a layer of their own.
+    In a network composed by Keras or with branches, a layer's input counts as spikes where it is 0 and 1 only, on all
+    examples. Recurrent weights inside neurons are counted as a layer of their own.
 
     Args:
         network: one of our networks, built, or any Keras model with our neurons; it should be trained, as its activity
@@ -158,7 +158,7 @@ def network_cost(
             raise InputError("encoder must be left out for a network that has one inside")
         network, encoder = network.with_encoder(None), network.encoder
     spiking = encoder is None or encoder.spiking
-    if backend.name != "tensorflow":
+    if backend.name != "tensorflow" or not is_chain(network.course()):
         return _cost_of_composed(network, _encoded(x, encoder, seed, batch_size))
     return _summed(network, _counted(network, _batches(x, encoder, seed, batch_size), spiking), len(x))
 

@@ -90,7 +90,7 @@ def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
     network = config.make_network(data.num_classes)
     network.build(encoder.compute_output_shape((None, *data.sample_shape)))
     if config.firing_penalty:
-        for part in network.course()[:-1]:
+        for part in network.leaves()[:-1]:
             if isinstance(part, NeuronLayer):
                 part.spike_regularizer = FiringRate(config.firing_penalty, target=0.0)
     if is_trained(encoder):

@@ -220,6 +220,13 @@ def test_list_parameters(kerasburst):
     assert "membrane decay per step, in [0, 1]" in sections["neuron lif"]
 
 
+def test_list_models(kerasburst):
+    lines = kerasburst("train", "--list-models").out.splitlines()
+    found = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines[1:] if not line.startswith("    ")}
+    assert list(found)[:5] == ["SNNConvNet", "SNNFCNet", "SEWResNet", "SpikingVGG", "RecurrentSNN"]
+    assert found["SNNConvNet"] == "Convolutional spiking network for images."
+
+
 def test_every_parameter_has_a_meaning():
     from kerasburst_cli.options import all_parameters
     from kerasburst_cli.parameters import parameters_text

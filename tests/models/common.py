@@ -68,7 +68,9 @@ def enliven(network, seed=0):
     for weight in network.weights:
         if weight.name in ("beta", "threshold"):
             values.append(rng.uniform(0.3, 1.0, weight.shape))
-        elif weight.name == "bias":
+        elif weight.name in ("gamma", "moving_variance"):
+            values.append(rng.uniform(0.5, 1.5, weight.shape))
+        elif weight.name in ("bias", "moving_mean"):
             values.append(rng.normal(0.3, 0.2, weight.shape))
         else:
             size = np.prod(weight.shape[:-1])

@@ -74,6 +74,10 @@ class OwnBatchNorm(keras.layers.Layer):
     [
         ([keras.layers.BatchNormalization(name="bn")], "layer bn must not mix the examples of a batch"),
         ([keras.Sequential([keras.layers.BatchNormalization(name="deep")])], "layer deep must not mix"),
+        (
+            [keras.layers.Reshape((2, 2)), kb.TimeBatchNormalization(name="over_time"), keras.layers.Flatten()],
+            "layer over_time must not mix the examples of a batch, as TimeBatchNormalization does",
+        ),
         ([OwnBatchNorm(name="own")], "layer own must not mix the examples of a batch, as OwnBatchNorm does"),
     ],
 )

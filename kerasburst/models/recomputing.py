@@ -1,0 +1,131 @@
+"""Gradient checkpointing: keep less for the backward pass, and compute it again there."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import keras
+from keras import ops
+
+from kerasburst.models.forward import Fire, Part, Pool, Residual, walk
+from kerasburst.models.time_batch_normalization import TimeBatchNormalization
+from kerasburst.neurons.base import NeuronLayer
+from kerasburst.neurons.surrogate import Tensor
+from kerasburst.validation import InputError
+
+
+def in_chunks(run: Callable, spikes: Tensor, steps: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Run a network over chunks of time, each of which the backward pass computes again.
+
+    What is kept are the spikes that go in, the output and the neurons' states between chunks; so memory grows with the
+    steps of a chunk, and not with all steps.
+
+    Args:
+        run: `SpikingNetwork._run`, of a course without statistics over time.
+        spikes: `(batch, num_steps, *features)`.
+        steps: of a chunk; the last may be shorter.
+        mask: bool `(batch, num_steps)`, or None.
+
+    Returns:
+        The output neurons' spikes and membrane, each `(batch, num_steps, C)`.
+
+    Raises:
+        InputError: where T is not known, or where neurons have a regulariser or a call of their own.
+
+    References:
+        Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016.
+    """
+    total = spikes.shape[1]
+    if total is None:
+        raise InputError("inputs must have a known number of steps with recompute_steps")
+    names: list[tuple[str, str]] = []  # of the states that go from chunk to chunk
+    carried: list[Tensor] = []
+    outputs = []
+    for start in range(0, total, steps):
+        live = None if mask is None else mask[:, start : start + steps]
+
+        def chunk(x, *states, live=live):
+            before: dict[str, dict[str, Tensor]] = {}
+            for (layer, state), value in zip(names, states, strict=False):  # none before the first chunk
+                before.setdefault(layer, {})[state] = value
+            after: dict[tuple[str, str], Tensor] = {}
+
+            def fire(neurons: NeuronLayer, current: Tensor):
+                _check_plain(neurons)
+                spk, mem, last = neurons.run(current, before.get(neurons.name), live)
+                after.update({(neurons.name, state): value for state, value in last.items()})
+                return spk, {"mem": mem}
+
+            spk, states = run(x, fire, training=True, mask=live)
+            names[:] = after
+            return [spk, states["mem"], *after.values()]
+
+        spk, mem, *carried = keras.remat(chunk)(spikes[:, start : start + steps], *carried)
+        outputs.append((spk, mem))
+    spk, mem = (ops.concatenate(parts, axis=1) for parts in zip(*outputs, strict=True))
+    return spk, mem
+
+
+def _check_plain(neurons: NeuronLayer) -> None:
+    if neurons.spike_regularizer is not None:
+        raise InputError(f"recompute_steps must be None where {neurons.name} has a regulariser")
+    if type(neurons).call is not NeuronLayer.call or "call" in vars(neurons):
+        raise InputError(f"recompute_steps must be None where {neurons.name} has a call of its own")
+
+
+def walk_recomputed(course: Sequence[Part], spikes: Tensor, fire: Fire, training: bool, mask: Tensor | None):
+    """Return what `walk` does; of what comes before the first dense layer, keep only the images between blocks.
+
+    A block ends with a pooling, or is a `Residual`.
+
+    Args:
+        course: as for `walk`.
+        spikes: likewise.
+        fire: likewise.
+        training: whether statistics are those of the batch.
+        mask: bool `(batch, num_steps)`, for statistics.
+    """
+    images = list(itertools.takewhile(lambda part: not isinstance(part, keras.layers.Dense), course))
+    for block in _blocks(images):
+        spikes = _recomputed(block, spikes, fire, training, mask)
+    rest = course[len(images) :]
+    return walk(rest, spikes, fire, normalize=lambda layer, x: layer(x, training=training, mask=mask))
+
+
+def _recomputed(block: Sequence[Part], spikes: Tensor, fire: Fire, training: bool, mask: Tensor | None) -> Tensor:
+    norms: list[TimeBatchNormalization] = []
+
+    def run(x):
+        norms.clear()  # the backward pass runs it a second time
+        found: list[Tensor] = []
+
+        def normalize(layer, current):
+            if not (training and layer.trainable):
+                return layer(current, training=False)
+            mean, variance = layer.statistics(current, mask)
+            norms.append(layer)
+            found.extend((mean, variance))
+            return layer.normalize(current, mean, variance)
+
+        return [walk(block, x, fire, normalize=normalize)[0], *found]
+
+    out, *statistics = keras.remat(run)(spikes)
+    for layer, mean, variance in zip(norms, statistics[::2], statistics[1::2], strict=True):
+        layer.follow(ops.stop_gradient(mean), ops.stop_gradient(variance))
+    return out
+
+
+def _blocks(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Split parts after each pooling and around each `Residual`."""
+    block: list[Part] = []
+    for part in parts:
+        if isinstance(part, Residual) and block:
+            yield block
+            block = []
+        block.append(part)
+        if isinstance(part, (Residual, Pool)):
+            yield block
+            block = []
+    if block:
+        yield block
