@@ -64,7 +64,7 @@ def profile_of(name, folder):
 
 HISTORY = [{"epoch": 1, "loss": 1.0, "accuracy": 0.5}]
 PICTURES = {
-    "curves": lambda name, folder: save_curves(HISTORY, folder / "a.png", f"{name}, rate"),
+    "curves": lambda name, folder: save_curves(HISTORY, folder / "a.png", f"{name}, rate", 0.5),
     "transfer": lambda name, folder: save_transfer_plot(transfer_of(name), folder / "a.png"),
     "sweep": lambda name, folder: save_sweep_figures(sweep_of(name), folder),
     "profile": lambda name, folder: profile_of(name, folder),

@@ -45,7 +45,7 @@ def reproduction_markdown(result: dict) -> str:
     blocks = [
         "# The paper's claims, tested",
         f"Scale `{result['scale']}` ({result['note']}); {finished} of {len(result['plan'])} parts finished"
-        + ("." if result["complete"] else ": **not complete**, the verdicts are of what is there."),
+        + ("." if result["complete"] else ": **not complete**, the verdicts use the finished parts."),
         "## Verdicts",
         markdown(
             table_of(
@@ -62,7 +62,7 @@ def reproduction_markdown(result: dict) -> str:
         _list(f"`{c['name']}` ({c['figure']}): {c['rule']}." for c in result["claims"]),
     ]
     if result["audits"]:
-        blocks += ["## AUC beside accuracy", "Means, with 95 % intervals over seeds, cut to 0 to 1.", _audits(result)]
+        blocks += ["## AUC and accuracy", "Means, with 95 % intervals over seeds, cut to 0 to 1.", _audits(result)]
     blocks.append("## Every figure")
     for claim in result["claims"]:
         blocks.append(f"### {claim['text']}")
@@ -212,7 +212,7 @@ def headline(item: Item) -> str:
         verdict = claim["verdict"]
         by.setdefault(verdict["verdict"] + ", confounded" * verdict["confounded"], []).append(claim["name"])
     told = "; ".join(f"{len(names)} {verdict} ({', '.join(names)})" for verdict, names in by.items())
-    state = "" if item.value["complete"] else ", of a part of the plan"
+    state = "" if item.value["complete"] else " (the plan is not finished)"
     return f"{len(item.value['claims'])} claims{state}: {told}"
 
 
@@ -237,7 +237,7 @@ def tables(items: list[Item]) -> list[Table]:
                 )
             )
         head = ("claim", "verdict", "ours, 95 % over seeds", "figure", "the paper", "seeds")
-        notes = [] if value["complete"] else ["Not complete."]
+        notes = [] if value["complete"] else ["The plan is not finished: some parts were not run."]
         notes += [f"{WARNED}: {'; '.join(each)}."] if (each := warnings(value)) else []
         title = f"{item.label}: scale {value['scale']}"
         tables.append(Table(title, head, tuple(rows), " ".join(notes), item.link, tuple(value["rules"])))
@@ -246,7 +246,7 @@ def tables(items: list[Item]) -> list[Table]:
             ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
             head = ("data", "protocol", "encoding", "test accuracy, %", "on members, %")
             head = (*head, *(f"AUC, K = {k}" for k in ks), "left out")
-            title = f"{item.label}: AUC beside accuracy"
+            title = f"{item.label}: AUC and accuracy"
             tables.append(Table(title, head, beside, "Means and 95 % over seeds, cut to 0 to 1.", item.link))
     return tables
 

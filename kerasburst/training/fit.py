@@ -315,6 +315,7 @@ def _finish(
     )
     with files.replacing(directory.path / "model.keras") as temporary:
         trained.save(temporary)
-    save_curves(history, directory.path / "curves.png", title=f"{data.name}, {config.encoding}")
+    title = f"{data.name}, encoding {config.encoding}"
+    save_curves(history, directory.path / "curves.png", title, result.test_accuracy)
     files.write_json(directory.path / "result.json", records.to_json(result))
     return result

@@ -133,23 +133,32 @@ def versions() -> dict[str, str]:
     }
 
 
-def save_curves(history: list[dict], path: Path, title: str) -> None:
-    """Draw `history`, one row an epoch, to a PNG at `path`."""
+def save_curves(history: list[dict], path: Path, title: str, test_accuracy: float | None = None) -> None:
+    """Draw the training to a PNG.
+
+    Args:
+        history: one row for each epoch.
+        path: of the picture.
+        title: of the picture.
+        test_accuracy: accuracy on the test part after training, 0 to 1; None not to draw it.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     epochs = [row["epoch"] for row in history]
-    panels = (("loss", "cross-entropy (nats)"), ("accuracy", "accuracy"))
-    for axes, (name, label) in zip(figure.subplots(1, 2), panels, strict=True):
+    panels = (("loss", "cross-entropy, nats", 1), ("accuracy", "accuracy, %", 100))
+    for axes, (name, label, factor) in zip(figure.subplots(1, 2), panels, strict=True):
         for key, text, style in ((name, "training", "-"), (f"val_{name}", "validation", "--")):
             if key in history[0]:
                 marker = "o" if len(epochs) < 3 else None
-                axes.plot(epochs, [row[key] for row in history], style, marker=marker, label=text)
+                axes.plot(epochs, [factor * row[key] for row in history], style, marker=marker, label=text)
+        if name == "accuracy" and test_accuracy is not None:
+            axes.axhline(100 * test_accuracy, color="0.4", ls=":", label=f"test, at the end: {test_accuracy:.1%}")
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, fontsize=9)
     figure.suptitle(visible(title))
     save_picture(figure, path)
