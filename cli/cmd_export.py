@@ -38,7 +38,7 @@ def command(run, format, out, force, as_json):
     for reason in dict.fromkeys(manifest["left_out"].values()):
         names = [name for name, why in manifest["left_out"].items() if why == reason]
         click.echo(f"without {', '.join(names)}: {reason}")
-    click.echo(f"written to {out}; ask it: kerasburst predict {out} --input FILE")
+    click.echo(f"written to {out}; try it: kerasburst predict {out} --input FILE")
 
 
 def _shapes(described) -> str:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kerasburst.quiet import quiet_start
 from kerasburst.validation import InputError, check_choice, fail
 
 PLUGINS = "KERASBURST_PLUGINS"  # modules to import before names are looked up, separated by commas
@@ -105,7 +106,8 @@ def load_plugins() -> None:
     """
     for module in filter(None, os.environ.get(PLUGINS, "").split(",")):
         try:
-            importlib.import_module(module.strip())
+            with quiet_start():  # the module may import Keras before the command does
+                importlib.import_module(module.strip())
         except ImportError as error:
             raise InputError(f"{PLUGINS} must name modules that can be imported, {module}: {error}") from None
 

@@ -70,7 +70,7 @@ def encode(
     data = load_dataset(dataset, seed=seed, **config.reading())
     check_int("index", index, low=0, high=len(data.x_test) - 1)
     example = {"dataset": data.name, "index": index, "label": data.class_names[int(data.y_test[index])]}
-    title = f"{encoding}: {data.name}, test example {index} ({example['label']}), T = {num_steps}"
+    title = f"{encoding}: {data.name}, test example {index} (class {example['label']}), T = {num_steps}"
     return draw_encoding(
         layer, data.x_test[index], out, features=features, draws=draws, seed=seed, title=title, example=example
     )
