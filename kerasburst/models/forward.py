@@ -87,12 +87,13 @@ class Synapse:
     pooled: bool = False
 
 
-Part: TypeAlias = keras.layers.Layer | Pool | Residual
+Leaf: TypeAlias = keras.layers.Layer | Pool
+Part: TypeAlias = Leaf | Residual
 Fire = Callable[[Neuron, Tensor], tuple[Tensor, dict[str, Tensor]]]
 _SEQUENCE = (Neuron, keras.layers.Dense, TimeBatchNormalization, Residual)  # take (batch, time, *features)
 
 
-def leaves(course: Sequence[Part]) -> Iterator[keras.layers.Layer | Pool]:
+def leaves(course: Sequence[Part]) -> Iterator[Leaf]:
     """Yield the parts of a course in the order in which they run, those of branches in their place.
 
     Example:
@@ -136,7 +137,7 @@ def walk(
     course: Sequence[Part],
     spikes: Tensor,
     fire: Fire,
-    apply: Callable[[Part, Tensor], Tensor] = lambda part, x: part(x),
+    apply: Callable[[Leaf, Tensor], Tensor] = lambda part, x: part(x),
     normalize: Callable[[TimeBatchNormalization, Tensor], Tensor] = lambda part, x: part(x),
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Send spikes through a course. All layers see all steps at once; only neurons run over time.
@@ -211,7 +212,7 @@ def synapses_of(course: Sequence[Part], features: tuple[int, ...]) -> tuple[Syna
     found: list[Synapse] = []
     source: str | None = "input"
     pooled = False
-    for part in course:
+    for part in leaves(course):
         if isinstance(part, Neuron):
             source, pooled = part.name, False
         elif isinstance(part, Pool):

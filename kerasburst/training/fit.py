@@ -195,7 +195,15 @@ def _train(
 
 def _build_for(team: Team, config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
     with team.scope():
-        return build(config, data)
+        network, encoder = build(config, data)
+    if not team.alone:
+        for layer in network.leaves():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                raise InputError(
+                    f"strategy must be left out with {layer.name}, whose statistics are those of the whole batch: "
+                    "model.normalization=none goes with it"
+                )
+    return network, encoder
 
 
 def run_epochs(

@@ -73,6 +73,8 @@ def check_fits(config: TrainConfig, num_classes: int, sample_shape: tuple[int, .
         )
     if config.spike_cost and not is_trained(encoder):
         raise InputError(f"spike_cost needs an encoder that is trained, received {config.spike_cost:g} without one")
+    if config.firing_penalty and config.network.get("recompute_steps") is not None:
+        raise InputError("model.recompute_steps must be null with firing_penalty")
     try:
         config.make_network(num_classes).build(encoder.compute_output_shape((None, *sample_shape)))
     except (MemoryError, OverflowError, tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError):

@@ -10,6 +10,8 @@ from kerasburst.validation import InputError
 from ..neurons.common import weighted
 from .common import draw_spikes, weight_gradients
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 IMAGES, TRAINS = draw_spikes(3, 2, 4, 4, 1), draw_spikes(3, 7, 5, p=0.6)
 PADDED = TRAINS.astype("int8")
 PADDED[1, 4:] = PADDED[2, 2:] = -1

@@ -7,6 +7,8 @@ from kerasburst.validation import InputError
 
 from .common import dense, draw_spikes, enliven
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def recurrent(current, kernel, beta):
     """Return the spikes of `RecurrentLIF`, float64."""

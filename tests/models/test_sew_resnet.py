@@ -11,6 +11,8 @@ from ..neurons.common import weighted
 from ..neurons.reference import forward
 from .common import draw_spikes, enliven, weight_gradients
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 JOIN = {"ADD": lambda a, s: a + s, "AND": lambda a, s: a * s, "IAND": lambda a, s: (1 - a) * s}
 
 

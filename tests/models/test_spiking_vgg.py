@@ -11,6 +11,8 @@ from ..neurons.reference import forward
 from .common import dense, draw_spikes, enliven
 from .test_sew_resnet import unit
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def test_forward_pass_by_hand():
     network = kb.SpikingVGG(3, filters=((2,), (3, 3)), hidden_units=(5,), seed=0, beta=0.8)

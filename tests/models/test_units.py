@@ -11,6 +11,8 @@ from kerasburst.models.saving import load_model
 from ..neurons.common import weighted
 from .common import draw_spikes, enliven, weight_gradients
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 NETWORKS = {
     "sew": lambda **options: kb.SEWResNet(3, depth=8, width=2, seed=0, threshold=0.3, **options),
     "vgg": lambda **options: kb.SpikingVGG(3, filters=((2,), (3,)), hidden_units=5, seed=0, threshold=0.3, **options),

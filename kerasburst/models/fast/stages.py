@@ -18,7 +18,7 @@ from kerasburst import backend
 from kerasburst.models.fast.convolution import convolve, convolve_and_pool
 from kerasburst.models.fast.pooling import SpikePool, max_pool
 from kerasburst.models.fast.synapses import project
-from kerasburst.models.forward import Part, Pool, merge, split
+from kerasburst.models.forward import Part, Pool, Residual, merge, split
 from kerasburst.neurons.kernel import lif_scan
 from kerasburst.neurons.lif import LIF
 
@@ -55,7 +55,7 @@ def begin(
 
 def _is_plain(part: Part, dtype: str) -> bool:
     """Return whether the fast pass does with a part exactly what its call does."""
-    if isinstance(part, Pool):
+    if isinstance(part, (Pool, Residual)):
         return type(part) is Pool
     if type(part) not in (LIF, keras.layers.Dense, keras.layers.Conv2D):
         return False
