@@ -115,7 +115,7 @@ def _line(result: dict, metric: str) -> Figure:
         axes.set_xticks(x, [shown(value) for value in values])
     elif len(values) <= 8:
         axes.set_xticks(sorted(values), [shown(value) for value in sorted(values)])
-    axes.set(xlabel=label)
+    axes.set(xlabel=_short(label))
     widen(axes, "y", _SPAN, (0, 1))
     axes.grid(alpha=0.3)
     return figure
@@ -147,7 +147,7 @@ def _heat_map(result: dict, metric: str) -> Figure:
         axes.text(column, row, said, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(len(columns)), [shown(value) for value in columns])
     axes.set_yticks(range(len(rows)), [shown(value) for value in rows])
-    axes.set(xlabel=column_label, ylabel=row_label)
+    axes.set(xlabel=_short(column_label), ylabel=_short(row_label))
     figure.colorbar(image, ax=axes, shrink=0.9)
     return figure
 
@@ -182,7 +182,7 @@ def _cloud(result: dict, metric: str) -> Figure:
         edgecolors=GREY,
         lw=0.5,
     )
-    axes.set(xlabel=column_label, ylabel=row_label)
+    axes.set(xlabel=_short(column_label), ylabel=_short(row_label))
     axes.grid(alpha=0.3)
     figure.colorbar(marks, ax=axes, shrink=0.9)
     return figure
@@ -216,7 +216,7 @@ def _pareto(result: dict) -> Figure:
     if judged := result.get("judged"):
         for point, filled, name in zip(judged["points"], (True, False), ("chosen", "first"), strict=True):
             _mark_judged(axes, means, point, filled, name)
-    names = ", ".join(label.partition(".")[2] for label in result["parameters"])
+    names = ", ".join(map(_short, result["parameters"]))
     # Intervals of two seeds are wider than all else: the means set the frame.
     for axis, values in zip("xy", zip(*means.values(), strict=True), strict=True):
         edge = 0.25 * (max(values) - min(values)) or 0.01
@@ -251,7 +251,7 @@ def _mark_judged(axes, means: dict, point: dict, filled: bool, name: str) -> Non
 def headline(item: Item) -> str:
     """Return in one line what a result found."""
     value = item.value
-    text = f"{', '.join(value['parameters'])}: {len(value['points'])} points"
+    text = f"{', '.join(map(_short, value['parameters']))}: {len(value['points'])} points"
     best = [p for p in value["points"] if "test_accuracy" in p["estimates"]]
     if best:
         text += "; most accurate " + _point(max(best, key=lambda p: p["estimates"]["test_accuracy"]["mean"]), value)
@@ -266,7 +266,7 @@ def headline(item: Item) -> str:
 
 def _point(point: dict, sweep: dict) -> str:
     """Return a point with its accuracy, its AUC where it has one, and the seeds where some do not count."""
-    values = ", ".join(shown(value) for value in point["values"].values())
+    values = ", ".join(f"{_short(label)} {shown(value)}" for label, value in point["values"].items())
     parts = [
         f"{name} {estimate(found['mean'], found['interval'])}"
         for metric, name in (("test_accuracy", "accuracy"), ("audit_auc", "AUC"))

@@ -198,8 +198,9 @@ def test_summary_has_what_stands_alone(results, tmp_path):
     summary = page[page.index('class="found"') : page.index("</ul>")]
     assert summary.count("<li>") == 6  # the reproduction's audit is its part
     assert "2 claims: 1 supported, confounded (poisson_auc); 1 not measurable here (poisson_power)" in summary
-    assert "most accurate at 2, 1: accuracy 0.900 (0.890 to 0.910), AUC 0.700 (0.690 to 0.710)" in summary
-    assert "least AUC, K = 4, at 2, 3: accuracy 0.800 (0.790 to 0.810), AUC 0.600 (0.590 to 0.610)" in summary
+    at = "at burst interval 2, mean burst size"
+    assert f"most accurate {at} 1: accuracy 0.900 (0.890 to 0.910), AUC 0.700 (0.690 to 0.710)" in summary
+    assert f"least AUC, K = 4, {at} 3: accuracy 0.800 (0.790 to 0.810), AUC 0.600 (0.590 to 0.610)" in summary
     assert "mnist, audit: partly valid; rate AUC 0.643 (0.610 to 0.670) at K = 4, accuracy 80.0 %; delayed" in summary
     assert "points over training from scratch: rate +2.0 (-10.0 to +14.0)" in summary
 
