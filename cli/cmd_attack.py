@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 
 import click
 from kerasburst_cli.options import (
@@ -29,7 +30,7 @@ from kerasburst_cli.options import (
 from kerasburst_cli.running import choose_jax, interruptible, load_tensorflow
 
 from kerasburst import config as configs
-from kerasburst import records
+from kerasburst import files, records
 from kerasburst.validation import InputError, user_path
 
 _AUDIT = (
@@ -198,6 +199,8 @@ def command(
     name = dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
     out = place(out, f"attack-{name}")
 
+    if _is_private(Path(run) if run is not None else out):
+        choose_jax()
     if resume:  # arms that were begun are checked by their classes
         load_tensorflow(any_backend=True)
     from kerasburst.privacy.config import AuditConfig
@@ -237,6 +240,16 @@ def command(
 
 def _warn(text: str) -> None:
     click.echo(f"warning: {text}", err=True)
+
+
+def _is_private(folder: Path) -> bool:
+    """Return whether the config in a run's or an audit's directory, if there is one, trains privately."""
+    try:
+        value = files.read_json(folder / "config.json")
+        train, arms = value.get("train", value), value.get("arms", [])
+        return train.get("epsilon") is not None or any(arm.get("defence") == "private" for arm in arms)
+    except (InputError, AttributeError, TypeError):  # which is told where it is read
+        return False
 
 
 def _epochs(text: str) -> tuple[int, ...]:

@@ -27,6 +27,9 @@ from kerasburst_cli.running import interruptible, load_tensorflow
 
 from kerasburst import config as configs
 from kerasburst import records
+from kerasburst.config import COMPARED_ENCODINGS, ENCODED
+from kerasburst.data.datasets import holds_events
+from kerasburst.registry import ENCODERS
 from kerasburst.studies.transfer.config import FREEZES, SOURCE, TARGET
 from kerasburst.validation import InputError, user_path
 
@@ -35,8 +38,8 @@ _TRAIN = {
     **{name: name for name in ("num_steps", "model", "batch_size", "learning_rate", "seed", "train_limit")},
     **{"data_dir": "data_dir", "queries": "queries", "target": "dataset", "target_epochs": "epochs"},
 }
-_PLAN = ("source", "source_epochs", "encodings", "freeze", "seeds")
-_CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # which a run has to say
+_PLAN = ("source", "source_epochs", "source_encoding", "encodings", "freeze", "seeds")
+_CLOSED = ("source", "source_epochs", "source_encoding", "encodings", "num_steps", "model")  # which a run has to say
 
 
 @click.command("transfer")
@@ -54,6 +57,12 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
     help="Start from this finished training run instead of --source; its settings are the defaults.",
 )
 @encodings_option
+@click.option(
+    "--source-encoding",
+    type=click.Choice(list(ENCODERS)),
+    help="The source's encoder, where one data set holds images and the other events. Default: rate for images, none "
+    "for events.",
+)
 @click.option(
     "--freeze",
     type=click.Choice(FREEZES),
@@ -83,7 +92,8 @@ _CLOSED = ("source", "source_epochs", "encodings", "num_steps", "model")  # whic
 def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, quiet, **options):
     """Measure transfer: train on one data set, freeze the features, train a new head on another.
 
-    Each transfer is compared with training from scratch, with the same budget, order and seeds, and with a control
+    Images can be the source of events, and events of images: images get the events' height, width and polarities. Each
+    transfer is compared with training from scratch, with the same budget, order and seeds, and with a control
     whose frozen layers were never trained: if transfer does not beat it, the features were worth nothing. The
     directory holds transfer.json, transfer.png and every network's record.
     """
@@ -92,6 +102,8 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     given = given_values(ctx, options)
     if run is None and not resume:
         choose_for_events(given, options["target"])
+        if (events := holds_events(options["source"])) != holds_events(options["target"]):
+            given.setdefault("source_encoding", ENCODED[0] if events else COMPARED_ENCODINGS[0])
     source = options["source"] if run is None else user_path("--from-run", run).resolve().name
     out = place(out, f"transfer-{dataset_label(source)}-{dataset_label(options['target'])}")
 

@@ -110,8 +110,9 @@ def as_spikes(source: Source) -> Source:
 def with_sample_shape(source: Source, shape: tuple[int, ...]) -> Source:
     """Return the source with examples of shape `shape`.
 
-    Images are resized bilinearly, with antialiasing where they shrink; grey becomes colour by repetition, and
-    colour grey by its luminance (0.2989, 0.587, 0.114). Tables cannot change their number of features.
+    Images are resized bilinearly, with antialiasing where they shrink; grey becomes colour, or the two polarities of
+    events, by repetition, and colour grey by its luminance (0.2989, 0.587, 0.114). Tables cannot change their number of
+    features.
 
     Args:
         source: the data.
@@ -131,7 +132,8 @@ def with_sample_shape(source: Source, shape: tuple[int, ...]) -> Source:
     """
     if source.sample_shape == shape:
         return source
-    if source.encoded or source.kind != "image" or len(shape) != 3 or {source.sample_shape[-1], shape[-1]} - {1, 3}:
+    image = not source.encoded and source.kind == "image" and source.sample_shape[-1] in (1, 3)
+    if not image or len(shape) != 3 or shape[-1] not in (1, 2, 3):
         raise InputError(
             f"{source.name} must have examples that can be given the shape {shape}: images with 1 or 3 channels, or "
             f"tables with as many features; received {source.sample_shape}"
@@ -141,7 +143,7 @@ def with_sample_shape(source: Source, shape: tuple[int, ...]) -> Source:
     x = np.empty((len(source.x), *shape), np.float32)
     for start in range(0, len(x), _CHUNK):
         part = tf.cast(source.x[start : start + _CHUNK], tf.float32)
-        if (part.shape[-1], shape[-1]) == (3, 1):
+        if part.shape[-1] == 3 and shape[-1] < 3:
             part = tf.image.rgb_to_grayscale(part)
         if part.shape[1:3] != shape[:2]:
             part = tf.image.resize(part, shape[:2], "bilinear", antialias=True)

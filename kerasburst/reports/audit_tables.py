@@ -85,17 +85,17 @@ def summary(audit: dict, main: str) -> Table:
 
 
 def epsilon(audit: dict) -> Table | None:
-    """Return the lower bounds of epsilon; None without any."""
+    """Return the lower bounds of epsilon beside what is certified; None without either."""
     rows = []
     certified = [e.get("certified_epsilon") for e in audit["encodings"].values()]
     for (name, e), most in zip(audit["encodings"].items(), certified, strict=True):
-        for bound in () if failed_controls(audit, name) else e.get("epsilon") or ():
-            row = (
-                name,
-                bound["attack"],
-                bound["method"].replace("_", " "),
-                Cell(f"{bound['epsilon']:.2f}", bound["epsilon"]),
-            )
+        bounds = [] if failed_controls(audit, name) else e.get("epsilon") or []
+        found = [
+            (each["attack"], each["method"].replace("_", " "), Cell(f"{each['epsilon']:.2f}", each["epsilon"]))
+            for each in bounds
+        ]
+        for each in found or ([] if most is None else [("–", "–", number(None))]):
+            row = (name, *each)
             if any(each is not None for each in certified):
                 row += (Cell("none" if most is None else f"{most:g}", most),)
             rows.append(row)

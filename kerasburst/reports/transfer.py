@@ -12,6 +12,7 @@ from kerasburst.reports.table import Table, estimate, name_cell, number, over_se
 from kerasburst.reports.view import Item, StudyView
 from kerasburst.validation import visible
 
+_NOTE = "Intervals are of 95 %, over seeds; of differences over pairs; of accuracies cut to 0 to 100."
 _ARMS = ("scratch", "transfer", "control")
 _LABELS = {"scratch": "from scratch", "transfer": "source's features, frozen", "control": "random features, frozen"}
 
@@ -83,23 +84,40 @@ def arms_table(value: dict) -> Table:
         rows.append((name, *cells, len(value["seeds"])))
     head = ("encoding", "from scratch, %", "transferred, %", "random features, %")
     head += ("transferred − scratch, points", "transferred − random, points", "seeds")
-    note = "Intervals are of 95 %, over seeds; of differences over pairs; of accuracies cut to 0 to 100."
-    return table_of(head, rows, note=note)
+    return table_of(head, rows, note=" ".join(filter(None, [_NOTE, _guarantee(value)])))
 
 
 def tables(items: list[Item]) -> list[Table]:
     """Return the tables of the page of many results."""
     each = [(item, arms_table(item.value)) for item in items]
     rows = [
-        (item.cell, name_cell(_pair(item.value), f"{item.value['freeze']} frozen"), *row)
+        (
+            item.cell,
+            name_cell(
+                _pair(item.value), "; ".join(filter(None, [f"{item.value['freeze']} frozen", _guarantee(item.value)]))
+            ),
+            *row,
+        )
         for item, table in each
         for row in table.rows
     ]
-    return [table_of(("transfer", "data", *each[0][1].head), rows, note=each[0][1].note)]
+    return [table_of(("transfer", "data", *each[0][1].head), rows, note=_NOTE)]
+
+
+def _guarantee(value: dict) -> str:
+    """Return what is private of a transfer from a run that was trained privately; else nothing."""
+    if not (privacy := value.get("source_privacy")):
+        return ""
+    return (
+        f"The source was trained with epsilon {privacy['epsilon']:.3g} at delta {privacy['delta']:g}, which protects "
+        "its examples; the target was learnt without."
+    )
 
 
 def _pair(value: dict) -> str:
-    return f"{value['data']['source']['name']} to {value['data']['target']['name']}"
+    encoding = value.get("config", {}).get("source_encoding")
+    source = value["data"]["source"]["name"] + (f" ({encoding})" if encoding else "")
+    return f"{source} to {value['data']['target']['name']}"
 
 
 def drawings(items: list[Item]) -> list[Drawing]:

@@ -1,5 +1,6 @@
 """kerasburst attack --run."""
 
+import dataclasses
 import json
 import os
 import re
@@ -7,7 +8,9 @@ import shutil
 
 import pytest
 
-from kerasburst import records
+from kerasburst import files, records
+from kerasburst.config import TrainConfig
+from kerasburst.privacy.arms import parse_arm
 from kerasburst.privacy.config import AuditConfig
 from kerasburst.validation import InputError
 from tests.cli.conftest import TINY
@@ -89,6 +92,22 @@ def test_what_the_run_has_to_say_is_not_said_anew(kerasburst, run, tmp_path, arg
     run("part")
     assert_refused(kerasburst("attack", "--run", "part", *arguments), *parts)
     assert os.listdir(tmp_path) == ["part"]
+
+
+def test_a_private_run_and_audit_choose_jax_by_themselves(kerasburst, run, monkeypatch, tmp_path):
+    def chosen():
+        raise InputError("JAX is chosen")
+
+    monkeypatch.setattr("kerasburst_cli.cmd_attack.choose_jax", chosen)
+    config = records.load(TrainConfig, run("part") / "config.json")
+    files.write_json(tmp_path / "part" / "config.json", records.to_json(dataclasses.replace(config, epsilon=8.0)))
+    assert_refused(kerasburst("attack", "--run", "part"), "JAX is chosen")
+    audit = AuditConfig(train=config, encodings=(), arms=(parse_arm("rate"), parse_arm("private:epsilon=3")))
+    for name, each in (("audit", audit), ("of-run", dataclasses.replace(audit, arms=(), encodings=("rate",)))):
+        (tmp_path / name).mkdir()
+        private = dataclasses.replace(each, train=dataclasses.replace(config, epsilon=None if name == "audit" else 8.0))
+        files.write_json(tmp_path / name / "config.json", records.to_json(private))
+        assert_refused(kerasburst("attack", "--resume", "--out", name), "JAX is chosen")
 
 
 def test_what_is_no_run(kerasburst, tmp_path):

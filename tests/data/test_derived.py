@@ -79,6 +79,12 @@ def test_grey_is_repeated_and_colour_weighed():
     assert colour.x.dtype == np.float32 and colour.full_scale == 255.0
     assert colour.x[1, 0].tolist() == [[30.0] * 3, [255.0] * 3]
     primaries = images(np.array([[[[100, 0, 0], [0, 100, 0]]], [[[0, 0, 100], [255, 255, 255]]]], np.uint8))
+    # Both polarities of events are the grey of the image, or the luminance of its colours.
+    two = with_sample_shape(grey, (1, 2, 2)).x
+    assert two.shape[1:] == (1, 2, 2) and (two[..., 0] == two[..., 1]).all()
+    assert (
+        with_sample_shape(primaries, (1, 2, 2)).x[..., 1] == with_sample_shape(primaries, (1, 2, 1)).x[..., 0]
+    ).all()
     back = with_sample_shape(primaries, (1, 2, 1)).x.ravel()
     assert back == pytest.approx([29.89, 58.7, 11.4, 255.0], abs=0.05) and back.max() <= 255.0
 

@@ -25,7 +25,6 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.datasets import load_source
 from kerasburst.data.derived import with_sample_shape
-from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
@@ -88,6 +87,7 @@ def load_plan(folder: str | Path) -> dict:
         "config": records.load(TransferConfig, folder / "config.json"),
         "freeze": plan["freeze"],
         "sample_shape": tuple(plan["sample_shape"]),
+        "source_shape": tuple(plan.get("source_shape", plan["sample_shape"])),
         **{
             part: {name: records.from_json(TrainConfig, value, name) for name, value in plan[part].items()}
             for part in ("sources", "targets")
@@ -118,7 +118,8 @@ def train_arm(folder: str, encoding: str, seed: int, arm: str) -> None:
     record = {"arm": arm, "seed": seed}
     layers = [] if arm == SCRATCH else frozen_layers(network, plan["freeze"])
     if arm == TRANSFER:
-        source, record["source"] = _source(config, dataclasses.replace(plan["sources"][encoding], seed=seed), path)
+        of_source = dataclasses.replace(plan["sources"][encoding], seed=seed)
+        source, record["source"] = _source(config, of_source, plan["source_shape"], path)
         for mine, theirs in zip(layers, frozen_layers(source, plan["freeze"]), strict=True):
             mine.set_weights(theirs.get_weights())
     for layer in layers:
@@ -142,16 +143,14 @@ def train_arm(folder: str, encoding: str, seed: int, arm: str) -> None:
 
 
 def load_data(training: TrainConfig, shape: tuple[int, ...]) -> Dataset:
-    """Load the data of a training in the shape that the source network takes, split by its seed."""
-    source = with_sample_shape(_load(training), shape)
+    """Load the data of a training in the shape that both networks take, split by its seed."""
+    source = with_sample_shape(load_source(training.dataset, **training.reading()), shape)
     return Dataset.from_source(source, make_splits(source, training.seed, training.train_limit))
 
 
-def _load(training: TrainConfig) -> Source:
-    return load_source(training.dataset, **training.reading())
-
-
-def _source(config: TransferConfig, training: TrainConfig, path: Path) -> tuple[SpikingNetwork, dict]:
+def _source(
+    config: TransferConfig, training: TrainConfig, shape: tuple[int, ...], path: Path
+) -> tuple[SpikingNetwork, dict]:
     """Return the source network, on spikes, and its record: the run's, a stored one, or a newly trained one."""
     if config.run is not None:
         network = load_network(config.run.path).with_encoder(None)
@@ -164,7 +163,7 @@ def _source(config: TransferConfig, training: TrainConfig, path: Path) -> tuple[
         return stored
     # A seed of its own: with the target's, the head of a source of as many classes would begin as the target's does.
     training = dataclasses.replace(training, seed=derive_seed(training.seed, "transfer", "source"))
-    data = load_data(training, _load(training).sample_shape)
+    data = load_data(training, shape)
     network, encoder = build(training, data)
     run_epochs(network, encoder, training, data)
     record = {"weights": weights_hash(network), **_measure(network, encoder, training, data)}

@@ -24,6 +24,8 @@ class TransferConfig:
         source: the data set that features are learnt on.
         source_epochs: of pre-training, at least 1; None for the source's default.
         encodings: names of encoders.
+        source_encoding: name of the source's encoder, where one of the two holds images and the other spikes; None for
+            the target's.
         freeze: "conv" (the convolutions) or "hidden" (all but the output layer); None for the first where the
             network has convolutions.
         seeds: number of seeds, at least 1: the first is `train.seed`, the others follow it. Intervals say little
@@ -48,6 +50,7 @@ class TransferConfig:
     freeze: str | None = None
     seeds: int = 3
     run: RunReference | None = None
+    source_encoding: str | None = None
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -56,14 +59,25 @@ class TransferConfig:
         if self.train.validation_split:
             raise fail("validation_split", "0 in a transfer", self.train.validation_split)
         object.__setattr__(self, "source", path_text("source", self.source, "a name or a path"))
+        if self.train.epsilon is not None:
+            raise fail("epsilon", "None in a transfer; a source run may be private", self.train.epsilon)
         if self.source_epochs is not None:
             check_int("source_epochs", self.source_epochs, low=1, high=LARGEST)
         if self.freeze is not None:
             check_choice("freeze", self.freeze, FREEZES)
         check_int("seeds", self.seeds, low=1, high=1000)
         object.__setattr__(self, "encodings", configs.check_encodings(self.encodings))
+        if self.source_encoding is not None:
+            configs.check_encodings((self.source_encoding,))
+            if self.run is not None:
+                raise fail("source_encoding", "None, since the source is a run", self.source_encoding)
         if self.run is not None and self.encodings != (self.train.encoding,):
             raise fail("encoding", f"the run's, {self.train.encoding}", ", ".join(self.encodings))
+
+    @property
+    def source_encodings(self) -> tuple[str, ...]:
+        """The encoders of the source, one for each of the target's."""
+        return self.encodings if self.source_encoding is None else (self.source_encoding,) * len(self.encodings)
 
     @property
     def seed_list(self) -> tuple[int, ...]:

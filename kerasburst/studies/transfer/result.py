@@ -56,6 +56,8 @@ class TransferResult:
         budget: epochs of source and target, training examples, queries.
         config: all it takes to do it again.
         versions: of what the figures depend on.
+        source_privacy: what result.json says of the guarantee of a source run that was trained privately; it holds for
+            the frozen layers and the source's examples, and not for the target's. None otherwise.
     """
 
     encodings: dict[str, EncodingTransfer]
@@ -66,6 +68,7 @@ class TransferResult:
     budget: dict[str, int]
     config: dict
     versions: dict[str, str]
+    source_privacy: dict | None = None
 
 
 def compare_arms(

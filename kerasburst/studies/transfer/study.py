@@ -84,16 +84,20 @@ class TransferStudy(Study):
     def load(self):
         """Load both data sets."""
         config = self.config
-        reading = config.train.reading(config.encodings)
         return {
-            "source": load_source(config.source, **reading),
-            "target": load_source(config.train.dataset, **reading),
+            "source": load_source(config.source, **config.train.reading(config.source_encodings)),
+            "target": load_source(config.train.dataset, **config.train.reading(config.encodings)),
         }
 
     def prepare(self, sources):
-        """Bring the target into the source's shape, and resolve every training."""
-        source = sources["source"]
-        plan, self.frozen = _plan(self.config, source, with_sample_shape(sources["target"], source.sample_shape))
+        """Bring the target into the source's shape, or images into that of spikes, and resolve every training."""
+        source, target = sources["source"], sources["target"]
+        if target.encoded and not source.encoded:
+            source = with_sample_shape(source, target.sample_shape[1:])
+        else:
+            frames = source.encoded and not target.encoded
+            target = with_sample_shape(target, source.sample_shape[1:] if frames else source.sample_shape)
+        plan, self.frozen = _plan(self.config, source, target)
         self.plan = plan
         return plan
 
@@ -117,7 +121,8 @@ def config_of_run(run: str | Path, target: str | Path, target_epochs: int | None
     """Return the config of a transfer whose source is a finished training run.
 
     Args:
-        run: the run's directory.
+        run: the run's directory. Where it was trained privately, the target is learnt without: its examples are not
+            protected.
         target: the data set to learn.
         target_epochs: of learning it; None for its default.
         **options: freeze and seeds of `TransferConfig`; seed, train_limit, data_dir, batch_size, learning_rate and
@@ -127,6 +132,7 @@ def config_of_run(run: str | Path, target: str | Path, target_epochs: int | None
         InputError: where `run` is not a finished run.
     """
     directory = RunDirectory.of_finished(run)
+    # What becomes of private weights stays private: the target is learnt without noise, on any backend.
     path, training = directory.path, directory.config()
     reference = RunReference(str(path.resolve()), weights_hash(load_network(path).with_encoder(None)))
     mine = {name: options.pop(name) for name in ("freeze", "seeds") if name in options}
@@ -134,7 +140,7 @@ def config_of_run(run: str | Path, target: str | Path, target_epochs: int | None
         training,
         **{
             **dict(dataset=target, epochs=target_epochs, train_limit=None, validation_split=0.0, early_stopping=None),
-            **dict(keep_best=False),
+            **dict(keep_best=False, epsilon=None, encodings_per_example=1),
             **options,
         },
     )
@@ -151,17 +157,16 @@ def config_of_run(run: str | Path, target: str | Path, target_epochs: int | None
 def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict, tuple[str, ...]]:
     """Check everything that can be refused; return plan.json and the names of the frozen layers."""
     parts = {}
-    for part, data, training in (
-        ("targets", target, config.train),
-        (
-            "sources",
-            source,
-            dataclasses.replace(config.train, dataset=config.source, epochs=config.source_epochs),
-        ),
+    names = tuple(dict.fromkeys((*config.encodings, *config.source_encodings)))  # a parameter is of some encoder
+    of_source = dataclasses.replace(config.train, dataset=config.source, epochs=config.source_epochs)
+    for part, data, training, encodings in (
+        ("targets", target, config.train, config.encodings),
+        ("sources", source, of_source, config.source_encodings),
     ):
         info = known_dataset(training.dataset)
         default = DEFAULT_EPOCHS if info is None else info.default_epochs
-        parts[part] = resolve_each(training, config.encodings, data.kind, default)
+        resolved = resolve_each(training, names, data.kind, default)
+        parts[part] = {name: resolved[own] for name, own in zip(config.encodings, encodings, strict=True)}
         for each in parts[part].values():
             check_fits(each, data.num_classes, data.sample_shape)
             if each.adversary or is_trained(each.make_encoder()):
@@ -176,7 +181,8 @@ def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict,
     frozen = tuple(layer.name for layer in frozen_layers(network, freeze))
     plan = {
         "freeze": freeze,
-        "sample_shape": list(source.sample_shape),
+        "sample_shape": list(target.sample_shape),
+        "source_shape": list(source.sample_shape),
         **{part: {name: records.to_json(each) for name, each in some.items()} for part, some in parts.items()},
     }
     return plan, frozen
@@ -223,7 +229,7 @@ def _conclude(out: Path, config: TransferConfig, plan: dict, frozen, sources: di
                 "note": data.note,
                 "fingerprint": data.fingerprint,
                 "sample_shape": list(data.sample_shape),
-                "learnt_in": plan["sample_shape"],
+                "learnt_in": plan["sample_shape" if part == "target" else "source_shape"],
                 "num_classes": data.num_classes,
             }
             for part, data in sources.items()
@@ -237,4 +243,10 @@ def _conclude(out: Path, config: TransferConfig, plan: dict, frozen, sources: di
         },
         config=records.to_json(config),
         versions=versions(),
+        source_privacy=None if config.run is None else _privacy(config.run.path),
     )
+
+
+def _privacy(run: str) -> dict | None:
+    found = RunDirectory.of_finished(run).result().privacy
+    return None if found is None else records.to_json(found)

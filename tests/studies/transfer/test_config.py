@@ -31,6 +31,7 @@ def test_a_config_comes_back_from_json(tmp_path):
         ({"source_epochs": 0}, "source_epochs must be"),
         ({"train": "digits"}, "train must be a TrainConfig"),
         ({"train": TrainConfig(validation_split=0.1)}, "validation_split must be 0"),
+        ({"train": TrainConfig(epsilon=8.0)}, "epsilon must be None in a transfer; a source run may be private"),
         ({"run": RunReference("a", "0" * 64)}, "encoding must be the run's, rate"),
     ],
 )

@@ -1,16 +1,19 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from kerasburst import records
+from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.models import SNNConvNet, SNNFCNet
 from kerasburst.models.saving import load_model, weights_hash
+from kerasburst.reports.transfer import arms_table
 from kerasburst.studies.transfer import arms
 from kerasburst.studies.transfer.study import config_of_run, transfer
 from kerasburst.training.evaluation import load_network
 from kerasburst.training.fit import train
+from kerasburst.training.result import Privacy
 from kerasburst.training.setup import build
 from kerasburst.validation import InputError
 from tests.eager import eagerly
@@ -186,6 +189,84 @@ def test_from_a_run(tmp_path, monkeypatch):
     ended.write_text(json.dumps(json.loads(ended.read_text()) | {"weights": weights_hash(other)}))
     with pytest.raises(InputError, match="run must be the one that the transfer was begun with"):
         transfer(config, tmp_path / "t", resume=True)
+
+
+@pytest.mark.thorough
+def test_the_target_of_a_private_run_is_learnt_without_and_the_result_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(RUN_FLEET, Pretend())
+    run = TrainConfig(dataset="digits:0-4", epochs=1, train_limit=60, num_steps=3, network=NETWORK, queries=1)
+    found = train(run, tmp_path / "run")
+    privacy = Privacy(
+        epsilon=7.9,
+        delta=1e-5,
+        noise_multiplier=0.9,
+        clipping_norm=1.0,
+        sampling_rate=0.5,
+        steps=2,
+        encodings_per_example=3,
+        accountant="of a test",
+    )
+    private = dataclasses.replace(run.resolved("image", 1), epsilon=8.0, encodings_per_example=3)
+    files.write_json(tmp_path / "run" / "config.json", records.to_json(private))
+    files.write_json(
+        tmp_path / "run" / "result.json", records.to_json(dataclasses.replace(found, privacy=privacy, config=private))
+    )
+    config = config_of_run(tmp_path / "run", "digits:5-9", 1, train_limit=60, seeds=1)
+    assert config.train.epsilon is None and config.train.encodings_per_example == 1
+    result = transfer(config, tmp_path / "t")
+    assert result.source_privacy == records.to_json(privacy)
+    note = arms_table(records.to_json(result)).note
+    assert "trained with epsilon 7.9 at delta 1e-05, which protects its examples; the target was learnt without" in note
+
+
+@pytest.mark.parametrize(
+    ("fields", "shapes", "encodings"),
+    [
+        (
+            {"source": "digits", "source_encoding": "rate", "encodings": ("none", "event_burst")},
+            {"source": [16, 16, 2], "target": [3, 16, 16, 2]},
+            ("rate", "event_burst"),
+        ),
+        (
+            {"source": "moving_digits", "source_encoding": "none", "encodings": ("poisson_burst",)},
+            {"source": [3, 16, 16, 2], "target": [16, 16, 2]},
+            ("none", "poisson_burst"),
+        ),
+    ],
+)
+def test_images_and_events_are_each_other_s_source_with_an_encoder_each(
+    fields, shapes, encodings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(RUN_FLEET, Pretend())
+    target = "digits" if fields["source"] == "moving_digits" else "moving_digits"
+    result = transfer(small(train={"dataset": target}, seeds=1, **fields), tmp_path / "t")
+    assert {part: data["learnt_in"] for part, data in result.data.items()} == shapes
+    plan, last = arms.load_plan(tmp_path / "t"), fields["encodings"][-1]
+    trainings = plan["sources"][last], plan["targets"][last]
+    assert tuple(each.encoding for each in trainings) == encodings
+    # Both build one network, and so each layer's weights fit.
+    data = [
+        arms.load_data(each, plan[name]) for each, name in zip(trainings, ("source_shape", "sample_shape"), strict=True)
+    ]
+    source, other = (build(each, part)[0] for each, part in zip(trainings, data, strict=True))
+    assert [w.shape for w in source.conv1.weights] == [w.shape for w in other.conv1.weights]
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"source": "digits", "encodings": ("none",)}, "encoding must not be none or event_burst for digits"),
+        (
+            {"source": "iris", "source_encoding": "rate", "encodings": ("none",)},
+            "iris must have examples that can be given",
+        ),
+        ({"source": "digits", "source_encoding": "rates", "encodings": ("none",)}, "encoding must be one of"),
+    ],
+)
+def test_a_source_that_does_not_fit_events_is_refused(tmp_path, fields, part):
+    with pytest.raises(InputError, match=part):
+        transfer(small(train={"dataset": "moving_digits"}, seeds=1, **fields), tmp_path / "t")
+    assert not (tmp_path / "t").exists()
 
 
 def test_changed_data_is_refused(tmp_path, monkeypatch):
