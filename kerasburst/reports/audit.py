@@ -162,7 +162,7 @@ def tables(items: list[Item]) -> list[Table]:
             aucs = (audit_tables.auc(audit_tables.find(found, attack, k)) for k in ks)
             rows.append((*cells, *([number(None)] * len(ks) if failed else aucs)))
     head = ("audit", "data", "protocol", "encoding", "controls", "test accuracy, %", "on members, %")
-    note = "Intervals are of 95 %, over examples. AUC of the protocol's main attack at each number of queries K."
+    note = "95 % intervals, over examples. The AUC is that of the protocol's main attack, at each number of queries K."
     return [table_of((*head, *(f"AUC, K = {k}" for k in ks)), rows, note=note)]
 
 

@@ -108,7 +108,7 @@ def _roc(audit: dict, scores: dict[str, np.ndarray], encodings: dict[str, Style]
         + _others(ranked[_MOST:])
         + [(key(Style("", GREY, GUESS), marker=False), "a guess")],
         f"Target 0, at the largest K of each attack. The band is the pointwise 95 % Clopper-Pearson interval of "
-        f"{ranked[0]}'s TPR. What counts is the left end: who is found at the price of few false accusations.",
+        f"{ranked[0]}'s TPR. The left end matters most: members found with few false accusations.",
     )
 
 
@@ -156,9 +156,8 @@ def _averaging(audit: dict, encodings: dict[str, Style]) -> Drawing | None:
         panels,
         legend(list(encodings.values())),
         "Points: 95 % intervals over examples. Lines: AUC(K) = Φ(Δμ / √(2(σ_m² + σ_e²/K))), fitted to target 0. "
-        "Hollow, at ∞: the fit's limit with its 95 % bootstrap interval, which leaves the panel where the scores leave "
-        "the limit open. Where a line rises, the encoder's noise had hidden a leak from a single query; it had not "
-        "removed it.",
+        "Hollow, at ∞: the fit's limit with its 95 % bootstrap interval, which leaves the panel where the scores do "
+        "not determine it. Where a line rises, the encoder's noise hid a leak from a single query without removing it.",
     )
 
 
@@ -237,7 +236,7 @@ def _histograms(audit: dict, encodings: dict[str, Style]) -> Drawing:
         panels,
         legend(styles, marker=False),
         "phi = log(p_y / (1 - p_y)), the log-odds of the true class, of target 0's examples, mean over the largest K. "
-        "Where the two lie on each other, this signal alone tells nothing.",
+        "Where the two overlap, this signal alone does not separate members.",
     )
 
 

@@ -254,7 +254,7 @@ def tables(items: list[Item]) -> list[Table]:
         why = "; ".join(dict.fromkeys(str(reasons.get(field) or "no reason given") for *_, reasons in found))
         missing.setdefault(why, []).append(_heading(field)[0])
     note = "Medians of the repeats, with their quartiles where there are several. "
-    note += "What this machine cannot measure is a dash with its reason, never 0."
+    note += "A figure that this machine cannot measure is a dash with the reason, never 0."
     note += "".join(
         f" Without any figure: {'; '.join(sorted(names))}: {why}." for why, names in sorted(missing.items())
     )

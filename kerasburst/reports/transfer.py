@@ -12,7 +12,7 @@ from kerasburst.reports.table import Table, estimate, name_cell, number, over_se
 from kerasburst.reports.view import Item, StudyView
 from kerasburst.validation import visible
 
-_NOTE = "Intervals are of 95 %, over seeds; of differences over pairs; of accuracies cut to 0 to 100."
+_NOTE = "95 % intervals over seeds, for differences over pairs of seeds; intervals of accuracies are cut to 0 to 100."
 _ARMS = ("scratch", "transfer", "control")
 _LABELS = {"scratch": "from scratch", "transfer": "source's features, frozen", "control": "random features, frozen"}
 
@@ -137,7 +137,10 @@ def drawings(items: list[Item]) -> list[Drawing]:
         widen(axes, "y", 5, (0, 100))
         axes.grid(alpha=0.3, axis="y")
         panels.append(svg(axes.figure, f"{item.label}, arms"))
-    caption = "One mark a seed, a bar at the mean. Transfer that does not beat the control has carried nothing over."
+    caption = (
+        "One mark for each seed, a bar at the mean. If transfer does not beat the control, the features were worth "
+        "nothing."
+    )
     return [Drawing("Transferred, from scratch, on random features", tuple(panels), tuple(legend(styles)), caption)]
 
 
