@@ -3,7 +3,7 @@ from .config import TrainConfig as TrainConfig
 from .data.dataset import Dataset as Dataset
 from .data.datasets import list_datasets as list_datasets
 from .data.datasets import load_dataset as load_dataset
-from .data.event_sets import write_events as write_events
+from .data.event_readers import write_events as write_events
 from .data.events import Recording as Recording
 from .data.events import bin_events as bin_events
 from .data.lazy import Examples as Examples

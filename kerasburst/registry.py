@@ -155,8 +155,8 @@ NEURONS = Registry(
 READERS = Registry(
     "reader",
     {
-        "event_file": "kerasburst.data.event_sets:EventFileReader",
-        "event_folder": "kerasburst.data.event_sets:EventFolderReader",
+        "event_file": "kerasburst.data.event_readers:EventFileReader",
+        "event_folder": "kerasburst.data.event_readers:EventFolderReader",
         "npz": "kerasburst.data.readers:NpzReader",
         "tiny_imagenet": "kerasburst.data.image_sets:TinyImageNetReader",
         "hugging_face": "kerasburst.data.image_sets:HuggingFaceReader",

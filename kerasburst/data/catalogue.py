@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from kerasburst.data.event_sets import (
+from kerasburst.data.event_sets import EventSet
+from kerasburst.data.moving_digits import SENSOR, moving_digits
+from kerasburst.data.published_events import (
     GESTURES,
-    EventSet,
     find_dvs_gesture,
     find_hsd,
     find_nmnist,
@@ -20,7 +21,6 @@ from kerasburst.data.event_sets import (
     read_hsd,
     read_nmnist,
 )
-from kerasburst.data.moving_digits import SENSOR, moving_digits
 from kerasburst.data.readers import Arrays, Layout, cifar_layouts, read_fashion_mnist, read_npz, read_sklearn
 
 

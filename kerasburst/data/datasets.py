@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from kerasburst.data.catalogue import DATASETS, DatasetInfo
 from kerasburst.data.dataset import Dataset
 from kerasburst.data.derived import as_spikes, split_classes, take_classes
-from kerasburst.data.event_sets import EventSet, read_tonic
+from kerasburst.data.event_sets import EventSet
 from kerasburst.data.events import Reading
+from kerasburst.data.published_events import read_tonic
 from kerasburst.data.readers import Arrays, Layout, read_keras
 from kerasburst.data.sources import Reader, Source
 from kerasburst.data.splits import make_splits

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasburst.data.event_sets import EventSet, write_events
+from kerasburst.data.event_readers import write_events
+from kerasburst.data.event_sets import EventSet
 from kerasburst.data.events import Recording
 
 SENSOR = (16, 16)

@@ -10,6 +10,7 @@ import pytest
 import kerasburst as kb
 from tests.cli.conftest import TINY, write_images
 from tests.cli.test_bad_input import assert_refused
+from tests.eager import eagerly
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,8 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     network = {"filters": [2, 2], "hidden_units": 4, "conv_activation": "lif"}
     options = {"epochs": 1, "num_steps": 3, "queries": 1, "network": network}
-    kb.train(kb.TrainConfig(dataset=str(write_images(folder / "mine.npz")), **options), folder / "run")
+    with eagerly():
+        kb.train(kb.TrainConfig(dataset=str(write_images(folder / "mine.npz")), **options), folder / "run")
     return folder / "run"
 
 

@@ -9,7 +9,8 @@ import pytest
 
 import kerasburst as kb
 from kerasburst.data.datasets import availability, holds_events, list_datasets, load_source
-from kerasburst.data.event_sets import EventFolderReader, EventSet, write_events
+from kerasburst.data.event_readers import EventFolderReader, write_events
+from kerasburst.data.event_sets import EventSet
 from kerasburst.data.events import Recording
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.validation import InputError

@@ -9,6 +9,7 @@ from kerasburst.models.snn_conv_net import SNNConvNet
 from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.neurons.functional import RESET_MECHANISMS
 from kerasburst.neurons.lif import LIF, LIFCell
+from tests.eager import eagerly
 from tests.models.common import draw_spikes, enliven
 
 STEPS, CLASSES = 6, 3
@@ -40,9 +41,10 @@ def spikes(kind="fc", n=4, steps=STEPS, seed=0):
 
 
 def logits_of_keras(network, x):
-    """What the network without its encoder says of spikes."""
+    """What the network without its encoder says of spikes, one operation after the other."""
     bare = network.with_encoder(None)
-    return bare(x).numpy(), bare.membrane_trace(x)
+    with eagerly():
+        return bare(x).numpy(), bare.membrane_trace(x)
 
 
 def composed(steps=8, readout="mean", seed=0, softmax=False):

@@ -20,6 +20,8 @@ from kerasburst.validation import InputError
 
 from .common import RESETS, composed, make, spikes
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 nir = pytest.importorskip("nir")
 SAID = {"dt": DT, "reset_mechanism": "zero"}  # what a graph of others does not say
 

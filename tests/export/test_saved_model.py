@@ -12,6 +12,7 @@ import tensorflow as tf
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.export import savedmodel
 from kerasburst.models.saving import load_model
+from tests.eager import eagerly
 from tests.models.common import ENCODERS, VARIED
 
 from .common import CLASSES, KINDS, RESETS, STEPS, images, logits_of_keras, make, spikes
@@ -200,9 +201,9 @@ def test_gradients_through_the_loaded_model_are_those_of_keras(served):
     x = tf.constant(spikes("lif"))
     weight = tf.constant(np.random.default_rng(0).normal(size=(4, CLASSES)), tf.float32)
     bare = network.with_encoder(None)
-    with tf.GradientTape() as tape:
+    with eagerly(), tf.GradientTape() as tape:
         loss = tf.reduce_sum(weight * bare(x))
-    want = tape.gradient(loss, bare.trainable_weights)
+        want = tape.gradient(loss, bare.trainable_weights)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(weight * loaded.signatures["encoded"](spikes=x)["logits"])
     got = tape.gradient(loss, loaded.trainable_weights)

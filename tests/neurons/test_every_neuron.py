@@ -11,6 +11,8 @@ from kerasburst.validation import InputError
 
 from .common import NEURONS, array, arrays, draw, gradients, weighted
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 EVERY = pytest.mark.parametrize("name", NEURONS)
 SOME = pytest.mark.sampled(3)
 X = draw(3, 8, 4)
@@ -38,6 +40,7 @@ def close(got, want, **tolerance):
         np.testing.assert_allclose(a, b, **{"rtol": 1e-4, "atol": 1e-4} | tolerance)
 
 
+@pytest.mark.compiled
 @pytest.mark.sampled(2)
 @EVERY
 @pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
@@ -53,6 +56,7 @@ def test_the_cell_in_an_rnn_is_the_oracle(name, mask, layers):
         assert (mem[1, 5:] == mem[1, 4]).all()  # held
 
 
+@pytest.mark.compiled
 @EVERY
 def test_padding_never_changes_a_sequence(name, layers):
     ours, _ = layers[name]
@@ -67,6 +71,7 @@ def test_padding_never_changes_a_sequence(name, layers):
         close([mem[:, before : before + 5], *state], whole[1:])
 
 
+@pytest.mark.compiled
 @pytest.mark.sampled(6)
 @EVERY
 def test_the_gradient_of_a_padded_sequence_is_that_of_the_sequence(name):
@@ -97,6 +102,7 @@ def test_the_last_step_is_the_last_that_is_not_masked(name):
     assert not array(last(X, mask=np.zeros((3, 8), bool))).any() or name == "LeakyIntegrator"
 
 
+@pytest.mark.compiled
 @EVERY
 def test_streaming_goes_on_from_the_state(name, layers):
     ours, _ = layers[name]
@@ -107,6 +113,7 @@ def test_streaming_goes_on_from_the_state(name, layers):
     close([np.concatenate([first[1], second[1]], 1), *second[2:]], [mem, *state])
 
 
+@pytest.mark.compiled
 @SOME
 @EVERY
 def test_stateful_in_a_model(name):
@@ -121,6 +128,7 @@ def test_stateful_in_a_model(name):
     close([model.predict(X[:, :4], verbose=0, batch_size=3)], [want[:, :4]])
 
 
+@pytest.mark.compiled
 @SOME
 @EVERY
 def test_long_sequences_run_in_a_loop_and_give_what_short_ones_give(name, layers):
@@ -183,6 +191,7 @@ def test_membranes_stay_float32_under_mixed_precision(name):
     assert kinds == ["bfloat16"] + ["float32"] * len(others) == [x.dtype for x in symbolic]
 
 
+@pytest.mark.compiled
 @pytest.mark.sampled(6)
 @EVERY
 def test_a_model_trains(name):
@@ -219,6 +228,7 @@ def test_the_mask_goes_on_to_the_next_layer():
     np.testing.assert_allclose(array(pooled(padded)), array(pooled(X[:, :5])), rtol=1e-6)  # a mean over 5 steps
 
 
+@pytest.mark.compiled
 def test_feature_maps_with_a_mask():
     x, mask = draw(2, 6, 3, 2), np.array([[1] * 6, [1, 1, 1, 0, 0, 0]], bool)
     layer = kb.LIF(beta=0.8)
@@ -362,6 +372,7 @@ def test_a_subclass_of_lif_runs_its_own_step():
     assert not kb.LIF(activity_regularizer="l2").is_plain and not kb.LIF(stateful=True).is_plain
 
 
+@pytest.mark.compiled
 def test_neurons_that_look_at_each_other_keep_their_axes():
     class Inhibited(kb.NeuronLayer):
         """Each map loses the mean of its row."""
@@ -378,6 +389,7 @@ def test_neurons_that_look_at_each_other_keep_their_axes():
         np.testing.assert_array_equal(got[:, t], mem > 0.1)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("neuron", [kb.LIF, kb.Synaptic])
 def test_a_changed_attribute_counts(neuron):
     layer = neuron(beta=0.9)

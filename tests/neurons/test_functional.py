@@ -12,6 +12,8 @@ from kerasburst.validation import InputError
 from .common import array, gradients, kind, tensor
 from .reference import DERIVATIVES, RESETS, backward, forward
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 graphs = pytest.mark.skipif(backend.name != "tensorflow", reason="graphs of unknown sizes are TensorFlow's")
 
 
@@ -202,6 +204,7 @@ def test_unknown_names_are_errors():
 # Known and unknown sizes ------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 @graphs
 @pytest.mark.parametrize("num_steps", [1, 65, None])
 def test_shapes_stay_known_in_a_graph(num_steps):
@@ -235,6 +238,7 @@ def value_and_gradients(current, beta, threshold, mem, reset):
     return [*map(array, outputs), *found]
 
 
+@pytest.mark.compiled
 @pytest.mark.sampled(9)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("num_steps", [1, 7, 70])
@@ -257,6 +261,7 @@ def test_eager_and_a_graph_of_unknown_sizes_agree_with_numpy(num_steps, reset):
         np.testing.assert_allclose(b, c, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.compiled
 @graphs
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(("static", "num_steps"), [(5, 5), (70, 70), (None, 12)])
@@ -271,6 +276,7 @@ def test_graph_and_xla_agree_with_eager(static, num_steps):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.compiled
 @graphs
 def test_a_dynamic_batch_in_a_graph():
     spec = tf.TensorSpec((None, 6, 2), tf.float32)

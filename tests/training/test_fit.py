@@ -28,15 +28,14 @@ def trained(config, at_once, monkeypatch):
 
 
 def test_several_steps_a_call_train_as_one_at_a_time(monkeypatch):
-    # 90 examples of iris in batches of 12: eight, the last of them of 6
-    config = TrainConfig(
-        dataset="iris", encoding="rate", epochs=3, batch_size=12, validation_split=0.25, network={"hidden_units": 8}
-    )
+    # 90 examples of iris in batches of 24: four, the last of them of 18
+    options = {"epochs": 2, "batch_size": 24, "validation_split": 0.25, "num_steps": 4, "network": {"hidden_units": 8}}
+    config = TrainConfig(dataset="iris", encoding="rate", **options)
     one, each, steps = trained(config, 1, monkeypatch)
-    many, together, _ = trained(config, 5, monkeypatch)
-    assert steps == 8
-    assert each.seen == [0, 1, 2, 3, 4, 5, 6, 7] * 3
-    assert together.seen == [3, 7] * 3
+    many, together, _ = trained(config, 3, monkeypatch)
+    assert steps == 4
+    assert each.seen == [0, 1, 2, 3] * 2
+    assert together.seen == [1, 3] * 2
     for a, b in zip(one, many, strict=True):
         np.testing.assert_array_equal(a, b)
     assert each.rows == together.rows
@@ -54,9 +53,12 @@ def test_a_convolutional_network_goes_step_by_step():
     assert fit._steps_at_once(config.make_network(10), 15) == 1
 
 
-@pytest.mark.parametrize("dataset", ["iris", "digits"])
-def test_a_step_is_traced_once(monkeypatch, dataset):
-    config = TrainConfig(dataset=dataset, encoding="rate", epochs=2, num_steps=3, train_limit=90, batch_size=30)
+@pytest.mark.parametrize(
+    ("dataset", "network"), [("iris", {"hidden_units": 4}), ("digits", {"filters": (2, 2), "hidden_units": 4})]
+)
+def test_a_step_is_traced_once(monkeypatch, dataset, network):
+    options = {"epochs": 2, "num_steps": 3, "train_limit": 90, "batch_size": 30, "network": network}
+    config = TrainConfig(dataset=dataset, encoding="rate", **options)
     config, data = fit.prepare(config)
     network, encoder = fit.build(config, data)
     calls, call = [], type(network).call

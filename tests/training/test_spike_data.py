@@ -8,7 +8,6 @@ import pytest
 import kerasburst as kb
 from kerasburst.config import takes_spikes
 from kerasburst.validation import InputError
-from tests.eager import eagerly
 
 STEPS = 5
 
@@ -31,11 +30,9 @@ def run(tmp_path_factory):
         batch_size=32,
         learning_rate=5e-3,
     )
-    with eagerly():
-        return config, spikes, folder / "run", kb.train(config, folder / "run")
+    return config, spikes, folder / "run", kb.train(config, folder / "run")
 
 
-@pytest.mark.usefixtures("eagerly")
 def test_it_learns_from_the_spikes_themselves(run):
     config, spikes, folder, result = run
     assert result.test_accuracy > 0.9
@@ -49,7 +46,6 @@ def test_it_learns_from_the_spikes_themselves(run):
     np.testing.assert_array_equal(again(spikes[:3]), network(spikes[:3]))
 
 
-@pytest.mark.usefixtures("eagerly")
 def test_it_answers_for_spikes_alone(run):
     _, spikes, folder, _ = run
     answer = kb.predict(folder, spikes[:4])

@@ -151,7 +151,8 @@ def test_a_long_sequence_in_parts_of_one(monkeypatch, activation):
         )
 
 
-@pytest.mark.parametrize(("activation", "name"), [("relu", "convolve_and_pool"), ("lif", "convolve")])
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize(("activation", "name"), [("lif", "convolve"), ("relu", "convolve_and_pool")])
 def test_only_a_training_may_round_otherwise(monkeypatch, activation, name):
     told, function = [], getattr(fast, name)
 

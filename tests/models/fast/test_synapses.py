@@ -32,6 +32,7 @@ def agree(call, layer, x, policy):
         )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("policy", TOLERANCE)
 @pytest.mark.parametrize("units", [2, 16, 17])
 @pytest.mark.parametrize("shape", [(5, 6), (3, 4, 6)])
