@@ -99,7 +99,7 @@ def command(
     Every point is trained on every seed, and audited if audit_auc is a metric. An invalid combination is listed with
     its reason. The directory holds sweep.json, a picture for each metric of one or two parameters, and with AUCs the
     Pareto front of accuracy against AUC. A Pareto search (extra: search) audits its trials on one half of the data,
-    and then the point that it chooses, beside the one it began with, on the other half. Exit code 3: controls of an
+    and then the point that it chooses and the one it began with on the other half. Exit code 3: controls of an
     audit failed, and that seed of its point does not count.
     """
     check_going_on(resume, force, out, "sweep")
@@ -164,8 +164,8 @@ def summary(result: dict, out, pictures) -> str:
         lines.append("On the front: by their means no other point is as accurate and leaks as little.")
     effects = effects_table(result)
     lines += ["", terminal(effects)] if effects is not None else []
-    if result.get("judged"):
-        lines += ["", terminal(judged_table(result))]
+    if (judged := judged_table(result)) is not None:
+        lines += ["", terminal(judged)]
     elif result["config"].get("search") == "pareto":
         lines += ["", NOTHING_JUDGED]
     return "\n".join([*lines, "", f"written to {out}: {', '.join(['sweep.json', *pictures])}"])
