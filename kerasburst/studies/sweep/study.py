@@ -35,7 +35,7 @@ from kerasburst.study import Collection, Done, FleetFailed, FleetObserver, Part,
 from kerasburst.training.result import versions
 from kerasburst.training.setup import DEFAULT_EPOCHS, check_fits
 from kerasburst.training.task import TrainingPart
-from kerasburst.validation import InputError
+from kerasburst.validation import InputError, one_line
 
 _ATTACK = "lira_online"
 
@@ -328,7 +328,9 @@ class PointCheck:
                         break
                     reason = reason or why
                 else:
-                    raise InputError(f"--param {parameter.label} leaves no configuration at {value}: {reason}")
+                    raise InputError(
+                        f"--param {parameter.label} leaves no configuration at {one_line(value, 80)}: {reason}"
+                    )
 
 
 def _default_epochs(config: SweepConfig) -> int:

@@ -75,6 +75,10 @@ BAD_TEXTS = {
         *("neuron.beta=nan", "neuron.beta=0:inf", "neuron.beta=0:1:1e-30", "neuron.beta=" + "[" * 100_000),
         *("x.beta=1", "neuron.x=1", "train.x=1", "train.dataset=wine", "é=1", "neuron.beta=0.5,0.5", "encoder.gain=x"),
     ),
+    "searches": (
+        *("", "x", "=", "neuron.beta", "neuron.beta=", "neuron.beta=x", "neuron.beta=1:0", "neuron.beta=nan:1"),
+        *("neuron.beta=0:inf", "neuron.beta=" + "[" * 100_000, "x.beta=0:1", "neuron.x=0:1", "é=0:1"),
+    ),
     "snapshots": ("", "x", ",", "1,", "0", "-1", "1.5", "nan", "1,x", "[1]", HUGE),
     "arms": (
         *("", "x", ":", "é", "rate:x", "rate:=1", "rate:x=1", "rate:gain=x", "rate:gain=nan", "input_noise:sd=x"),
