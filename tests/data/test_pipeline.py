@@ -39,7 +39,7 @@ def plain():
     return {name: stream(encoder, num_parallel_calls=1)[0] for name, encoder in ENCODERS.items()}
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize(
     "batch_size, num_parallel_calls, shuffle",
@@ -63,6 +63,7 @@ def test_another_seed_epoch_or_index_differs(plain, name):
     np.testing.assert_array_equal(by_index(encoder, x=X[:9]), plain[name][:9])
 
 
+@pytest.mark.sampled(3)
 @every_encoder
 def test_draws_of_neighbours_epochs_and_seeds_are_uncorrelated(encoder):
     x = np.full((200, 150), 0.5, "float32")
@@ -88,7 +89,8 @@ def test_spikes_have_the_encoders_marginals(encoder):
     assert not spikes[:, :, 0].any()
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.sampled(6)
+@pytest.mark.parametrize("shuffle", [True, False])
 def test_several_epochs_are_the_single_ones_in_a_row(shuffle):
     encoder = ENCODERS["poisson-spill"]
     spikes, index = stream(encoder, epoch=3, num_epochs=2, shuffle=shuffle)

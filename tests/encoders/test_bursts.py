@@ -73,6 +73,7 @@ def test_the_derivative_of_survival_is_the_probability_of_the_size(lam):
         np.testing.assert_allclose(found, stats.poisson.pmf(j, lam), rtol=2e-5)
 
 
+@pytest.mark.sampled(4)
 @every_kind
 @pytest.mark.parametrize("per_feature", [False, True])
 @pytest.mark.parametrize("intensity_map", ["linear", "power"])
@@ -205,6 +206,7 @@ def test_the_score_function_is_unbiased():
     assert agree(estimates("score_function", 0.1, by_size), exact())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("temperature", [0.05, 0.3])
 def test_the_bias_of_straight_through_is_known_where_the_loss_is_linear(temperature):
     """Its mean is each spike's exact term times Z(p) = sigmoid(p / temperature) - sigmoid((p - 1) / temperature)."""

@@ -163,6 +163,7 @@ class ArrayLike:
         return np.array([[0.0, 1.0]], dtype)
 
 
+@pytest.mark.sampled(3)
 @of_intensities
 def test_other_forms_of_numbers(name):
     expected = array(make(name).spike_probability(np.float32([[0.0, 1.0]])))
@@ -179,6 +180,7 @@ def test_other_forms_of_numbers(name):
         make(name).spike_probability(X.astype("float16"))
 
 
+@pytest.mark.sampled(2)
 @every_encoder
 def test_a_pipeline_encodes_by_index(name):
     batches = list(make_dataset(given(name), np.arange(6), make(name), 4, seed=2))

@@ -33,7 +33,7 @@ PAIRS = np.stack([np.full(BATCH, 3), 1000 + np.arange(BATCH)], axis=1)
 # Seeds ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @every_encoder
 def test_per_example_seeds_travel_with_the_example(encode):
     direct = ops.convert_to_numpy(encode(tf.constant(X), PAIRS))

@@ -123,6 +123,7 @@ def test_a_model_of_spikes_without_an_encoder(tmp_path):
         np.testing.assert_allclose(steps(loaded, x, manifest)[0], got, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     "flags",

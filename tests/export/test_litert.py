@@ -50,6 +50,7 @@ def test_built_in_operations_alone(tmp_path):
     assert "CONV_2D" in names and not any(name.startswith(("Flex", "CUSTOM")) for name in names), names
 
 
+@pytest.mark.thorough
 def test_a_users_own_model(tmp_path):
     model = composed()
     litert(model, tmp_path / "litert")

@@ -32,6 +32,7 @@ def lively(name, **options):
 LONG = [pytest.param(name, marks=pytest.mark.thorough) for name in ("large images", "vgg")]
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("name", ["residual", *LONG])
 def test_nir_there_and_back(name, tmp_path):
     """Normalisations become weights, so rounding may move a spike now and then."""

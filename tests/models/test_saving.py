@@ -30,6 +30,7 @@ def network():
     return made
 
 
+@pytest.mark.thorough
 def test_load_in_a_fresh_process(tmp_path):
     models = [network(), composed()]
     for i, model in enumerate(models):

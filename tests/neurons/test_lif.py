@@ -85,6 +85,7 @@ def test_symbolic_and_eager_dtypes_agree_under_a_policy(policy):
         assert dtypes(eager) == dtypes(symbolic) == [layer.compute_dtype, membrane, membrane]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("how", ["global", "own"])
 def test_membrane_is_float32_under_mixed_precision(policy, how):

@@ -33,6 +33,7 @@ class LeakInTheMiddle(Pretend):
         np.savez(path, **arrays)
 
 
+@pytest.mark.thorough
 def test_an_attack_that_uses_time_finds_on_events_what_the_others_miss(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.privacy.common.load_source", lambda name: load_source(name, spikes=True, num_steps=5))
     monkeypatch.setattr(RUN_FLEET, LeakInTheMiddle(leak=0.0))
