@@ -115,15 +115,21 @@ def check_learnt(config: TrainConfig, *evaluations: Evaluation) -> None:
         )
 
 
-def activity_warnings(firing_rates: dict[str, float]) -> list[str]:
-    """Name the layers in which nothing fires or everything does.
+def activity_warnings(firing_rates: dict[str, float], readout: str = "last") -> list[str]:
+    """Name the layers in which nothing fires or everything does; the output only where its spikes are counted.
+
+    Args:
+        firing_rates: of the input and all layers, by name.
+        readout: the network's; all but "count" read the output's membrane.
 
     Example:
-        >>> activity_warnings({"input": 0.2, "hidden_lif": 0.0})
+        >>> activity_warnings({"input": 0.2, "hidden_lif": 0.0, "output_lif": 0.0})
         ['layer hidden_lif is silent: it fires 0 spikes per neuron and step']
     """
     warnings = []
     for name, rate in firing_rates.items():
+        if name == "output_lif" and readout != "count":
+            continue
         state = "silent" if rate < _SILENT else "saturated" if rate > _SATURATED else None
         if state:
             warnings.append(f"layer {name} is {state}: it fires {rate:.3g} spikes per neuron and step")

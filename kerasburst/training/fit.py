@@ -308,7 +308,7 @@ def _finish(
         train_seconds=round(sum(seconds), 3),
         samples_per_second=round(len(data.x_train) / statistics.median(seconds), 1),
         firing_rates=test.firing_rates,
-        warnings=tuple(activity_warnings(test.firing_rates)),
+        warnings=tuple(activity_warnings(test.firing_rates, network.readout)),
         examples={part: len(getattr(data, f"x_{part}")) for part in ("train", "validation", "test")},
         num_classes=data.num_classes,
         note=data.note,

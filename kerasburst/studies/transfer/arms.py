@@ -187,5 +187,5 @@ def _measure(network: SpikingNetwork, encoder: Encoder, training: TrainConfig, d
         "examples": {"train": len(data.x_train), "test": len(data.x_test)},
         "epochs": training.epochs,
         "firing_rates": test.firing_rates,
-        "warnings": activity_warnings(test.firing_rates),
+        "warnings": activity_warnings(test.firing_rates, network.readout),
     }
