@@ -80,7 +80,9 @@ def _read_png(path: Path) -> np.ndarray:
     return values.reshape(1, *values.shape[:2], -1).astype("float32") / 255.0
 
 
-def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | None) -> np.ndarray:
+def to_intensities(
+    x: np.ndarray, features: tuple[int, ...], scaling: Scaling | None, *, counts: bool = False
+) -> np.ndarray:
     """Return float32 intensities `(n, *features)`.
 
     - Integers are raw values and are scaled as the training data were.
@@ -91,6 +93,7 @@ def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | 
         x: `(n, *features)`, or one example; greyscale images may lack the last axis.
         features: shape of one example.
         scaling: the scaling of the training data, or None.
+        counts: whether spikes are numbers of events, which need no scaling.
 
     Raises:
         InputError: for another shape or type, or values that are not finite or out of range.
@@ -109,6 +112,10 @@ def to_intensities(x: np.ndarray, features: tuple[int, ...], scaling: Scaling | 
         raise InputError("input must hold at least one example, received none")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise InputError("input must hold finite numbers, received NaN or infinity")
+    if counts:
+        if x.min() < (PADDING if x.dtype == np.int8 else 0):
+            raise InputError(f"input must hold numbers of events, 0 or more, received {x.min():g}")
+        return x if x.dtype == np.int8 and x.min() == PADDING else x.astype("float32")
     if scaling is not None and (x.dtype.kind in "iu" or scaling.kind != "image"):
         return scaling.apply(x, "input")
     if x.dtype == np.int8 and len(features) > 1 and x.min() == PADDING:

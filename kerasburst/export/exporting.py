@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,6 +34,7 @@ def export(
     *,
     scaling: Scaling | None = None,
     labels: Labels = None,
+    data: Mapping[str, Any] | None = None,
     force: bool = False,
     **options,
 ) -> dict:
@@ -44,6 +47,7 @@ def export(
         format: "savedmodel", "onnx", "litert", "nir", or a name that was registered.
         scaling: how raw values become intensities, for the manifest and `predict`; the model itself scales nothing.
         labels: one name for each class.
+        data: how a recording of events becomes an example, as `data` of `TrainConfig`, for `predict`.
         force: replace an export in `out`.
         **options: the format's own, such as `nir_reset` of "nir".
 
@@ -87,6 +91,7 @@ def export(
     with files.replacing_directory("out", out) as folder:
         written = writer.write(network, folder)
         manifest = _manifest(format, writer, network, written, scaling, labels)
+        manifest = dataclasses.replace(manifest, data=dict(data or {}))
         writer.verify(folder, manifest, verifier)
         values = records.to_json(manifest) | written.details
         files.write_json(folder / NAME, values)
@@ -166,7 +171,8 @@ def export_run(run: str | Path, out: str | Path, format: str = "savedmodel", *, 
     _writer(format, **options)
     _check_out(out, force)
     network, scaling, labels = load_run(run)
-    return export(network, out, format, scaling=scaling, labels=labels, force=force, **options)
+    data = RunDirectory(run).config().data
+    return export(network, out, format, scaling=scaling, labels=labels, data=data, force=force, **options)
 
 
 def load_run(run: str | Path) -> tuple[keras.Model, Scaling, tuple[str, ...]]:

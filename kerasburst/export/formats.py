@@ -63,6 +63,7 @@ class Manifest:
     weights_sha256: str
     call: dict  # lines of code that call the export
     encoder_weights: list | None = None  # what a trained encoder has learnt
+    data: dict = dataclasses.field(default_factory=dict)  # how a recording of events becomes an example
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -105,7 +105,7 @@ def predict(
     opened = _open(model)
     if isinstance(x, (str, os.PathLike)):
         x = read_examples(x, opened.features, opened.data)
-    x = to_intensities(x, opened.features, opened.scaling)
+    x = to_intensities(x, opened.features, opened.scaling, counts=bool(opened.data.get("counts")))
     if x.dtype == np.int8 and not opened.masks:
         raise InputError(
             "input must fill all steps for an export, received steps that are padding; predict with the run"
@@ -190,7 +190,7 @@ def _open_export(path: Path) -> _Opened:
         raise InputError(f"{path} is an export of an unknown kind, {manifest.kind!r}")
     ask = FORMATS[manifest.kind]().ask(path, manifest)
     scaling = manifest.preprocessing.scaling
-    return _Opened(ask, manifest.features, manifest.random, scaling, manifest.labels, masks=False)
+    return _Opened(ask, manifest.features, manifest.random, scaling, manifest.labels, manifest.data, masks=False)
 
 
 def _check_encoder(encoder) -> None:

@@ -14,9 +14,11 @@ from kerasburst.encoders.none import NoEncoder
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.export import export, predict
 from kerasburst.export.examples import read_examples, to_intensities
+from kerasburst.export.exporting import export_run
 from kerasburst.export.predicting import _open_network
 from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.registry import FORMATS
+from kerasburst.training.evaluation import load_network
 from kerasburst.validation import InputError
 
 from .common import images, make
@@ -279,6 +281,38 @@ def test_a_recording_of_events(encoder, tmp_path):
     np.savez(tmp_path / "b.npz", t=[0, 10], unit=[0, 6])
     with pytest.raises(InputError, match="b.npz: unit must be 0 to 5 on this sensor, received 6"):
         kb.predict(network, tmp_path / "b.npz")
+
+
+@pytest.mark.thorough
+def test_a_recording_becomes_what_the_run_learnt_from_in_its_export_too(tmp_path):
+    """Numbers of events, and steps of a duration, whose padding an export does not take."""
+    events = {
+        "t": [0, 0, 1, 2100, 2100, 2100],
+        "x": [1, 1, 1, 5, 5, 5],
+        "y": [2, 2, 2, 7, 7, 7],
+        "p": [1, 1, 1, 0, 0, 0],
+    }
+    np.savez(tmp_path / "a.npz", **events)
+    spikes = np.zeros((1, 4, 16, 16, 2), "float32")
+    spikes[0, 0, 2, 1, 1] = spikes[0, 2, 7, 5, 0] = 3.0
+    small = {"num_steps": 4, "epochs": 1, "train_limit": 20, "model": "SNNFCNet", "network": {"hidden_units": 4}}
+    config = {"dataset": "moving_digits", "encoding": "none", "encoder": {"counts": True}, "queries": 1, **small}
+    for name, data, steps in (("counts", {}, 4), ("padded", {"step_us": 1000}, 3)):
+        run = tmp_path / name
+        kb.train(kb.TrainConfig(**config, data={"counts": True, **data}), run)
+        x = (
+            spikes[:, :steps] if data else spikes[:, [0, 1, 3, 2]]
+        )  # by number of steps the last event is in the last one
+        want = load_network(run).with_encoder(None)(x)
+        np.testing.assert_allclose(predict(run, tmp_path / "a.npz").logits, want, atol=1e-5)
+        export_run(run, tmp_path / f"{name}-x")
+        if data:
+            with pytest.raises(InputError, match="^input must fill all steps for an export"):
+                predict(tmp_path / f"{name}-x", tmp_path / "a.npz")
+        else:
+            np.testing.assert_allclose(predict(tmp_path / f"{name}-x", tmp_path / "a.npz").logits, want, atol=1e-5)
+    with pytest.raises(InputError, match="^input must hold numbers of events, 0 or more, received -6"):
+        predict(tmp_path / "counts", -2 * spikes)
 
 
 def test_padding_changes_no_prediction():
