@@ -50,12 +50,15 @@ def spikes(work: str, steps: int, batch: int):
     return (rng.random((batch, steps, *SHAPES[work])) < 0.3).astype("float32"), rng.integers(0, CLASSES, batch)
 
 
-def kerasburst(work: str, steps: int, batch: int, count: int):
+def kerasburst(work: str, steps: int, batch: int, count: int, threads: int):
     """Measure our network, compiled by Keras as `fit` compiles it."""
     import keras
+    import tensorflow as tf
 
     import kerasburst as kb
 
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
     x, y = spikes(work, steps, batch)
     before = rss_mb(peak=False)
     if work == "sew":
@@ -68,12 +71,19 @@ def kerasburst(work: str, steps: int, batch: int, count: int):
     return measure(lambda: network.train_on_batch(x, y), count), before
 
 
-def spikingjelly(work: str, steps: int, batch: int, count: int):
+def spikingjelly(work: str, steps: int, batch: int, count: int, threads: int):
     """Measure SpikingJelly's network in its multi-step mode."""
+    import types
+
     import torch
+
+    for name in ("torchvision", "torchvision.models", "torchvision.models.utils"):  # for pretrained weights alone
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["torchvision.models.utils"].load_state_dict_from_url = None
     from spikingjelly.activation_based import functional, neuron
     from spikingjelly.activation_based.model import sew_resnet
 
+    torch.set_num_threads(threads)
     x, y = spikes(work, steps, batch)
     before = rss_mb(peak=False)
     options = {"spiking_neuron": neuron.IFNode, "v_reset": None, "detach_reset": True, "num_classes": CLASSES}
@@ -91,13 +101,14 @@ def spikingjelly(work: str, steps: int, batch: int, count: int):
     return measure(step, count), before
 
 
-def snntorch(work: str, steps: int, batch: int, count: int):
+def snntorch(work: str, steps: int, batch: int, count: int, threads: int):
     """Measure snnTorch's network, one call for each time step."""
     import snntorch as snn
     import torch
     from snntorch import utils
     from torch import nn
 
+    torch.set_num_threads(threads)
     x, y = spikes(work, steps, batch)
     before = rss_mb(peak=False)
 
@@ -123,13 +134,13 @@ def snntorch(work: str, steps: int, batch: int, count: int):
     return measure(step, count), before
 
 
-def worker(library: str, work: str, steps: str, batch: str, count: str) -> None:
+def worker(library: str, work: str, *numbers: str) -> None:
     """Measure one library and print what was found."""
-    times, before = globals()[library](work, int(steps), int(batch), int(count))
+    times, before = globals()[library](work, *map(int, numbers))
     print(json.dumps({"ms": times, "peak_mb": rss_mb(peak=True) - before}))
 
 
-def main(peers: str, works: list[str], steps: int, batch: int, count: int, turns: int) -> None:
+def main(peers: str, works: list[str], steps: int, batch: int, count: int, threads: int, turns: int) -> None:
     """Let the libraries take turns, and print a table."""
     print("| work | library | ms a step, median (least to most) | to kerasburst | peak MB | to kerasburst |")
     print("|---|---|---|---|---|---|")
@@ -138,7 +149,7 @@ def main(peers: str, works: list[str], steps: int, batch: int, count: int, turns
         for _ in range(turns):
             for library, results in found.items():
                 python = sys.executable if library == "kerasburst" else peers
-                arguments = [python, __file__, "--worker", library, work, *map(str, (steps, batch, count))]
+                arguments = [python, __file__, "--worker", library, work, *map(str, (steps, batch, count, threads))]
                 done = subprocess.run(arguments, capture_output=True, text=True, check=False)
                 if done.returncode:
                     sys.exit(f"{library} failed: {done.stderr.strip().splitlines()[-1]}")
@@ -161,6 +172,6 @@ if __name__ == "__main__":
         parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
         parser.add_argument("--peers", default=sys.executable, help="Python that has the peers.")
         parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
-        for name, default in (("steps", 4), ("batch", 8), ("count", 5), ("turns", 2)):
+        for name, default in (("steps", 4), ("batch", 8), ("count", 5), ("threads", 1), ("turns", 2)):
             parser.add_argument(f"--{name}", type=int, default=default)
         main(**vars(parser.parse_args()))

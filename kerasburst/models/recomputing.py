@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import keras
 from keras import ops
 
+from kerasburst import backend
 from kerasburst.models.forward import Fire, Part, Pool, Residual, walk
 from kerasburst.models.time_batch_normalization import TimeBatchNormalization
 from kerasburst.neurons.base import NeuronLayer
@@ -40,30 +41,44 @@ def in_chunks(run: Callable, spikes: Tensor, steps: int, mask: Tensor | None) ->
     if total is None:
         raise InputError("inputs must have a known number of steps with recompute_steps")
     names: list[tuple[str, str]] = []  # of the states that go from chunk to chunk
-    carried: list[Tensor] = []
-    outputs = []
-    for start in range(0, total, steps):
-        live = None if mask is None else mask[:, start : start + steps]
 
-        def chunk(x, *states, live=live):
-            before: dict[str, dict[str, Tensor]] = {}
-            for (layer, state), value in zip(names, states, strict=False):  # none before the first chunk
-                before.setdefault(layer, {})[state] = value
-            after: dict[tuple[str, str], Tensor] = {}
+    def chunk(x, live, *carried):
+        before: dict[str, dict[str, Tensor]] = {}
+        for (layer, state), value in zip(names, carried, strict=False):  # none before the first chunk
+            before.setdefault(layer, {})[state] = value
+        after: dict[tuple[str, str], Tensor] = {}
 
-            def fire(neurons: NeuronLayer, current: Tensor):
-                _check_plain(neurons)
-                spk, mem, last = neurons.run(current, before.get(neurons.name), live)
-                after.update({(neurons.name, state): value for state, value in last.items()})
-                return spk, {"mem": mem}
+        def fire(neurons: NeuronLayer, current: Tensor):
+            _check_plain(neurons)
+            spk, mem, last = neurons.run(current, before.get(neurons.name), live)
+            after.update({(neurons.name, state): value for state, value in last.items()})
+            return spk, {"mem": mem}
 
-            spk, states = run(x, fire, training=True, mask=live)
-            names[:] = after
-            return [spk, states["mem"], *after.values()]
+        spk, states = run(x, fire, training=True, mask=live)
+        names[:] = after
+        # The states first: TensorFlow computes a chunk again when the first output's gradient is there, and theirs
+        # comes from the chunk after it. That of spikes may be zeros, there at once for all chunks.
+        return [*after.values(), spk, states["mem"]]
 
-        spk, mem, *carried = keras.remat(chunk)(spikes[:, start : start + steps], *carried)
-        outputs.append((spk, mem))
-    spk, mem = (ops.concatenate(parts, axis=1) for parts in zip(*outputs, strict=True))
+    def advance(x, live, carried):
+        *carried, spk, mem = keras.remat(lambda x, *carried: chunk(x, live, *carried))(x, *carried)
+        return carried, (spk, mem)
+
+    parts = [
+        (spikes[:, i : i + steps], None if mask is None else mask[:, i : i + steps]) for i in range(0, total, steps)
+    ]
+    carried, first = advance(*parts[0], [])
+    outputs = [first]
+    whole = total // steps
+    if backend.name == "jax" and whole > 2:  # a loop, or XLA keeps what a written-out chunk would compute again
+        many = [ops.stack(each) for each in zip(*parts[1:whole], strict=True) if each[0] is not None]
+        carried, (spk, mem) = ops.scan(lambda c, now: advance(now[0], now[1] if now[1:] else None, c), carried, many)
+        outputs += [(spk[i], mem[i]) for i in range(whole - 1)]
+        parts = parts[:1] + parts[whole:]
+    for part in parts[1:]:
+        carried, out = advance(*part, carried)
+        outputs.append(out)
+    spk, mem = (ops.concatenate(each, axis=1) for each in zip(*outputs, strict=True))
     return spk, mem
 
 

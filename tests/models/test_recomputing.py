@@ -48,7 +48,7 @@ def gradients_of(network, x):
 @pytest.mark.parametrize(
     ("make", "x", "options"),
     [
-        (recurrent, PADDED, {"recompute_steps": 3}),
+        (recurrent, PADDED, {"recompute_steps": 2}),
         (residual, IMAGES, {"recompute": True}),
         pytest.param(recurrent, TRAINS, {"recompute_steps": 3}, marks=pytest.mark.thorough),
         pytest.param(conv, IMAGES, {"recompute_steps": 1}, marks=pytest.mark.thorough),

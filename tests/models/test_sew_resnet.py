@@ -1,3 +1,6 @@
+import sys
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -131,8 +134,11 @@ def test_bad_input():
 
 
 @pytest.mark.thorough
-def test_spikingjelly_fires_the_same():
+def test_spikingjelly_fires_the_same(monkeypatch):
     torch = pytest.importorskip("torch")
+    for name in ("torchvision", "torchvision.models", "torchvision.models.utils"):  # for pretrained weights alone
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules["torchvision.models.utils"].load_state_dict_from_url = None
     model = pytest.importorskip("spikingjelly.activation_based.model.sew_resnet")
     from spikingjelly.activation_based import functional, neuron, surrogate
 
