@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -295,3 +296,23 @@ def test_a_bound_above_the_certified_epsilon_raises_the_alarm():
     found = {"encodings": {"intact": arm(1.0, 1.0), "plain": arm(None, 3.0), "old": {}, "broken": arm(1.0, 1.26)}}
     (line,) = alarms(found)
     assert line.startswith("broken: epsilon is at least 1.26 by lira, with 95% confidence, above the certified 1:")
+
+
+def test_a_certified_epsilon_is_shown_without_a_bound_beside_it():
+    arms = {"of a run": {"certified_epsilon": 8.0, "epsilon": []}, "plain": {"certified_epsilon": None, "epsilon": []}}
+    table = audit_tables.epsilon({"encodings": arms, "controls": []})
+    assert [[cell.text for cell in row] for row in table.rows] == [["of a run", "8"]]
+    assert list(table.head) == ["arm", "certified epsilon"]  # what no row has is no column
+    plain = {"encodings": {"plain": arms["plain"]}, "controls": []}
+    assert audit_tables.epsilon(plain) is None
+
+
+def test_what_else_must_be_known_is_on_the_page(audit_folder, drawn, tmp_path):
+    out = shutil.copytree(audit_folder, tmp_path / "a")
+    value = json.loads((out / "audit.json").read_text())
+    (out / "audit.json").write_text(json.dumps(value | {"notes": ["members were seen <augmented>", "few members"]}))
+    html = write_report(out).read_text()
+    assert "Note: members were seen &lt;augmented&gt;." in html and "Note: few members." in html
+    del value["notes"]  # as an earlier version wrote it
+    (out / "audit.json").write_text(json.dumps(value))
+    assert "Note:" not in write_report(out).read_text()
