@@ -42,6 +42,19 @@ def test_the_default_takes_what_ships_with_scikit_learn(transfer, tmp_path):
     assert lines[-1].startswith("written to runs/transfer-digits_0-4-digits_5-9")
 
 
+@pytest.mark.thorough
+def test_images_to_events_choose_an_encoder_each(kerasburst, transfer, tmp_path):
+    plain = [each for each in TINY if each not in ("--encoding", "rate")]
+    outcome = kerasburst("transfer", *plain, "--source", "digits", "--target", "moving_digits", "--out", "t", "--quiet")
+    assert outcome.code == 0, outcome
+    config = json.loads((tmp_path / "t" / "config.json").read_text())
+    assert (config["source_encoding"], config["encodings"]) == ("rate", ["none", "event_burst"])
+    outcome = transfer("--source", "moving_digits", "--target", "digits", "--out", "u", "--quiet")
+    assert outcome.code == 0, outcome
+    config = json.loads((tmp_path / "u" / "config.json").read_text())
+    assert (config["source_encoding"], config["encodings"]) == ("none", ["rate"])
+
+
 def test_json_alone_is_on_stdout(transfer, tmp_path):
     outcome = transfer("--out", "t", "--json")
     shown = json.loads(outcome.out)
