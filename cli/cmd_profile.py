@@ -28,7 +28,7 @@ from kerasburst import records
 from kerasburst.profiling.config import DEFAULT_ENCODINGS, DEFAULT_EPOCHS, ENCODINGS, MODES, ProfileConfig
 from kerasburst.validation import InputError, user_path
 
-_TRAIN = ("dataset", "num_steps", "epochs", "batch_size", "seed", "train_limit", "data_dir")
+_TRAIN = ("dataset", "num_steps", "model", "epochs", "batch_size", "seed", "train_limit", "data_dir")
 _PROFILE = ("mode", "repeats")
 _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
 
@@ -53,7 +53,7 @@ _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
 )
 @click.option("--repeats", type=int, default=3, show_default=True, help="R, measurements of each encoding.")
 @training_options(
-    *("num_steps", "epochs", "batch_size", "seed", "train_limit"),
+    *("num_steps", "model", "epochs", "batch_size", "seed", "train_limit"),
     epochs=f"Epochs of the networks whose operations are counted. Default: {DEFAULT_EPOCHS}.",
 )
 @data_dir_option

@@ -11,6 +11,8 @@ import time
 import pytest
 
 import kerasburst as kb
+from kerasburst import records
+from kerasburst.profiling.config import ProfileConfig
 from tests.cli.test_bad_input import assert_refused
 from tests.profiling.pretend import RUN_FLEET, Pretend
 from tests.study.conftest import alive, descendants, wait_for
@@ -53,8 +55,10 @@ def test_json(profile, tmp_path):
     assert result["seed"] == 4 and result["repeats"] == 1
 
 
-def test_one_process_has_no_spread(profile):
-    outcome = profile(*SMALL, "--encoding", "rate", "--repeats", "1", "--out", "p")
+def test_one_process_of_a_chosen_network_has_no_spread(profile, tmp_path):
+    chosen = ("--model", "RecurrentSNN")
+    outcome = profile(*SMALL, *chosen, "--encoding", "rate", "--repeats", "1", "--out", "p")
+    assert records.load(ProfileConfig, tmp_path / "p" / "config.json").train.model == "RecurrentSNN"
     assert "1 process of each encoding" in outcome.out and "quartiles" not in outcome.out, outcome.out
     assert "ratio to" not in outcome.out
 

@@ -22,7 +22,7 @@ def recurrent(**options):
 
 
 def conv(**options):
-    return kb.SNNConvNet(3, filters=(2, 3), hidden_units=6, seed=0, threshold=0.3, **options)
+    return kb.SNNConvNet(3, filters=(4, 4), hidden_units=12, seed=0, threshold=0.1, **options)
 
 
 def residual(**options):
