@@ -286,8 +286,8 @@ def _by_paper(claim: Claim, series: Sequence[Series]) -> str:
     percent = [float(np.mean([100 * s.values[seed] / s.base[seed] for s in once])) for seed in seeds]
     mean, low, high = seed_interval(percent)
     return (
-        f"by the paper's protocol: {mean:+.1f} % of AUC({claim.a}) ({low:+.1f} to {high:+.1f}), "
-        f"mean of {', '.join(s.dataset for s in once)}"
+        f"by the paper's protocol, as the mean of {', '.join(s.dataset for s in once)}: "
+        f"{mean:+.1f} % of AUC({claim.a}) ({low:+.1f} to {high:+.1f})"
     )
 
 

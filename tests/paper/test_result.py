@@ -443,6 +443,6 @@ def test_attacks_must_agree_at_equal_fit_too():
 def test_a_claim_is_also_told_as_the_paper_measures_it():
     # 0.02, 0.03, 0.04 of 0.6 at K = 1: 5 +- 4.302653 * 1.666667 / sqrt(3)
     found = [(part("paper", s), audit({1: (0.6, 0.58 - s / 100, 0.5)}, attack="svm")) for s in range(3)]
-    told = "by the paper's protocol: +5.0 % of AUC(rate) (+0.9 to +9.1), mean of mnist"
+    told = "by the paper's protocol, as the mean of mnist: +5.0 % of AUC(rate) (+0.9 to +9.1)"
     assert judge_claim(CLAIMS["poisson_auc"], found + audits(0.02, 0.03)).by_paper == told
     assert judge_claim(CLAIMS["poisson_auc"], audits(0.02, 0.03)).by_paper == ""
