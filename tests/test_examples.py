@@ -105,8 +105,8 @@ def test_the_readme_from_a_model_of_your_own_to_a_served_one(monkeypatch, tmp_pa
     names = {}
     for block in blocks:
         exec(block, names)
-    served, x = names["served"], names["x"]
-    answer = served["seeded"](images=x, seed=names["tf"].constant(7, "int64"), queries=names["tf"].constant(2))
+    served, images = names["served"], names["tf"].random.uniform((2, 8, 8, 1))
+    answer = served["seeded"](images=images, seed=names["tf"].constant(7, "int64"), queries=names["tf"].constant(2))
     assert answer["probabilities"].shape == (2, 10) and "step" in served
 
 
