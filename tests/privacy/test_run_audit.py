@@ -216,7 +216,7 @@ def test_a_run_that_has_moved_is_the_same_and_the_command_tells_of_it(moved, aud
     assert f"audit on noise: 36 members, 36 non-members of the run {place}" in told
     assert "on what it was trained on 100.0 (" in told
     page = (out / "audit.html").read_text().replace("<wbr>", "")  # where a long path may break
-    assert str(place) in page and config.run.weights[:16] in page and "other 36 examples" in page
+    assert str(place) in page and config.run.weights[:16] in page and "its other 36 are in no other part" in page
 
 
 def edit(path, **changes):
