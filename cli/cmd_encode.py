@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import data_dir_option, json_option, parse_assignment, place, set_option
+from kerasburst_cli.options import Named, data_dir_option, json_option, parse_assignment, place, set_option
 from kerasburst_cli.running import load_tensorflow
 
 from kerasburst.config import TrainConfig
@@ -19,7 +19,7 @@ from kerasburst.validation import LARGEST, InputError, check_int
 @click.option(
     "--encoding",
     "encodings",
-    type=click.Choice(list(ENCODERS)),
+    type=Named(list(ENCODERS)),
     multiple=True,
     help="Repeatable: each then has a directory in --out. Default: rate.",
 )
@@ -92,6 +92,15 @@ def _summary(result: dict, draws: int) -> str:
             f"features never spiking  {result['silent_share']:.1%}",
             "firing rate by step     " + " ".join(f"{rate:.2f}" for rate in result["firing_rate_by_step"]),
             f"empirical against exact {result['largest_deviation']:.4f} apart at most, "
-            f"{result['largest_deviation_in_standard_errors']:.1f} standard errors, over {draws} draws",
+            f"{result['largest_deviation_in_standard_errors']:.1f} standard errors, over {draws} draws"
+            + _agrees(result),
         ]
     )
+
+
+def _agrees(result: dict) -> str:
+    if result["p_value"] is None:
+        return ""
+    cells = result["features"] * result["num_steps"]
+    verdict = "agrees" if result["p_value"] >= 0.001 else "DIFFERS"
+    return f": {verdict} (p = {result['p_value']:.2g} for the furthest of {cells:,} probabilities)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import json_option
+from kerasburst_cli.options import Named, json_option
 from kerasburst_cli.running import choose_tensorflow, load_tensorflow
 
 from kerasburst.registry import FORMATS
@@ -13,7 +13,7 @@ from kerasburst.registry import FORMATS
 
 @click.command("export")
 @click.argument("run", type=click.Path())
-@click.option("--format", "format", type=click.Choice(list(FORMATS)), default="savedmodel", show_default=True)
+@click.option("--format", "format", type=Named(list(FORMATS)), default="savedmodel", show_default=True)
 @click.option("--out", type=click.Path(), required=True, help="Directory to write; BASE/1 for TensorFlow Serving.")
 @click.option("--force", is_flag=True, help="Replace the export in --out.")
 @json_option

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from kerasburst_cli.options import (
     TRAIN_DEFAULT,
+    Named,
     begun_config,
     check_going_on,
     choose_for_events,
@@ -39,7 +40,7 @@ _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
 @click.option(
     "--encoding",
     "encodings",
-    type=click.Choice(list(ENCODINGS)),
+    type=Named(list(ENCODINGS)),
     multiple=True,
     default=DEFAULT_ENCODINGS,
     help=f"Repeatable. rate is Bernoulli, rate_regular deterministic. Default: {', '.join(DEFAULT_ENCODINGS)}.",

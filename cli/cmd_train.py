@@ -7,6 +7,7 @@ import dataclasses
 import click
 from kerasburst_cli.options import (
     TRAIN_DEFAULT,
+    Named,
     check_going_on,
     data_dir_option,
     dataset_label,
@@ -54,7 +55,7 @@ def _list_models(ctx: click.Context, parameter: click.Parameter, value: bool) ->
 @training_options("dataset")
 @click.option(
     "--encoding",
-    type=click.Choice(list(ENCODERS)),
+    type=Named(list(ENCODERS)),
     multiple=True,
     help=f"Default: {TRAIN_DEFAULT.encoding}; none for events.",
 )
@@ -269,4 +270,4 @@ def _learnt(value) -> str:
     """Return a trained value, or its extent over the features, as text."""
     if isinstance(value, dict):
         return ", ".join(f"{name.partition('_')[0]} {_learnt(each)}" for name, each in value.items())
-    return f"{value:.3g}" if isinstance(value, float) else " ".join(f"{each:.3g}" for each in value)
+    return f"{value:.4g}" if isinstance(value, float) else " ".join(f"{each:.4g}" for each in value)

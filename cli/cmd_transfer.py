@@ -7,6 +7,7 @@ import dataclasses
 import click
 from kerasburst_cli.options import (
     TRAIN_DEFAULT,
+    Named,
     begun_config,
     check_going_on,
     choose_for_events,
@@ -59,7 +60,7 @@ _CLOSED = ("source", "source_epochs", "source_encoding", "encodings", "num_steps
 @encodings_option
 @click.option(
     "--source-encoding",
-    type=click.Choice(list(ENCODERS)),
+    type=Named(list(ENCODERS)),
     help="The source's encoder, where one data set holds images and the other events. Default: rate for images, none "
     "for events.",
 )

@@ -17,11 +17,23 @@ from kerasburst.config import COMPARED_ENCODINGS, ENCODED, TrainConfig, paramete
 from kerasburst.data.datasets import holds_events, path_reader
 from kerasburst.data.derived import split_classes
 from kerasburst.data.events import Reading
-from kerasburst.registry import ENCODERS, NETWORKS, NEURONS
+from kerasburst.registry import ENCODERS, NETWORKS, NEURONS, OWN
 from kerasburst.validation import InputError, user_path, visible
 
 T = TypeVar("T")
 INVALID = 3  # exit code where a control of an audit failed
+
+
+class Named(click.Choice):
+    """A choice of names to which a module of the user's own may add."""
+
+    def convert(self, value, param, ctx):
+        """Return the name; of an unknown one say where others come from."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            error.message = f"{error.message.rstrip('.')}; {OWN}."
+            raise
 
 
 def parse_assignment(text: str) -> tuple[str, str, Any]:
@@ -135,9 +147,9 @@ backend_option = click.option(
 TRAIN_DEFAULT = TrainConfig()
 _TRAINING: dict[str, dict] = {
     "dataset": {"help": "Name of a data set, or path of your own."},
-    "encoding": {"type": click.Choice(list(ENCODERS))},
+    "encoding": {"type": Named(list(ENCODERS))},
     "num_steps": {"type": int, "help": "T, time steps."},
-    "model": {"type": click.Choice(list(NETWORKS)), "help": "Default: depends on the data."},
+    "model": {"type": Named(list(NETWORKS)), "help": "Default: depends on the data."},
     "epochs": {"type": int, "help": "Default: the data set's own."},
     "batch_size": {"type": int},
     "learning_rate": {"type": float},
@@ -179,7 +191,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 encodings_option = click.option(
     "--encoding",
     "encodings",
-    type=click.Choice(list(ENCODERS)),
+    type=Named(list(ENCODERS)),
     multiple=True,
     default=COMPARED_ENCODINGS,
     help=f"Repeatable; all are trained with the same examples and seeds. Default: {', '.join(COMPARED_ENCODINGS)}; "

@@ -19,6 +19,7 @@ from kerasburst.quiet import quiet_start
 from kerasburst.validation import InputError, check_choice, fail
 
 PLUGINS = "KERASBURST_PLUGINS"  # modules to import before names are looked up, separated by commas
+OWN = f"{PLUGINS}=MODULE adds those of your own module"
 _NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 
 
@@ -35,6 +36,8 @@ class Registry(Mapping):
         (['path'], 'a/b')
     """
 
+    elsewhere = OWN  # where further names come from; `check_choice` says so of a name that is not here
+
     def __init__(self, kind: str, builtin: Mapping[str, str]):
         self.kind = kind
         self._entries: dict[str, Any] = dict(builtin)
@@ -47,7 +50,7 @@ class Registry(Mapping):
             InputError: for an unknown name; the message lists the known ones.
         """
         self._discover()
-        entry = self._entries[check_choice(self.kind, name, self._entries)]
+        entry = self._entries[check_choice(self.kind, name, self)]
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")
             entry = self._entries[name] = getattr(importlib.import_module(module), attribute)
@@ -101,10 +104,15 @@ class Registry(Mapping):
 def load_plugins() -> None:
     """Import the modules that `KERASBURST_PLUGINS` names; they register what they have.
 
+    The current folder is searched last, so that a file in it needs no PYTHONPATH and shadows no installed module.
+
     Raises:
         InputError: where one cannot be imported.
     """
-    for module in filter(None, os.environ.get(PLUGINS, "").split(",")):
+    modules = [each for each in os.environ.get(PLUGINS, "").split(",") if each]
+    if modules and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    for module in modules:
         try:
             with quiet_start():  # the module may import Keras before the command does
                 importlib.import_module(module.strip())
@@ -232,7 +240,7 @@ def register(kind: str, name: str, target: Any) -> None:
     Args:
         kind: "encoder", "network", "neuron", "attack", "reader", "format", "defence" or "study".
         name: a word of letters, digits and underscores that is not taken.
-        target: the class or function; docs/extending.md says what each kind must have.
+        target: the class or function; the page "Extend kerasburst" says what each kind must have.
 
     Raises:
         InputError: for an unknown kind, or a name that is no word or taken.

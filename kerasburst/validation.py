@@ -162,10 +162,12 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
     """Return `value` if it is one of `choices`; the error suggests the nearest one."""
-    choices = list(choices)
-    if not isinstance(value, str) or value not in choices:
+    known = list(choices)
+    if not isinstance(value, str) or value not in known:
+        near, elsewhere = suggestion(value, known), getattr(choices, "elsewhere", "")
+        more = f"{near} {elsewhere}" if near else f"; {elsewhere}"
         raise InputError(
-            f"{argument} must be one of {', '.join(choices)}, received {shown(value)}" + suggestion(value, choices)
+            f"{argument} must be one of {', '.join(known)}, received {shown(value)}" + (more if elsewhere else near)
         )
     return value
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -158,7 +159,8 @@ def test_plugins_are_imported_when_names_are_looked_up(tmp_path, monkeypatch):
         "class Outside(RateEncoder):\n    pass\n"
         "kb.register('encoder', 'outside', Outside)\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)  # which is searched last
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
     def names(plugins):
         monkeypatch.setenv(PLUGINS, plugins)
@@ -169,3 +171,8 @@ def test_plugins_are_imported_when_names_are_looked_up(tmp_path, monkeypatch):
     message = "KERASBURST_PLUGINS must name modules that can be imported, no_such_module: No module named"
     with pytest.raises(InputError, match=message):
         names("no_such_module")
+    assert sys.path[-1] == str(tmp_path)
+    with pytest.raises(InputError, match=r"received 'half'; KERASBURST_PLUGINS=MODULE adds those of your own module$"):
+        registry.ENCODERS["half"]
+    with pytest.raises(InputError, match=r"; did you mean rate\? KERASBURST_PLUGINS=MODULE adds"):
+        registry.ENCODERS["rat"]

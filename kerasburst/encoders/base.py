@@ -30,7 +30,8 @@ class Encoder(keras.layers.Layer, ABC):
     - `random = False`, on the class or the layer, if the spikes do not depend on the seed.
     - `spiking = False` if the outputs are no spikes; `encode` then returns float32.
 
-    `get_config`, `--set encoder.<parameter>=` and saving follow from the signature; docs/extending.md has an example.
+    `get_config`, `--set encoder.<parameter>=` and saving follow from the signature; the page "Extend
+    kerasburst" has an example.
 
     Args:
         num_steps: T, time steps, at least 1.

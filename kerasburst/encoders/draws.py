@@ -31,6 +31,9 @@ def ops_of(x) -> Any:
     """Return the operations that compute with the tensor `x`: `keras.ops`, or TensorFlow's alike where `x` is its.
 
     An encoder that uses them runs on every backend, and in tf.data, which is TensorFlow's whatever Keras runs on.
+
+    Args:
+        x: a tensor.
     """
     return backend.of(x).ops
 
@@ -87,7 +90,22 @@ def check_intensity(x, argument: str = "inputs"):
 
 
 def draws(x, count: int, seed):
-    """Draw `(batch, count, *features)` int32 numbers below 2**23: uniforms in units of 2**-23."""
+    """Draw independent integers, uniform from 0 to 2**23 - 1: all the randomness of an encoder.
+
+    Args:
+        x: intensities `(batch, *features)`, of which the shape counts.
+        count: how many for each feature: T for one a step.
+        seed: an int, a pair of ints for the whole batch, or `(batch, 2)` ints, a pair for each example.
+
+    Returns:
+        int32 `(batch, count, *features)`. The same seed gives the same integers on every backend. `below` compares
+        them with probabilities; `uniforms` turns them into floats.
+
+    Example:
+        >>> k = draws(keras.ops.zeros((2, 3)), 5, seed=0)
+        >>> tuple(k.shape), bool(keras.ops.all((k >= 0) & (k < 2**23)))
+        ((2, 5, 3), True)
+    """
     module = backend.of(x)
     batch, *features = module.ops.shape(x)
     seed = seed_pair(seed)
@@ -105,7 +123,11 @@ def seed_pair(seed):
 
 
 def uniforms(k):
-    """Return draws as float32 uniforms in [0, 1)."""
+    """Return draws as float32 uniforms in [0, 1), multiples of 2**-23.
+
+    Args:
+        k: what `draws` returned.
+    """
     return ops_of(k).cast(k, "float32") * 2.0**-23
 
 
@@ -115,13 +137,30 @@ def ordered(values, index: np.ndarray):
 
 
 def below(k, p):
-    """Return whether draws are below float32 probabilities: k 2**-23 < p, exactly, without converting k to floats."""
+    """Return whether draws are below float32 probabilities: k 2**-23 < p, exactly, without converting k to floats.
+
+    Args:
+        k: what `draws` returned, `(batch, count, *features)`.
+        p: probabilities in [0, 1] that broadcast against `k`.
+
+    Returns:
+        A boolean tensor, True with probability p (rounded up to a multiple of 2**-23).
+    """
     ops = ops_of(k)
     return k < ops.cast(ops.ceil(p * 2.0**23), "int32")
 
 
 def over_time(values, x, dtype: str = "float32"):
-    """Return a table over time, `(time,)` or `(time, *features)`, so that it broadcasts against a batch over time."""
+    """Return a table over time so that it broadcasts against a batch over time.
+
+    Args:
+        values: `(time,)` or `(time, *features)`.
+        x: intensities `(batch, *features)`, of which the rank counts.
+        dtype: of the table.
+
+    Returns:
+        A tensor `(1, time, 1, ...)` or `(1, time, *features)`.
+    """
     shape = (1, *values.shape, *(1,) * (len(x.shape) - len(values.shape)))
     if keras.ops.is_tensor(values):
         return keras.ops.reshape(values, shape)

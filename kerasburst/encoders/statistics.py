@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 from keras import ops
+from scipy import stats
 
 from kerasburst.encoders.base import Encoder
 from kerasburst.seeding import derive_seed
@@ -49,7 +50,25 @@ class EncodingStatistics:
             "firing_rate_by_step": [float(rate) for rate in self.empirical.reshape(len(self.spikes), -1).mean(1)],
             "largest_deviation": float(deviation.max()),
             "largest_deviation_in_standard_errors": float(z.max()),
+            "p_value": self.p_value(),
         }
+
+    def p_value(self) -> float | None:
+        """Return how likely chance alone brings one of all probabilities as far from its exact value; at most 1.
+
+        It is the smallest two-sided binomial p-value times their number (Bonferroni), which holds for dependent spikes,
+        too; None where the outputs are no spikes.
+
+        Example:
+            >>> half = np.full((2, 1), 0.5, "float32")  # 4 of 4 draws have a spike: 2 / 16, twice
+            >>> EncodingStatistics(half[0], np.ones((2, 1), "uint8"), half, half * 2, draws=4).p_value()
+            0.25
+        """
+        if self.spikes.dtype != np.uint8:
+            return None
+        count, exact = np.rint(self.empirical.astype("float64") * self.draws), self.exact.astype("float64").clip(0, 1)
+        below, above = stats.binom.cdf(count, self.draws, exact), stats.binom.sf(count - 1, self.draws, exact)
+        return min(1.0, float(2 * np.minimum(below, above).min() * exact.size))
 
 
 def encoding_statistics(encoder: Encoder, x: np.ndarray, *, draws: int = 200, seed: int = 0) -> EncodingStatistics:

@@ -214,7 +214,9 @@ def _check_out(out: str | Path, force: bool) -> Path:
             raise InputError(f"out must be new, empty or an export; {path} holds other files")
         read_manifest(path)
         if not force:
-            raise InputError(f"out must be a new directory, {path} holds an export: --force replaces it")
+            raise InputError(
+                f"out must be a new directory, {path} holds an export: --force (in Python force=True) replaces it"
+            )
     return path.absolute()
 
 

@@ -24,7 +24,7 @@ class Neuron(keras.layers.Layer, ABC):
     """Base class of neurons: a state that `step` advances by one time step.
 
     A new neuron is one subclass with `step`; its layer derives from that and `NeuronLayer`, its cell from that and
-    `NeuronCell`. Gradients, masks, streaming and saving follow from `step`. See docs/extending.md.
+    `NeuronCell`. Gradients, masks, streaming and saving follow from `step`. See the page "Extend kerasburst".
 
     Args:
         **kwargs: as for `keras.layers.Layer`; and `NAME_regularizer` and `NAME_constraint` for each trained parameter.

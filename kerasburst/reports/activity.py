@@ -30,7 +30,8 @@ def draw_activity(
         activity: what `kerasburst.record` returns.
         out: a .png file to write; None to write nothing.
         example: which example of the batch.
-        neurons: at most so many neurons of each layer, spread over it; the membranes of up to five of them are drawn.
+        neurons: at most so many neurons of each layer, spread over it; the membranes of the up to five of them that
+            fire most are drawn.
         title: heading of the picture.
 
     Returns:
@@ -70,11 +71,13 @@ def draw_activity(
         right.xaxis.set_major_locator(MaxNLocator(integer=True))
         if "mem" in arrays:
             mem = np.asarray(arrays["mem"][example]).reshape(len(spk), -1)
-            for i in _spread(chosen, _MOST_TRACES):
+            busiest = np.argsort(-spk[:, chosen].sum(axis=0), kind="stable")[:_MOST_TRACES]
+            for i in chosen[np.sort(busiest)]:
                 (line,) = right.plot(mem[:, i], lw=1.2, label=str(i))
                 fired = np.flatnonzero(spk[:, i])
                 right.plot(fired, mem[fired, i], "o", ms=4, color=line.get_color())
-            right.legend(title="neuron", frameon=False, fontsize=8, title_fontsize=8)
+            beside = {"bbox_to_anchor": (1.0, 1.0), "loc": "upper left"}
+            right.legend(title="neuron", frameon=False, fontsize=8, title_fontsize=8, **beside)
     figure.suptitle(title)
     if out is not None:
         save_picture(figure, out)

@@ -259,7 +259,7 @@ def _resumes(study: Study, *, resume: bool, force: bool) -> bool:
         state = "a finished" if study.finished else "an unfinished"
         raise InputError(
             f"out must be a new directory, {out} holds {state} {what.split()[-1]}: --resume goes on with it, "
-            "--force replaces it"
+            "--force replaces it (in Python resume=True, force=True)"
         )
     names = [f.name for f in dataclasses.fields(study.config) if f.name not in study.may_differ]
     differ = [name for name in names if not same_config(getattr(begun, name), getattr(study.config, name))]

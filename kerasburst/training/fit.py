@@ -137,7 +137,7 @@ def _goes_on(directory: RunDirectory, resume: bool, force: bool) -> bool:
         state = "a finished" if directory.finished else "an unfinished"
         raise InputError(
             f"out must be a new directory, {directory.path} holds {state} run: "
-            "--resume goes on with it, --force replaces it"
+            "--resume goes on with it, --force replaces it (in Python resume=True, force=True)"
         )
     directory.check()
     return True

@@ -37,6 +37,7 @@ from kerasburst.data.readers import load_npz
 from kerasburst.data.scaling import Scaling
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
+from kerasburst.registry import STUDIES
 from kerasburst.training.result import TrainResult
 from kerasburst.validation import InputError, check_int, fail, path_text, shown, user_path
 
@@ -114,6 +115,9 @@ class RunDirectory:
         path = user_path("run", run)
         if not (path / "config.json").exists():
             raise InputError(f"run must be the directory of a training run, {path} has no config.json")
+        study = next((name for name in STUDIES if (path / f"{name}.json").exists()), None)
+        if study and not (path / "result.json").exists():
+            raise InputError(f"run must be the directory of a training run, {path} holds {study}.json of a study")
         directory = cls(path)
         directory.check()  # files that cannot be read are refused as that, not as an unfinished run
         if not directory.finished:

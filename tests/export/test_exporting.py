@@ -17,7 +17,7 @@ def test_out_is_not_overwritten_without_force(exported, tmp_path):
     pytest.importorskip("nir")
     shutil.copytree(exported("savedmodel"), tmp_path / "served")
     network = make("fc", False)
-    with pytest.raises(InputError, match="holds an export: --force replaces it"):
+    with pytest.raises(InputError, match="holds an export: --force \\(in Python force=True\\) replaces it"):
         savedmodel(network, tmp_path / "served")
     assert "saved_model.pb" in os.listdir(tmp_path / "served")
     export(network, tmp_path / "served", "nir", force=True)

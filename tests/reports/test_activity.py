@@ -26,7 +26,10 @@ def test_chooses_example_and_neurons():
     figure = draw_activity({"lif": {"spk": spk, "mem": 2 * spk}}, example=1, neurons=7)
     assert [list(events.get_positions()) for events in figure.axes[0].collections] == [[2]] * 7
     assert len(figure.axes[1].lines) == 10
-    assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()][::4] == ["0", "99"]
+    assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == ["0", "16", "33", "50", "66"]
+    spk[1, 0, 3, 4, 4] = 1  # the last neuron fires once more than the others
+    figure = draw_activity({"lif": {"spk": spk, "mem": 2 * spk}}, example=1, neurons=7)
+    assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == ["0", "16", "33", "50", "99"]
 
 
 def test_of_a_model(tmp_path):

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from kerasburst import InputError, PoissonBurstEncoder, RateEncoder, draw_encoding, encode
+from kerasburst import DirectEncoder, InputError, PoissonBurstEncoder, RateEncoder, draw_encoding, encode
+from kerasburst.encoders.statistics import encoding_statistics
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 
@@ -19,6 +20,12 @@ def test_writes_picture_and_figures(tmp_path):
     assert summary["silent_share"] == pytest.approx(1 / 3)
     assert summary["largest_deviation"] == 0.0
     assert summary["firing_rate_by_step"] == pytest.approx([1 / 3, 2 / 3, 1 / 3, 2 / 3])
+    assert summary["p_value"] == 1.0
+    biased = RateEncoder(4)
+    biased.probability = lambda x: np.repeat(0.5 * np.asarray(x)[:, None], 4, axis=1)  # half, at x = 1 too low
+    told = encoding_statistics(biased, x, draws=20).to_json()
+    assert told["p_value"] == pytest.approx(12 * 2 / 2**20)  # 20 spikes of 20 fair coins, in one of 12 cells
+    assert encoding_statistics(DirectEncoder(4), x, draws=2).to_json()["p_value"] is None
 
 
 @pytest.mark.thorough
