@@ -234,7 +234,7 @@ def command(
     print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
     if not result.valid:
         verdict = judge(value)
-        click.echo("\n".join([*verdict.failed, f"{verdict.word}: {verdict.text}"]), err=True)
+        click.echo("\n".join([*verdict.failed, verdict.line]), err=True)
         sys.exit(INVALID)
 
 
@@ -315,16 +315,16 @@ def summary(result: dict, out) -> str:
     from kerasburst.privacy.result import failed_controls
     from kerasburst.reports.audit import judge
     from kerasburst.reports.audit_tables import attacks_table
-    from kerasburst.reports.equal_fit import sentence
+    from kerasburst.reports.equal_fit import answers, sentence
     from kerasburst.reports.table import terminal
 
     run, counts, verdict = result["config"]["run"], result["counts"], judge(result)
     whose = "each target" if run is None else f"the run {run['path']}"
     trained = "its members" if run is None else "what it was trained on"
     sides = f"{counts['members']} members, {counts['non_members']} non-members"
-    said = f"{verdict.word}: {verdict.text}"
+    said = verdict.line
     lines = [f"{result['protocol']} on {result['data']['name']}: {sides} of {whose}", said]
-    lines += filter(None, [sentence(result)])
+    lines += filter(None, [*answers(result), sentence(result)])
     if result["overlap"] is not None:
         lines.append(f"target and shadow share {result['overlap']} training examples")
     for name, found in result["encodings"].items():

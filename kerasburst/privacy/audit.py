@@ -24,7 +24,7 @@ from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, auc_by_references,
 from kerasburst.privacy.figures import EncodingModels, Scores, compare, encoding_result, score
 from kerasburst.privacy.lessons import PLANTED, UNTRAINED, load_pools, roles, splits_path
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.privacy.result import MAIN_ATTACK, AuditResult, Control, EncodingResult
+from kerasburst.privacy.result import MAIN_ATTACK, AuditResult, Control, EncodingResult, caveats
 from kerasburst.privacy.shadow import default_snapshots, is_done, load_plan, task
 from kerasburst.privacy.splits import AuditSplits, draw_audit_splits, half_of, part_pool
 from kerasburst.registry import ATTACKS
@@ -228,7 +228,7 @@ class AuditStudy(Study):
             arrays = {f"{e}/{name}/{k}": rows for e, some in scores.items() for (name, k), rows in some.items()}
             np.savez_compressed(temporary, membership=splits.targets, audited=splits.audited, **arrays)
         found = [c if c.ok else dataclasses.replace(c, remedy=controls.REMEDY[c.name]) for c in found]
-        return AuditResult(
+        result = AuditResult(
             valid=all(control.ok for control in found),
             protocol=config.protocol,
             controls=tuple(found),
@@ -242,6 +242,7 @@ class AuditStudy(Study):
                 "fingerprint": source.fingerprint,
                 "sample_shape": list(source.x.shape[1:]),
                 "num_classes": source.num_classes,
+                "chance": float(np.bincount(source.y[splits.test]).max() / len(splits.test)),
             },
             config=records.to_json(config),
             versions=versions(),
@@ -255,6 +256,7 @@ class AuditStudy(Study):
                 if any(name == attack.name for each in encodings.values() for attack in each.attacks)
             },
         )
+        return dataclasses.replace(result, notes=(*caveats(records.to_json(result)), *self.notes))
 
 
 def _controls(

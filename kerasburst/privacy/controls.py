@@ -13,14 +13,13 @@ from sklearn.model_selection import train_test_split
 
 from kerasburst.privacy.attacks.every_model import partners
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.privacy.result import CanaryResult, Control
+from kerasburst.privacy.result import LEAST_LEAK, CanaryResult, Control
 from kerasburst.privacy.splits import AuditSplits
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError
 
 FALSE_ALARMS = 0.01  # of all chance controls of an audit together
-DEALS = 100  # pairs of deals of membership
-LEAST_LEAK = 0.6  # the interval of a planted leak must lie above this AUC
+PERMUTATIONS = 100  # of membership, each with its complement
 LEARNT = 0.75  # of the canaries' random labels: a network that knows fewer cannot learn them by heart
 POWER = 0.99  # that a planted leak should be found with
 REMEDY = {
@@ -168,20 +167,21 @@ def check_power(members: int, num_classes: int) -> str:
 
 
 def permuted_membership(scores: np.ndarray, membership: np.ndarray, encoding: str, seed: int) -> Control:
-    """Check that an attack finds nothing if membership is dealt anew.
+    """Check that an attack finds nothing if membership is permuted at random.
 
-    This tests how scores become an AUC: ties, and the sides of members and non-members. Deals come in complementary
-    pairs, each side once members and once non-members: the two AUCs of a pair have the mean 0.5 exactly, so that this
-    control never fails by chance.
+    This tests how scores become an AUC: ties, and the sides of members and non-members. Each permutation is used twice,
+    the second time with members and non-members swapped: these two AUCs have the mean 0.5 exactly, so that this control
+    never fails by chance.
     """
     rng = np.random.default_rng(derive_seed(seed, "audit", "permuted", encoding))
-    deals = [rng.permutation(membership) for _ in range(DEALS)]
-    pairs = np.array([[MembershipScores.from_labels(scores, side).auc() for side in (deal, ~deal)] for deal in deals])
+    drawn = [rng.permutation(membership) for _ in range(PERMUTATIONS)]
+    pairs = np.array([[MembershipScores.from_labels(scores, side).auc() for side in (each, ~each)] for each in drawn])
     means = pairs.mean(axis=1)
     return Control(
         name="permuted_membership",
         ok=bool(np.abs(means - 0.5).max() < 1e-9),
-        rule=f"each of {DEALS} complementary pairs of deals has the mean AUC 0.5",
+        rule=f"membership is permuted at random {PERMUTATIONS} times: the AUC, averaged with that of members and "
+        "non-members swapped, is 0.5 each time",
         encoding=encoding,
         auc=float(means.mean()),
         interval=(float(means.min()), float(means.max())),

@@ -21,7 +21,13 @@ class EpsilonBound:
         confidence: with which it holds.
         delta: of (epsilon, delta)-differential privacy.
         method: "clopper_pearson" or "one_run".
-        threshold: scores of at least this were called members; None without one.
+        threshold: scores of at least this were called members; None for guesses of one run.
+        true_positives: members called one, by "clopper_pearson"; else None, as the next three.
+        members: of the target.
+        false_positives: non-members called a member.
+        non_members: of the target.
+        right: right guesses, by "one_run"; else None, as the next.
+        guesses: of membership.
     """
 
     epsilon: float
@@ -29,6 +35,12 @@ class EpsilonBound:
     delta: float
     method: str
     threshold: float | None = None
+    true_positives: int | None = None
+    members: int | None = None
+    false_positives: int | None = None
+    non_members: int | None = None
+    right: int | None = None
+    guesses: int | None = None
 
 
 def epsilon_lower_bound(
@@ -72,6 +84,10 @@ def epsilon_lower_bound(
         delta=delta,
         method="clopper_pearson",
         threshold=float(threshold),
+        true_positives=int((scores.member_scores >= threshold).sum()),
+        members=len(scores.member_scores),
+        false_positives=int((scores.non_member_scores >= threshold).sum()),
+        non_members=len(scores.non_member_scores),
     )
 
 
@@ -153,7 +169,9 @@ def one_run_bound(
     order = np.argsort(scores, kind="stable")
     right = int(membership[order[-(guesses // 2) :]].sum() + (~membership[order[: guesses // 2]]).sum())
     epsilon = guesses_bound(right, guesses, len(scores), confidence=confidence, delta=delta)
-    return EpsilonBound(epsilon=epsilon, confidence=confidence, delta=delta, method="one_run")
+    return EpsilonBound(
+        epsilon=epsilon, confidence=confidence, delta=delta, method="one_run", right=right, guesses=guesses
+    )
 
 
 def guesses_bound(right: int, guesses: int, points: int, *, confidence: float = 0.95, delta: float = 0.0) -> float:

@@ -394,10 +394,7 @@ def epsilon_bounds(
         ]
         guesses = sizes[int(np.argmax(gains))]
         found.append(one_run_bound(scores[0], pool.membership[0], guesses=guesses, confidence=_CONFIDENCE, delta=delta))
-    return tuple(
-        Epsilon(method=b.method, epsilon=b.epsilon, confidence=b.confidence, attack=attack, delta=b.delta)
-        for b in found
-    )
+    return tuple(Epsilon(attack=attack, **dataclasses.asdict(bound)) for bound in found)
 
 
 def interval_over_units(

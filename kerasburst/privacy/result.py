@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 Interval = tuple[float, float]
+
+LEAST_LEAK = 0.6  # the interval of a planted leak must lie above this AUC
 
 # The attack whose AUC represents an audit, by protocol.
 MAIN_ATTACK = {"audit": "lira_online", "paper": "svm", "paper-overlapping": "svm"}
@@ -127,11 +131,18 @@ class Epsilon:
 
     Args:
         method: "clopper_pearson", by the rates at a threshold, which takes the examples of a model as independent; or
-            "one_run", which takes no more than that their membership was dealt by independent flips.
+            "one_run", which only assumes that their membership was chosen by independent flips.
         epsilon: the bound, in nats; 0 if the scores show nothing.
         confidence: with which it holds.
         attack: the strongest on other models. Threshold and number of guesses were chosen on these, too.
         delta: of (epsilon, delta)-differential privacy.
+        threshold: scores of at least this were called members; None for guesses of one run.
+        true_positives: members called one, by "clopper_pearson"; else None, as the next three.
+        members: of the target.
+        false_positives: non-members called a member.
+        non_members: of the target.
+        right: right guesses, by "one_run"; else None, as the next.
+        guesses: of membership.
     """
 
     method: str
@@ -139,6 +150,13 @@ class Epsilon:
     confidence: float
     attack: str
     delta: float = 0.0
+    threshold: float | None = None
+    true_positives: int | None = None
+    members: int | None = None
+    false_positives: int | None = None
+    non_members: int | None = None
+    right: int | None = None
+    guesses: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -332,14 +350,15 @@ class AuditResult:
     """The audit: audit.json holds these fields.
 
     Args:
-        valid: whether every control holds.
+        valid: whether every control holds. That they can find a leak is only shown if `notes` does not deny it.
         protocol: "audit", "paper" or "paper-overlapping".
         controls: each control.
         encodings: by name.
         comparisons: between encodings.
         counts: sizes of the parts.
         overlap: examples that target 0 and shadow 0 both train on, by the paper's protocols; None otherwise.
-        data: name, note, fingerprint and shape of the data.
+        data: name, note, fingerprint and shape of the data, and `chance`, the accuracy on the test part of a model that
+            always answers its most frequent class.
         config: the audit's config.
         versions: of the software that the figures depend on.
         format: of this file.
@@ -366,6 +385,25 @@ class AuditResult:
     false_alarms: float | None = None
     notes: tuple[str, ...] = ()
     attacks: dict[str, dict] = dataclasses.field(default_factory=dict)
+
+
+def is_own(audit: dict) -> bool:
+    """Return whether an audit is of models that a user's own functions trained.
+
+    Args:
+        audit: the values of an audit.json.
+    """
+    return "train" not in audit["config"]
+
+
+def arm_word(audit: dict) -> str:
+    """Return what the things compared are called: "arm", or "encoding" where an audit is of encodings alone."""
+    return "arm" if audit["config"].get("arms") else "encoding"
+
+
+def step_word(audit: dict) -> str:
+    """Return what the numbers of a curve count: a training function's yields, or epochs."""
+    return "snapshot" if is_own(audit) else "epoch"
 
 
 def failed_controls(audit: dict, encoding: str) -> list[str]:
@@ -401,3 +439,57 @@ def attack_at(audit: dict, encoding: str, attack: str, queries: int) -> dict:
     """
     found = {a["queries"]: a for a in audit["encodings"][encoding]["attacks"] if a["name"] == attack}
     return found[max(k for k in found if k <= queries)]
+
+
+def caveats(audit: dict) -> tuple[str, ...]:
+    """Return what the controls of a valid audit do not show: that an arm has learnt, and that its leak can be found.
+
+    A network has not learnt if the intervals of its accuracies, on the test part and on its members, contain what
+    always answering the most frequent class reaches. A leak can be found if mislabelled examples were: by the control
+    planted_leak in a network of its own, or as canaries.
+
+    Args:
+        audit: the values of an audit.json. Arms whose controls failed are left out.
+    """
+    arms = {name: arm for name, arm in audit["encodings"].items() if not failed_controls(audit, name)}
+    chance = audit["data"].get("chance", 1.0 / audit["data"].get("num_classes", math.inf))
+    found, silent = [], [name for name, arm in arms.items() if _has_not_learnt(arm, chance)]
+    if silent:
+        reached = ", ".join(f"{100 * arms[name]['test_accuracy']:.1f} %" for name in silent)
+        found.append(
+            f"{_and(silent)} {'has' if len(silent) == 1 else 'have'} not learnt: a test accuracy of {reached} is no "
+            f"better than always answering the most frequent class ({100 * chance:.1f} %), so these figures say "
+            f"nothing about the {arm_word(audit)}{'s' * (len(silent) > 1)}"
+        )
+    for planted, why in (
+        (False, "it has neither a planted leak nor canaries"),
+        (True, "the models did not learn mislabelled examples by heart, so there was no planted leak to find"),
+    ):
+        names = [name for name in arms if not _finds(audit, name) and _has_planted(audit, name) == planted]
+        if names:
+            of = "" if names == list(audit["encodings"]) else f" of {_and(names)}"
+            found.append(f"no control shows that this audit can find a leak{of}: {why}")
+    return tuple(found)
+
+
+def _has_not_learnt(arm: dict, chance: float) -> bool:
+    """Return whether neither accuracy is above chance; an older version's audits have no intervals."""
+    ends = [arm.get(f"{part}_accuracy_interval") for part in ("test", "train")]
+    return all(end is not None and end[0] <= chance for end in ends)
+
+
+def _has_planted(audit: dict, name: str) -> bool:
+    return any(c["name"] in ("planted_leak", "canaries") and c["encoding"] == name for c in audit["controls"])
+
+
+def _finds(audit: dict, name: str) -> bool:
+    """Return whether an arm's planted leak or canaries were found."""
+    canaries = audit["encodings"][name].get("canaries") or {}
+    if canaries.get("learnt") and len(canaries["blind"]) < len(canaries["auc"]):
+        return True
+    planted = [c for c in audit["controls"] if (c["name"], c["encoding"]) == ("planted_leak", name)]
+    return any(c["interval"][0] > LEAST_LEAK for c in planted)
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst import files
-from kerasburst.privacy.result import MAIN_ATTACK, failed_controls
+from kerasburst.privacy.result import MAIN_ATTACK, arm_word, caveats, failed_controls, is_own
 from kerasburst.reports import audit_tables, equal_fit
 from kerasburst.reports.audit_figures import audit_figures
 from kerasburst.reports.palette import GREY, GUESS, SIZE, Drawing, encoding_styles, errors, legend, panel, svg, widen
@@ -50,6 +50,11 @@ def write_report(out: str | Path) -> Path:
         unusable=unusable,
         paper=paper,
         verdict=judge(audit),
+        own=is_own(audit),
+        arm=arm_word(audit),
+        stepwise=any(e["auc_by_step"] for e in audit["encodings"].values()),
+        other_notes=[note for note in audit.get("notes", ()) if note not in caveats(audit)],
+        answers=equal_fit.answers(audit),
         at_equal_fit=equal_fit.sentence(audit),
         equal_fit_figure=equal_fit.drawing(audit),
         equal_fit_tables=equal_fit.tables(audit),
@@ -59,8 +64,8 @@ def write_report(out: str | Path) -> Path:
         shadow_count=1 if paper else audit["config"]["shadows"],
         largest=largest,
         summary=audit_tables.summary(audit, main),
-        main_comparisons=audit_tables.comparisons([c for c in of_main if c["queries"] == largest] or of_main, several),
-        all_comparisons=audit_tables.comparisons(compared, several),
+        main_comparisons=audit_tables.comparisons(audit, [c for c in of_main if c["queries"] == largest] or of_main),
+        all_comparisons=audit_tables.comparisons(audit, compared),
         controls_table=audit_tables.controls(audit),
         splits=audit_tables.splits(audit["counts"], audit["protocol"]),
         attack_tables={name: audit_tables.attacks(audit, name, several) for name in audit["encodings"]},
@@ -80,11 +85,25 @@ class Verdict:
         word: "valid", "partly valid" or "invalid".
         text: which controls hold, or which figures are not to be used.
         failed: a line for each failed control.
+        caveats: what the controls that hold do not show.
     """
 
     word: str
     text: str
-    failed: tuple[str, ...]
+    failed: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def lead(self) -> str:
+        """The word, and what must be known with it."""
+        return self.word + "".join(
+            f", but {caveat}" if i == 0 else f". Also, {caveat}" for i, caveat in enumerate(self.caveats)
+        )
+
+    @property
+    def line(self) -> str:
+        """All of it but the failed controls."""
+        return f"{self.lead}{'. ' if self.caveats else ': '}{self.text}"
 
 
 def judge(audit: dict) -> Verdict:
@@ -98,14 +117,14 @@ def judge(audit: dict) -> Verdict:
         lines.append(f"{c['name']}{_of(c)} failed: {came}; the rule: {c.get('rule', '')}{what}")
     if not failed:
         names = ", ".join(dict.fromkeys(c["name"] for c in controls))
-        return Verdict("valid", f"All {len(controls)} controls hold: {names}.", ())
+        return Verdict("valid", f"All {len(controls)} controls hold: {names}.", caveats=caveats(audit))
     unusable = [name for name in audit["encodings"] if failed_controls(audit, name)]
     sound = [name for name in audit["encodings"] if name not in unusable]
     text = f"{len(failed)} of {len(controls)} controls failed. "
     if not sound:
         return Verdict("invalid", text + "Use no figure of this audit.", tuple(lines))
     text += f"Use no figure of {', '.join(unusable)}. All controls of {', '.join(sound)} hold."
-    return Verdict("partly valid", text, tuple(lines))
+    return Verdict("partly valid", text, tuple(lines), caveats(audit))
 
 
 def _of(control: dict) -> str:
@@ -134,8 +153,9 @@ def headline(item: Item) -> str:
         best = audit_tables.find(found, MAIN_ATTACK[value["protocol"]])
         auc, accuracy = estimate(best["auc"], best["auc_interval"]), percent(found["test_accuracy"])
         parts.append(f"{name} AUC {auc} at K = {best['queries']}, accuracy {accuracy}")
-    found = f"{value['data']['name']}, {value['protocol']}: {judge(value).word}; " + "; ".join(parts)
-    return ". ".join(filter(None, [found, equal_fit.sentence(value).rstrip(".")]))
+    found = f"{value['data']['name']}, {value['protocol']}: {judge(value).lead}; " + "; ".join(parts)
+    compared = equal_fit.sentence(value) or " ".join(equal_fit.answers(value) if value.get("curves") else [])
+    return ". ".join(filter(None, [found, compared.rstrip(".")]))
 
 
 def tables(items: list[Item]) -> list[Table]:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from kerasburst.privacy.averaging import AveragingFit
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.privacy.result import MAIN_ATTACK, failed_controls
+from kerasburst.privacy.result import MAIN_ATTACK, arm_word, failed_controls, step_word
 from kerasburst.reports.palette import (
     GREY,
     GUESS,
@@ -157,7 +157,7 @@ def _averaging(audit: dict, encodings: dict[str, Style]) -> Drawing | None:
         legend(list(encodings.values())),
         "Points: 95 % intervals over examples. Lines: AUC(K) = Φ(Δμ / √(2(σ_m² + σ_e²/K))), fitted to target 0. "
         "Hollow, at ∞: the fit's limit with its 95 % bootstrap interval, which leaves the panel where the scores do "
-        "not determine it. Where a line rises, the encoder's noise hid a leak from a single query without removing it.",
+        "not determine it. Where a line rises, the noise of one query hid a leak without removing it.",
     )
 
 
@@ -188,8 +188,8 @@ def _references(audit: dict, encodings: dict[str, Style]) -> Drawing | None:
         "AUC against the number of reference models",
         panels,
         legend(list(encodings.values())),
-        "At the last epoch, mean over all models, each a target, with 95 % intervals over pairs of models, taken as "
-        "independent. Where a line still rises, more shadow models would make a stronger attack.",
+        f"At the last {step_word(audit)}, mean over all models, each a target, with 95 % intervals over pairs of "
+        "models, taken as independent. Where a line still rises, more shadow models would make a stronger attack.",
     )
 
 
@@ -274,8 +274,8 @@ def _accuracy(audit: dict, encodings: dict[str, Style]) -> Drawing:
         legend([Style(style.label, style.colour) for style in encodings.values()], marker=False)
         + legend(marks, line=False)
         + ticks,
-        "Each encoding at the largest K, with 95 % intervals of the AUC. Further left at the same height is more "
-        "privacy; further left and lower may be underfitting.",
+        f"Each {arm_word(audit)} at the largest K, with 95 % intervals of the AUC. Further left at the same height is "
+        "more privacy; further left and lower may be underfitting.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kerasburst.privacy.result import failed_controls
+from kerasburst.privacy.result import arm_word, failed_controls, is_own, step_word
 from kerasburst.registry import ATTACKS
 from kerasburst.reports.audit_figures import undetermined
 from kerasburst.reports.table import Cell, Table, count, estimate, name_cell, number, percent, span, table_of
@@ -13,7 +13,7 @@ _PURPOSES = {
     "splits_disjoint": "parts that share an example would tell nothing",
     "blind_baseline": "a forest that sees the examples and no model",
     "untrained": "the loss attack on a network that has learnt nothing",
-    "permuted_membership": "the main attack against permuted membership: how scores become an AUC",
+    "permuted_membership": "the main attack's scores against shuffled membership: exactly 0.5 if AUCs are right",
     "planted_leak": "mislabelled examples learnt by heart: a leak that must be found",
     "weights_differ": "a target that is its own shadow would be found everywhere",
     "cross_target": "scores of each model against the training sets of others",
@@ -72,16 +72,32 @@ def summary(audit: dict, main: str) -> Table:
                 "",
             )
         )
-    head = ("encoding", "test accuracy, %", "accuracy on members, %", *(f"AUC of {main}, K = {k}" for k in ks))
+    head = (arm_word(audit), "test accuracy, %", "accuracy on members, %", *(f"AUC of {main}, K = {k}" for k in ks))
+    own = is_own(audit)
     note = (
-        "95 % intervals, over examples. AUC: 0.5 is a guess, 1 is certainty; bold where the interval is above 0.5. K "
-        "is how many encodings of each example the attacker sees; the limit is the AUC with their noise averaged away. "
-        "The highest AUC of all attacks was chosen on these same examples, so it is optimistic. A lower AUC with a "
-        "lower accuracy may be underfitting, not privacy. If an encoder's advantage fades as K grows, it hides the "
-        "leak and "
-        "does not remove it."
+        f"{_whose(audit)} 95 % intervals, over examples. AUC: 0.5 is a guess, 1 is certainty; bold where the interval "
+        f"is above 0.5. K is how many {'answers to' if own else 'encodings of'} each example the attacker sees"
+        f"{'' if own and len(ks) == 1 else '; the limit is the AUC with their noise averaged away'}. The highest AUC "
+        "of all attacks was chosen on these same examples, so it is optimistic. A lower AUC with a lower accuracy may "
+        "be underfitting, not privacy."
     )
+    if not own:
+        note += " If an encoder's advantage fades as K grows, it hides the leak and does not remove it."
     return table_of((*head, "limit for K → ∞", "highest AUC of any attack", "controls"), rows, note=note)
+
+
+def _whose(audit: dict) -> str:
+    """Return which models the figures of targets are of, and how they differ from those over all models."""
+    targets = audit["config"]["targets"]
+    whose = (
+        "These figures are of one model, the first target"
+        if targets == 1
+        else f"These are means over {targets} targets"
+    )
+    models = next((points[0]["models"] for points in audit.get("curves", {}).values() if points), None)
+    if models is None:
+        return f"{whose}."
+    return f"{whose}. Those above are means over all {models} models of each {arm_word(audit)}, so they differ."
 
 
 def epsilon(audit: dict) -> Table | None:
@@ -91,22 +107,43 @@ def epsilon(audit: dict) -> Table | None:
     for (name, e), most in zip(audit["encodings"].items(), certified, strict=True):
         bounds = [] if failed_controls(audit, name) else e.get("epsilon") or []
         found = [
-            (each["attack"], each["method"].replace("_", " "), Cell(f"{each['epsilon']:.2f}", each["epsilon"]))
+            (
+                each["attack"],
+                each["method"].replace("_", " "),
+                Cell(f"{each['epsilon']:.2f}", each["epsilon"]),
+                Cell(_counted(each), mark="text"),
+            )
             for each in bounds
         ]
-        for each in found or ([] if most is None else [("–", "–", number(None))]):
+        for each in found or ([] if most is None else [("–", "–", number(None), "–")]):
             row = (name, *each)
             if any(each is not None for each in certified):
                 row += (Cell("none" if most is None else f"{most:g}", most),)
             rows.append(row)
     note = (
-        "Epsilon is at least this, in nats, each with 95 % confidence. Attack, threshold and number of guesses were "
-        "chosen on other models. The bound by Clopper and Pearson assumes that the examples of one model are "
-        "independent; the bound from one run only assumes that membership was chosen by independent coin flips "
-        "(--flips). A bound of 0 does not mean that a model is private."
+        "Epsilon is at least this, each with 95 % confidence, by the counts on the first target. It is in nats: with "
+        "an epsilon of 1, one example can make an answer e = 2.7 times as likely. Attack, threshold and number of "
+        "guesses were chosen on other models. The bound by Clopper and Pearson takes both rates at the ends of their "
+        "intervals and assumes that the examples of one model are independent. The bound from one run "
+        f"({'flips=True' if is_own(audit) else '--flips'}) only assumes that membership was chosen by independent coin "
+        "flips. It guesses that the highest scores are members and the lowest non-members, leaves out the rest, and "
+        "counts the right guesses. A bound of 0 does not mean that a model is private."
     )
-    head = ("arm", "attack", "method", "epsilon, lower bound", "certified epsilon")
+    head = ("arm", "attack", "method", "epsilon, lower bound", "counted", "certified epsilon")
     return table_of(head[: len(rows[0])], rows, note=note) if rows else None
+
+
+def _counted(bound: dict) -> str:
+    """Return the counts behind a lower bound of epsilon; an older version's audits do not have them."""
+    if bound.get("right") is not None:
+        return f"{bound['right']} of {bound['guesses']} guesses are right"
+    if bound.get("true_positives") is None:
+        return "–"
+    tp, members, fp, others = (bound[n] for n in ("true_positives", "members", "false_positives", "non_members"))
+    return (
+        f"TPR {tp} of {members} members ({percent(tp / members)}), FPR {fp} of {others} non-members "
+        f"({percent(fp / others)}) with scores of at least {bound['threshold']:.4g}"
+    )
 
 
 def descriptions(audit: dict) -> dict[str, str]:
@@ -143,15 +180,15 @@ def limits(audit: dict) -> Table:
     attacks = dict.fromkeys(a for e in encodings.values() for a in e["averaging"])
     rows = [(attack, *(_limit(e, attack, details=True) for e in encodings.values())) for attack in attacks]
     note = (
-        "With its 95 % interval, and the share of the encoder's noise σ_e² in the variance of one query. Undetermined: "
+        "With its 95 % interval, and the share of the noise σ_e² in the variance of one query. Undetermined: "
         "the interval is wider than 0.25, so the scores do not determine the limit."
     )
     return table_of(("attack", *encodings), rows, "The limit for K → ∞", note)
 
 
-def comparisons(pairs: list[dict], several: bool) -> Table:
-    """Return the differences between encodings; over targets, too, where there are `several`."""
-    rows = []
+def comparisons(audit: dict, pairs: list[dict]) -> Table:
+    """Return the differences between encodings; over targets, too, where there are several."""
+    rows, several = [], audit["config"]["targets"] >= 3
     for c in pairs:
         cell = number(c["difference"], c["interval"], sign="+")
         apart = c["interval"][0] > 0 or c["interval"][1] < 0
@@ -165,7 +202,7 @@ def comparisons(pairs: list[dict], several: bool) -> Table:
                 number(None) if over is None else Cell(span(over, sign="+")),
             )
         )
-    return table_of(("attack", "K", "encodings", "difference of AUCs", "over targets"), rows)
+    return table_of(("attack", "K", f"{arm_word(audit)}s", "difference of AUCs", "over targets"), rows)
 
 
 def splits(counts: dict, protocol: str) -> Table:
@@ -224,7 +261,7 @@ def attacks(audit: dict, name: str, several: bool) -> list[Table]:
     head = ("attack", *(f"AUC, K = {k}" for k in ks), "over targets", "advantage", *at, "PPV at 10 % FPR, prior 10 %")
     title = (
         f"{name}: test accuracy {percent(e['test_accuracy'])}, {percent(e['train_accuracy'])} on members "
-        f"({e['epochs']} epochs, {e['train_examples']} examples)"
+        f"({count(e['epochs'], step_word(audit))}, {e['train_examples']} examples)"
     )
     tables = [table_of(head, rows, title, _below_chance(e))]
     by_class = e["attacks"][-1]["auc_per_class"]

@@ -1,16 +1,17 @@
-"""The head of an audit's page: arms compared where they fit equally well, in one sentence and one picture."""
+"""The head of an audit's page: whether each arm leaks, and arms compared where they fit equally well."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from kerasburst.privacy.matching import EQUIVALENT, HIGHER, LOWER, MARGIN, NOT_COMPARABLE
-from kerasburst.privacy.result import failed_controls
+from kerasburst.privacy.result import MAIN_ATTACK, failed_controls, is_own, step_word
 from kerasburst.reports.palette import GREY, GUESS, WIDE, Drawing, encoding_styles, legend, panel, svg, widen
-from kerasburst.reports.table import Cell, Table, estimate, number, percent, table_of
+from kerasburst.reports.table import Cell, Table, count, estimate, number, percent, table_of
 
 HEADLINE = "strongest"
 _AT = {"test_accuracy": "test accuracy", "gap": "gap"}
+_OPPOSITE = {LOWER: HIGHER, HIGHER: LOWER}
 
 
 def usable_curves(audit: dict) -> dict[str, list[dict]]:
@@ -18,41 +19,96 @@ def usable_curves(audit: dict) -> dict[str, list[dict]]:
     return {name: points for name, points in audit.get("curves", {}).items() if not failed_controls(audit, name)}
 
 
-def sentence(audit: dict) -> str:
-    """Return what an audit found at equal test accuracy, each arm against the first; empty without curves.
+def answers(audit: dict) -> list[str]:
+    """Return a sentence for each arm whose controls hold: whether it leaks, by the interval of its AUC.
+
+    The AUC is the strongest attack's on all models at the last epoch, or where only targets were attacked, the main
+    attack's on these.
 
     Args:
         audit: what audit.json holds.
     """
-    curves = usable_curves(audit)
-    if not curves:
-        return ""
-    first, *others = curves
+    found, curves = [], usable_curves(audit)
+    for name, arm in audit["encodings"].items():
+        if failed_controls(audit, name):
+            continue
+        if name in curves:
+            last = curves[name][-1]
+            auc, ends, models = last["auc"][HEADLINE], last["auc_interval"][HEADLINE], last["models"]
+            attack, accuracy = "the strongest attack", last["test_accuracy"]
+            when, of = _when(audit, last["epoch"]), f", mean over all {models} models"
+        else:
+            best = [a for a in arm["attacks"] if a["name"] == MAIN_ATTACK[audit["protocol"]]][-1]  # the largest K
+            auc, ends, targets = best["auc"], best["auc_interval"], audit["config"]["targets"]
+            attack, accuracy = best["name"], arm["test_accuracy"]
+            when, of = _when(audit, arm["epochs"]), "" if targets == 1 else f", mean over {targets} targets"
+        if ends is None:
+            leaks, than = f"It is not known whether {name} leaks", "too few models for an interval"
+        elif ends[0] > 0.5:
+            leaks, than = f"{name} leaks", "above 0.5 (guessing)"
+        else:
+            leaks, than = f"No leak was found in {name}", "not above 0.5 (guessing)"
+        found.append(
+            f"{leaks}: the AUC of {attack} is {estimate(auc, ends)}, {than} ({when}{of}, test accuracy "
+            f"{percent(accuracy)})."
+        )
+    return found
+
+
+def _when(audit: dict, epochs: int) -> str:
+    if is_own(audit):
+        return "after training" if epochs == 1 else f"at the last of {epochs} snapshots"
+    return f"after {count(epochs, 'epoch')}"
+
+
+def sentence(audit: dict) -> str:
+    """Return what an audit found at equal test accuracy, each arm against the first, and what disagrees with it.
+
+    Args:
+        audit: what audit.json holds.
+
+    Returns:
+        Sentences, or "" for an audit of one arm or without curves.
+    """
+    first, *others = usable_curves(audit) or [""]
     of_arms = [(m, name) for name in others for m in [_matched(audit, first, name, "test_accuracy", HEADLINE)] if m]
     if not of_arms:
-        last = curves[first][-1]
-        auc = estimate(last["auc"][HEADLINE], last["auc_interval"][HEADLINE])
-        return (
-            f"After {last['epoch']} epochs, with a test accuracy of {percent(last['test_accuracy'])}, the AUC of the "
-            f"strongest attack on {first} is {auc}; 0.5 is a guess."
+        return ""
+    found = [f"At equal test accuracy, {'; '.join(_said(m, first, name, 'test accuracy') for m, name in of_arms)}."]
+    against, at_gap = [], []
+    for m, name in of_arms:
+        by_verdict: dict[str, list[str]] = {}
+        for other in _pairs(audit, first, name, "test_accuracy"):
+            if other["verdict"] in _OPPOSITE and m["verdict"] != NOT_COMPARABLE:
+                by_verdict.setdefault(other["verdict"], []).append(other["attack"])
+        against += [
+            f"{_words(verdict, first, name)} by {', '.join(attacks)}"
+            for verdict, attacks in by_verdict.items()
+            if verdict != m["verdict"]
+        ]
+        gap = _matched(audit, first, name, "gap", HEADLINE)
+        at_gap += [_said(gap, first, name, "gap")] if gap and gap["verdict"] != m["verdict"] else []
+    if against:
+        found.append(f"Other attacks disagree: {'; '.join(against)}.")
+    if at_gap:
+        found.append(
+            f"At an equal gap (accuracy on members less test accuracy), the verdict is another: {'; '.join(at_gap)}."
         )
-    return f"At equal test accuracy, {'; '.join(_said(audit, m, first, name) for m, name in of_arms)}."
+    return " ".join(found)
 
 
-def _said(audit: dict, m: dict, first: str, name: str) -> str:
+def _said(m: dict, first: str, name: str, at: str) -> str:
     if m["verdict"] == NOT_COMPARABLE:
-        return f"{name} cannot be compared with {first}, no test accuracy is reached by both"
-    # The difference is the first arm's less the other's; the sentence speaks of the other's.
-    by = estimate(-m["difference"], (-m["interval"][1], -m["interval"][0]), sign="+")
-    words = {
-        LOWER: f"{name} leaks more than {first}",
-        HIGHER: f"{name} leaks less than {first}",
-        EQUIVALENT: f"{name} leaks as much as {first}",
-    }
-    said = f"{words.get(m['verdict'], f'it is undecided whether {name} leaks more or less than {first}')}, AUC {by}"
-    opposite = {LOWER: HIGHER, HIGHER: LOWER}.get(m["verdict"])
-    against = [o["attack"] for o in _pairs(audit, first, name, m["at"]) if o["verdict"] == opposite]
-    return said + (f", but {', '.join(against)} says the opposite" if against else "")
+        return f"{name} cannot be compared with {first}, no {at} is reached by both"
+    difference = estimate(m["difference"], m["interval"], sign="+")
+    return f"{_words(m['verdict'], first, name)}: AUC {first} − {name} {difference}"
+
+
+def _words(verdict: str, first: str, name: str) -> str:
+    """Return a verdict on the first arm's AUC as words on the other arm."""
+    words = {LOWER: f"{name} leaks more than {first}", HIGHER: f"{name} leaks less than {first}"}
+    words[EQUIVALENT] = f"{name} leaks as much as {first}"
+    return words.get(verdict, f"it is undecided whether {name} leaks more or less than {first}")
 
 
 def drawing(audit: dict) -> Drawing | None:
@@ -82,15 +138,17 @@ def drawing(audit: dict) -> Drawing | None:
     widen(axes, "x", 5, (0, 100))
     widen(axes, "y", 0.1, (0, 1))
     first = next(iter(curves.values()))[0]
+    times = "at a snapshot" if is_own(audit) else "after some epochs"
+    compared = " At the same test accuracy, the lower arm leaks less." if len(curves) > 1 else ""
     return Drawing(
         "AUC over test accuracy",
         (svg(axes.figure, "AUC over test accuracy"),),
         tuple(legend(list(styles.values()))),
-        f"Each point is an arm after some epochs, the mean over its {first['models']} models, with at most K = "
-        f"{first['queries']} queries; the number is the last epoch. Every model is attacked in turn, and the others "
-        "are its reference models, except the one that was trained on the complementary half. Each is attacked by the "
-        "attack that is strongest on the other models. Bands are 95 % intervals over pairs of models, or over pools if "
-        "there are three or more. At the same test accuracy, the lower arm leaks less.",
+        f"Each point is an arm {times}, the mean over its {first['models']} models, with at most K = "
+        f"{first['queries']} queries; the number is the last {step_word(audit)}. Every model is attacked in turn; the "
+        "others are its reference models, except the one that was trained on the complementary half. Each is attacked "
+        "by the attack that is strongest on the other models. Bands are 95 % intervals over pairs of models, or over "
+        f"pools if there are three or more.{compared}",
     )
 
 
@@ -122,10 +180,22 @@ def tables(audit: dict) -> list[Table]:
             aucs = [number(p["auc"].get(a), p["auc_interval"].get(a)) for a in _attacks(curves)]
             tpr = number(p["tpr_at_1_fpr"].get(HEADLINE))
             points.append((name, p["epoch"], accuracy, member, *aucs, tpr, p.get("strongest", "")))
-    head = ("arm", "epoch", "test accuracy, %", "on members, %", *(f"AUC, {name}" for name in _attacks(curves)))
+    head = (
+        "arm",
+        step_word(audit),
+        "test accuracy, %",
+        "on members, %",
+        *(f"AUC, {name}" for name in _attacks(curves)),
+    )
     if points:
         head = (*head, "TPR at 1 % FPR, strongest", "most often strongest")
-        found.append(table_of(head, points, "Every arm at every epoch"))
+        note = (
+            "Means over models, with intervals as in the picture. The TPR at 1 % FPR is shown if all models together "
+            "have at least 1,000 non-members and each has at least 100."
+        )
+        found.append(
+            table_of(head, points, f"{'Every arm at every' if len(curves) > 1 else 'Every'} {step_word(audit)}", note)
+        )
     return found
 
 

@@ -7,7 +7,7 @@ from kerasburst import InputError, RateEncoder, SNNFCNet
 from kerasburst.privacy import controls
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.privacy.result import CanaryResult
+from kerasburst.privacy.result import CanaryResult, caveats
 from kerasburst.privacy.splits import draw_audit_splits
 
 SEEDS = range(20)
@@ -205,6 +205,47 @@ def canary_result(learnt, blind=(), auc=("loss", "lira_online")):
 def test_canaries(found, ok, detail):
     control = controls.canaries(found, "rate")
     assert control.ok == ok and control.detail.startswith(detail)
+
+
+def an_audit(canary=None, planted=None, accuracy=0.8, **data):
+    """Return what caveats reads: one arm with a canary's result, or the interval of a planted leak."""
+    names = [("canaries", canary, None), ("planted_leak", planted, planted), ("splits_disjoint", True, None)]
+    controls = [{"name": n, "ok": True, "encoding": "rate", "interval": i} for n, there, i in names if there]
+    ends = [accuracy - 0.05, accuracy + 0.05]
+    arm = {
+        "canaries": canary,
+        "test_accuracy": accuracy,
+        "test_accuracy_interval": ends,
+        "train_accuracy_interval": ends,
+    }
+    return {"controls": controls, "encodings": {"rate": arm}, "data": data or {"num_classes": 10}, "config": {}}
+
+
+@pytest.mark.parametrize(
+    ("audit", "said"),
+    [
+        (an_audit(planted=[0.61, 0.9]), ()),
+        (an_audit(canary=vars(canary_result(True, ("loss",))), planted=[0.4, 0.7]), ()),
+        (an_audit(), ("no control shows that this audit can find a leak: it has neither a planted leak nor canaries",)),
+        (an_audit(canary=vars(canary_result(False))), ("the models did not learn mislabelled examples by heart",)),
+        (an_audit(planted=[0.5, 0.7]), ("the models did not learn mislabelled examples by heart",)),
+        (
+            an_audit(planted=[0.61, 0.9], accuracy=0.14),
+            ("rate has not learnt: a test accuracy of 14.0 % is no better",),
+        ),
+        (an_audit(planted=[0.61, 0.9], accuracy=0.16), ()),
+        (an_audit(planted=[0.61, 0.9], accuracy=0.16, chance=0.3), ("most frequent class (30.0 %)",)),
+    ],
+)
+def test_what_valid_does_not_show(audit, said):
+    found = caveats(audit)
+    assert len(found) == len(said) and all(part in whole for part, whole in zip(said, found, strict=True)), found
+
+
+def test_a_network_that_only_knows_its_members_has_learnt():
+    audit = an_audit(planted=[0.61, 0.9], accuracy=0.1)
+    audit["encodings"]["rate"]["train_accuracy_interval"] = [0.9, 1.0]
+    assert caveats(audit) == ()
 
 
 def test_every_control_says_what_to_do():

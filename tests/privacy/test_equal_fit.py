@@ -9,6 +9,7 @@ from kerasburst import files
 from kerasburst.intervals import hierarchical_interval
 from kerasburst.privacy import equal_fit, lessons
 from kerasburst.privacy.audit import audit
+from kerasburst.privacy.epsilon import guesses_bound, rates_bound
 from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, PoolModels, interval_over_units, match
 from kerasburst.privacy.matching import verdict
 from kerasburst.privacy.splits import complementary_halves
@@ -227,6 +228,10 @@ def test_epsilon_is_bounded_by_the_target_with_what_the_others_chose(by_lira_alo
             0.95,
         )
         assert rates.epsilon >= shown and run.epsilon >= shown
+        counts = (rates.true_positives, rates.members, rates.false_positives, rates.non_members)
+        assert counts[1::2] == (member.sum(), (~member).sum())
+        assert rates.epsilon == pytest.approx(rates_bound(*counts))
+        assert run.epsilon == pytest.approx(guesses_bound(run.right, run.guesses, 400))
         shown = 0.5
     assert len(equal_fit.epsilon_bounds(models, models.curve()[0], flips=False)) == 1
     assert equal_fit.epsilon_bounds(arm, arm.curve()[0], flips=False) == ()  # the audit of a run: shadows alone

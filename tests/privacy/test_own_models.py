@@ -1,6 +1,7 @@
 """Audits of a user's own training function: what leaks is found, what does not is not, and nothing is trained twice."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -90,6 +91,18 @@ def test_page(audited):
     _, out = audited
     page = (out / "audit.html").read_text()
     assert "At equal test accuracy, " in page and "by heart" in page and "AUC over test accuracy" in page
+    assert "Does it leak?" in page and "<li>by heart leaks: the AUC of the strongest attack is" in page
+    assert not re.search("(?i)encod|membrane|bypass|epochs", re.sub("(?s)<svg.*?</svg>|<style.*?</style>", "", page))
+
+
+def test_what_the_controls_do_not_show_is_in_the_file_and_on_the_page(audited):
+    result, out = audited
+    assert result.valid
+    silent, shy = result.notes  # the constant model answers at random
+    assert silent.startswith("constant has not learnt: a test accuracy of ") and silent.endswith("about the arm")
+    assert shy.startswith("no control shows that this audit can find a leak of constant: the models did not learn")
+    assert f"<b>Valid, but {silent}. Also, {shy}.</b>" in (out / "audit.html").read_text()
+    assert json.loads((out / "audit.json").read_text())["notes"] == [silent, shy]
 
 
 def test_what_is_there_is_not_trained_again(audited, fleet):

@@ -34,7 +34,8 @@ def with_interval(value, interval):
 
 def test_validity_first_then_what_was_demanded_in_order(page):
     wanted = [
-        *("Membership-inference audit: <i>data", "Summary", "Encodings compared", "Controls", "Threat model", "Splits"),
+        *("Membership-inference audit: <i>data", "Does it leak?", "Summary", "Encodings compared", "Controls"),
+        *("Threat model", "Splits"),
         *("Attacks", "rate: test accuracy", "poisson_burst: test accuracy", "Pictures", "ROC"),
         "AUC against the number of queries",
         *("The limit for K", "AUC against the time step", "Members and non-members", "Accuracy against AUC", "Limits"),
@@ -300,11 +301,42 @@ def test_a_bound_above_the_certified_epsilon_raises_the_alarm():
 
 def test_a_certified_epsilon_is_shown_without_a_bound_beside_it():
     arms = {"of a run": {"certified_epsilon": 8.0, "epsilon": []}, "plain": {"certified_epsilon": None, "epsilon": []}}
-    table = audit_tables.epsilon({"encodings": arms, "controls": []})
+    config = {"config": {"train": {}}}
+    table = audit_tables.epsilon({"encodings": arms, "controls": [], **config})
     assert [[cell.text for cell in row] for row in table.rows] == [["of a run", "8"]]
     assert list(table.head) == ["arm", "certified epsilon"]  # what no row has is no column
-    plain = {"encodings": {"plain": arms["plain"]}, "controls": []}
+    plain = {"encodings": {"plain": arms["plain"]}, "controls": [], **config}
     assert audit_tables.epsilon(plain) is None
+
+
+def test_a_bound_of_epsilon_has_its_counts_beside_it():
+    bound = {"method": "clopper_pearson", "epsilon": 1.234, "confidence": 0.95, "attack": "rmia", "threshold": 0.75}
+    counts = {"true_positives": 60, "members": 300, "false_positives": 3, "non_members": 200}
+    run = {"method": "one_run", "epsilon": 0.5, "confidence": 0.95, "attack": "rmia", "right": 41, "guesses": 50}
+    audit = {"encodings": {"plain": {"epsilon": [bound | counts, run]}}, "controls": [], "config": {"train": {}}}
+    table = audit_tables.epsilon(audit)
+    counted = [row[table.head.index("counted")].text for row in table.rows]
+    first = "TPR 60 of 300 members (20.0 %), FPR 3 of 200 non-members (1.5 %) with scores of at least 0.75"
+    assert counted == [first, "41 of 50 guesses are right"] and "in nats" in table.note
+    older = {**audit, "encodings": {"plain": {"epsilon": [bound]}}}
+    assert "counted" not in audit_tables.epsilon(older).head
+
+
+def test_a_valid_audit_that_could_find_no_leak_says_so_first(audit_folder, drawn, found, tmp_path):
+    shy = copy.deepcopy(found)
+    for c in shy["controls"]:
+        if (c["name"], c["encoding"]) == ("planted_leak", "rate"):
+            c["interval"] = [0.45, 0.7]
+    rate = "no control shows that this audit can find a leak of rate: the models did not learn mislabelled examples"
+    verdict = judge(shy)
+    assert verdict.word == "valid" and verdict.lead.startswith(f"valid, but {rate}")
+    assert verdict.line == f"{verdict.lead}. {judge(found).text}" and judge(found).line.startswith("valid: All 10")
+    out = shutil.copytree(audit_folder, tmp_path / "a")
+    (out / "audit.json").write_text(json.dumps(shy | {"notes": list(verdict.caveats)}))
+    html = write_report(out).read_text()
+    assert html.count(f'<div class="verdict warn"><b>Valid, but {rate}') == 2 and "Note:" not in html
+    item = Item(kind="audit", path=Path("a/audit.json"), label="a", link="a/audit.json", value=shy, config={})
+    assert f"valid, but {rate}" in headline(item)
 
 
 def test_what_else_must_be_known_is_on_the_page(audit_folder, drawn, tmp_path):

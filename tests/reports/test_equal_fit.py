@@ -37,6 +37,8 @@ def difference(first, second, value, verdict, attack="strongest", at="test_accur
 
 
 AUDIT = {
+    "config": {"train": {}, "arms": [{}], "targets": 1},
+    "encodings": {"mine": {}, "plain noise": {}, "other": {}},
     "controls": [{"name": "splits_disjoint", "ok": True, "encoding": None}],
     "curves": {
         "mine": [point(2, 0.6, 0.55), point(8, 0.9, 0.65)],
@@ -55,46 +57,91 @@ AUDIT = {
 
 def test_each_arm_is_compared_with_the_first_in_one_sentence():
     assert equal_fit.sentence(AUDIT) == (
-        "At equal test accuracy, plain noise leaks less than mine, AUC -0.030 (-0.040 to -0.020), but loss says the "
-        "opposite; other cannot be compared with mine, no test accuracy is reached by both."
+        "At equal test accuracy, plain noise leaks less than mine: AUC mine − plain noise +0.030 (+0.020 to +0.040); "
+        "other cannot be compared with mine, no test accuracy is reached by both. Other attacks disagree: plain noise "
+        "leaks more than mine by loss. At an equal gap (accuracy on members less test accuracy), the verdict is "
+        "another: plain noise leaks as much as mine: AUC mine − plain noise +0.030 (+0.020 to +0.040)."
     )
 
 
 @pytest.mark.parametrize(
     "verdict, said",
     [
-        ("lower", "other leaks more than mine, AUC +0.002"),
-        ("equivalent", "other leaks as much as mine, AUC +0.002 (-0.008 to +0.012)"),
-        ("undecided", "it is undecided whether other leaks more or less than mine, AUC +0.002"),
+        ("lower", "other leaks more than mine: AUC mine − other -0.002"),
+        ("equivalent", "other leaks as much as mine: AUC mine − other -0.002 (-0.012 to +0.008)"),
+        ("undecided", "it is undecided whether other leaks more or less than mine: AUC mine − other -0.002"),
     ],
 )
 def test_the_sentence_speaks_of_the_second_arm(verdict, said):
     audit = {**AUDIT, "curves": {name: AUDIT["curves"][name] for name in ("mine", "other")}}
     audit["matched"] = [difference("mine", "other", -0.002, verdict)]
     assert f"At equal test accuracy, {said}" in equal_fit.sentence(audit)
+    (row,) = equal_fit.tables(audit)[0].rows  # the same direction and sign as in the sentence
+    assert row[0].text == "mine − other" and row[3].line.startswith("-0.002 (-0.012 to +0.008)")
+
+
+def test_what_agrees_or_is_undecided_elsewhere_is_no_disagreement():
+    audit = {**AUDIT, "curves": {name: AUDIT["curves"][name] for name in ("mine", "other")}}
+    same = [difference("mine", "other", 0.03, "higher", at=at) for at in ("test_accuracy", "gap")]
+    weaker = difference("mine", "other", 0.0, "undecided", attack="loss")
+    assert equal_fit.sentence({**audit, "matched": [*same, weaker]}) == (
+        "At equal test accuracy, other leaks less than mine: AUC mine − other +0.030 (+0.020 to +0.040)."
+    )
+    undecided = difference("mine", "other", 0.0, "undecided")
+    found = equal_fit.sentence({**audit, "matched": [undecided, same[1], {**weaker, "verdict": "lower"}]})
+    assert "Other attacks disagree: other leaks more than mine by loss. At an equal gap" in found
+    assert found.endswith("other leaks less than mine: AUC mine − other +0.030 (+0.020 to +0.040).")
 
 
 def test_the_line_of_a_page_of_many_results_ends_with_it():
-    found = {**AUDIT, "encodings": {}, "data": {"name": "mine"}, "protocol": "audit"}
+    found = {**AUDIT, "encodings": {}, "data": {"name": "mine"}, "protocol": "audit", "curves": AUDIT["curves"]}
     line = headline(Item(kind="audit", path=Path("a"), label="", link="", value=found, config={}))
-    assert line.startswith("mine, audit: valid; ") and line.endswith("no test accuracy is reached by both")
+    assert line.startswith("mine, audit: valid; ") and "AUC mine − plain noise +0.030" in line
 
 
-def test_one_arm_has_its_auc_and_accuracy():
-    audit = {**AUDIT, "curves": {"mine": AUDIT["curves"]["mine"]}, "matched": []}
-    assert equal_fit.sentence(audit) == (
-        "After 8 epochs, with a test accuracy of 90.0 %, the AUC of the strongest attack on mine is 0.650 (0.630 to "
-        "0.670); 0.5 is a guess."
-    )
+def test_one_arm_has_an_answer_and_is_not_compared():
+    audit = {**AUDIT, "curves": {"mine": AUDIT["curves"]["mine"]}, "encodings": {"mine": {}}, "matched": []}
+    leaks = "mine leaks: the AUC of the strongest attack is 0.650 (0.630 to 0.670), above 0.5 (guessing) "
+    assert equal_fit.answers(audit) == [leaks + "(after 8 epochs, mean over all 9 models, test accuracy 90.0 %)."]
+    assert equal_fit.sentence(audit) == "" and "lower arm" not in equal_fit.drawing(audit).caption
+    assert [table.title for table in equal_fit.tables(audit)] == ["Every epoch"]
+    own = {**audit, "config": {"arms": ["mine"], "targets": 1}}
+    (said,) = equal_fit.answers(own)
+    assert "(at the last of 8 snapshots, mean over" in said
+    assert equal_fit.tables(own)[0].head[1] == "snapshot" and "at a snapshot" in equal_fit.drawing(own).caption
+
+
+@pytest.mark.parametrize(
+    "interval, said",
+    [
+        (
+            [0.49, 0.6],
+            "No leak was found in mine: the AUC of the strongest attack is 0.550 (0.490 to 0.600), not above",
+        ),
+        (None, "It is not known whether mine leaks: the AUC of the strongest attack is 0.550, too few models"),
+    ],
+)
+def test_an_arm_is_only_said_to_leak_if_the_interval_is_above_a_guess(interval, said):
+    last = {**point(1, 0.9, 0.55), "auc_interval": {"strongest": interval}}
+    (answer,) = equal_fit.answers({**AUDIT, "curves": {"mine": [last]}, "encodings": {"mine": {}}})
+    assert answer.startswith(said) and "(after 1 epoch, " in answer
+
+
+def test_targets_alone_answer_where_there_is_no_curve():
+    loss, main = ({"name": n, "auc": 0.7, "auc_interval": [0.6, 0.8]} for n in ("loss", "lira_online"))
+    arm = {"attacks": [main, loss], "test_accuracy": 0.8, "epochs": 30}
+    audit = {**AUDIT, "curves": {}, "matched": [], "encodings": {"mine": arm}, "protocol": "audit"}
+    leaks = "mine leaks: the AUC of lira_online is 0.700 (0.600 to 0.800), above 0.5 (guessing) "
+    assert equal_fit.answers(audit) == [leaks + "(after 30 epochs, test accuracy 80.0 %)."]
 
 
 def test_arms_whose_controls_failed_and_audits_without_curves_are_left_out():
     audit = copy.deepcopy(AUDIT)
     audit["controls"].append({"name": "canaries", "ok": False, "encoding": "plain noise"})
-    assert "plain noise" not in equal_fit.sentence(audit)
+    assert "plain noise" not in equal_fit.sentence(audit) + " ".join(equal_fit.answers(audit))
     assert [label for _, label in equal_fit.drawing(audit).legend] == ["mine", "other"]
     assert all("plain noise" not in row[0].text for table in equal_fit.tables(audit) for row in table.rows)
-    older = {"controls": []}  # of an earlier version
+    older = {"controls": [], "config": {"train": {}}}  # of an earlier version
     assert equal_fit.sentence(older) == "" and equal_fit.drawing(older) is None and equal_fit.tables(older) == []
 
 

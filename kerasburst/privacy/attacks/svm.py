@@ -184,7 +184,7 @@ SVM = Attack(
     score=lambda e: _score(e, *_membranes(e)),
     per_class=True,
     paper=True,
-    description="a support vector machine for each class on the final membrane, fitted on the shadows",
+    description="a support vector machine for each class on the final outputs, fitted on the shadows",
 )
 TEMPORAL_SVM = Attack(
     score=lambda e: _score(e, *e.traces()),
