@@ -32,7 +32,10 @@ AUDIT = {
     "protocol": "audit",
     "valid": False,
     "data": {"name": "mnist"},
-    "controls": [{"name": "planted_leak", "ok": False, "encoding": "delayed_burst"}],
+    "controls": [
+        {"name": "planted_leak", "ok": True, "encoding": "rate", "interval": [0.8, 1.0]},
+        {"name": "planted_leak", "ok": False, "encoding": "delayed_burst"},
+    ],
     "encodings": {
         "rate": {"test_accuracy": 0.8, "train_accuracy": 1.0, "attacks": [ATTACK]},  # of an older version
         "delayed_burst": {
