@@ -24,10 +24,10 @@ def parameters_text(width: int = 100) -> str:
     text = click.HelpFormatter(width=width)
     for owner, rows in itertools.groupby(all_parameters(), key=lambda row: (row[1].partition(".")[0], row[0])):
         meanings = _meanings(Reading if owner[0] == "data" else _SCOPES[owner[0]][owner[1]])
+        lines = [(f"{name}={default!r}", meanings.get(name.partition(".")[2], "")) for _, name, default in rows]
         with text.section(" ".join(owner)):
-            text.write_dl(
-                [(f"{name}={default!r}", meanings.get(name.partition(".")[2], "")) for _, name, default in rows]
-            )
+            both = ("encoder.trainable=False", "trainable_burst_size and trainable_intensity_map together")
+            text.write_dl([both, *lines] if any(line.startswith("encoder.trainable_") for line, _ in lines) else lines)
     return text.getvalue().strip()
 
 

@@ -21,7 +21,7 @@ def assert_refused(outcome, *parts):
 
 
 REFUSED = {
-    "unknown encoding": (["--encoding", "burst"], ["burst", "rate", "poisson_burst", "delayed_burst"]),
+    "unknown encoding": (["--encoding", "burst"], ["burst", "rate", "delayed_burst", "KERASBURST_PLUGINS=MODULE"]),
     "unknown data set": (["--dataset", "digit"], ["dataset", "'digit'", "did you mean digits?"]),
     "unknown model": (["--model", "CNN"], ["CNN", "SNNConvNet", "SNNFCNet"]),
     "unknown option": (["--epoch", "3"], ["--epoch"]),

@@ -14,6 +14,7 @@ from kerasburst import files, records
 from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.profiling.config import ProfileConfig
 from kerasburst.studies.transfer.study import config_of_run
+from kerasburst.training.run_directory import RunDirectory
 from kerasburst.training.setup import build, describe_data, prepare
 
 IRIS = kb.TrainConfig(
@@ -221,3 +222,10 @@ def test_data_other_than_that_of_the_run_are_refused(run):
     with pytest.raises(kb.InputError, match="iris has changed"):
         kb.train(dataclasses.replace(IRIS, epochs=3), run, resume=True)
     assert len((run / "history.csv").read_text().splitlines()) == 2  # the head and one epoch: nothing was trained
+
+
+def test_a_study_is_no_run(tmp_path):
+    for name in ("config.json", "audit.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(kb.InputError, match="run must be .* a training run, .* holds audit.json of a study"):
+        RunDirectory.of_finished(tmp_path)
