@@ -98,8 +98,8 @@ def draws(x, count: int, seed):
         seed: an int, a pair of ints for the whole batch, or `(batch, 2)` ints, a pair for each example.
 
     Returns:
-        int32 `(batch, count, *features)`. The same seed gives the same integers on every backend. `below` compares
-        them with probabilities; `uniforms` turns them into floats.
+        int32 `(batch, count, *features)`, on one backend the same for the same seed. Backends differ in them; tf.data
+        always draws TensorFlow's. `below` compares them with probabilities; `uniforms` turns them into floats.
 
     Example:
         >>> k = draws(keras.ops.zeros((2, 3)), 5, seed=0)
