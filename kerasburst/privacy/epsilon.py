@@ -132,7 +132,7 @@ def one_run_bound(
     confidence: float = 0.95,
     delta: float = 0.0,
 ) -> EpsilonBound:
-    """Bound epsilon from one training run whose members were dealt by independent fair flips.
+    """Bound epsilon from one training run whose members were chosen by independent fair flips.
 
     Half of the guesses call the highest scores members, half the lowest ones non-members; the other points are left
     out. If training is (epsilon, delta)-private, the number of right guesses W of r on m points has
@@ -142,7 +142,7 @@ def one_run_bound(
     The bound is the largest epsilon for which the right side is at most 1 - confidence.
 
     Args:
-        scores: of the m points that were dealt, higher for a member, `(m,)`.
+        scores: of the m points whose membership was flipped for, higher for a member, `(m,)`.
         membership: which of them are members, `(m,)`. Each must have been a member with probability 1/2, independently
             of the others: halves of a fixed size do not meet this.
         guesses: r, even, from 2 to m. It must not be chosen on these scores.
@@ -180,7 +180,7 @@ def guesses_bound(right: int, guesses: int, points: int, *, confidence: float = 
     Args:
         right: v, from 0 to `guesses`.
         guesses: r, from 1 to `points`.
-        points: m, dealt by independent flips.
+        points: m, whose membership was chosen by independent flips.
         confidence: between 0 and 1.
         delta: from 0 to below 1.
 

@@ -370,7 +370,7 @@ def epsilon_bounds(
     Args:
         models: of the arm.
         curve: of `models`.
-        flips: whether the first model's members were dealt by independent flips.
+        flips: whether the first model's members were chosen by independent flips.
         seed: of what an attack draws.
         delta: of the privacy that the bounds are for.
     """

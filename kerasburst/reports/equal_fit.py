@@ -36,20 +36,20 @@ def answers(audit: dict) -> list[str]:
             last = curves[name][-1]
             auc, ends, models = last["auc"][HEADLINE], last["auc_interval"][HEADLINE], last["models"]
             attack, accuracy = "the strongest attack", last["test_accuracy"]
-            when, of = _when(audit, last["epoch"]), f", mean over all {models} models"
+            when, of = _when(audit, last["epoch"]), f"mean over all {models} models, "
         else:
             best = [a for a in arm["attacks"] if a["name"] == MAIN_ATTACK[audit["protocol"]]][-1]  # the largest K
             auc, ends, targets = best["auc"], best["auc_interval"], audit["config"]["targets"]
             attack, accuracy = best["name"], arm["test_accuracy"]
-            when, of = _when(audit, arm["epochs"]), "" if targets == 1 else f", mean over {targets} targets"
+            when, of = _when(audit, arm["epochs"]), "" if targets == 1 else f"mean over {targets} targets, "
         if ends is None:
             leaks, than = f"It is not known whether {name} leaks", "too few models for an interval"
         elif ends[0] > 0.5:
-            leaks, than = f"{name} leaks", "above 0.5 (guessing)"
+            leaks, than = f"{name} leaks", "above the 0.5 of guessing"
         else:
-            leaks, than = f"No leak was found in {name}", "not above 0.5 (guessing)"
+            leaks, than = f"No leak was found in {name}", "not above the 0.5 of guessing"
         found.append(
-            f"{leaks}: the AUC of {attack} is {estimate(auc, ends)}, {than} ({when}{of}, test accuracy "
+            f"{leaks}: the AUC of {attack} {when} is {estimate(auc, ends)}, {than} ({of}test accuracy "
             f"{percent(accuracy)})."
         )
     return found
@@ -91,9 +91,8 @@ def sentence(audit: dict) -> str:
     if against:
         found.append(f"Other attacks disagree: {'; '.join(against)}.")
     if at_gap:
-        found.append(
-            f"At an equal gap (accuracy on members less test accuracy), the verdict is another: {'; '.join(at_gap)}."
-        )
+        gap = "At an equal gap (accuracy on members less test accuracy), however"
+        found.append(f"{gap}, {'; '.join(at_gap)}.")
     return " ".join(found)
 
 

@@ -1,10 +1,12 @@
 """kerasburst attack as a user meets it; models are pretended here, their training has tests of its own."""
 
+import copy
 import json
 import os
 
 import numpy as np
 import pytest
+from kerasburst_cli.cmd_attack import summary
 from scipy import stats
 
 from kerasburst.privacy.metrics import MembershipScores
@@ -30,6 +32,7 @@ def test_an_audit(attack, tmp_path):
     names = "splits_disjoint, blind_baseline, untrained, permuted_membership, planted_leak, weights_differ"
     said = f"valid: All 6 controls hold: {names}."
     assert lines[6] == said and lines[-2] == said
+    assert lines[7].startswith("rate leaks: the AUC of lira_online after ") and "the 0.5 of guessing" in lines[7]
     tested, fitted = (f"{100 * low:.1f} to {100 * high:.1f}" for low, high in ACCURACIES)
     assert f"rate: test accuracy 80.0 ({tested}) %, on its members 90.0 ({fitted}) %" in lines
     result = audited(tmp_path, "deep/audit")
@@ -40,7 +43,11 @@ def test_an_audit(attack, tmp_path):
             " ".join(f"{found['name']} {found['queries']} {row}".split())
         ) == 1
     assert lines[-1] == "written to deep/audit: audit.html, audit.json, scores.npz"
-    assert result["valid"] and result["overlap"] is None and result["protocol"] == "audit"
+    assert result["valid"] and result["overlap"] is None and result["protocol"] == "audit" and result["notes"] == []
+    shy = copy.deepcopy(result)
+    next(c for c in shy["controls"] if c["name"] == "planted_leak")["interval"] = [0.4, 0.7]  # of a weak network
+    told = summary(shy, "audit").splitlines()
+    assert told[1] == told[-2] and told[1].startswith("valid, but no control shows that this audit can find a leak: ")
     found = result["encodings"]["rate"]
     assert found["test_accuracy_interval"] == pytest.approx(ACCURACIES[0], abs=1e-9)
     assert found["train_accuracy_interval"] == pytest.approx(ACCURACIES[1], abs=1e-9)

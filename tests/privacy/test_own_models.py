@@ -91,7 +91,10 @@ def test_page(audited):
     _, out = audited
     page = (out / "audit.html").read_text()
     assert "At equal test accuracy, " in page and "by heart" in page and "AUC over test accuracy" in page
-    assert "Does it leak?" in page and "<li>by heart leaks: the AUC of the strongest attack is" in page
+    assert (
+        "Does it leak?" in page
+        and "<li>by heart leaks: the AUC of the strongest attack at the last of 3 snapshots is" in page
+    )
     assert not re.search("(?i)encod|membrane|bypass|epochs", re.sub("(?s)<svg.*?</svg>|<style.*?</style>", "", page))
 
 

@@ -59,8 +59,8 @@ def test_each_arm_is_compared_with_the_first_in_one_sentence():
     assert equal_fit.sentence(AUDIT) == (
         "At equal test accuracy, plain noise leaks less than mine: AUC mine − plain noise +0.030 (+0.020 to +0.040); "
         "other cannot be compared with mine, no test accuracy is reached by both. Other attacks disagree: plain noise "
-        "leaks more than mine by loss. At an equal gap (accuracy on members less test accuracy), the verdict is "
-        "another: plain noise leaks as much as mine: AUC mine − plain noise +0.030 (+0.020 to +0.040)."
+        "leaks more than mine by loss. At an equal gap (accuracy on members less test accuracy), however, "
+        "plain noise leaks as much as mine: AUC mine − plain noise +0.030 (+0.020 to +0.040)."
     )
 
 
@@ -101,13 +101,13 @@ def test_the_line_of_a_page_of_many_results_ends_with_it():
 
 def test_one_arm_has_an_answer_and_is_not_compared():
     audit = {**AUDIT, "curves": {"mine": AUDIT["curves"]["mine"]}, "encodings": {"mine": {}}, "matched": []}
-    leaks = "mine leaks: the AUC of the strongest attack is 0.650 (0.630 to 0.670), above 0.5 (guessing) "
-    assert equal_fit.answers(audit) == [leaks + "(after 8 epochs, mean over all 9 models, test accuracy 90.0 %)."]
+    leaks = "mine leaks: the AUC of the strongest attack after 8 epochs is 0.650 (0.630 to 0.670), above the 0.5 of "
+    assert equal_fit.answers(audit) == [leaks + "guessing (mean over all 9 models, test accuracy 90.0 %)."]
     assert equal_fit.sentence(audit) == "" and "lower arm" not in equal_fit.drawing(audit).caption
     assert [table.title for table in equal_fit.tables(audit)] == ["Every epoch"]
     own = {**audit, "config": {"arms": ["mine"], "targets": 1}}
     (said,) = equal_fit.answers(own)
-    assert "(at the last of 8 snapshots, mean over" in said
+    assert "strongest attack at the last of 8 snapshots is 0.650" in said
     assert equal_fit.tables(own)[0].head[1] == "snapshot" and "at a snapshot" in equal_fit.drawing(own).caption
 
 
@@ -116,23 +116,23 @@ def test_one_arm_has_an_answer_and_is_not_compared():
     [
         (
             [0.49, 0.6],
-            "No leak was found in mine: the AUC of the strongest attack is 0.550 (0.490 to 0.600), not above",
+            "No leak was found in mine: the AUC of the strongest attack after 1 epoch is 0.550 (0.490 to 0.600), not ",
         ),
-        (None, "It is not known whether mine leaks: the AUC of the strongest attack is 0.550, too few models"),
+        (None, "It is not known whether mine leaks: the AUC of the strongest attack after 1 epoch is 0.550, too few"),
     ],
 )
 def test_an_arm_is_only_said_to_leak_if_the_interval_is_above_a_guess(interval, said):
     last = {**point(1, 0.9, 0.55), "auc_interval": {"strongest": interval}}
     (answer,) = equal_fit.answers({**AUDIT, "curves": {"mine": [last]}, "encodings": {"mine": {}}})
-    assert answer.startswith(said) and "(after 1 epoch, " in answer
+    assert answer.startswith(said)
 
 
 def test_targets_alone_answer_where_there_is_no_curve():
     loss, main = ({"name": n, "auc": 0.7, "auc_interval": [0.6, 0.8]} for n in ("loss", "lira_online"))
     arm = {"attacks": [main, loss], "test_accuracy": 0.8, "epochs": 30}
     audit = {**AUDIT, "curves": {}, "matched": [], "encodings": {"mine": arm}, "protocol": "audit"}
-    leaks = "mine leaks: the AUC of lira_online is 0.700 (0.600 to 0.800), above 0.5 (guessing) "
-    assert equal_fit.answers(audit) == [leaks + "(after 30 epochs, test accuracy 80.0 %)."]
+    leaks = "mine leaks: the AUC of lira_online after 30 epochs is 0.700 (0.600 to 0.800), above the 0.5 of guessing "
+    assert equal_fit.answers(audit) == [leaks + "(test accuracy 80.0 %)."]
 
 
 def test_arms_whose_controls_failed_and_audits_without_curves_are_left_out():
