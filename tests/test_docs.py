@@ -46,6 +46,13 @@ def test_python_runs_in_the_order_of_the_page(page, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/tutorials").glob("*.md")), ids=name_of)
+def test_no_two_steps_of_a_tutorial_write_to_one_directory(page):
+    text = page.read_text()
+    written = re.findall(r"--out (\S+)", text) + re.findall(r'kb\.[^\n"]*\([^\n]*?"((?:served|runs)/[^"]+)"', text)
+    assert len(set(written)) == len(written)
+
+
 def test_the_page_of_examples_shows_every_script():
     """The fence is not "```python", in which a formatter breaks the line that includes the file."""
     page = (ROOT / "docs/examples.md").read_text()

@@ -212,6 +212,8 @@ def test_a_memory_limit_below_the_libraries_is_one_line(tmp_path, megabytes):
 def test_list_parameters(kerasburst):
     sections = dict(part.split(":\n", 1) for part in kerasburst("train", "--list-parameters").out.split("\n\n"))
     assert "encoder.silence=0.0" in sections["encoder delayed_burst"]
+    assert "encoder.trainable=False" in sections["encoder poisson_burst"]  # which stands for two
+    assert "encoder.trainable=" not in sections["encoder rate"]
     assert "neuron.beta=0.95" in sections["neuron lif"]
     assert "model.conv_activation='relu'" in sections["model SNNConvNet"]
     assert "model.neuron='lif'" in sections["model SNNConvNet"]
