@@ -455,7 +455,7 @@ def caveats(audit: dict) -> tuple[str, ...]:
     chance = audit["data"].get("chance", 1.0 / audit["data"].get("num_classes", math.inf))
     found, silent = [], [name for name, arm in arms.items() if _has_not_learnt(arm, chance)]
     if silent:
-        reached = ", ".join(f"{100 * arms[name]['test_accuracy']:.1f} %" for name in silent)
+        reached = _and([f"{100 * arms[name]['test_accuracy']:.1f} %" for name in silent])
         found.append(
             f"{_and(silent)} {'has' if len(silent) == 1 else 'have'} not learnt: a test accuracy of {reached} is no "
             f"better than always answering the most frequent class ({100 * chance:.1f} %), so these figures say "

@@ -181,7 +181,7 @@ def tables(items: list[Item]) -> list[Table]:
             ]
             aucs = (audit_tables.auc(audit_tables.find(found, attack, k)) for k in ks)
             rows.append((*cells, *([number(None)] * len(ks) if failed else aucs)))
-    head = ("audit", "data", "protocol", "encoding", "controls", "test accuracy, %", "on members, %")
+    head = ("audit", "data", "protocol", "arm", "controls", "test accuracy, %", "on members, %")
     note = "95 % intervals, over examples. The AUC is that of the protocol's main attack, at each number of queries K."
     return [table_of((*head, *(f"AUC, K = {k}" for k in ks)), rows, note=note)]
 
@@ -218,8 +218,8 @@ def drawings(items: list[Item]) -> list[Drawing]:
     if not panels:
         return []
     caption = (
-        "One mark for each encoding of an audit: its main attack at the most queries, with the 95 % interval over "
-        "examples, and hollow at the fewest. Left is more privacy; left and lower may be underfitting. Encodings whose "
+        "One mark for each arm of an audit: its main attack at the most queries, with the 95 % interval over "
+        "examples, and hollow at the fewest. Left is more privacy; left and lower may be underfitting. Arms whose "
         "controls failed are not drawn."
     )
     keys = legend(list(styles.values()), line=False)

@@ -13,7 +13,7 @@ _PURPOSES = {
     "splits_disjoint": "parts that share an example would tell nothing",
     "blind_baseline": "a forest that sees the examples and no model",
     "untrained": "the loss attack on a network that has learnt nothing",
-    "permuted_membership": "the main attack's scores against shuffled membership: exactly 0.5 if AUCs are right",
+    "permuted_membership": "the main attack's scores against shuffled membership: how scores become an AUC",
     "planted_leak": "mislabelled examples learnt by heart: a leak that must be found",
     "weights_differ": "a target that is its own shadow would be found everywhere",
     "cross_target": "scores of each model against the training sets of others",
@@ -77,7 +77,7 @@ def summary(audit: dict, main: str) -> Table:
     note = (
         f"{_whose(audit)} 95 % intervals, over examples. AUC: 0.5 is a guess, 1 is certainty; bold where the interval "
         f"is above 0.5. K is how many {'answers to' if own else 'encodings of'} each example the attacker sees"
-        f"{'' if own and len(ks) == 1 else '; the limit is the AUC with their noise averaged away'}. The highest AUC "
+        f"{'' if len(ks) == 1 else '; the limit is the AUC with their noise averaged away'}. The highest AUC "
         "of all attacks was chosen on these same examples, so it is optimistic. A lower AUC with a lower accuracy may "
         "be underfitting, not privacy."
     )
