@@ -141,8 +141,7 @@ backend_option = click.option(
     default="loky",
     show_default=True,
     help="loky: processes on this machine. dask, ray: the cluster at DASK_SCHEDULER_ADDRESS or RAY_ADDRESS, whose "
-    "machines "
-    "must all see --out; without an address, a cluster on this machine.",
+    "machines must all see --out; without an address, a cluster on this machine.",
 )
 TRAIN_DEFAULT = TrainConfig()
 _TRAINING: dict[str, dict] = {

@@ -2,45 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import optimize, special, stats
 
 from kerasburst.privacy.checks import check_membership, check_scores
 from kerasburst.privacy.metrics import MembershipScores
+from kerasburst.privacy.result import EpsilonBound
 from kerasburst.validation import check_float, check_int, fail
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpsilonBound:
-    """A lower bound of epsilon, in nats.
-
-    Args:
-        epsilon: the bound; 0 if the scores show nothing.
-        confidence: with which it holds.
-        delta: of (epsilon, delta)-differential privacy.
-        method: "clopper_pearson" or "one_run".
-        threshold: scores of at least this were called members; None for guesses of one run.
-        true_positives: members called one, by "clopper_pearson"; else None, as the next three.
-        members: of the target.
-        false_positives: non-members called a member.
-        non_members: of the target.
-        right: right guesses, by "one_run"; else None, as the next.
-        guesses: of membership.
-    """
-
-    epsilon: float
-    confidence: float
-    delta: float
-    method: str
-    threshold: float | None = None
-    true_positives: int | None = None
-    members: int | None = None
-    false_positives: int | None = None
-    non_members: int | None = None
-    right: int | None = None
-    guesses: int | None = None
 
 
 def epsilon_lower_bound(

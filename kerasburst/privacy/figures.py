@@ -171,7 +171,11 @@ def encoding_result(models: EncodingModels, scores: Scores, outcomes: Outcomes, 
         averaging=_averaging(scores, splits),
         auc_by_step=tuple(float(np.mean([scores.auc() for scores in step])) for step in steps),
         auc_interval_by_step=tuple(_mean_ends([scores.auc_interval() for scores in step]) for step in steps),
-        warnings=tuple(dict.fromkeys(text for r in targets for text in activity_warnings(r["firing_rates"]))),
+        warnings=tuple(
+            dict.fromkeys(
+                text for r in targets for text in activity_warnings(r["firing_rates"], r.get("readout", "last"))
+            )
+        ),
         phi=_histograms(models),
     )
 

@@ -126,16 +126,15 @@ class ReferencesPoint:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Epsilon:
-    """A lower bound of epsilon that target 0's scores show: evidence, never a guarantee.
+class EpsilonBound:
+    """A lower bound of epsilon, in nats.
 
     Args:
+        epsilon: the bound; 0 if the scores show nothing.
+        confidence: with which it holds.
+        delta: of (epsilon, delta)-differential privacy.
         method: "clopper_pearson", by the rates at a threshold, which takes the examples of a model as independent; or
             "one_run", which only assumes that their membership was chosen by independent flips.
-        epsilon: the bound, in nats; 0 if the scores show nothing.
-        confidence: with which it holds.
-        attack: the strongest on other models. Threshold and number of guesses were chosen on these, too.
-        delta: of (epsilon, delta)-differential privacy.
         threshold: scores of at least this were called members; None for guesses of one run.
         true_positives: members called one, by "clopper_pearson"; else None, as the next three.
         members: of the target.
@@ -145,11 +144,10 @@ class Epsilon:
         guesses: of membership.
     """
 
-    method: str
     epsilon: float
     confidence: float
-    attack: str
     delta: float = 0.0
+    method: str
     threshold: float | None = None
     true_positives: int | None = None
     members: int | None = None
@@ -157,6 +155,17 @@ class Epsilon:
     non_members: int | None = None
     right: int | None = None
     guesses: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Epsilon(EpsilonBound):
+    """What target 0's scores show of epsilon: evidence, never a guarantee.
+
+    Args:
+        attack: the strongest on other models. Threshold and number of guesses were chosen on these, too.
+    """
+
+    attack: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

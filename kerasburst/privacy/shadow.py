@@ -346,6 +346,7 @@ def _measure(network, encoder, config: TrainConfig, data: Dataset, queries: int)
         "test_examples": tested.examples,
         "test_queries": tested.queries,
         "firing_rates": tested.firing_rates,
+        "readout": network.readout,
     }
 
 

@@ -81,6 +81,8 @@ def test_a_network_that_does_not_work_is_named(attack, tmp_path):
     assert (outcome.code, outcome.err) == (0, f"warning: delayed_burst: {warning}\n")
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert page.count(f"<b>delayed_burst</b>: {warning}.") == 1 and "<b>rate</b>: " not in page
+    counted = attack("--out", "counted", "--set", "model.readout=count", "--quiet")
+    assert counted.err == "warning: rate: layer output_lif is silent: it fires 0 spikes per neuron and step\n"
 
 
 def test_quiet_shows_the_result_alone(attack):

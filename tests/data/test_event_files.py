@@ -15,7 +15,7 @@ from .event_layouts import aedat3, events, write_bin
 ONE = events(count=50)
 
 
-def same(found, expected=ONE, names="txyp"):
+def assert_same(found, expected=ONE, names="txyp"):
     recording = Recording.of(found)
     for name in names:
         np.testing.assert_array_equal(getattr(recording, name), expected[name])
@@ -34,9 +34,9 @@ def test_npz_and_npy(tmp_path):
     np.savez(tmp_path / "c.npz", structured())
     np.save(tmp_path / "d.npy", structured())
     for path in sorted(tmp_path.iterdir()):
-        same(read_events(path))
+        assert_same(read_events(path))
     np.savez(tmp_path / "e.npz", t=ONE["t"], units=ONE["x"])
-    same(read_events(tmp_path / "e.npz"), names="tx")
+    assert_same(read_events(tmp_path / "e.npz"), names="tx")
 
 
 def test_hdf5(tmp_path):
@@ -48,12 +48,12 @@ def test_hdf5(tmp_path):
     with h5py.File(tmp_path / "table.h5", "w") as file:
         file["events"] = structured()
     for path in tmp_path.iterdir():
-        same(read_events(path))
+        assert_same(read_events(path))
 
 
 def test_bin(tmp_path):
     write_bin(tmp_path / "a.bin", ONE)
-    same(read_events(tmp_path / "a.bin"))
+    assert_same(read_events(tmp_path / "a.bin"))
     late = dict(ONE, t=np.full(50, 100))
     late["y"] = np.where(np.arange(50) % 10 == 0, 240, late["y"])  # every tenth says that the clock ran over
     write_bin(tmp_path / "b.bin", late)
@@ -74,10 +74,10 @@ def test_bin_and_tonic_agree(tmp_path):
 
 def test_aedat3(tmp_path):
     (tmp_path / "a.aedat").write_bytes(aedat3(ONE))
-    same(read_events(tmp_path / "a.aedat"))
+    assert_same(read_events(tmp_path / "a.aedat"))
     begin, end = int(ONE["t"][7]), int(ONE["t"][40])
     inside = (ONE["t"] >= begin) & (ONE["t"] < end)
-    same(Aedat3(tmp_path / "a.aedat").read(begin, end), {name: column[inside] for name, column in ONE.items()})
+    assert_same(Aedat3(tmp_path / "a.aedat").read(begin, end), {name: column[inside] for name, column in ONE.items()})
 
 
 def test_aedat4_needs_a_package(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ def layers():
     return made
 
 
-def close(got, want, **tolerance):
+def assert_close(got, want, **tolerance):
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, **{"rtol": 1e-4, "atol": 1e-4} | tolerance)
 
@@ -50,7 +50,7 @@ def test_the_cell_in_an_rnn_is_the_oracle(name, mask, layers):
     out, *last = arrays(theirs(X, mask=mask))
     assert spk.shape == mem.shape == X.shape and len(state) == len(NEURONS[name][3])
     assert set(np.unique(spk)) <= {0.0, 1.0} and (0.05 < spk.mean() < 0.9 or name == "LeakyIntegrator")
-    close([spk if ours.fires else mem, *state], [out, *last])
+    assert_close([spk if ours.fires else mem, *state], [out, *last])
     if mask is not None:
         assert not spk[~mask].any()
         assert (mem[1, 5:] == mem[1, 4]).all()  # held
@@ -68,7 +68,7 @@ def test_padding_never_changes_a_sequence(name, layers):
         padded[mask] = X[:, :5].reshape(-1, 4)
         spk, mem, *state = arrays(ours(padded, mask=mask))
         np.testing.assert_array_equal(spk[:, before : before + 5], whole[0])
-        close([mem[:, before : before + 5], *state], whole[1:])
+        assert_close([mem[:, before : before + 5], *state], whole[1:])
 
 
 @pytest.mark.compiled
@@ -83,7 +83,7 @@ def test_the_gradient_of_a_padded_sequence_is_that_of_the_sequence(name):
     masked, _ = weighted(ours, X, weights, mask=np.tile(mask, (3, 1)))
     want, got = gradients(loss, X[:, :5], *trained), gradients(masked, X, *trained)
     assert not got[0][:, 5:].any() and np.abs(want[0]).max() > 1e-3
-    close([got[0][:, :5], *got[1:]], want, rtol=1e-3, atol=1e-4 * np.abs(want[0]).max())
+    assert_close([got[0][:, :5], *got[1:]], want, rtol=1e-3, atol=1e-4 * np.abs(want[0]).max())
 
 
 @SOME
@@ -110,7 +110,7 @@ def test_streaming_goes_on_from_the_state(name, layers):
     first = arrays(ours(X[:, :3]))
     second = arrays(ours(X[:, 3:], initial_state=first[2:]))
     np.testing.assert_array_equal(np.concatenate([first[0], second[0]], 1), spk)
-    close([np.concatenate([first[1], second[1]], 1), *second[2:]], [mem, *state])
+    assert_close([np.concatenate([first[1], second[1]], 1), *second[2:]], [mem, *state])
 
 
 @pytest.mark.compiled
@@ -123,9 +123,9 @@ def test_stateful_in_a_model(name):
     whole.set_weights(model.get_weights())
     want = whole.predict(X, verbose=0)
     got = [model.predict(X[:, :4], verbose=0, batch_size=3), model.predict(X[:, 4:], verbose=0, batch_size=3)]
-    close([np.concatenate(got, 1)], [want])
+    assert_close([np.concatenate(got, 1)], [want])
     model.layers[0].reset_state()
-    close([model.predict(X[:, :4], verbose=0, batch_size=3)], [want[:, :4]])
+    assert_close([model.predict(X[:, :4], verbose=0, batch_size=3)], [want[:, :4]])
 
 
 @pytest.mark.compiled

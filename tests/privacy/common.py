@@ -123,7 +123,12 @@ class Pretend(FleetHere):
             "train_accuracy": 0.9,
             "test_accuracy": {"rate": 0.8, "poisson_burst": 0.75}.get(encoding, 0.6),
             "test_examples": len(pools[0].test),
-            "firing_rates": {"input": 0.25, "hidden_lif": 0.0 if encoding == "delayed_burst" else 0.1},
+            "firing_rates": {
+                "input": 0.25,
+                "hidden_lif": 0.0 if encoding == "delayed_burst" else 0.1,
+                "output_lif": 0.0,
+            },
+            "readout": config.train.network.get("readout", "last"),
         }
         files.write_json(models / f"{role}.json", record)
         key = np.array(key_text(shadow.signals_key(config, trainings[encoding], role, record)))
