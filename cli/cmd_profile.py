@@ -26,11 +26,11 @@ from kerasburst_cli.running import interruptible, load_tensorflow
 
 from kerasburst import config as configs
 from kerasburst import records
-from kerasburst.profiling.config import DEFAULT_ENCODINGS, DEFAULT_EPOCHS, ENCODINGS, MODES, ProfileConfig
+from kerasburst.profiling.config import DEFAULT_ENCODINGS, DEFAULT_EPOCHS, ENCODINGS, FEEDS, MODES, ProfileConfig
 from kerasburst.validation import InputError, user_path
 
 _TRAIN = ("dataset", "num_steps", "model", "epochs", "batch_size", "seed", "train_limit", "data_dir")
-_PROFILE = ("mode", "repeats")
+_PROFILE = ("mode", "repeats", "window_s", "feeds")
 _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
 
 
@@ -52,7 +52,22 @@ _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
     show_default=True,
     help="Measure epochs of training, or inference on the test part.",
 )
-@click.option("--repeats", type=int, default=3, show_default=True, help="R, measurements of each encoding.")
+@click.option(
+    "--feed",
+    "feeds",
+    type=click.Choice(FEEDS),
+    multiple=True,
+    default=FEEDS[:1],
+    help="Repeatable. pipeline encodes each batch as it is needed; encoded encodes all examples before the measurement "
+    "and holds them in memory, so that the network alone is measured. Default: pipeline.",
+)
+@click.option("--repeats", type=int, default=3, show_default=True, help="R, measurements of each encoding and feed.")
+@click.option(
+    "--window",
+    "window_s",
+    type=float,
+    help="Least length of a measurement, seconds. Default: 2; 20 with a GPU, whose energy is read.",
+)
 @training_options(
     *("num_steps", "model", "epochs", "batch_size", "seed", "train_limit"),
     epochs=f"Epochs of the networks whose operations are counted. Default: {DEFAULT_EPOCHS}.",
@@ -61,7 +76,7 @@ _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
 @set_option
 @directory_options("profile", "runs/profile-DATASET")
 @click.pass_context
-def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet, **options):
+def command(ctx, run, encodings, feeds, window_s, assignments, out, resume, force, as_json, quiet, **options):
     """Measure what encodings cost: time, memory, power, and the operations of the trained networks.
 
     Every measurement runs in a new process, one at a time, in rotating order, after a warm-up. The directory holds
@@ -70,7 +85,7 @@ def command(ctx, run, encodings, assignments, out, resume, force, as_json, quiet
     """
     check_going_on(resume, force, out, "profile")
     make_absolute(options)
-    given = given_values(ctx, {**options, "encodings": encodings})
+    given = given_values(ctx, {**options, "encodings": encodings, "feeds": feeds, "window_s": window_s})
     if run is None and not resume:
         choose_for_events(given, options["dataset"])
     name = Path(options["dataset"]).stem if run is None else user_path("--run", run).resolve().name
@@ -114,16 +129,18 @@ def _config(run, given, assignments, begun) -> ProfileConfig:
 
 
 def summary(result: dict, out) -> str:
-    """Return the table of medians with their quartiles, and the ratios to each baseline."""
-    from kerasburst.reports.profile import medians_table, ratio_tables, reasons
+    """Return the tables of medians with their quartiles, and the ratios to each baseline."""
+    from kerasburst.reports.profile import gpu_table, medians_table, power_verdicts, ratio_tables, reasons
     from kerasburst.reports.table import count, terminal
 
     data, load = result["data"], result["load_average_before"]
     processes = count(result["repeats"], "process", "processes")
-    lines = [f"{data['name']}: a pass is {result['pass_is']}; {processes} of each encoding"]
-    for table in (medians_table(result), *ratio_tables(result)):
+    lines = [f"{data['name']}: a pass is {result['pass_is']}; {processes} of each"]
+    for table in (medians_table(result), *gpu_table(result), *ratio_tables(result)):
         lines += ["", terminal(table)]
-    lines.append("")
+    lines += ["", *power_verdicts(result)]
+    if gpu_table(result):
+        lines.append("mJ are of the GPU's whole board, per example; one that waits draws fewer W and may take more mJ")
     if result["repeats"] > 1:
         lines.append("medians, and quartiles of the repeats; ratios are paired by repeat")
     lines.append("AC, MAC and µJ are per example; µJ is an estimate: 4.6 pJ a MAC, 0.9 pJ an AC (Horowitz 2014, 45 nm)")

@@ -25,6 +25,9 @@ _THREADS = (
     *("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC"),  # the last is JAX's
 )
 
+# Take a GPU's memory as it is needed: processes share the GPU. TensorFlow and JAX otherwise take nearly all at once.
+SHARED_GPU = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
 
 class WorkerFailed(RuntimeError):
     """A worker could not do what it was asked; the message is the reason, one line."""

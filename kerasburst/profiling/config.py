@@ -8,12 +8,15 @@ from typing import Any, ClassVar
 
 from kerasburst import config as configs
 from kerasburst.config import TrainConfig
+from kerasburst.profiling.gpu import Gpu, find_gpu
 from kerasburst.registry import ENCODERS
 from kerasburst.training.run_directory import RunDirectory
 from kerasburst.validation import MOST, InputError, check_choice, check_float, check_int, fail, path_text
 
 DEFAULT_EPOCHS = 5  # of a network that is trained to be profiled
 WINDOW_S = 2.0
+GPU_WINDOW_S = 20.0  # power sensors and energy counters of GPUs are coarse
+FEEDS = ("pipeline", "encoded")
 MODES = ("train", "infer")
 BASELINES = ("rate", "rate_regular")  # what the others are compared with
 
@@ -28,6 +31,25 @@ ENCODINGS: dict[str, tuple[str, dict[str, Any]]] = {
 DEFAULT_ENCODINGS = ("rate", "rate_regular", *(name for name in configs.COMPARED_ENCODINGS if name != "rate"))
 
 
+def default_window_s() -> float:
+    """Return the least length of a measurement, seconds: more where NVML finds the GPU."""
+    found = find_gpu()
+    if not isinstance(found, Gpu):
+        return WINDOW_S
+    found.close()
+    return GPU_WINDOW_S
+
+
+def arm_name(encoding: str, feed: str) -> str:
+    """Return the name of an encoding that is fed in one of `FEEDS`, as results and tables have it.
+
+    Example:
+        >>> arm_name("rate", "pipeline"), arm_name("rate", "encoded")
+        ('rate', 'rate/encoded')
+    """
+    return encoding if feed == FEEDS[0] else f"{encoding}/{feed}"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProfileConfig:
     """What `kerasburst profile` needs to run again.
@@ -40,7 +62,10 @@ class ProfileConfig:
         repeats: R, measurements of each encoding, each in a fresh process; at least 1.
         run: directory of a finished training run to profile, with its encoding; None to train. `of_run` fills `train`
             from it.
-        window_s: least length of a measurement, seconds, at least 0; epochs or passes are repeated to fill it.
+        window_s: least length of a measurement, seconds, at least 0; epochs or passes are repeated to fill it. Default:
+            2, or 20 where there is a GPU that NVML finds.
+        feeds: what is measured of each encoding. "pipeline" encodes each batch as it is needed; "encoded" encodes all
+            examples once, before the measurement, so that the network alone is measured.
 
     Raises:
         InputError: for a value outside its range.
@@ -59,7 +84,8 @@ class ProfileConfig:
     mode: str = "train"
     repeats: int = 3
     run: str | None = None
-    window_s: float = WINDOW_S
+    window_s: float = dataclasses.field(default_factory=default_window_s)
+    feeds: tuple[str, ...] = FEEDS[:1]
 
     def __post_init__(self):
         """Check every value that needs no data."""
@@ -73,12 +99,23 @@ class ProfileConfig:
         configs.takes_spikes(encodings)
         check_choice("mode", self.mode, MODES)
         check_int("repeats", self.repeats, low=1, high=MOST)
-        check_float("window_s", self.window_s, low=0.0)
+        check_float("window_s", self.window_s, low=0.0, high=86_400.0)
+        if not isinstance(self.feeds, tuple | list):
+            raise fail("feeds", "a list of names", self.feeds)
+        feeds = tuple(check_choice("feed", name, FEEDS) for name in self.feeds)
+        if not feeds or len(set(feeds)) < len(feeds):
+            raise fail("feed", "one or more names, each once", feeds)
+        object.__setattr__(self, "feeds", feeds)
         if self.run is not None:
             object.__setattr__(self, "run", path_text("run", self.run, "the path of a run directory"))
         if self.run is None and "mode" in self.train.encoder:
             raise InputError("encoder.mode must not be set: rate is Bernoulli and rate_regular is regular, by name")
         object.__setattr__(self, "encodings", encodings)
+
+    @property
+    def arms(self) -> list[tuple[str, str]]:
+        """What is measured: each encoding with each feed."""
+        return [(name, feed) for name in self.encodings for feed in self.feeds]
 
     @classmethod
     def of_run(cls, run: str | Path, *, data_dir: str | Path | None = None, **options) -> ProfileConfig:
@@ -87,7 +124,7 @@ class ProfileConfig:
         Args:
             run: directory of a finished training run.
             data_dir: folder of data files, if it is not the one the run was trained from.
-            **options: mode, repeats and window_s.
+            **options: mode, repeats, window_s and feeds.
 
         Raises:
             InputError: where there is no finished run.

@@ -1,4 +1,4 @@
-"""The GPU that TensorFlow uses: power, energy, memory and utilisation by NVML, and TensorFlow's own memory count."""
+"""The GPU in use: power, energy, memory and utilisation by NVML, and the memory that Keras' backend counts itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 
 from kerasburst.profiling.metrics import Metric, Reader, Unknown, energy_of_samples, too_short
@@ -67,7 +67,7 @@ class GpuReadsZero(RuntimeError):
 
 
 def find_gpu(environment: Mapping[str, str] | None = None) -> Gpu | Unknown:
-    """Find the first GPU that CUDA shows to this process, which is TensorFlow's GPU:0.
+    """Find the first GPU that CUDA shows to this process, which is Keras' first GPU.
 
     CUDA_VISIBLE_DEVICES may name it by index, by UUID or the beginning of one, or as a MIG slice. CUDA counts the
     fastest GPU first, NVML by the bus: among GPUs of several kinds an index is ambiguous unless
@@ -268,42 +268,49 @@ class GpuUse(Metric):
         """Return what is counted."""
         return {
             "gpu_nvml_peak_mb": f"largest of {len(self._memory_mb)} samples of NVML's memory in use, of all processes; "
-            "TensorFlow's pool counts whole",
+            "a library's pool counts whole",
             "gpu_utilisation_percent": f"mean of {len(self._percent)} samples of NVML's utilisation",
         }
 
 
 class AllocatorPeak(Metric):
-    """The peak of TensorFlow's allocator on its first GPU, by its own count.
+    """The peak of the backend's allocator on its first GPU, by its own count.
 
-    This does not load TensorFlow: unless it was loaded before the region, the peak is unknown.
+    This loads no library: unless the backend's was loaded before the region, the peak is unknown.
+
+    Args:
+        backend: of Keras.
     """
 
-    def __init__(self):
+    def __init__(self, backend: str = "tensorflow"):
+        self._name, self._module, self._reset, self._read, self._since = _ALLOCATORS[backend]
         self._peak: float | Unknown = Unknown("the region has not ended")
-        self._experimental = None
+        self._reset_done = False
 
     def start(self) -> None:
-        """Reset the allocator's peak to what is allocated now."""
-        tf = sys.modules.get("tensorflow")
-        if tf is None:
-            self._peak = Unknown("TensorFlow is not loaded")
-        elif not tf.config.list_logical_devices("GPU"):
-            self._peak = Unknown("TensorFlow uses no GPU")
-        else:
-            try:
-                tf.config.experimental.reset_memory_stats(_DEVICE)
-                self._experimental = tf.config.experimental
-            except ValueError as error:
-                self._peak = _without_statistics(error)
+        """Reset the allocator's peak to what is allocated now, where the library can."""
+        self._attempt(self._reset)
 
     def stop(self) -> None:
-        """Read the peak."""
-        if self._experimental is not None:
-            try:
-                self._peak = self._experimental.get_memory_info(_DEVICE)["peak"] / 1e6
-            except ValueError as error:
-                self._peak = _without_statistics(error)
+        """Read the peak, unless it could not be reset."""
+        if self._reset_done:
+            self._attempt(self._read)
+
+    def _attempt(self, call: Callable[[ModuleType], float | None]) -> None:
+        library = sys.modules.get(self._module)
+        self._reset_done = False
+        if library is None:
+            self._peak = Unknown(f"{self._name} is not loaded")
+            return
+        try:
+            peak = call(library)
+            self._reset_done = True
+            if peak is not None:
+                self._peak = peak / 1e6
+        except _NoGpu:
+            self._peak = Unknown(f"{self._name} uses no GPU")
+        except (ValueError, RuntimeError, KeyError, TypeError) as error:
+            self._peak = Unknown(f"{self._name}'s allocator tells nothing of {_DEVICE}: {one_line(error)}")
 
     def figures(self, wall_s: float) -> dict[str, float | Unknown]:
         """Return the peak in MB (10^6 bytes)."""
@@ -311,8 +318,45 @@ class AllocatorPeak(Metric):
 
     def methods(self) -> dict[str, str]:
         """Return whose count it is."""
-        return {"gpu_peak_mb": f"peak of TensorFlow's allocator on {_DEVICE}, reset at the region's start"}
+        return {"gpu_peak_mb": f"peak of {self._name}'s allocator on {_DEVICE}, {self._since}"}
 
 
-def _without_statistics(error: Exception) -> Unknown:
-    return Unknown(f"TensorFlow's allocator tells nothing of {_DEVICE}: {one_line(error)}")
+class _NoGpu(Exception):
+    """The library uses no GPU."""
+
+
+def _reset_tensorflow(tf: ModuleType) -> None:
+    if not tf.config.list_logical_devices("GPU"):
+        raise _NoGpu
+    tf.config.experimental.reset_memory_stats(_DEVICE)
+
+
+def _read_tensorflow(tf: ModuleType) -> float:
+    return tf.config.experimental.get_memory_info(_DEVICE)["peak"]
+
+
+def _reset_jax(jax: ModuleType) -> None:
+    if jax.devices()[0].platform != "gpu":
+        raise _NoGpu
+
+
+def _read_jax(jax: ModuleType) -> float:
+    return jax.devices()[0].memory_stats()["peak_bytes_in_use"]
+
+
+def _reset_torch(torch: ModuleType) -> None:
+    if not torch.cuda.is_available():
+        raise _NoGpu
+    torch.cuda.reset_peak_memory_stats()
+
+
+def _read_torch(torch: ModuleType) -> float:
+    return torch.cuda.max_memory_allocated()
+
+
+# By backend: the library's name, its module, how to reset its peak, how to read it in bytes, since when it counts.
+_ALLOCATORS = {
+    "tensorflow": ("TensorFlow", "tensorflow", _reset_tensorflow, _read_tensorflow, "reset at the region's start"),
+    "jax": ("JAX", "jax", _reset_jax, _read_jax, "since the process began: JAX cannot reset it"),
+    "torch": ("torch", "torch", _reset_torch, _read_torch, "reset at the region's start"),
+}

@@ -20,6 +20,7 @@ except ImportError:  # not POSIX
 
 # The instruction sets that decide how fast matrices are multiplied.
 _TELLING_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "bf16")
+_CGROUP = Path("/sys/fs/cgroup")
 _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
@@ -48,6 +49,21 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def free_memory() -> int:
+    """Return how many bytes of memory this process can still take, within the limit of its container.
+
+    Example:
+        >>> free_memory() > 1_000_000
+        True
+    """
+    free = psutil.virtual_memory().available
+    with contextlib.suppress(OSError, ValueError, KeyError):  # no container, or one without a limit: "max"
+        limit, used, counts = ((_CGROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
+        cached = dict(line.split() for line in counts.splitlines())["inactive_file"]
+        free = min(free, int(limit) - int(used) + int(cached))
+    return max(0, free)
 
 
 def load_average() -> float | None:

@@ -132,8 +132,8 @@ class RegionProfile:
         gpu_energy_j: its energy, joules.
         gpu_idle_power_w: its mean power before the region.
         gpu_energy_above_idle_j: its energy less that of the same time at rest.
-        gpu_peak_mb: peak of TensorFlow's GPU allocator.
-        gpu_nvml_peak_mb: peak of the GPU memory in use by NVML, TensorFlow's whole pool included.
+        gpu_peak_mb: peak of the GPU allocator of Keras' backend.
+        gpu_nvml_peak_mb: peak of the GPU memory in use by NVML, a library's whole pool included.
         gpu_utilisation_percent: mean share of the time in which a kernel ran.
         cpu_package_power_w: mean power of the processor packages by RAPL, all processes included.
         cpu_package_energy_j: their energy.

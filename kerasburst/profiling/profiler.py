@@ -14,20 +14,24 @@ from kerasburst.profiling.metrics import Metric, RegionProfile, Unknown
 from kerasburst.profiling.rapl import PackageEnergy
 from kerasburst.validation import InputError, check_float, check_int
 
+_IDLE_S = 1.0
+_GPU_SETTLE_S, _GPU_IDLE_S = 1.0, 4.0  # a GPU's sensor may be the mean of the last second
+
 
 class Profiler:
     """Measure a region from a thread of its own: wall and processor time, memory, power and energy.
 
     Host figures are of this process and those that it started; GPU figures of the first GPU that CUDA shows to this
     process. What cannot be measured is None, with the reason. Compile and allocate before the region, and wait for
-    work on a GPU before it ends. Starting resets the memory peaks that Linux and TensorFlow keep of this process.
+    work on a GPU before it ends. Starting resets the memory peaks that Linux and the backend keep of this process.
 
-    Entering first samples power at rest for `idle_s` seconds, where power can be read. Energy and power of a region
+    Entering first samples power at rest for `idle_s` seconds, where power can be read. By default that is one second;
+    where there is a GPU it is four, after one that is not sampled. Energy and power of a region
     shorter than `minimum_window_s` are None; repeat the work to fill it.
 
     Args:
         interval_s: seconds between two samples, above 0.
-        idle_s: seconds of rest to sample before the region, at least 0.
+        idle_s: seconds of rest to sample before the region, at least 0; None for the default.
         minimum_window_s: seconds that a region must last to have an energy, at least 0.
 
     Raises:
@@ -40,9 +44,9 @@ class Profiler:
         (True, 'no GPU, or too short a region')
     """
 
-    def __init__(self, *, interval_s: float = 0.05, idle_s: float = 1.0, minimum_window_s: float = 1.0):
+    def __init__(self, *, interval_s: float = 0.05, idle_s: float | None = None, minimum_window_s: float = 1.0):
         self._interval_s = check_float("interval_s", interval_s, above=0.0)
-        self._idle_s = check_float("idle_s", idle_s, low=0.0)
+        self._idle_s = None if idle_s is None else check_float("idle_s", idle_s, low=0.0)
         self._minimum_window_s = check_float("minimum_window_s", minimum_window_s, low=0.0)
         self._result: RegionProfile | None = None
         self._thread: threading.Thread | None = None
@@ -85,14 +89,18 @@ class Profiler:
             raise InputError("rest must come before start, a region is running")
         self._close()
         self._open()
+        idle_s = self._idle_s
+        if idle_s is None:
+            idle_s = _IDLE_S if self._gpu is None else _GPU_IDLE_S
+            time.sleep(0.0 if self._gpu is None else _GPU_SETTLE_S)
         begun = time.perf_counter()
         while self._has_power:
             now = time.perf_counter() - begun
             for metric in self._metrics.values():
                 metric.rest(now)
-            if now >= self._idle_s:
+            if now >= idle_s:
                 return
-            time.sleep(min(self._interval_s, self._idle_s - now))
+            time.sleep(min(self._interval_s, idle_s - now))
 
     def start(self) -> None:
         """Begin the region.
@@ -164,7 +172,11 @@ class Profiler:
             return
         found = find_gpu()
         self._gpu = found if isinstance(found, Gpu) else None
-        self._metrics = {"host_memory": HostMemory(), "host_time": HostTime(), "allocator": AllocatorPeak()}
+        self._metrics = {
+            "host_memory": HostMemory(),
+            "host_time": HostTime(),
+            "allocator": AllocatorPeak(keras.backend.backend()),
+        }
         self._missing: dict[str, Unknown] = {}
         if self._gpu is None:
             self._missing = dict.fromkeys((*GpuPower.FIELDS, *GpuUse.FIELDS), found)

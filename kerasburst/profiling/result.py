@@ -17,6 +17,8 @@ COUNTED = (
     *("dense_macs_per_sample", "effective_acs_per_sample", "effective_macs_per_sample"),
     "energy_estimate_j_per_sample",
 )
+# Energies of a pass over its examples.
+PER_SAMPLE = {name: f"{name}_per_sample" for name in ("gpu_energy_j", "gpu_energy_above_idle_j")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,8 @@ class EncodingProfile:
     Args:
         figures: median over the repeats by field, or the count of the trained network; None where it is unknown. A
             pass is an epoch of training, or once over the test examples. wall_s, cpu_time_s and the energies are of
-            one pass. samples_per_s: examples a second. peak_rss_mb: peak memory of the process tree over the
+            one pass, gpu_energy_j_per_sample and gpu_energy_above_idle_j_per_sample of one example. samples_per_s:
+            examples a second. peak_rss_mb: peak memory of the process tree over the
             measured passes; peak_rss_increase_mb: its part beyond libraries and data. The others are in
             `RegionProfile` and `NetworkCost`.
         spread: by measured field, first and third quartile of the repeats.
@@ -40,6 +43,8 @@ class EncodingProfile:
         gpu: name, uuid and driver; None where there is none.
         evaluation: accuracy of the trained network on test examples, see `Evaluation`.
         cost: its counts by layer, size and firing rates, see `NetworkCost`.
+        encoding: its name.
+        feed: "pipeline", or "encoded" where the examples were encoded before the measurement.
     """
 
     figures: dict[str, float | None]
@@ -52,6 +57,8 @@ class EncodingProfile:
     gpu: dict | None
     evaluation: dict
     cost: dict
+    encoding: str
+    feed: str
     ratios: dict[str, dict[str, tuple[float, float, float]]] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -75,6 +82,12 @@ class EncodingProfile:
             values[name] = tuple(value / n for value, n in zip(found, passes, strict=True))
             if name in measurements[0]["region"]["method"]:
                 method[name] = measurements[0]["region"]["method"][name]
+        for name, per_sample in PER_SAMPLE.items():
+            if name in values:
+                values[per_sample] = tuple(v / m["examples"] for v, m in zip(values[name], measurements, strict=True))
+                method[per_sample] = f"{name} of a pass over its examples"
+            else:
+                reasons[per_sample] = reasons[name]
         values["samples_per_s"] = tuple(m["examples"] * m["passes"] / m["region"]["wall_s"] for m in measurements)
         if "peak_rss_mb" in values:
             values["peak_rss_increase_mb"] = tuple(
@@ -92,10 +105,15 @@ class EncodingProfile:
             gpu=measurements[0]["region"]["gpu"],
             evaluation=dict(record["evaluation"]),
             cost=dict(record["cost"]),
+            encoding=measurements[0]["name"],
+            feed=measurements[0].get("feed", "pipeline"),
         )
 
     def against(self, baselines: Mapping[str, EncodingProfile]) -> EncodingProfile:
-        """Return a copy with the ratios to the baselines; a field that either lacks has none."""
+        """Return a copy with the ratios to the baselines, by encoding, of the same feed.
+
+        A field that either lacks has no ratio.
+        """
         return dataclasses.replace(self, ratios={name: self._ratios(other) for name, other in baselines.items()})
 
     def _ratios(self, other: EncodingProfile) -> dict[str, tuple[float, float, float]]:
@@ -123,9 +141,9 @@ class ProfileResult:
 
     Args:
         mode: "train" or "infer".
-        pass_is: what one pass is, in words: the unit of times and energies.
+        pass_is: what one pass is, in words: the unit of times and of energies that are not per example.
         repeats: R.
-        encodings: the figures of each, by name.
+        encodings: the figures of each, by name; of examples that were encoded before the measurement, by NAME/encoded.
         energy_source: where the energy estimate's constants are from.
         load_average_before: load of the machine in the minute before; above 0.5 the times are doubtful.
         data: name, note, fingerprint and sizes.

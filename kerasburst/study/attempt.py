@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from kerasburst.process import DEFER, Worker, describe_exit, kill_group
+from kerasburst.process import DEFER, SHARED_GPU, Worker, describe_exit, kill_group
 from kerasburst.study.lease import Lease
 from kerasburst.study.task import REFUSAL, Outcome, Task
 
@@ -86,10 +86,7 @@ class _Nursery:
         self.worker = Worker(
             # -P: the working directory is no place to import from, unless it is one for the fleet's process
             (sys.executable, "-P", "-m", "kerasburst.study.worker", *dataclasses.astuple(around.lease)),
-            environment={"TF_FORCE_GPU_ALLOW_GROWTH": "true", DEFER: "1"}
-            | inherited
-            | around.environment
-            | _import_path(around),
+            environment={**SHARED_GPU, DEFER: "1"} | inherited | around.environment | _import_path(around),
             directory=around.directory,
             errors=log,
         )

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from kerasburst import files, records
 from kerasburst.config import same_config
+from kerasburst.process import SHARED_GPU
 from kerasburst.study.fleet import check_fleet, run_fleet
 from kerasburst.study.task import FleetObserver, Task
 from kerasburst.validation import InputError, user_path
@@ -123,6 +124,8 @@ class Study(ABC):
         Raises:
             InputError: for whatever is wrong, or a study in `out` without `resume` or `force`; nothing is written then.
         """
+        for name, value in SHARED_GPU.items():
+            os.environ.setdefault(name, value)  # before this process uses a GPU, of which its tasks need the memory
         self.resumed = _resumes(self, resume=resume, force=force)
         sources = self.load()
         if self.resumed:

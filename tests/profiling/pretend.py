@@ -14,7 +14,9 @@ CONV = {"name": "conv1", "input_is_spikes": True, "input_rate": 0.2, "dense_macs
 EVALUATION = {"accuracy": 0.9, "accuracy_interval": [0.8, 0.95], "examples": 40, "queries": 4}
 
 
-def measurement(name, repeat, *, wall_s=2.0, passes=4, peak_rss_mb=900.0, held_mb=400.0, trace=None, **known):
+def measurement(
+    name, repeat, *, wall_s=2.0, passes=4, peak_rss_mb=900.0, held_mb=400.0, trace=None, feed=None, **known
+):
     figures = dict.fromkeys(UNKNOWN) | {"wall_s": wall_s, "cpu_time_s": 3.0, "peak_rss_mb": peak_rss_mb} | known
     region = {
         **figures,
@@ -24,7 +26,7 @@ def measurement(name, repeat, *, wall_s=2.0, passes=4, peak_rss_mb=900.0, held_m
         "power_trace": trace or {},
     }
     own = {"held_mb": held_mb, "passes": passes, "examples": 100, "region": region}
-    return {"name": name, "repeat": repeat, **own}
+    return {"name": name, "repeat": repeat, **own} | ({} if feed is None else {"feed": feed})  # earlier versions: none
 
 
 def record(acs=1000.0):
@@ -67,8 +69,9 @@ class Pretend:
     def _do(self, arguments):
         folder, name = Path(arguments["folder"]), arguments["name"]
         if "repeat" in arguments:
-            path = measurement_path(folder, name, arguments["repeat"])
-            content = measurement(name, arguments["repeat"], **self.figures)
+            feed, repeat = arguments["feed"], arguments["repeat"]
+            path = measurement_path(folder, name, feed, repeat)
+            content = measurement(name, repeat, feed=feed, **self.figures)
         else:
             path, content = record_path(folder, name), record()
         path.parent.mkdir(exist_ok=True)

@@ -5,7 +5,10 @@ import pytest
 from kerasburst import records
 from kerasburst.config import TrainConfig
 from kerasburst.profiling.config import DEFAULT_ENCODINGS, ProfileConfig
+from kerasburst.profiling.metrics import Unknown
 from kerasburst.validation import InputError
+
+from .nvml import Device, Library
 
 
 def test_each_name_has_its_encoder_and_those_parameters_that_it_has():
@@ -23,6 +26,16 @@ def test_json_and_back(tmp_path):
     config = ProfileConfig(train=TrainConfig(seed=3), encodings=["rate_regular"], mode="infer", repeats=2)
     (tmp_path / "config.json").write_text(json.dumps(records.to_json(config)))
     assert records.load(ProfileConfig, tmp_path / "config.json") == config and config.encodings == ("rate_regular",)
+
+
+def test_a_gpu_is_measured_for_longer(nvml, tmp_path):
+    library = nvml(Library(Device()))
+    config = ProfileConfig(train=TrainConfig())
+    assert config.window_s == 20.0 and library.open == 0
+    (tmp_path / "config.json").write_text(json.dumps(records.to_json(config)))
+    nvml(Unknown("no GPU"))
+    assert ProfileConfig(train=TrainConfig()).window_s == 2.0
+    assert records.load(ProfileConfig, tmp_path / "config.json").window_s == 20.0  # as it was begun
 
 
 @pytest.mark.parametrize("change", [{"format": 2}, {"more": 1}, {"mode": "sleep"}, {"train": 3}], ids=str)
@@ -44,6 +57,11 @@ def test_another_file(tmp_path, change):
         ({"mode": "training"}, "mode must be one of train, infer"),
         ({"repeats": 0}, "repeats must be an integer from 1"),
         ({"window_s": -1.0}, "window_s"),
+        ({"window_s": 1e6}, "window_s"),
+        ({"feeds": "encoded"}, "feeds must be a list of names"),
+        ({"feeds": ()}, "feed must be one or more names"),
+        ({"feeds": ("encoded", "encoded")}, "each once"),
+        ({"feeds": ("file",)}, "feed must be one of pipeline, encoded"),
         ({"run": 3}, "run must be the path"),
         ({"train": TrainConfig(encoder={"mode": "regular"})}, "encoder.mode must not be set"),
     ],

@@ -249,8 +249,8 @@ def tensorflow(monkeypatch):
     return use
 
 
-def measure():
-    metric = AllocatorPeak()
+def measure(metric=None):
+    metric = metric or AllocatorPeak()
     metric.start()
     metric.stop()
     return metric.figures(1.0)["gpu_peak_mb"]
@@ -269,6 +269,31 @@ def test_tensorflow_without_a_gpu(tensorflow):
 def test_without_tensorflow(monkeypatch):
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     assert measure() == Unknown("TensorFlow is not loaded")
+
+
+def test_peak_of_jax(monkeypatch):
+    stats = {"bytes_in_use": 5, "peak_bytes_in_use": 2_500_000}
+    device = SimpleNamespace(platform="gpu", memory_stats=lambda: stats)
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(devices=lambda: [device]))
+    metric = AllocatorPeak("jax")
+    assert measure(metric) == 2.5 and "since the process began" in metric.methods()["gpu_peak_mb"]
+    device.memory_stats = lambda: None  # as some platforms do
+    assert measure(AllocatorPeak("jax")).reason.startswith("JAX's allocator tells nothing of GPU:0: ")
+    device.platform = "cpu"
+    assert measure(AllocatorPeak("jax")) == Unknown("JAX uses no GPU")
+
+
+def test_peak_of_torch(monkeypatch):
+    calls = []
+    cuda = SimpleNamespace(
+        is_available=lambda: True,
+        reset_peak_memory_stats=lambda: calls.append("reset"),
+        max_memory_allocated=lambda: 3_000_000,
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert measure(AllocatorPeak("torch")) == 3.0 and calls == ["reset"]
+    cuda.is_available = lambda: False
+    assert measure(AllocatorPeak("torch")) == Unknown("torch uses no GPU")
 
 
 @pytest.mark.parametrize("fails", ["reset", "get"])

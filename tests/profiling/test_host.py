@@ -33,3 +33,13 @@ def test_the_peak_sees_what_was_held_and_does_not_forget_it():
     peak = peak_rss_mb()
     del held
     assert peak_rss_mb() >= peak - 1.0  # the kernel counts in portions
+
+
+def test_free_memory_is_within_the_containers_limit(monkeypatch, tmp_path):
+    monkeypatch.setattr(host, "_CGROUP", tmp_path)
+    outside = host.free_memory()
+    for name, text in {"max": "5000000\n", "current": "4000000\n", "stat": "anon 7\ninactive_file 250000\n"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert host.free_memory() == 1_250_000 < outside
+    (tmp_path / "memory.max").write_text("max\n")
+    assert host.free_memory() > 1_250_000

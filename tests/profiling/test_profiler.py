@@ -13,6 +13,7 @@ import pytest
 
 from kerasburst import records
 from kerasburst.profiling import Profiler, ProfilerCallback, rapl
+from kerasburst.profiling import profiler as profiler_module
 from kerasburst.profiling.gpu import Gpu, find_gpu
 from kerasburst.profiling.metrics import Unknown
 from kerasburst.validation import InputError
@@ -142,6 +143,19 @@ def test_rest_comes_before_and_is_sampled(nvml):
         pass
     result = profiler.result
     assert (result.gpu_idle_power_w, result.gpu_power_w) == (10.0, pytest.approx(90.0))
+
+
+def test_a_gpu_rests_for_longer_and_not_from_the_first_moment(nvml, monkeypatch):
+    device = Device(energy_mj=[1_000, 2_000], power_mw=[30_000, 90_000])
+    nvml(Library(device))
+    monkeypatch.setattr(profiler_module, "_GPU_SETTLE_S", 0.1)
+    monkeypatch.setattr(profiler_module, "_GPU_IDLE_S", 0.0)
+    profiler = Profiler(interval_s=10.0, minimum_window_s=0.0)
+    begun = time.perf_counter()
+    profiler.rest()
+    assert time.perf_counter() - begun >= 0.1 and device.calls["power_mw"] == 1
+    profiler.start()
+    assert profiler.stop().gpu_idle_power_w == 30.0
 
 
 def test_again(nvml):

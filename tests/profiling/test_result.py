@@ -28,6 +28,23 @@ def test_times_and_energies_are_of_one_pass():
     assert one.figures["gpu_peak_mb"] is None
 
 
+def test_joules_an_example_and_watts_are_not_the_same():
+    """100 examples a pass; the second waits: half the watts, twice the time, and the same joules but for rest."""
+    busy = of(measurement("a", 0, wall_s=4.0, passes=4, gpu_power_w=400.0, gpu_energy_j=1600.0))
+    waits = of(measurement("b", 0, wall_s=8.0, passes=4, gpu_power_w=200.0, gpu_energy_j=1600.0))
+    assert busy.figures["gpu_energy_j_per_sample"] == waits.figures["gpu_energy_j_per_sample"] == 4.0
+    assert (busy.figures["samples_per_s"], waits.figures["samples_per_s"]) == (100.0, 50.0)
+    ratios = waits.against({"a": busy}).ratios["a"]
+    assert ratios["gpu_power_w"][1] == 0.5 and ratios["gpu_energy_j_per_sample"][1] == 1.0
+    assert busy.figures["gpu_energy_above_idle_j_per_sample"] is None
+    assert busy.reasons["gpu_energy_above_idle_j_per_sample"] == "no GPU here"
+
+
+def test_feed_is_the_pipeline_in_files_of_earlier_versions():
+    assert (of(measurement("a", 0)).encoding, of(measurement("a", 0)).feed) == ("a", "pipeline")
+    assert of(measurement("a", 0, feed="encoded")).to_json()["feed"] == "encoded"
+
+
 def test_memory_beyond_libraries_and_data():
     one = of(
         measurement("a", 0, peak_rss_mb=900.0, held_mb=500.0), measurement("a", 1, peak_rss_mb=920.0, held_mb=480.0)

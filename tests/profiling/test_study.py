@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 
 import pytest
@@ -36,11 +37,17 @@ def config(**how):
 def test_orders_rotate():
     names = ("rate", "rate_regular", "poisson_burst", "delayed_burst")
     order = turns(config(repeats=5))
-    assert [name for name, repeat in order if repeat == 0] == list(names)
-    assert [name for name, repeat in order if repeat == 1] == [*names[1:], names[0]]
-    assert [name for name, repeat in order if repeat == 4] == list(names)
+    assert [name for name, _, repeat in order if repeat == 0] == list(names)
+    assert [name for name, _, repeat in order if repeat == 1] == [*names[1:], names[0]]
+    assert [name for name, _, repeat in order if repeat == 4] == list(names)
     for name in names:  # over four repeats each is once at each place
-        assert {[n for n, r in order if r == repeat].index(name) for repeat in range(4)} == {0, 1, 2, 3}
+        assert {[n for n, _, r in order if r == repeat].index(name) for repeat in range(4)} == {0, 1, 2, 3}
+
+
+def test_feeds_take_turns_with_the_encodings():
+    order = turns(config(encodings=("rate", "poisson_burst"), feeds=("pipeline", "encoded")))
+    first = [("rate", "pipeline"), ("rate", "encoded"), ("poisson_burst", "pipeline"), ("poisson_burst", "encoded")]
+    assert order == [(*arm, 0) for arm in first] + [(*arm, 1) for arm in [*first[1:], first[0]]]
 
 
 def test_directory_and_result(fleet, tmp_path):
@@ -124,6 +131,90 @@ def test_what_is_not_ours_stays(fleet, tmp_path, how):
             kb.profile(config(), tmp_path / name, **how)
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["thesis.tex"]
     assert (tmp_path / "run" / "config.json").read_text() == '{"format": 1}'
+
+
+def test_both_feeds_side_by_side(fleet, tmp_path):
+    pretend = fleet(gpu_power_w=60.0)
+    result = kb.profile(config(encodings=("rate_regular", "poisson_burst"), feeds=("pipeline", "encoded")), tmp_path)
+    assert [name for name in pretend.did if name.endswith("measurement-0")] == [
+        *("rate_regular/measurement-0", "rate_regular/encoded/measurement-0"),
+        *("poisson_burst/measurement-0", "poisson_burst/encoded/measurement-0"),
+    ]
+    assert list(result.encodings) == ["rate_regular", "rate_regular/encoded", "poisson_burst", "poisson_burst/encoded"]
+    one = json.loads((tmp_path / "profile.json").read_text())["encodings"]["poisson_burst/encoded"]
+    assert (one["encoding"], one["feed"], list(one["ratios"])) == ("poisson_burst", "encoded", ["rate_regular"])
+    assert "encoding left out in /encoded" in result.pass_is
+    assert {path.name for path in (tmp_path / "measurements").iterdir()} == {
+        *("rate_regular-0.json", "rate_regular-1.json", "rate_regular-encoded-0.json", "rate_regular-encoded-1.json"),
+        *("poisson_burst-0.json", "poisson_burst-1.json", "poisson_burst-encoded-0.json"),
+        "poisson_burst-encoded-1.json",
+    }
+
+
+def test_ratios_are_to_the_same_feed(fleet, tmp_path):
+    pretend = fleet()
+    walls = {
+        ("rate", "pipeline"): 8.0,
+        ("rate", "encoded"): 2.0,
+        ("latency", "pipeline"): 8.0,
+        ("latency", "encoded"): 3.0,
+    }
+    write = pretend._do
+
+    def measured(arguments):
+        pretend.figures = {"wall_s": walls.get((arguments["name"], arguments.get("feed")))}
+        write(arguments)
+
+    pretend._do = measured
+    result = kb.profile(config(encodings=("rate", "latency"), feeds=("pipeline", "encoded")), tmp_path)
+    assert result.encodings["latency"].ratios["rate"]["wall_s"] == (1.0, 1.0, 1.0)
+    assert result.encodings["latency/encoded"].ratios["rate"]["wall_s"] == (1.5, 1.5, 1.5)
+
+
+@pytest.mark.parametrize("mode, least", [("train", "120 examples of 12 spikes"), ("infer", "30 examples of 12 spikes")])
+def test_encoded_examples_must_fit_into_memory(fleet, tmp_path, monkeypatch, mode, least):
+    fleet()
+    examples = {"train": 120, "infer": 30}[mode]
+    monkeypatch.setattr(tasks, "free_memory", lambda: 2 * 12 * examples - 1)  # T = 3, four features, a byte each
+    with pytest.raises(InputError, match=f"feed encoded must fit into memory: {least}.*reduce .*num_steps$"):
+        kb.profile(config(mode=mode, feeds=("encoded",)), tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+    monkeypatch.setattr(tasks, "free_memory", lambda: 2 * 12 * examples)
+    kb.profile(config(mode=mode, feeds=("encoded",)), tmp_path / "p")
+    monkeypatch.setattr(tasks, "free_memory", lambda: 0)
+    kb.profile(config(mode=mode, feeds=("encoded",)), tmp_path / "p", resume=True)  # nothing is left to encode
+
+
+def test_what_cannot_be_encoded_once(fleet, tmp_path):
+    fleet()
+    train = kb.TrainConfig(dataset="iris", num_steps=10, encoder={"trainable": True})
+    with pytest.raises(InputError, match="feed must be pipeline where the encoder is trained"):
+        kb.profile(config(train=train, encodings=("poisson_burst",), feeds=("encoded",)), tmp_path / "p")
+
+
+def test_encoded_examples_are_those_of_the_first_epoch():
+    """In the same order, too: the two feeds differ in when they encode, and in nothing else."""
+    data = kb.load_dataset("iris", seed=0)
+    training = kb.TrainConfig(dataset="iris", encoding="poisson_burst", num_steps=5, batch_size=50, seed=3)
+    held = tasks._encoded("train", training.resolved("tabular", 1), data)
+    streams = [
+        kb.make_dataset(data.x_train, data.y_train, training.make_encoder(), 50, seed=3, shuffle=True),
+        kb.make_dataset(held.x_train, held.y_train, tasks.HeldEncoder(5), 50, seed=3, shuffle=True),
+    ]
+    for (spikes, labels), (other, others) in zip(*streams, strict=True):
+        assert spikes.dtype == other.dtype == "uint8"
+        assert (spikes.numpy() == other.numpy()).all() and (labels.numpy() == others.numpy()).all()
+    assert held.x_test is data.x_test
+
+
+def test_tasks_share_a_gpu_with_this_process(fleet, tmp_path, monkeypatch):
+    for name in ("TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    fleet()
+    kb.profile(config(encodings=("rate",)), tmp_path)
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 
 
 @pytest.fixture(scope="module")
@@ -228,15 +319,16 @@ def test_teach_copies_a_runs_network(planned, tmp_path_factory):
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("mode, examples", [("train", 120), ("infer", 30)])
-def test_measure(planned, mode, examples):
-    folder = planned(encodings=("delayed_burst",), mode=mode)
+@pytest.mark.parametrize("feed", ["pipeline", "encoded"])
+def test_measure(planned, mode, examples, feed):
+    folder = planned(encodings=("delayed_burst",), mode=mode, feeds=(feed,))
     if mode == "infer":
         tasks.teach(str(folder), "delayed_burst")
-    task = tasks.measuring(folder, "delayed_burst", 0)
+    task = tasks.measuring(folder, "delayed_burst", feed, 0)
     assert not tasks.task_path(task).exists()
     tasks.measure(**task.arguments)
     assert tasks.task_path(task).exists()
-    found = read(tasks.measurement_path(folder, "delayed_burst", 0))
+    found = read(tasks.measurement_path(folder, "delayed_burst", feed, 0))
     assert (found["name"], found["repeat"], found["examples"]) == ("delayed_burst", 0, examples)
     assert found["passes"] >= 1 and found["region"]["wall_s"] >= 0.05
     assert found["region"]["peak_rss_mb"] > 100 and found["held_mb"] > 100

@@ -7,7 +7,7 @@ from matplotlib.image import imread
 
 from kerasburst import records
 from kerasburst.profiling.result import EncodingProfile
-from kerasburst.reports.profile import headline, medians_table, tables, write_report
+from kerasburst.reports.profile import gpu_table, headline, medians_table, power_verdicts, tables, write_report
 from kerasburst.reports.view import Item
 from kerasburst.validation import InputError
 from tests.profiling.pretend import measurement, record
@@ -71,6 +71,45 @@ def test_a_profile_leads_with_what_it_found(tmp_path):
     assert "wall time of a pass, s" in table.head and not [head for head in table.head if "_" in head]
     alone = item({"encodings": {"latency": profile["encodings"]["rate"]}})
     assert headline(alone) == "latency: nothing to compare"
+
+
+@pytest.mark.parametrize(
+    "power, verdict",
+    [
+        ((0.86, 0.88, 0.9), "holds here"),
+        ((0.8, 0.82, 0.84), "more is saved here"),
+        ((0.95, 0.97, 0.99), "less is saved here"),
+        ((1.0, 1.02, 1.03), "none is saved here"),
+        ((0.88, 0.95, 1.05), "undecided here"),
+    ],
+)
+def test_the_claim_of_less_power(tmp_path, power, verdict):
+    write(tmp_path, ["rate", "poisson_burst"])
+    profile = json.loads((tmp_path / "profile.json").read_text())
+    assert power_verdicts(profile) == []  # no GPU
+    profile["encodings"]["poisson_burst"]["ratios"]["rate_regular"] = {
+        "gpu_power_w": power,
+        "gpu_energy_j_per_sample": [1.2, 1.2, 1.2],
+    }
+    (line,) = power_verdicts(profile)
+    low, median, high = power
+    said = f"GPU power × {median:.3f} ({low:.3f} to {high:.3f}), energy per example × 1.200"
+    assert line == f"poisson_burst against rate_regular: {said}; the claim of 10 to 15 % less GPU power: {verdict}"
+
+
+def test_a_profile_of_an_earlier_version(tmp_path):
+    """Without figures per example, feeds and encodings in its rows."""
+    write(tmp_path, ["rate", "poisson_burst"], gpu_power_w=80.0, gpu_energy_j=160.0)
+    profile = json.loads((tmp_path / "profile.json").read_text())
+    for one in profile["encodings"].values():
+        for name in [
+            name for name in one if name in ("encoding", "feed") or name.startswith("gpu_") and "per_s" in name
+        ]:
+            del one[name]
+    (tmp_path / "profile.json").write_text(json.dumps(profile))
+    write_report(tmp_path)
+    (table,) = gpu_table(profile)
+    assert "GPU W" in table.head and "mJ/example" not in table.head
 
 
 def test_a_small_figure_does_not_read_as_none(tmp_path):
