@@ -149,4 +149,5 @@ def summary(result: dict, out) -> str:
         lines.append(f"warning: {load:g} processes wanted to run in the minute before, on average; times are doubtful")
     if data["note"]:
         lines.append(f"data: {data['note']}")
-    return "\n".join([*lines, "", f"written to {out}: profile.json, profile.png"])
+    traced = ", power.png, power_trace.csv" if (out / "power_trace.csv").exists() else ""
+    return "\n".join([*lines, "", f"written to {out}: profile.json, profile.png{traced}"])

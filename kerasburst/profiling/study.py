@@ -114,7 +114,7 @@ class ProfileStudy(Study):
         for training in self.trainings.values():
             check_fits(training, source.num_classes, source.x.shape[1:])
         self.splits = _splits(self.config, source, self.out if self.resumed else None)
-        if "encoded" in self.config.feeds and not self.finished:
+        if "encoded" in self.config.feeds and not (self.resumed and self.finished):
             for training in self.trainings.values():
                 _check_encoded(self.config.mode, training, source.x.shape[1:], self.splits)
         return {"trainings": records.to_json(self.trainings)}

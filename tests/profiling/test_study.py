@@ -183,6 +183,9 @@ def test_encoded_examples_must_fit_into_memory(fleet, tmp_path, monkeypatch, mod
     kb.profile(config(mode=mode, feeds=("encoded",)), tmp_path / "p")
     monkeypatch.setattr(tasks, "free_memory", lambda: 0)
     kb.profile(config(mode=mode, feeds=("encoded",)), tmp_path / "p", resume=True)  # nothing is left to encode
+    with pytest.raises(InputError, match="feed encoded must fit into memory"):
+        kb.profile(config(mode=mode, feeds=("encoded",)), tmp_path / "p", force=True)
+    assert (tmp_path / "p" / "profile.json").exists()
 
 
 def test_what_cannot_be_encoded_once(fleet, tmp_path):
