@@ -289,8 +289,8 @@ def survival(mean_burst_size, length: int):
     def sf(value):
         p = probability_of_size(value, terms)
         above = ops.flip(ops.cumsum(ops.flip(p, 0), 0), 0)[1 : length + 1]
-        j = np.arange(length, dtype="float32").reshape((length, *(1,) * len(value.shape)))
-        found = ops.where(value > ops.convert_to_tensor(j), 1.0 - ops.cumsum(p, 0)[:length], above)
+        up_to = ops.cumsum(p, 0)[:length]
+        found = ops.where(up_to < 0.5, 1.0 - up_to, above)  # a small tail as 1 - up_to would lose its digits
 
         def gradient(*inputs, upstream=None):
             upstream = inputs[0] if upstream is None else upstream  # Keras passes it by name on PyTorch alone

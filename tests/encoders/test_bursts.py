@@ -66,6 +66,12 @@ def test_the_law_of_sizes_is_scipys(lam):
         np.testing.assert_allclose(array(ours(ops.convert_to_tensor(lam), 80)), want, rtol=2e-5, atol=1e-30)
 
 
+def test_a_small_size_keeps_its_digits():
+    for lam in np.linspace(1e-3, 0.05, 12, dtype="float32"):
+        want = -np.expm1(-np.float64(lam))  # P(N > 0)
+        np.testing.assert_allclose(array(survival(ops.convert_to_tensor(lam), 3))[0], want, rtol=1e-6)
+
+
 @pytest.mark.parametrize("lam", [0.5, 2.0, 20.0])
 def test_the_derivative_of_survival_is_the_probability_of_the_size(lam):
     for j in range(6):
