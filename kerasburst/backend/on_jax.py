@@ -46,6 +46,11 @@ def fused(function: Callable, exact: bool = True) -> Callable:
     return function
 
 
+def on_gpu(function: Callable) -> Callable:
+    """Return the function as it is."""
+    return function
+
+
 def jit(function: Callable, layer: keras.layers.Layer | None = None) -> Callable:
     """Return a function compiled by XLA, once for each shape; it may read and write the variables of `layer`."""
     if layer is None:
@@ -64,6 +69,12 @@ def jit(function: Callable, layer: keras.layers.Layer | None = None) -> Callable
         return outputs
 
     return call
+
+
+def device_peak_mb() -> float | None:
+    """Return the peak of what the allocator gave out on the GPU, MB (10^6 bytes); None without one."""
+    statistics = jax.local_devices()[0].memory_stats() if jax.default_backend() == "gpu" else None
+    return statistics["peak_bytes_in_use"] / 1e6 if statistics else None
 
 
 def ensure_shape(x: jax.Array, shape: tuple[int | None, ...]) -> jax.Array:

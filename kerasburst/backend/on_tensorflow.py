@@ -102,9 +102,15 @@ def fused(function: Callable, exact: bool = True) -> Callable:
         exact: whether XLA computes the same bits on a CPU. It does unless its logarithms and powers differ; those are
             not compiled there.
     """
-    if tf.config.list_logical_devices("GPU") or (exact and not tf.executing_eagerly()):
+    if has_gpu() or (exact and not tf.executing_eagerly()):
         return function if _traced_as_plain() else _compiled(function)
     return function
+
+
+def on_gpu(function: Callable) -> Callable:
+    """Return the function; in a graph on a GPU, compiled whole by XLA, as small operations would wait for the host."""
+    whole = has_gpu() and not tf.executing_eagerly() and not _traced_as_plain()
+    return _compiled(function) if whole else function
 
 
 @functools.cache
@@ -113,8 +119,18 @@ def _compiled(function: Callable) -> Callable:
 
 
 def jit(function: Callable, layer: object = None) -> Callable:
-    """Return a function as a graph, traced once for each shape."""
-    return tf.function(function, reduce_retracing=True, autograph=False)
+    """Return a function as a graph, traced once for each shape; on a GPU XLA compiles it, as it does Keras' own."""
+    return tf.function(function, reduce_retracing=True, autograph=False, jit_compile=has_gpu() or None)
+
+
+def has_gpu() -> bool:
+    """Return whether TensorFlow uses a GPU."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def device_peak_mb() -> float | None:
+    """Return the peak of what the allocator gave out on the GPU, MB (10^6 bytes); None without one."""
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e6 if has_gpu() else None
 
 
 def ensure_shape(x: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:

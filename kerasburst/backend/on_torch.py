@@ -50,9 +50,19 @@ def fused(function: Callable, exact: bool = True) -> Callable:
     return function
 
 
+def on_gpu(function: Callable) -> Callable:
+    """Return the function as it is."""
+    return function
+
+
 def jit(function: Callable, layer: object = None) -> Callable:
     """Return a function that keeps nothing for gradients; it is not compiled."""
     return torch.no_grad()(function)
+
+
+def device_peak_mb() -> float | None:
+    """Return the peak of what the allocator gave out on the GPU, MB (10^6 bytes); None without one."""
+    return torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else None
 
 
 def ensure_shape(x: torch.Tensor, shape: tuple[int | None, ...]) -> torch.Tensor:

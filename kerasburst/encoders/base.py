@@ -113,9 +113,9 @@ class Encoder(keras.layers.Layer, ABC):
                 f"layer {self.name} must be left out of an export to ONNX, which has no seeded draws: export the model "
                 "on spikes, or write a SavedModel with kerasburst.export.savedmodel"
             )
-        seed = backend.fresh_seed(self.seed_generator)
-        x = self.check(inputs)
-        return self.check_encoded(self.encode_as(x, seed, self.compute_dtype), x)
+        own = type(self).__module__.startswith("kerasburst.")  # XLA may not compile a user's
+        encode = backend.on_gpu(_encode) if own else _encode
+        return encode(self, self.check(inputs))
 
     def check_encoded(self, spikes, x):
         """Return what `encode` returned for `x`, or raise an `InputError` for another shape."""
@@ -141,6 +141,12 @@ class Encoder(keras.layers.Layer, ABC):
             config.update({name: _serialized(getattr(self, name)) for name in named if name != "self"})
             if cls is Encoder or all(each.kind is not each.VAR_KEYWORD for each in arguments):
                 return config
+
+
+def _encode(encoder: Encoder, x):
+    """Return the spikes of checked intensities `x` for the next seed."""
+    seed = backend.fresh_seed(encoder.seed_generator)
+    return encoder.check_encoded(encoder.encode_as(x, seed, encoder.compute_dtype), x)
 
 
 def _passes_on(self, **kwargs):

@@ -272,3 +272,32 @@ def test_an_interrupt_that_is_lost_is_raised_again():
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+FEWER = "--xla_gpu_experimental_enable_fusion_autotuner=false"
+NO_TRITON = "--xla_gpu_enable_triton_gemm=false"
+
+
+@pytest.mark.parametrize(
+    "version, gpu, backend, given, expected",
+    [
+        ("2.21.0", {"name": "Stand-In"}, None, None, f"{FEWER} {NO_TRITON}"),
+        ("2.21.0", {"name": "Stand-In"}, "tensorflow", "--mine=1", f"--mine=1 {FEWER} {NO_TRITON}"),
+        (
+            *("2.21.1", {"name": "Stand-In"}, None),
+            *("--xla_gpu_enable_triton_gemm=true", f"--xla_gpu_enable_triton_gemm=true {FEWER}"),
+        ),
+        ("2.22.0", {"name": "Stand-In"}, None, None, None),  # which may not know them, and would end
+        ("2.21.0", None, None, None, None),
+        ("2.21.0", {"name": "Stand-In"}, "jax", "--mine=1", "--mine=1"),
+    ],
+)
+def test_xla_compiles_less_on_a_gpu(monkeypatch, version, gpu, backend, given, expected):
+    from kerasburst_cli import running
+
+    monkeypatch.setattr(running, "gpu_facts", lambda: gpu)
+    monkeypatch.setattr(running.importlib.metadata, "version", lambda name: version)
+    for name, value in (("KERAS_BACKEND", backend), ("XLA_FLAGS", given)):
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+    running.compile_faster()
+    assert os.environ.get("XLA_FLAGS") == expected

@@ -285,6 +285,23 @@ def test_inputs_outside_the_range_in_a_model_and_a_pipeline():
             list(tf.data.Dataset.from_tensors(x).map(RateEncoder(4)))
 
 
+class Own(RateEncoder):
+    """A user's: XLA may not know all of its operations."""
+
+
+@graphs
+@pytest.mark.parametrize("make, compiled", [(RateEncoder, True), (Own, False)])
+def test_a_graph_on_a_gpu_compiles_the_encoding_whole(monkeypatch, make, compiled):
+    x = tf.constant(np.random.default_rng(0).random((3, 5), dtype="float32"))
+    want = tf.function(make(6, seed=4), autograph=False)(x)
+    monkeypatch.setattr("kerasburst.backend.on_tensorflow.has_gpu", lambda: True)
+    graph = tf.function(make(6, seed=4), autograph=False)
+    np.testing.assert_array_equal(graph(x), want)
+    calls = [op for op in graph.get_concrete_function(x).graph.get_operations() if "PartitionedCall" in op.type]
+    draws = [op.type for op in graph.get_concrete_function(x).graph.get_operations() if "StatelessRandom" in op.type]
+    assert any(op.get_attr("_XlaMustCompile") for op in calls) and bool(draws) is not compiled
+
+
 def test_encoder_is_abstract():
     with pytest.raises(TypeError, match="abstract"):
         Encoder(4)
