@@ -6,6 +6,7 @@ import json
 
 import click
 from kerasburst_cli.options import data_dir_option, json_option, quiet_option
+from kerasburst_cli.running import compile_faster
 
 from kerasburst import records
 from kerasburst.profiling.bench import CHOICES, BenchResult, bench
@@ -31,6 +32,14 @@ from kerasburst.validation import BACKENDS
     help="Repeatable: they take turns, and each is compared with the first. Default: KERAS_BACKEND's.",
 )
 @click.option("--repeats", type=int, default=3, show_default=True, help="Blocks of a second or more, of each work.")
+@click.option(
+    "--block",
+    "block_s",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Least length of a block, seconds. From 5 on, and better from 20, a GPU's energy is measured.",
+)
 @click.option("--threads", type=int, help="Threads of each process. Default: all cores.")
 @click.option("--num-steps", "--steps", type=int, help="T, time steps. Default: 10, for encoders 32.")
 @click.option("--batch-size", type=int, help="Examples of a step. Default: 128, for encoders 256.")
@@ -39,7 +48,7 @@ from kerasburst.validation import BACKENDS
 @click.option("--out", type=click.Path(), help="Directory to write bench.json to.")
 @json_option
 @quiet_option
-def command(works, backends, repeats, threads, num_steps, batch_size, seed, data_dir, out, as_json, quiet):
+def command(works, backends, repeats, block_s, threads, num_steps, batch_size, seed, data_dir, out, as_json, quiet):
     """Measure what training, inference, neurons and encoders cost on this machine.
 
     Each task runs in a process of its own, in blocks after a warm-up. The result is the median over the blocks, next to
@@ -51,10 +60,12 @@ def command(works, backends, repeats, threads, num_steps, batch_size, seed, data
         if not quiet:
             click.echo(text, err=True)
 
+    compile_faster()
     result = bench(
         works or DEFAULT_WORKS,
         backends=backends,
         repeats=repeats,
+        block_s=block_s,
         threads=threads,
         num_steps=num_steps,
         batch_size=batch_size,
@@ -77,18 +88,20 @@ def summary(result: BenchResult) -> str:
         "copy": (limits.copy_gb_per_s, "GB/s"),
     }
     lines = [
-        f"machine  {machine['cpu'] or 'unknown processor'}, {machine['cores']} cores",
+        f"machine  {machine['cpu'] or 'unknown processor'}, {machine['cores']} cores"
+        + (f", {machine['gpu']['name']}" if machine.get("gpu") else ""),
         "limits   " + ", ".join(f"{name} {_figure(rate)} {unit}" for name, (rate, unit) in rates.items()),
         "",
     ]
     rows, more = [], []
     several = len({m.label for m in result.measurements}) > 1
+    gpu = any(m.device_peak_mb is not None for m in result.measurements)
     first: dict[str, Measurement] = {}
     for m in result.measurements:
         named = [m.work, *[m.label] * several]
         shared = (*named, m.batch_size, m.num_steps)
         if m.reason is not None:
-            rows.append((*shared, *[number(None)] * (5 + several)))
+            rows.append((*shared, *[number(None)] * (6 + several + gpu)))
             more.append(f"{' of '.join(named)} unknown: {m.reason}")
             continue
         to = first.setdefault(m.work, m)
@@ -101,13 +114,15 @@ def summary(result: BenchResult) -> str:
                 number(m.spread_percent, None, 1),
                 number(m.samples_per_s_median, None, 0, 1, ","),
                 number(m.share_of_limit_percent, None, 0),
+                number(m.first_step_s, None, 1),
                 number(m.peak_rss_mb, None, 0, 1, ","),
+                *[number(m.device_peak_mb, None, 0, 1, ",")] * gpu,
             )
         )
         if m.more:
             more.append(f"{' of '.join(named)}: " + ", ".join(f"{name} {value:g}" for name, value in m.more.items()))
     head = ("work", *["who"] * several, "batch", "T", "ms a step", *["x first"] * several)
-    head += ("spread, %", "samples/s", "limit, %", "peak MB")
+    head += ("spread, %", "samples/s", "limit, %", "first step, s", "peak MB", *["device MB"] * gpu)
     lines += [terminal(table_of(head, rows)), *more]
     lines += ["", "limit: share of the machine's best rate; spread: between the quartiles of the blocks"]
     if several:

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import json
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +220,21 @@ def test_peers_do_the_same_work(benchmarks, library):
     command = (sys.executable, str(FOLDER / "peers" / f"{library}_work.py"))
     rows = benchmarks("check").check({library: command}, threads=1)
     assert len(rows) == 5 and all(row["agrees"] for row in rows), rows
+
+
+def test_the_power_of_arms_by_hand(benchmarks):
+    power = benchmarks("gpu_power")
+
+    def found(watts, seconds):
+        return types.SimpleNamespace(
+            **{"wall_s": seconds, "gpu_power_w": watts, "gpu_energy_j": watts * seconds},
+            **{"gpu_utilisation_percent": 50.0, "reasons": {}},
+        )
+
+    steady = power.line(0, "rate_regular", "pipeline", found(250.0, 20.0), 500_000, 100.0)
+    starved = power.line(0, "poisson_burst", "pipeline", found(200.0, 20.0), 320_000, 100.0)
+    assert steady["mj_per_example"] == 10.0 and steady["mj_above_idle"] == 6.0  # 5 kJ, 3 kJ
+    assert starved["mj_per_example"] == 12.5 and starved["examples_per_s"] == 16_000.0
+    told = power.ratios([steady, starved], "poisson_burst", "pipeline")
+    assert told.startswith("gpu_w x 0.800 to 0.800, mj_per_example x 1.250 to 1.250, mj_above_idle x 1.042 to 1.042")
+    assert power.ratios([starved], "poisson_burst", "pipeline").startswith("gpu_w unknown")

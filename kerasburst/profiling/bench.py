@@ -10,6 +10,7 @@ from pathlib import Path
 from kerasburst import files, records
 from kerasburst.data.datasets import availability
 from kerasburst.process import WorkerFailed
+from kerasburst.profiling.gpu import gpu_facts
 from kerasburst.profiling.host import available_cores, load_average, machine_facts
 from kerasburst.profiling.measurement import BLOCK_S, SETTLE_S, Measurement, Participant, measure_together
 from kerasburst.profiling.works import DEFAULT_WORKS, WORKS, make_inputs
@@ -19,6 +20,7 @@ from kerasburst.validation import (
     InputError,
     check_backend,
     check_choice,
+    check_float,
     check_installed,
     check_int,
     user_path,
@@ -128,7 +130,7 @@ class BenchResult:
     """The result of `bench`.
 
     Args:
-        machine: see `kerasburst.profiling.host.machine_facts`.
+        machine: see `kerasburst.profiling.host.machine_facts`; "gpu" has the GPU's name, uuid and driver, or is None.
         load_average_before: load of the machine in the minute before; above 0.5 the figures are doubtful.
         limits: the machine's best rates during the run.
         measurements: one per work and backend, in the order requested.
@@ -199,12 +201,13 @@ def bench(
             check_int(name, value, low=1, high=LARGEST)
     check_int("seed", seed, low=0, high=LARGEST)
     availability("mnist", data_dir)  # refuse a missing folder now
+    check_float("block", block_s, low=0.0, high=3600.0)
     if out is not None:
         out = user_path("out", out)
         files.check_directory("out", out)
         if (out / "bench.json").exists():
             raise InputError(f"out must be a directory without a bench.json, {out} is not")
-    machine, load = machine_facts(), load_average()
+    machine, load = {**machine_facts(), "gpu": gpu_facts()}, load_average()
     measurements, origins = [], {}
     with tempfile.TemporaryDirectory() as folder:
         meter = LimitMeter(limit_options(machine, threads, limit_scale))

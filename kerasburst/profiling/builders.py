@@ -6,6 +6,7 @@ A builder takes a work's options and returns `run(steps)`, which does so many st
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import tempfile
@@ -33,9 +34,17 @@ from kerasburst.training.setup import build, prepare
 
 Run = Callable[[int], dict]
 
+
+def on_gpu() -> bool:
+    """Return whether the backend's allocator counts memory on a GPU."""
+    return backend.device_peak_mb() is not None
+
+
 FC_STEPS_PER_EXECUTION = 10
 # (rows, inner, columns): squares, and the hidden layer of SNNConvNet over all steps of a batch.
 SHAPES = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 1024, 4096), (1280, 3136, 1000))
+GPU_SHAPES = (*SHAPES, (8192, 8192, 8192))
+GPU_LAUNCHES = 10  # of a limit's work before its end is waited for
 _LEAST_S = 0.12  # how long one shape is measured in a block
 _COPY_MB = 256
 _ENDLESS = 1_000_000  # epochs
@@ -82,22 +91,30 @@ def conv_infer(options: dict) -> Run:
 
 
 def fc_train(options: dict) -> Run:
-    """Build `SNNFCNet`'s training by `fit`, on TensorFlow and JAX the whole step under XLA, ten steps an execution."""
+    """Build `SNNFCNet`'s training by `fit`, on TensorFlow and JAX the whole step under XLA, ten steps an execution.
+
+    On a GPU it is on TensorFlow the step by itself, as in `training_step`.
+    """
     spikes, labels = _batch(options)
     network = SNNFCNet(2, **_network(options))
     network.build(spikes.shape)
     if backend.name == "torch":  # which takes one step at a time
         return _fitted(_compiled(network), spikes, labels)
+    if backend.name == "tensorflow" and on_gpu():
+        return training_step(_compiled(network), spikes, labels)
     _compiled(network, jit_compile=True, steps_per_execution=FC_STEPS_PER_EXECUTION)
     return _fitted(network, spikes, labels, FC_STEPS_PER_EXECUTION)
 
 
 def _fitted(network: keras.Model, x: Any, y: Any, at_once: int = 1) -> Run:
-    """Return `fit` on one batch in memory, `at_once` steps an execution.
+    """Return `fit` on one batch in memory, on JAX's GPU in the GPU's, `at_once` steps an execution.
 
     The clock runs from the beginning of an epoch to its end: the fixed cost of a call of `fit` is not counted.
     """
-    batches = tf.data.Dataset.from_tensors((np.asarray(x), np.asarray(y))).repeat()
+    if backend.name == "jax" and on_gpu():
+        batches = ((x, y) for _ in itertools.count())
+    else:
+        batches = tf.data.Dataset.from_tensors((np.asarray(x), np.asarray(y))).repeat()
     clock = _EpochClock()
 
     def run(steps: int) -> dict:
@@ -121,14 +138,14 @@ class _EpochClock(keras.callbacks.Callback):
 
 
 def training_step(network: keras.Model, x: Any, y: Any) -> Run:
-    """Return the step that `fit` compiles for a compiled network, repeated on one batch in memory.
+    """Return the step that `fit` compiles for a compiled network, repeated on one batch in memory, a GPU's on a GPU.
 
     On JAX and PyTorch that step cannot be called by itself: there it is `fit` that runs.
     """
     if backend.name != "tensorflow":
         return _fitted(network, x, y)
     network.make_train_function()
-    batches = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
+    batches = itertools.repeat((x, y)) if on_gpu() else iter(tf.data.Dataset.from_tensors((x, y)).repeat())
 
     return _repeated(lambda: network.train_function(batches), lambda logs: float(logs["loss"]))
 
@@ -186,14 +203,13 @@ def _forward_and_backward(layer: keras.layers.Layer) -> Callable[[Any, Any], tup
 
         return on_torch
 
-    @tf.function
     def on_tensorflow(current, upstream):
         with tf.GradientTape() as tape:
             tape.watch(current)
             spikes = layer(current)
         return spikes, tape.gradient(spikes, current, output_gradients=upstream)
 
-    return on_tensorflow
+    return backend.jit(on_tensorflow)
 
 
 def encode(name: str, options: dict) -> Run:
@@ -330,14 +346,16 @@ def _pipeline(encoder, config: TrainConfig, data: Dataset) -> tf.data.Dataset:
 def limits(options: dict) -> Run:
     """Build the measurement of the machine's best rates; a step measures each once.
 
-    `matmul_*_gflop_per_s` is the best of several shapes. `copy_gb_per_s` counts bytes read and bytes written, with
-    as many threads as the works have.
+    `matmul_*_gflop_per_s` is the best of several shapes. `copy_gb_per_s` counts bytes read and bytes written, on a CPU
+    with as many threads as the works have. On a GPU both are the GPU's, and float32 products are in TF32.
     """
-    shapes = [tuple(max(1, int(side * options.get("scale", 1.0))) for side in shape) for shape in SHAPES]
+    scale, gpu = options.get("scale", 1.0), bool(tf.config.list_logical_devices("GPU"))  # limits are TensorFlow's
+    shapes = [tuple(max(1, int(side * scale)) for side in shape) for shape in (GPU_SHAPES if gpu else SHAPES)]
     types = [name for name in ("float32", "bfloat16") if name == "float32" or options.get("bfloat16", True)]
-    products = {name: [_product(shape, name) for shape in shapes] for name in types}
-    copy = _copy(int(_COPY_MB * 1e6 * options.get("scale", 1.0) ** 2), options["threads"])
-    least = _LEAST_S * options.get("scale", 1.0)
+    products = {name: [_product(shape, name, GPU_LAUNCHES if gpu else 1) for shape in shapes] for name in types}
+    size = int(_COPY_MB * 1e6 * scale**2)
+    copy = _copy_on_gpu(8 * size) if gpu else _copy(size, options["threads"])
+    least = _LEAST_S * scale
 
     def run(steps: int) -> dict:
         begun = time.perf_counter()
@@ -352,17 +370,32 @@ def limits(options: dict) -> Run:
     return run
 
 
-def _product(shape: tuple[int, int, int], dtype: str) -> tuple[Callable[[], None], int]:
+def _product(shape: tuple[int, int, int], dtype: str, launches: int) -> tuple[Callable[[], None], int]:
     rows, inner, columns = shape
     rng = np.random.default_rng(0)
     a, b = (tf.cast(rng.standard_normal(size, dtype="float32"), dtype) for size in ((rows, inner), (inner, columns)))
     multiply = tf.function(tf.matmul)
 
     def once() -> None:
-        multiply(a, b)[0, 0].numpy()
+        for _ in range(launches):
+            product = multiply(a, b)
+        product[0, 0].numpy()
 
     once()
-    return once, 2 * rows * inner * columns
+    return once, launches * 2 * rows * inner * columns
+
+
+def _copy_on_gpu(size: int) -> tuple[Callable[[], None], int]:
+    source = tf.ones(size // 4)
+    add = tf.function(lambda x: x + 1.0, jit_compile=True)
+
+    def once() -> None:
+        for _ in range(GPU_LAUNCHES):
+            target = add(source)
+        target[0].numpy()
+
+    once()
+    return once, GPU_LAUNCHES * 2 * 4 * (size // 4)
 
 
 def _copy(size: int, threads: int) -> tuple[Callable[[], None], int]:

@@ -106,6 +106,16 @@ def find_gpu(environment: Mapping[str, str] | None = None) -> Gpu | Unknown:
     return Gpu(library, found)
 
 
+def gpu_facts() -> dict[str, str | None] | None:
+    """Return what identifies the GPU; None where `find_gpu` finds none."""
+    gpu = find_gpu()
+    if isinstance(gpu, Unknown):
+        return None
+    facts = gpu.facts()
+    gpu.close()
+    return facts
+
+
 def load_nvml() -> ModuleType | Unknown:
     """Return NVML's bindings, or what is missing."""
     try:

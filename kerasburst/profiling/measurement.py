@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from kerasburst.process import DEFER, Worker, WorkerFailed, thread_counts
+from kerasburst.process import DEFER, SHARED_GPU, Worker, WorkerFailed, thread_counts
 from kerasburst.validation import InputError, check_int
 
 KERASBURST = (sys.executable, "-P", "-m", "kerasburst.profiling.worker")
 BLOCK_S = 1.0  # least length of a block
 SETTLE_S = 0.25  # rest before a turn: thread pools spin for about 0.2 s after their last work
-_MOST_STEPS = 2000
+_MOST_STEPS = 2000  # of a block, for each second that it lasts
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -69,7 +69,9 @@ class Measurement:
         step_ms_q3: third quartile.
         spread_percent: the distance between the quartiles in percent of the median.
         samples_per_s_median: examples per second at the median.
+        first_step_s: seconds of the first step, tracing and compiling included; of `fit`, of its first execution.
         peak_rss_mb: the process's peak memory, libraries included, MB (10^6 bytes).
+        device_peak_mb: peak of the GPU memory in use by the backend's own count, MB; None without a GPU.
         limit_ms: least time of a step at the machine's best rate; None where no limit is known.
         share_of_limit_percent: `limit_ms` in percent of the median.
         more: medians of the work's other figures, by name with unit.
@@ -89,7 +91,9 @@ class Measurement:
     step_ms_q3: float | None = None
     spread_percent: float | None = None
     samples_per_s_median: float | None = None
+    first_step_s: float | None = None
     peak_rss_mb: float | None = None
+    device_peak_mb: float | None = None
     limit_ms: float | None = None
     share_of_limit_percent: float | None = None
     more: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -177,7 +181,13 @@ def start_worker(command: Sequence[str], threads: int, backend: str = "tensorflo
     Raises:
         WorkerFailed: where it does not start.
     """
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend, **thread_counts(threads)}
+    environment = {
+        **SHARED_GPU,
+        **os.environ,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KERAS_BACKEND": backend,
+        **thread_counts(threads),
+    }
     if tuple(command) == KERASBURST:
         environment |= {DEFER: "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return Worker(command, environment=environment)
@@ -209,7 +219,8 @@ def measure_together(
     check_int("repeats", repeats, low=1)
     reasons: dict[str, str] = {}
     blocks: dict[str, list[dict]] = {p.label: [] for p in participants}
-    steps, versions, peaks = {}, {}, {}
+    steps, versions = {}, {}
+    known: dict[str, dict] = {p.label: {} for p in participants}
     workers: dict[str, Worker] = {}
 
     def attempt(label: str, what: Callable[[], None]) -> None:
@@ -224,14 +235,15 @@ def measure_together(
         def begin(p: Participant) -> None:
             worker = workers[p.label] = stack.enter_context(p.start())
             versions[p.label] = worker.ask("build", work=p.work, options=p.options)["versions"]
-            steps[p.label] = _warm_up(worker, block_s)
+            known[p.label]["first_step_s"], steps[p.label] = _warm_up(worker, block_s)
 
         def turn(p: Participant) -> None:
             time.sleep(settle_s)
             blocks[p.label].append(workers[p.label].ask("run", steps=steps[p.label]))
 
         def finish(p: Participant) -> None:
-            peaks[p.label] = workers[p.label].ask("peak")["peak_rss_mb"]
+            peaks = workers[p.label].ask("peak")
+            known[p.label] |= {name: peaks.get(name) for name in ("peak_rss_mb", "device_peak_mb")}
 
         rounds = [begin, *[turn] * repeats, finish]
         for number, action in enumerate(rounds):
@@ -243,28 +255,27 @@ def measure_together(
             if action is turn:
                 tell(f"block {number} of {repeats}")
     return [
-        _measurement(p, blocks[p.label], steps.get(p.label), peaks.get(p.label), versions, reasons)
-        for p in participants
+        _measurement(p, blocks[p.label], steps.get(p.label), known[p.label], versions, reasons) for p in participants
     ]
 
 
-def _warm_up(worker: Worker, block_s: float) -> int:
-    """Run until everything is compiled and allocated; return how many steps fill a block."""
-    worker.ask("run", steps=1)
-    steps = 1
+def _warm_up(worker: Worker, block_s: float) -> tuple[float, int]:
+    """Run until everything is compiled and allocated; return the first step's seconds, and how many fill a block."""
+    first_s = worker.ask("run", steps=1)["seconds"]
+    steps, most = 1, math.ceil(_MOST_STEPS * max(1.0, block_s))
     while True:
         answer = worker.ask("run", steps=steps)
         seconds = max(answer["seconds"], 1e-9)
-        if seconds >= block_s / 4 or steps >= _MOST_STEPS:
+        if seconds >= block_s / 4 or steps >= most:
             break
-        steps = min(_MOST_STEPS, 4 * steps)
+        steps = min(most, 4 * steps)
     each = seconds / answer.get("steps", steps)
-    return min(_MOST_STEPS, max(1, math.ceil(block_s / each)))
+    return round(first_s, 3), min(most, max(1, math.ceil(block_s / each)))
 
 
-def _measurement(p: Participant, blocks, steps, peak, versions, reasons) -> Measurement:
+def _measurement(p: Participant, blocks, steps, found, versions, reasons) -> Measurement:
     known = {name: p.options[name] for name in ("num_steps", "batch_size", "threads")}
     known |= {"label": p.label, "work": p.work, "versions": versions.get(p.label, {})}
     if p.label in reasons:
         return Measurement(**known, reason=reasons[p.label])
-    return Measurement.of_blocks(blocks, steps_per_block=steps, peak_rss_mb=peak, **known)
+    return Measurement.of_blocks(blocks, steps_per_block=steps, **found, **known)

@@ -308,7 +308,7 @@ def measure(folder: str, name: str, feed: str, repeat: int) -> None:
         repeat: number of the measurement, from 0.
     """
     config, training, data = _plan(Path(folder), name)
-    fed = data if feed == "pipeline" else _encoded(config.mode, training, data)
+    fed = data if feed == "pipeline" else encoded(config.mode, training, data)
     held_mb = psutil.Process().memory_info().rss / 1e6  # libraries and data
     profiler = Profiler()
     if config.mode == "train":
@@ -346,7 +346,7 @@ class HeldEncoder(NoEncoder):
         return x
 
 
-def _encoded(mode: str, training: TrainConfig, data: Dataset) -> Dataset:
+def encoded(mode: str, training: TrainConfig, data: Dataset) -> Dataset:
     """Return a copy of the data whose examples to measure are what the encoder makes of them, in the host's memory."""
     part = {"train": "train", "infer": "test"}[mode]
     seed = training.seed if mode == "train" else derive_seed(training.seed, "test")

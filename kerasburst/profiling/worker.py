@@ -13,10 +13,14 @@ import sys
 import traceback
 from collections.abc import Callable
 
+from kerasburst.profiling.gpu import find_gpu
 from kerasburst.profiling.host import peak_rss_mb
+from kerasburst.profiling.metrics import Unknown
 from kerasburst.profiling.works import builder
 from kerasburst.validation import one_line
 from kerasburst.version import __version__
+
+LEAST_ENERGY_S = 5.0  # of a block: energy counters move every 20 to 100 ms
 
 
 def main() -> None:
@@ -29,11 +33,12 @@ def main() -> None:
             request = json.loads(line)
             if request["do"] == "build":
                 run = _build(request["work"], request["options"])
+                energy = _Energy(request["options"]["batch_size"])
                 answer = {"versions": _versions()}
             elif request["do"] == "run":
-                answer = run(request["steps"])
+                answer = energy.during(run, request["steps"])
             elif request["do"] == "peak":
-                answer = {"peak_rss_mb": peak_rss_mb()}
+                answer = {"peak_rss_mb": peak_rss_mb(), "device_peak_mb": _device_peak_mb()}
             else:
                 raise ValueError(f"do must be build, run or peak, received {request['do']}")
             answer = {"ok": True, **answer}
@@ -51,6 +56,45 @@ def _build(work: str, options: dict) -> Callable[[int], dict]:
     tf.config.threading.set_intra_op_parallelism_threads(options["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(options["threads"])
     return builder(work)(options)
+
+
+def _device_peak_mb() -> float | None:
+    from kerasburst import backend
+
+    return backend.device_peak_mb()
+
+
+class _Energy:
+    """The GPU's energy over a block, where there is a GPU with a counter and the block lasts long enough.
+
+    Args:
+        batch_size: examples of a step.
+    """
+
+    def __init__(self, batch_size: int):
+        self._batch_size, self._gpu = batch_size, find_gpu()
+
+    def during(self, run: Callable[[int], dict], steps: int) -> dict:
+        """Return what `run(steps)` answers, with "gpu_w" and "gpu_mj_per_example" of the whole board."""
+        before = self._read()
+        answer = run(steps)
+        after, seconds = self._read(), answer["seconds"]
+        if before is None or after is None or seconds < LEAST_ENERGY_S:
+            return answer
+        examples = answer.get("steps", steps) * self._batch_size
+        return {
+            **answer,
+            "gpu_w": round((after - before) / seconds, 2),
+            "gpu_mj_per_example": round(1000 * (after - before) / examples, 5),
+        }
+
+    def _read(self) -> float | None:
+        if isinstance(self._gpu, Unknown):
+            return None
+        try:
+            return self._gpu.energy_j()
+        except self._gpu.errors:
+            return None
 
 
 def _versions() -> dict[str, str]:

@@ -68,6 +68,7 @@ REFUSED = {
     "no steps": ({"num_steps": 0}, "num_steps"),
     "no examples": ({"batch_size": -1}, "batch_size"),
     "negative seed": ({"seed": -1}, "seed"),
+    "block before it begins": ({"block_s": -1.0}, "block"),
     "folder that is none": ({"data_dir": "nowhere"}, "data_dir"),
 }
 

@@ -45,6 +45,7 @@ def test_a_block_lasts_as_long_as_asked(participant, log):
     assert (slow.steps_per_block, quick.steps_per_block) == (4, 100)
     assert slow.step_ms_median == 300.0 and quick.samples_per_s_median == 400.0
     assert slow.more == {"extra_mj": 2.0} and slow.versions == {"fake": "1.0"} and slow.peak_rss_mb == 12.5
+    assert slow.first_step_s == 0.3 and slow.device_peak_mb is None
 
 
 def test_a_block_of_no_length_is_one_step(participant, log):
@@ -113,7 +114,7 @@ def test_every_figure_has_its_unit_in_its_name():
     plain = {"label", "work", "num_steps", "batch_size", "threads", "steps_per_block", "more", "versions", "reason"}
     m = Measurement(**KNOWN, batch_size=1)
     for name in set(records.to_json(m)) - plain:
-        assert any(unit in name for unit in ("_ms", "_mb", "_percent", "_per_s")), name
+        assert any(unit in name for unit in ("_ms", "_mb", "_percent", "_per_s", "_step_s")), name
 
 
 def test_no_blocks():

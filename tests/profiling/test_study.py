@@ -199,7 +199,7 @@ def test_encoded_examples_are_those_of_the_first_epoch():
     """In the same order, too: the two feeds differ in when they encode, and in nothing else."""
     data = kb.load_dataset("iris", seed=0)
     training = kb.TrainConfig(dataset="iris", encoding="poisson_burst", num_steps=5, batch_size=50, seed=3)
-    held = tasks._encoded("train", training.resolved("tabular", 1), data)
+    held = tasks.encoded("train", training.resolved("tabular", 1), data)
     streams = [
         kb.make_dataset(data.x_train, data.y_train, training.make_encoder(), 50, seed=3, shuffle=True),
         kb.make_dataset(held.x_train, held.y_train, tasks.HeldEncoder(5), 50, seed=3, shuffle=True),
