@@ -50,6 +50,16 @@ def cheap_graphs():
     """Leave TensorFlow's graphs as they are, too: rewriting them takes longer than running them once or twice."""
     gc.freeze()  # what was imported stays
     gc.set_threshold(20_000, 20, 20)
+    if "tensorflow" in sys.modules:  # a GPU would round products to 10 bits, and tests compare them to 1e-5
+        sys.modules["tensorflow"].config.experimental.enable_tensor_float_32_execution(False)
+    if os.environ["KERAS_BACKEND"] == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
+    if os.environ["KERAS_BACKEND"] == "torch":
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False
     if "tensorflow" in sys.modules and os.environ["XLA_FLAGS"]:
         sys.modules["tensorflow"].config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
