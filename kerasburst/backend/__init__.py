@@ -7,6 +7,7 @@ One file for each backend has the same functions; `keras.backend.backend()` choo
 - `on_gpu(function)` returns a function, compiled whole where TensorFlow runs a graph on a GPU.
 - `ensure_shape(x, shape)` returns a tensor that has this shape also where it is known at run time alone.
 - `device_peak_mb()` returns the peak of the GPU memory in use by the backend's own count, None without a GPU.
+- `writes_steps_out()` says whether a short sequence is written out step by step, or is a loop.
 - `runs_cpu_passes()` says whether neurons may run over time by TensorFlow's compiled passes for a CPU, and
   `runs_cpu_paths()` whether networks may take its fast paths for a CPU: never on a GPU.
 - `float64()` is a context in which float64 is float64.
@@ -29,6 +30,7 @@ jit = _backend.jit
 ensure_shape = _backend.ensure_shape
 device_peak_mb = _backend.device_peak_mb
 on_gpu = _backend.on_gpu
+writes_steps_out = _backend.writes_steps_out
 runs_cpu_passes = _backend.runs_cpu_passes
 runs_cpu_paths = _backend.runs_cpu_paths
 fresh_seed = _backend.fresh_seed

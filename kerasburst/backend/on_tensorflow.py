@@ -138,6 +138,11 @@ def ensure_shape(x: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:
     return tf.ensure_shape(x, shape)
 
 
+def writes_steps_out() -> bool:
+    """Return True: where neurons run by plain operations, they are written out over time."""
+    return True
+
+
 def runs_cpu_passes() -> bool:
     """Return whether neurons may run over time by compiled passes for a CPU.
 

@@ -70,6 +70,11 @@ def ensure_shape(x: torch.Tensor, shape: tuple[int | None, ...]) -> torch.Tensor
     return x
 
 
+def writes_steps_out() -> bool:
+    """Return True: where neurons run by plain operations, they are written out over time."""
+    return True
+
+
 def runs_cpu_passes() -> bool:
     """Return False: the compiled passes for a CPU are TensorFlow's."""
     return False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from kerasburst import backend
 from kerasburst.validation import InputError, fail, fits
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def over_time(step: Callable[[Any, State], tuple[Any, State]], current: Any, sta
     """
     steps, rank = current.shape[1], len(current.shape)
     live = None if mask is None else ops.reshape(mask, (-1, ops.shape(mask)[1], *[1] * (rank - 2)))
-    if steps is not None and steps <= _UNROLL_LIMIT:
+    if steps is not None and steps <= _UNROLL_LIMIT and backend.writes_steps_out():
         outputs = []
         for t in range(steps):
             spk, state = held(step, current[:, t], state, None if live is None else live[:, t])

@@ -50,3 +50,14 @@ def test_lif_keeps_the_layers_types(dtype):
         for got, want in zip(plain(layer, current), layer(current), strict=True):
             assert kind(got) == kind(want)
             np.testing.assert_allclose(*(array(ops.cast(x, "float64")) for x in (got, want)), rtol=1e-6)
+
+
+@pytest.mark.skipif(backend.name != "jax", reason="of JAX")
+def test_a_loop_on_jaxs_cpu():
+    """Written out, XLA's backward pass there computes early steps again for each later one."""
+    import jax
+
+    neurons = LIF()
+    neurons.build((2, 4, 3))
+    found = str(jax.make_jaxpr(neurons)(jax.numpy.zeros((2, 4, 3))))
+    assert ("scan[" in found) is (jax.default_backend() == "cpu")
