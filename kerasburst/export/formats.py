@@ -140,6 +140,8 @@ class Format(ABC):
         Raises:
             InputError: for an export that cannot be loaded, or that has layers before its encoder.
         """
+        import kerasburst.layers  # noqa: F401, Keras then knows our encoders
+
         if manifest.layers_before_encoder:
             raise InputError(f"{folder} lacks the layers before the encoder; the SavedModel of this model has them")
         try:

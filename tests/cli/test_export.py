@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -48,6 +50,9 @@ def test_from_a_run_to_predictions(kerasburst, run, tmp_path):
         got = json.loads(kerasburst("predict", f"served/{format}", *asked).out)
         for a, b in zip(got["predictions"], want["predictions"], strict=True):
             assert a["class"] == b["class"] and a["logits"] == pytest.approx(b["logits"], abs=1e-4)
+    command = (sys.executable, "-c", "from kerasburst_cli.main import main; main()", "predict", "served/onnx", *asked)
+    alone = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)  # where nothing else is loaded
+    assert json.loads(alone.stdout)["predictions"] == json.loads(kerasburst("predict", *command[4:]).out)["predictions"]
     np.save(tmp_path / "x.npy", x.astype("float32") / 255)  # bytes, or what they are scaled to
     assert json.loads(kerasburst("predict", run, *asked).out)["predictions"][0]["logits"] == pytest.approx(
         want["predictions"][0]["logits"], abs=1e-5
