@@ -269,10 +269,12 @@ def cross_target(
 def canaries(found: CanaryResult, encoding: str) -> Control:
     """Check that an attack finds the mislabelled points that targets and references trained on.
 
-    Models that have not learnt them by heart have no such leak: the control says so and holds. Attacks that miss what
-    was learnt are called blind.
+    Models that have not learnt them by heart have no such leak: the control says so and holds. So it does where too few
+    models leave that undecided. Attacks that miss what was learnt are called blind.
     """
-    if not found.learnt:
+    if not found.learnt and found.known_by_members > found.known_by_others:
+        detail = "more models would be needed to tell whether they learn a wrong label by heart"
+    elif not found.learnt:
         detail = "these models do not learn a wrong label by heart: no attack could find it"
     elif found.blind:
         detail = f"found, but {', '.join(found.blind)} {'is' if len(found.blind) == 1 else 'are'} blind"

@@ -472,12 +472,15 @@ def caveats(audit: dict) -> tuple[str, ...]:
         )
     for planted, why in (
         (False, "it has neither a planted leak nor canaries"),
-        (True, "the models did not learn mislabelled examples by heart, so there was no planted leak to find"),
+        (True, "no model is shown to have learnt mislabelled examples by heart, so there was nothing planted to find"),
     ):
         names = [name for name in arms if not _finds(audit, name) and _has_planted(audit, name) == planted]
         if names:
             of = "" if names == list(audit["encodings"]) else f" of {_and(names)}"
-            found.append(f"no control shows that this audit can find a leak{of}: {why}")
+            found.append(
+                f"no control shows that this audit can find a leak{of}: {why}. An AUC near 0.5 is then no evidence of "
+                "privacy; one whose interval lies above 0.5 is a leak all the same"
+            )
     return tuple(found)
 
 

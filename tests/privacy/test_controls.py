@@ -181,10 +181,10 @@ def test_too_few_members_are_refused_and_few_warned_of_before_training():
     )
 
 
-def canary_result(learnt, blind=(), auc=("loss", "lira_online")):
+def canary_result(learnt, blind=(), auc=("loss", "lira_online"), known=0.6):
     return CanaryResult(
         canaries=20,
-        known_by_members=0.6,
+        known_by_members=known,
         known_by_others=0.1,
         learnt=learnt,
         auc=dict.fromkeys(auc, 0.7),
@@ -199,7 +199,12 @@ def canary_result(learnt, blind=(), auc=("loss", "lira_online")):
         (canary_result(True), True, "found by every attack (60 % known where trained on, 10 % known elsewhere)"),
         (canary_result(True, ("loss",)), True, "found, but loss is blind"),
         (canary_result(True, ("loss", "lira_online")), False, "learnt, and found by no attack"),
-        (canary_result(False), True, "these models do not learn a wrong label by heart: no attack could find it"),
+        (canary_result(False, known=0.1), True, "these models do not learn a wrong label by heart: no attack could"),
+        (
+            canary_result(False),
+            True,
+            "more models would be needed to tell whether they learn a wrong label by heart (60",
+        ),
     ],
 )
 def test_canaries(found, ok, detail):
@@ -227,8 +232,11 @@ def an_audit(canary=None, planted=None, accuracy=0.8, **data):
         (an_audit(planted=[0.61, 0.9]), ()),
         (an_audit(canary=vars(canary_result(True, ("loss",))), planted=[0.4, 0.7]), ()),
         (an_audit(), ("no control shows that this audit can find a leak: it has neither a planted leak nor canaries",)),
-        (an_audit(canary=vars(canary_result(False))), ("the models did not learn mislabelled examples by heart",)),
-        (an_audit(planted=[0.5, 0.7]), ("the models did not learn mislabelled examples by heart",)),
+        (
+            an_audit(canary=vars(canary_result(False))),
+            ("no model is shown to have learnt mislabelled examples by heart",),
+        ),
+        (an_audit(planted=[0.5, 0.7]), ("no model is shown to have learnt mislabelled examples by heart",)),
         (
             an_audit(planted=[0.61, 0.9], accuracy=0.14),
             ("rate has not learnt: a test accuracy of 14.0 % is no better",),

@@ -327,7 +327,7 @@ def test_a_valid_audit_that_could_find_no_leak_says_so_first(audit_folder, drawn
     for c in shy["controls"]:
         if (c["name"], c["encoding"]) == ("planted_leak", "rate"):
             c["interval"] = [0.45, 0.7]
-    rate = "no control shows that this audit can find a leak of rate: the models did not learn mislabelled examples"
+    rate = "no control shows that this audit can find a leak of rate: no model is shown to have learnt mislabelled"
     verdict = judge(shy)
     assert verdict.word == "valid" and verdict.lead.startswith(f"valid, but {rate}")
     assert verdict.line == f"{verdict.lead}. {judge(found).text}" and judge(found).line.startswith("valid: All 10")
