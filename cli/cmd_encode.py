@@ -103,4 +103,5 @@ def _agrees(result: dict) -> str:
         return ""
     cells = result["features"] * result["num_steps"]
     verdict = "agrees" if result["p_value"] >= 0.001 else "DIFFERS"
-    return f": {verdict} (p = {result['p_value']:.2g} for the furthest of {cells:,} probabilities)"
+    p = f"p = {result['p_value']:.2g} for the furthest of {cells:,} probabilities, corrected for their number"
+    return f": {verdict} ({p})"

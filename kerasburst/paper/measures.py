@@ -21,7 +21,7 @@ Failed = Sequence[tuple[Part, str]]  # parts that could not be made, and why
 STRONGEST = "strongest"  # the attack that leads an audit at equal fit
 _HARDLY = 0.5  # of the way from chance to the other encoding's accuracy on members: a network below it hardly learnt
 _AT = dict(zip(AT, ("at equal test accuracy", "at an equal gap to the members"), strict=True))
-NO_LEAK = "the attack finds no members with either encoding: it adds no weight"
+NO_LEAK = "the attack finds no members with either encoding: it does not count"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -159,16 +159,16 @@ RULES = (
     "members also confounds; and the doubts, which change no verdict.",
     "Seven rules were changed on 27 November 2026, after the figures of scale cpu and before the audit at equal fit "
     "was finished: AUCs are judged at equal accuracy where an audit has it; attacks that disagree decide nothing; data "
-    "sets without a leak add no weight; an encoding whose networks hardly learnt is not compared; differences of AUCs "
+    "sets without a leak do not count; an encoding whose networks hardly learnt is not compared; differences of AUCs "
     "within ±0.01 support nothing, even if they are surely above 0; losses of transfer have the pooled spread of all "
     "encodings; and the number of seeds to decide is that of a power of 80 % for the smallest difference that matters.",
     "A claim as a whole is judged by the mean over data sets, seed by seed. If more than half of the data sets with "
     "figures have every seed, only those count; otherwise all of them count, on the seeds that they share. The page "
     "says which data sets and seeds decided, and which did not.",
-    "AUCs at equal test accuracy speak first, by the attack that is strongest on other models; then, after equal "
-    "epochs, online LiRA at the largest K; the paper's own attack last. If another attack that finds members says the "
-    "opposite, the verdict is undecided.",
-    "A data set on which the attack finds no members with either encoding adds no weight. It finds members if the "
+    "A claim on AUCs is decided at equal test accuracy, by the attack that is strongest on other models. Without such "
+    "figures it is decided after equal epochs, by online LiRA at the largest K, and without these by the paper's own "
+    "attack. If another attack that finds members gives the opposite verdict, the claim is undecided.",
+    "A data set on which the attack finds no members with either encoding does not count. It finds members if the "
     "interval over seeds lies above 0.5, or that over examples at every seed. After equal epochs, encodings are not "
     "comparable if the accuracy of one on its members is less than half way from chance to the other's.",
     "AUCs are compared with random (Bernoulli) rate coding, costs with deterministic rate coding. The audit at equal "
@@ -176,9 +176,9 @@ RULES = (
     "Two seeds with the same figure decide nothing: coarse figures often agree by chance.",
     "A difference of AUCs is confounded if the encodings' mean accuracies differ by more than "
     f"{CONFOUNDED_POINTS:g} points, on test examples or on members, on any of the data sets: it may come from the fit.",
-    "Beside each verdict stands what it hides: a data set without which it would change, or that alone says the "
-    "contrary; whether the paper's size is met, if the verdict is about the direction alone; parts that failed; a "
-    "transfer that is no better than random features.",
+    "After each verdict, the page names what it does not show: a data set without which it would change, or that alone "
+    "gives the opposite verdict; whether the paper's size is met, if the verdict is about the direction alone; parts "
+    "that failed; a transfer that is no better than random features.",
     "Figures of an encoding whose controls failed do not count.",
     "Figures of a network that fell silent or saturated count, and the network is named.",
     "There are many intervals: of twenty at 95 %, one misses on average.",

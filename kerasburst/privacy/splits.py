@@ -19,6 +19,7 @@ _PARTS = ("audited", "shadow_pool", "population", "test", "target_only", "canari
 _ARRAYS = (*_PARTS, "targets", "reference", "shadows", "fillers", "canary_members")
 _LATER = {"target_only", "canaries", "canary_members"}  # which files of earlier versions lack
 LARGEST_DEFAULT = 1000  # audited members, and population
+_LEAST_CANARIES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +216,7 @@ def draw_audit_splits(
     population = check_int("population", default_population if population is None else population, low=0)
     reference_size = 2 * members if protocol == "paper" else 0
     spare = len(unique) - 2 * members - population - reference_size
+    least_canaries = _LEAST_CANARIES if canaries is None and protocol == "audit" else 0
     if protocol != "audit":
         canaries = 0
     elif canaries is None:
@@ -222,9 +224,12 @@ def draw_audit_splits(
     canaries = check_int("canaries", canaries, low=0)
     needed = 2 * members + population + reference_size + canaries
     if needed > len(unique):
+        most = (len(unique) - population - max(canaries, least_canaries)) // (4 if reference_size else 2)
+        allowed = f"at most {most}" if most >= 4 else "and population or canaries, too"
         raise InputError(
-            f"members must be fewer: {needed} distinct examples are needed (audited {2 * members}, population "
-            f"{population}, shadow {reference_size}, canaries {canaries}), the pool has {len(unique)}"
+            f"members must be fewer, {allowed}: {needed} distinct examples are needed (audited {2 * members}, "
+            f"population {population}, shadow {reference_size}, canaries {canaries}), the pool has {len(unique)} "
+            f"beside {len(test)} test examples"
         )
     order = np.random.default_rng(derive_seed(seed, "audit", "parts")).permutation(unique)
     audited, population_part, rest = np.split(order, [2 * members, 2 * members + population])
@@ -260,7 +265,7 @@ def default_canaries(members: int, spare: int) -> int:
         >>> default_canaries(1000, 9000), default_canaries(100, 9000), default_canaries(100, 5)
         (50, 8, 4)
     """
-    return max(0, min(max(8, min(64, members // 20)), spare)) // 2 * 2
+    return max(0, min(max(_LEAST_CANARIES, min(64, members // 20)), spare)) // 2 * 2
 
 
 def canary_halves(canaries: int, shadows: int, seed: int) -> np.ndarray:

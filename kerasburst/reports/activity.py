@@ -30,8 +30,8 @@ def draw_activity(
         activity: what `kerasburst.record` returns.
         out: a .png file to write; None to write nothing.
         example: which example of the batch.
-        neurons: at most so many neurons of each layer, spread over it; the membranes of the up to five of them that
-            fire most are drawn.
+        neurons: at most so many neurons of each layer, spread over it. The membranes of five of them are drawn: those
+            that fire most, and silent ones if fewer than five fire.
         title: heading of the picture.
 
     Returns:

@@ -127,7 +127,8 @@ def epsilon(audit: dict) -> Table | None:
         "intervals and assumes that the examples of one model are independent. The bound from one run "
         f"({'flips=True' if is_own(audit) else '--flips'}) only assumes that membership was chosen by independent coin "
         "flips. It guesses that the highest scores are members and the lowest non-members, leaves out the rest, and "
-        "counts the right guesses. A bound of 0 does not mean that a model is private."
+        "counts the right guesses. A bound of 0 does not mean that a model is private. Bounds vary more than AUCs: "
+        "arms with the same AUC may have very different ones."
     )
     head = ("arm", "attack", "method", "epsilon, lower bound", "counted", "certified epsilon")
     return table_of(head[: len(rows[0])], rows, note=note) if rows else None

@@ -12,6 +12,7 @@ from kerasburst.reports.table import Cell, Table, count, estimate, number, perce
 HEADLINE = "strongest"
 _AT = {"test_accuracy": "test accuracy", "gap": "gap"}
 _OPPOSITE = {LOWER: HIGHER, HIGHER: LOWER}
+_NARROW = 0.01  # of accuracies or gaps: curves that share less than a point share hardly more than a place
 
 
 def usable_curves(audit: dict) -> dict[str, list[dict]]:
@@ -76,6 +77,7 @@ def sentence(audit: dict) -> str:
         return ""
     found = [f"At equal test accuracy, {'; '.join(_said(m, first, name, 'test accuracy') for m, name in of_arms)}."]
     against, at_gap = [], []
+    narrow = [_narrow(m, first, name) for m, name in of_arms]
     for m, name in of_arms:
         by_verdict: dict[str, list[str]] = {}
         for other in _pairs(audit, first, name, "test_accuracy"):
@@ -87,13 +89,15 @@ def sentence(audit: dict) -> str:
             if verdict != m["verdict"]
         ]
         gap = _matched(audit, first, name, "gap", HEADLINE)
-        at_gap += [_said(gap, first, name, "gap")] if gap and gap["verdict"] != m["verdict"] else []
+        if gap and gap["verdict"] != m["verdict"]:
+            at_gap.append(_said(gap, first, name, "gap"))
+            narrow.append(_narrow(gap, first, name))
     if against:
         found.append(f"Other attacks disagree: {'; '.join(against)}.")
     if at_gap:
         gap = "At an equal gap (accuracy on members less test accuracy), however"
         found.append(f"{gap}, {'; '.join(at_gap)}.")
-    return " ".join(found)
+    return " ".join(filter(None, found + narrow))
 
 
 def _said(m: dict, first: str, name: str, at: str) -> str:
@@ -101,6 +105,17 @@ def _said(m: dict, first: str, name: str, at: str) -> str:
         return f"{name} cannot be compared with {first}, no {at} is reached by both"
     difference = estimate(m["difference"], m["interval"], sign="+")
     return f"{_words(m['verdict'], first, name)}: AUC {first} − {name} {difference}"
+
+
+def _narrow(m: dict, first: str, name: str) -> str:
+    """Return a warning where both arms reach so few of the same accuracies or gaps that these decide little."""
+    if not m.get("common") or m["common"][1] - m["common"][0] >= _NARROW:
+        return ""
+    low, high = (f"{100 * end:.1f}" for end in m["common"])
+    what = {"test_accuracy": "test accuracies", "gap": "gaps"}[m["at"]]
+    return (
+        f"{first} and {name} both reach only {what} of {low} to {high} %: this says little of the rest of their curves."
+    )
 
 
 def _words(verdict: str, first: str, name: str) -> str:
@@ -144,10 +159,11 @@ def drawing(audit: dict) -> Drawing | None:
         (svg(axes.figure, "AUC over test accuracy"),),
         tuple(legend(list(styles.values()))),
         f"Each point is an arm {times}, the mean over its {first['models']} models, with at most K = "
-        f"{first['queries']} queries; the number is the last {step_word(audit)}. Every model is attacked in turn; the "
-        "others are its reference models, except the one that was trained on the complementary half. Each is attacked "
-        "by the attack that is strongest on the other models. Bands are 95 % intervals over pairs of models, or over "
-        f"pools if there are three or more.{compared}",
+        f"{first['queries']} queries; the number is the last {step_word(audit)}. Every model is attacked in turn, with "
+        "the others as its reference models. Shadow models come in pairs that were trained on complementary halves; "
+        "the partner of the attacked model is no reference. For each pair, the attack is the one with the highest mean "
+        "AUC on all other pairs. Bands are 95 % intervals over pairs of models, or over pools if there are three or "
+        f"more.{compared}",
     )
 
 

@@ -66,7 +66,7 @@ def reproduction_markdown(result: dict) -> str:
     blocks.append("## Every figure")
     for claim in result["claims"]:
         blocks.append(f"### {claim['text']}")
-        spoken = f" Spoken for by {claim['spoken_for']}." if claim["spoken_for"] else ""
+        spoken = f" Decided by {claim['spoken_for']}." if claim["spoken_for"] else ""
         blocks.append(f"Figure: {claim['figure']}. The paper: {claim['paper']}.{spoken}")
         blocks.append(_rows(claim) if claim["rows"] else f"{said(claim)}.")
     blocks += ["## What was run", _runs(result)]

@@ -197,7 +197,7 @@ class Study(ABC):
         for name, source in sources.items():
             if name in begun and begun[name] != source.fingerprint:
                 raise InputError(
-                    f"{name} must be the data that the {self.what.split()[-1]} in {self.out} was begun with, "
+                    f"{name} must be the data that the {self.what.split()[1]} in {self.out} was begun with, "
                     f"{source.name} has changed"
                 )
 
@@ -261,7 +261,7 @@ def _resumes(study: Study, *, resume: bool, force: bool) -> bool:
     if not resume:
         state = "a finished" if study.finished else "an unfinished"
         raise InputError(
-            f"out must be a new directory, {out} holds {state} {what.split()[-1]}: --resume goes on with it, "
+            f"out must be a new directory, {out} holds {state} {what.split()[1]}: --resume goes on with it, "
             "--force replaces it (in Python resume=True, force=True)"
         )
     names = [f.name for f in dataclasses.fields(study.config) if f.name not in study.may_differ]

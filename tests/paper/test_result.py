@@ -380,7 +380,7 @@ def test_a_data_set_without_a_leak_adds_no_weight():
     judged = judge_claim(CLAIMS["poisson_auc"], audits(0.02, 0.03, 0.04) + without)
     assert judged.verdict.figure == pytest.approx(0.03)
     assert "without iris (the attack finds no members with either encoding" in judged.spoken_for
-    assert judged.rows[-1].doubts == ("the attack finds no members with either encoding: it adds no weight",)
+    assert judged.rows[-1].doubts == ("the attack finds no members with either encoding: it does not count",)
     # Two seeds far apart, both with a leak: their own intervals show it, the one over seeds is too wide.
     few = [(part("audit", seed), audit({1: (a, 0.5, 0.5), 4: (a, 0.5, 0.5)})) for seed, a in enumerate((0.6, 0.9))]
     assert judge_claim(CLAIMS["poisson_auc"], few).verdict.figure == pytest.approx(0.25)

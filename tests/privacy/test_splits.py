@@ -173,7 +173,10 @@ def test_parts_that_do_not_fit_are_refused(given, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"members": 80}, "members must be fewer: 180 distinct examples are needed"),
+        ({"members": 80}, "members must be fewer, at most 70: 180 distinct .* has 160 beside 40 test examples"),
+        ({"members": 80, "canaries": None}, "at most 66: 180 distinct examples are needed"),  # beside 8 canaries
+        ({"members": 80, "protocol": "paper", "population": 0}, "at most 40: 320 distinct examples are needed"),
+        ({"population": 155}, "members must be fewer, and population or canaries, too: 215 distinct"),
         ({"shadows": 7}, "shadows must be even"),
         ({"members": 3}, "members must be an integer of at least 4"),
         ({"protocol": "audits"}, "protocol must be one of audit, paper, paper-overlapping.*did you mean audit"),

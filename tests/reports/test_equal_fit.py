@@ -64,6 +64,17 @@ def test_each_arm_is_compared_with_the_first_in_one_sentence():
     )
 
 
+def test_a_narrow_range_that_both_arms_reach_is_said_where_it_is_used():
+    wide, narrow = AUDIT["matched"][0], {**AUDIT["matched"][2], "common": [0.0641, 0.0652]}
+    both = "mine and plain noise both reach only gaps of 6.4 to 6.5 %: this says little of the rest of their curves."
+    assert equal_fit.sentence({**AUDIT, "matched": [wide, narrow]}).endswith(both)
+    agreeing = {**narrow, "verdict": wide["verdict"]}  # the sentence does not mention the gap then
+    assert "both reach" not in equal_fit.sentence({**AUDIT, "matched": [wide, agreeing]})
+    narrow = {**wide, "common": [0.6, 0.605]}
+    both = "mine and plain noise both reach only test accuracies of 60.0 to 60.5 %"
+    assert both in equal_fit.sentence({**AUDIT, "matched": [narrow]})
+
+
 @pytest.mark.parametrize(
     "verdict, said",
     [
