@@ -236,7 +236,7 @@ def _histograms(audit: dict, encodings: dict[str, Style]) -> Drawing:
         panels,
         legend(styles, marker=False),
         "phi = log(p_y / (1 - p_y)), the log-odds of the true class, of target 0's examples, mean over the largest K. "
-        "Where the two overlap, this signal alone does not separate members.",
+        "Where the histograms of members and non-members overlap, this signal alone does not separate members.",
     )
 
 

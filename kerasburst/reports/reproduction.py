@@ -279,9 +279,9 @@ def drawings(items: list[Item]) -> list[Drawing]:
                     f"{item.label}: every figure with its interval",
                     tuple(svg(axes.figure, name) for name, axes in panels),
                     (),
-                    "One row a data set and way of measuring. Bars: 95 % over seeds; an arrow leaves the picture. "
-                    "Grey band: ±0.01, where a difference of AUCs does not matter. Which side speaks for a claim is "
-                    "the rule's to say.",
+                    "There is one row for each data set and way of measuring. Bars are 95 % intervals over seeds; an "
+                    "arrow means that the interval goes on outside. Grey band: ±0.01, where a difference of AUCs "
+                    "does not matter. A claim's rule says which values support it.",
                 )
             )
     return drawings

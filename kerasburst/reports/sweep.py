@@ -21,9 +21,7 @@ TITLES = {
     "audit_auc": "attack AUC",
 }
 EFFECTS = "differences paired by seed, averaged over points that are alike but for the parameter, with 95 % over seeds"
-NOTHING_JUDGED = (
-    "No point was chosen but the first one: none leaks less and is as accurate, so that there is nothing to judge anew."
-)
+NOTHING_JUDGED = "Only the first point was chosen: no other is as accurate and leaks less. There is nothing to judge."
 _MARK = STYLES[0][0], STYLES[1][0]
 _SPAN = 0.05  # the least that an axis or the colours show of accuracies, rates and AUCs
 
@@ -334,9 +332,9 @@ def judged_table(value: dict) -> Table | None:
     head = ("", *map(_short, value["parameters"]), *(metric_title(value, metric) for metric in value["metrics"]))
     note = (
         f"Chosen among {count(judged['compared'], 'point')}: {judged['rule']}. The lowest of many AUCs is too low by "
-        "chance, so that its figures above prove nothing; these are of audits on the half of the data that chose "
-        "nothing, with the same seeds for both. Last column: the difference of AUCs at equal test accuracy, by the "
-        f"strongest attack. Means and 95 % over {count(seeds, 'seed')}."
+        "chance, so its figures above prove nothing. These figures are of audits on the half of the data that the "
+        "search did not use, with the same seeds for both points. Last column: the difference of AUCs at equal test "
+        f"accuracy, by the strongest attack. Means and 95 % intervals over {count(seeds, 'seed')}."
     )
     return table_of((*head, "at equal accuracy"), rows, "the chosen point, judged on other data", note)
 
@@ -379,11 +377,11 @@ def drawings(items: list[Item]) -> list[Drawing]:
         titles = {name: metric_title(item.value, name) for name in figures if name != "pareto"}
         panels = [svg(figure, f"{item.label}, {titles.get(name, 'Pareto front')}") for name, figure in figures.items()]
         if panels:
-            caption = "Means over seeds with their 95 % interval; dark is more, of an AUC less."
+            caption = "Means over seeds with their 95 % intervals. Darker means larger; of an AUC, darker means lower."
             if "pareto" in figures:
-                caption += " Squares: by their means no other point is as accurate and leaks as little."
+                caption += " Squares: no other point is as accurate and leaks as little, by the means."
             if item.value.get("judged"):
-                caption += " Diamonds: the chosen point and the first one, on the half of the data that chose nothing."
+                caption += " Diamonds: the chosen and the first point, on the half that the search did not use."
             drawings.append(Drawing(item.label, tuple(panels), (), caption))
     return drawings
 

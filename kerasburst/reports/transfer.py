@@ -110,7 +110,7 @@ def _guarantee(value: dict) -> str:
         return ""
     return (
         f"The source was trained with epsilon {privacy['epsilon']:.3g} at delta {privacy['delta']:g}, which protects "
-        "its examples; the target was learnt without."
+        "its examples; the target was learnt without privacy."
     )
 
 
@@ -138,8 +138,8 @@ def drawings(items: list[Item]) -> list[Drawing]:
         axes.grid(alpha=0.3, axis="y")
         panels.append(svg(axes.figure, f"{item.label}, arms"))
     caption = (
-        "One mark for each seed, a bar at the mean. If transfer does not beat the control, the features were worth "
-        "nothing."
+        "One mark for each seed, a bar at the mean. If transfer is no better than the control, the source's features "
+        "did not help."
     )
     return [Drawing("Transferred, from scratch, on random features", tuple(panels), tuple(legend(styles)), caption)]
 
