@@ -7,13 +7,16 @@ is not dressed up as the user's.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.util
+import inspect
 import json
 import math
 import numbers
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -242,6 +245,26 @@ def suggestion(value: object, known: Iterable[str]) -> str:
     """Return "; did you mean X?" for the known word nearest to `value`, or nothing."""
     near = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+@contextlib.contextmanager
+def known_keywords(layer: object) -> Iterator[None]:
+    """Name the nearest of a layer's own arguments where the body, Keras' constructor, refuses a keyword as unknown.
+
+    Raises:
+        InputError: for such a keyword.
+    """
+    try:
+        yield
+    except ValueError as error:
+        found = re.match(r"Unrecognized keyword arguments passed to \w+: \{'(\w+)'", str(error))
+        if found is None:
+            raise
+        others = ("keras", "abc", "builtins")
+        classes = [cls for cls in type(layer).__mro__ if cls.__module__.split(".")[0] not in others]
+        names = {name for cls in classes if "__init__" in vars(cls) for name in inspect.signature(cls).parameters}
+        near = suggestion(found[1], sorted(names - {"args", "kwargs"}))
+        raise InputError(f"{found[1]} is no argument of {type(layer).__name__}{near}") from None
 
 
 def _bounds(low: float | None, high: float | None) -> str:

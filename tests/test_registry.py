@@ -176,3 +176,18 @@ def test_plugins_are_imported_when_names_are_looked_up(tmp_path, monkeypatch):
         registry.ENCODERS["half"]
     with pytest.raises(InputError, match=r"; did you mean rate\? KERASBURST_PLUGINS=MODULE adds"):
         registry.ENCODERS["rat"]
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: kb.PoissonBurstEncoder(8, mean_burst_sise=3), r"Encoder; did you mean mean_burst_size\?"),
+        (lambda: kb.LIF(resetmechanism="zero"), r"of LIF; did you mean reset_mechanism\?"),
+        (lambda: kb.LIFCell(3, betta=0.5), r"betta is no argument of LIFCell; did you mean beta\?"),
+        (lambda: kb.SNNFCNet(2, hiden_units=3), r"of SNNFCNet; did you mean hidden_units\?"),
+        (lambda: kb.RateEncoder(3, colour="red"), "colour is no argument of RateEncoder$"),
+    ],
+)
+def test_unknown_arguments_of_layers_are_refused_with_a_suggestion(make, message):
+    with pytest.raises(InputError, match=message):
+        make()

@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasburst import backend
 from kerasburst.encoders.draws import as_tensor, check_intensity, ops_of
-from kerasburst.validation import LARGEST, InputError, check_int, fail, fits
+from kerasburst.validation import LARGEST, InputError, check_int, fail, fits, known_keywords
 
 
 class Encoder(keras.layers.Layer, ABC):
@@ -71,7 +71,8 @@ class Encoder(keras.layers.Layer, ABC):
     encoded = False  # whether the inputs are spikes already, (batch, num_steps, *features)
 
     def __init__(self, num_steps: int, *, seed: int | None = None, **kwargs):
-        super().__init__(**kwargs, autocast=False)
+        with known_keywords(self):
+            super().__init__(**kwargs, autocast=False)
         self.num_steps = check_int("num_steps", num_steps, low=1, high=LARGEST)
         self.seed = None if seed is None else check_int("seed", seed, low=0, high=LARGEST)
         if type(self).encode is Encoder.encode and type(self).encode_as is Encoder.encode_as:

@@ -20,7 +20,7 @@ from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate, Tensor
 from kerasburst.registry import NEURONS
 from kerasburst.seeding import derive_seed
-from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail
+from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail, known_keywords
 
 READOUTS = ("last", "mean", "count")
 
@@ -81,7 +81,8 @@ class SpikingNetwork(Probed, ABC):
         seed: int | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs, autocast=False)
+        with known_keywords(self):
+            super().__init__(**kwargs, autocast=False)
         self.num_classes = check_int("num_classes", num_classes, low=2)
         self.encoder = keras.saving.deserialize_keras_object(encoder) if isinstance(encoder, dict) else encoder
         if self.encoder is not None and not isinstance(self.encoder, Encoder):

@@ -15,7 +15,7 @@ from kerasburst import backend
 from kerasburst.neurons.parameters import Parameter, checked
 from kerasburst.neurons.scan import State, advanced, scan, wide
 from kerasburst.neurons.surrogate import Tensor
-from kerasburst.validation import InputError, check_bool, check_int, fail, fits
+from kerasburst.validation import InputError, check_bool, check_int, fail, fits, known_keywords
 
 _RULES, _ACTIVITY = ("_regularizer", "_constraint"), "activity_regularizer"
 
@@ -39,7 +39,8 @@ class Neuron(keras.layers.Layer, ABC):
 
     def __init__(self, **kwargs):
         rules = {name: kwargs.pop(name) for name in list(kwargs) if name.endswith(_RULES) and name != _ACTIVITY}
-        super().__init__(**kwargs, autocast=False)
+        with known_keywords(self):
+            super().__init__(**kwargs, autocast=False)
         if not isinstance(self.state_names, list | tuple) or not self.state_names:
             raise fail(f"{type(self).__name__}.state_names", "a tuple of one or more names", self.state_names)
         self._rules = {
