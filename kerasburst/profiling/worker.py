@@ -38,7 +38,7 @@ def main() -> None:
             elif request["do"] == "run":
                 answer = energy.during(run, request["steps"])
             elif request["do"] == "peak":
-                answer = {"peak_rss_mb": peak_rss_mb(), "device_peak_mb": _device_peak_mb()}
+                answer = {"peak_rss_mb": peak_rss_mb(), "device_peak_mb": _device_peak_mb() if run else None}
             else:
                 raise ValueError(f"do must be build, run or peak, received {request['do']}")
             answer = {"ok": True, **answer}
