@@ -80,6 +80,28 @@ class TransferConfig:
         return self.encodings if self.source_encoding is None else (self.source_encoding,) * len(self.encodings)
 
     @property
+    def of_source(self) -> TrainConfig:
+        """How the source is learnt."""
+        training = dataclasses.replace(self.train, dataset=self.source, epochs=self.source_epochs)
+        return _read_alone(training, self.train.dataset)
+
+    @property
+    def of_target(self) -> TrainConfig:
+        """How the target is learnt."""
+        return _read_alone(self.train, self.source)
+
+    @property
     def seed_list(self) -> tuple[int, ...]:
         """The seeds."""
         return tuple(range(self.train.seed, self.train.seed + self.seeds))
+
+
+def _read_alone(training: TrainConfig, other: str) -> TrainConfig:
+    """Leave out how events are read, such as data.size, where only the other data set holds any."""
+    from kerasburst.data.datasets import holds_events
+    from kerasburst.data.events import Reading
+
+    if holds_events(training.dataset) or not holds_events(other):
+        return training
+    of_events = Reading.of(training.data).of_events
+    return dataclasses.replace(training, data={k: v for k, v in training.data.items() if k not in of_events})

@@ -85,8 +85,8 @@ class TransferStudy(Study):
         """Load both data sets."""
         config = self.config
         return {
-            "source": load_source(config.source, **config.train.reading(config.source_encodings)),
-            "target": load_source(config.train.dataset, **config.train.reading(config.encodings)),
+            "source": load_source(config.source, **config.of_source.reading(config.source_encodings)),
+            "target": load_source(config.train.dataset, **config.of_target.reading(config.encodings)),
         }
 
     def prepare(self, sources):
@@ -158,10 +158,9 @@ def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict,
     """Check everything that can be refused; return plan.json and the names of the frozen layers."""
     parts = {}
     names = tuple(dict.fromkeys((*config.encodings, *config.source_encodings)))  # a parameter is of some encoder
-    of_source = dataclasses.replace(config.train, dataset=config.source, epochs=config.source_epochs)
     for part, data, training, encodings in (
-        ("targets", target, config.train, config.encodings),
-        ("sources", source, of_source, config.source_encodings),
+        ("targets", target, config.of_target, config.encodings),
+        ("sources", source, config.of_source, config.source_encodings),
     ):
         info = known_dataset(training.dataset)
         default = DEFAULT_EPOCHS if info is None else info.default_epochs

@@ -247,12 +247,28 @@ def test_images_and_events_are_each_other_s_source_with_an_encoder_each(
     plan, last = arms.load_plan(tmp_path / "t"), fields["encodings"][-1]
     trainings = plan["sources"][last], plan["targets"][last]
     assert tuple(each.encoding for each in trainings) == encodings
+    assert all(each.data == {} for each in trainings)
     # Both build one network, and so each layer's weights fit.
     data = [
         arms.load_data(each, plan[name]) for each, name in zip(trainings, ("source_shape", "sample_shape"), strict=True)
     ]
     source, other = (build(each, part)[0] for each, part in zip(trainings, data, strict=True))
     assert [w.shape for w in source.conv1.weights] == [w.shape for w in other.conv1.weights]
+
+
+@pytest.mark.parametrize("events_first", [True, False])
+def test_how_events_are_read_is_of_the_events_alone(events_first, tmp_path, monkeypatch):
+    monkeypatch.setattr(RUN_FLEET, Pretend())
+    source, target = ("moving_digits", "digits") if events_first else ("digits", "moving_digits")
+    encodings = {"source_encoding": "none", "encodings": ("rate",)}
+    if not events_first:
+        encodings = {"source_encoding": "rate", "encodings": ("none",)}
+    train = {"dataset": target, "data": {"size": 8}}
+    transfer(small(train=train, seeds=1, source=source, **encodings), tmp_path / "t")
+    plan, name = arms.load_plan(tmp_path / "t"), encodings["encodings"][0]
+    read = {each.dataset: each.data for each in (plan["sources"][name], plan["targets"][name])}
+    assert read == {"moving_digits": {"size": 8}, "digits": {}}
+    assert {plan["source_shape"], plan["sample_shape"]} == {(8, 8, 2), (3, 8, 8, 2)}
 
 
 @pytest.mark.parametrize(
