@@ -15,9 +15,9 @@ TINY = ("--work", "encode_poisson_burst", "--repeats", "2", "--steps", "2", "--b
 @pytest.mark.thorough
 def test_measures(kerasburst, tmp_path, monkeypatch):
     bench = cmd_bench.bench
-    quick = {"block_s": 0.01, "settle_s": 0.0, "limit_scale": 0.02}
+    quick = {"settle_s": 0.0, "limit_scale": 0.02}
     monkeypatch.setattr(cmd_bench, "bench", lambda works, **how: bench(works, **how, **quick))
-    outcome = kerasburst("bench", *TINY, "--out", "figures", "--json")
+    outcome = kerasburst("bench", *TINY, "--block", "0.01", "--out", "figures", "--json")
     assert outcome.code == 0, outcome
     result = json.loads(outcome.out)
     assert result == json.loads((tmp_path / "figures" / "bench.json").read_text())
@@ -34,6 +34,7 @@ REFUSED = {
     "no threads": (["--threads", "0"], ["threads", "1", "received 0"]),
     "no steps": (["--steps", "0"], ["num_steps", "1", "received 0"]),
     "no examples": (["--batch-size", "0"], ["batch_size", "1", "received 0"]),
+    "a block of less than nothing": (["--block", "-1"], ["block", "0", "received -1"]),
     "not a number": (["--repeats", "often"], ["--repeats", "often"]),
     "absent data folder": (["--data-dir", "nowhere"], ["data_dir", "nowhere"]),
 }

@@ -1,5 +1,7 @@
 """What both networks share, shown on the small one unless the network matters."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -255,6 +257,7 @@ def test_nested_in_a_functional_model(make, features, tmp_path):
 
 
 @pytest.mark.thorough
+@pytest.mark.skipif(bool(os.environ.get("XLA_FLAGS")), reason="the fresh process compiles as usual; see conftest.py")
 def test_reloaded_in_a_fresh_process(tmp_path):
     x = np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
