@@ -34,12 +34,6 @@ from kerasburst.training.setup import build, prepare
 
 Run = Callable[[int], dict]
 
-
-def on_gpu() -> bool:
-    """Return whether the backend's allocator counts memory on a GPU."""
-    return backend.device_peak_mb() is not None
-
-
 FC_STEPS_PER_EXECUTION = 10
 # (rows, inner, columns): squares, and the hidden layer of SNNConvNet over all steps of a batch.
 SHAPES = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 1024, 4096), (1280, 3136, 1000))
@@ -49,6 +43,11 @@ _LEAST_S = 0.12  # how long one shape is measured in a block
 _COPY_MB = 256
 _ENDLESS = 1_000_000  # epochs
 _PREFETCHED = 2  # batches that the pipeline holds ready, besides those in work
+
+
+def _uses_gpu() -> bool:
+    """Return whether the backend computes on a GPU: its allocator then counts memory there."""
+    return backend.device_peak_mb() is not None
 
 
 def _repeated(step: Callable[[], Any], wait: Callable[[Any], Any]) -> Run:
@@ -100,7 +99,7 @@ def fc_train(options: dict) -> Run:
     network.build(spikes.shape)
     if backend.name == "torch":  # which takes one step at a time
         return _fitted(_compiled(network), spikes, labels)
-    if backend.name == "tensorflow" and on_gpu():
+    if backend.name == "tensorflow" and _uses_gpu():
         return training_step(_compiled(network), spikes, labels)
     _compiled(network, jit_compile=True, steps_per_execution=FC_STEPS_PER_EXECUTION)
     return _fitted(network, spikes, labels, FC_STEPS_PER_EXECUTION)
@@ -111,7 +110,7 @@ def _fitted(network: keras.Model, x: Any, y: Any, at_once: int = 1) -> Run:
 
     The clock runs from the beginning of an epoch to its end: the fixed cost of a call of `fit` is not counted.
     """
-    if backend.name == "jax" and on_gpu():
+    if backend.name == "jax" and _uses_gpu():
         batches = ((x, y) for _ in itertools.count())
     else:
         batches = tf.data.Dataset.from_tensors((np.asarray(x), np.asarray(y))).repeat()
@@ -145,7 +144,7 @@ def training_step(network: keras.Model, x: Any, y: Any) -> Run:
     if backend.name != "tensorflow":
         return _fitted(network, x, y)
     network.make_train_function()
-    batches = itertools.repeat((x, y)) if on_gpu() else iter(tf.data.Dataset.from_tensors((x, y)).repeat())
+    batches = itertools.repeat((x, y)) if _uses_gpu() else iter(tf.data.Dataset.from_tensors((x, y)).repeat())
 
     return _repeated(lambda: network.train_function(batches), lambda logs: float(logs["loss"]))
 

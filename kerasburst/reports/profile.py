@@ -281,6 +281,9 @@ def power_verdicts(profile: dict) -> list[str]:
             verdict = "none is saved here"
         else:
             verdict = "undecided here"
+        energy = ratios.get("gpu_energy_j_per_sample")
+        if low < 1 and energy is not None and energy[1] >= 1:  # a GPU that waits draws less, for longer
+            verdict += ", but an example costs no less energy"
         said = [f"{what} × {_quartiles(ratios[field])}" for field, what in _CLAIM_FIELDS.items() if field in ratios]
         lines.append(
             f"{arm} against {arm_name(_CLAIM_TO, one.get('feed', FEEDS[0]))}: {', '.join(said)}; "

@@ -89,12 +89,15 @@ def test_the_claim_of_less_power(tmp_path, power, verdict):
     assert power_verdicts(profile) == []  # no GPU
     profile["encodings"]["poisson_burst"]["ratios"]["rate_regular"] = {
         "gpu_power_w": power,
-        "gpu_energy_j_per_sample": [1.2, 1.2, 1.2],
+        "gpu_energy_j_per_sample": [0.9, 0.9, 0.9],
     }
     (line,) = power_verdicts(profile)
     low, median, high = power
-    said = f"GPU power × {median:.3f} ({low:.3f} to {high:.3f}), energy per example × 1.200"
+    said = f"GPU power × {median:.3f} ({low:.3f} to {high:.3f}), energy per example × 0.900"
     assert line == f"poisson_burst against rate_regular: {said}; the claim of 10 to 15 % less GPU power: {verdict}"
+    profile["encodings"]["poisson_burst"]["ratios"]["rate_regular"]["gpu_energy_j_per_sample"] = [1.0, 1.2, 1.3]
+    waits = ", but an example costs no less energy" * (low < 1)
+    assert power_verdicts(profile)[0].endswith(f"less GPU power: {verdict}{waits}")
 
 
 def test_a_profile_of_an_earlier_version(tmp_path):
