@@ -7,8 +7,6 @@ import contextlib
 import os
 import warnings
 
-import pytest
-
 
 @contextlib.contextmanager
 def eagerly():
@@ -17,9 +15,8 @@ def eagerly():
         return
     import tensorflow as tf
 
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Even though .*run_functions_eagerly")  # of tf.data, which compiles always
-        patch.setattr("kerasburst.neurons.compiled.xla", None)  # its operation runs in compiled code alone
         tf.config.run_functions_eagerly(True)
         try:
             yield

@@ -18,11 +18,6 @@ from kerasburst.neurons.surrogate import Surrogate
 if TYPE_CHECKING:
     from kerasburst.neurons.base import Neuron
 
-try:  # the one private import: no public operation writes into a loop's array in place when XLA compiles it
-    from tensorflow.compiler.tf2xla.python import xla
-except ImportError:
-    xla = None
-
 
 def compiled_scan(
     neurons: Neuron, current: tf.Tensor, state: State | None, mask: tf.Tensor | None, *, return_mem: bool
@@ -174,10 +169,13 @@ def _each(step, state, inputs, dtypes, *, reverse=False):
 def put(sequence: tf.Tensor, t: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     """Write `(batch, *features)` as step t of `(batch, time, *features)`, in place where XLA compiles it.
 
-    Without the private operation the same is done by a public one, at nine times the time of a pass.
+    XLA's operation has no function in TensorFlow's public interface; a graph makes it by its name. Run one by one
+    (`tf.config.run_functions_eagerly`), public operations do the same at nine times the time of a pass.
     """
-    if xla is not None:
-        return xla.dynamic_update_slice(sequence, value[:, None], tf.stack([0, t, *[0] * (sequence.shape.rank - 2)]))
+    if not tf.executing_eagerly():
+        begin = tf.stack([0, t, *[0] * (sequence.shape.rank - 2)])
+        inputs, dtypes = [sequence, value[:, None], begin], [sequence.dtype]
+        return begin.graph.create_op("XlaDynamicUpdateSlice", inputs, dtypes=dtypes).outputs[0]
     swap = [1, 0, *range(2, sequence.shape.rank)]
     by_step = tf.tensor_scatter_nd_update(tf.transpose(sequence, swap), tf.reshape(t, [1, 1]), value[None])
     return tf.transpose(by_step, swap)
