@@ -45,11 +45,11 @@ from .neurons.adaptive_lif import AdaptiveLIFCell as AdaptiveLIFCell
 from .neurons.adex import AdEx as AdEx
 from .neurons.adex import AdExCell as AdExCell
 from .neurons.base import Neuron as Neuron
-from .neurons.base import NeuronCell as NeuronCell
-from .neurons.base import NeuronLayer as NeuronLayer
+from .neurons.cell import NeuronCell as NeuronCell
 from .neurons.functional import lif_sequence as lif_sequence
 from .neurons.izhikevich import Izhikevich as Izhikevich
 from .neurons.izhikevich import IzhikevichCell as IzhikevichCell
+from .neurons.layer import NeuronLayer as NeuronLayer
 from .neurons.leaky_integrator import LeakyIntegrator as LeakyIntegrator
 from .neurons.leaky_integrator import LeakyIntegratorCell as LeakyIntegratorCell
 from .neurons.lif import LIF as LIF

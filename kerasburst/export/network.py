@@ -14,7 +14,8 @@ import tensorflow as tf
 from kerasburst.encoders.base import Encoder
 from kerasburst.export.wires import States, Wires, as_call, patched, patches_of
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.neurons.base import Neuron, NeuronLayer
+from kerasburst.neurons.base import Neuron
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.validation import InputError, fail, one_line
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")  # what tf.name_scope takes

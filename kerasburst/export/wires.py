@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.neurons.base import Neuron, NeuronCell, NeuronLayer
+from kerasburst.neurons.base import Neuron
+from kerasburst.neurons.cell import NeuronCell
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.neurons.scan import scan, wide
 from kerasburst.validation import InputError
 

@@ -15,7 +15,8 @@ from kerasburst.encoders.base import Encoder
 from kerasburst.models.forward import Fire, Leaf, Part, Synapse, build_course, leaves, synapses_of, walk
 from kerasburst.models.probing import Probed
 from kerasburst.models.recomputing import in_chunks, walk_recomputed
-from kerasburst.neurons.base import NeuronLayer, arguments_of
+from kerasburst.neurons.base import arguments_of
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate, Tensor
 from kerasburst.registry import NEURONS

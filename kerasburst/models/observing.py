@@ -13,7 +13,8 @@ from keras import ops
 
 from kerasburst import backend
 from kerasburst.encoders.base import Encoder
-from kerasburst.neurons.base import NeuronCell, NeuronLayer
+from kerasburst.neurons.cell import NeuronCell
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.validation import InputError, fail
 
 

@@ -11,7 +11,7 @@ from keras import ops
 from kerasburst import backend
 from kerasburst.models.forward import Fire, Part, Pool, Residual, walk
 from kerasburst.models.time_batch_normalization import TimeBatchNormalization
-from kerasburst.neurons.base import NeuronLayer
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.neurons.surrogate import Tensor
 from kerasburst.validation import InputError
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 
-from kerasburst.neurons.base import NeuronCell, NeuronLayer
+from kerasburst.neurons.cell import NeuronCell
 from kerasburst.neurons.functional import advance
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.neurons.surrogate import Surrogate, spike
 from kerasburst.neurons.thresholded import Thresholded
 

@@ -9,7 +9,9 @@ import numpy as np
 from keras import ops
 
 from kerasburst.neurons import surrogate as surrogates
-from kerasburst.neurons.base import Neuron, NeuronCell, NeuronLayer
+from kerasburst.neurons.base import Neuron
+from kerasburst.neurons.cell import NeuronCell
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.neurons.parameters import at_most
 from kerasburst.neurons.surrogate import Surrogate, spike
 from kerasburst.validation import InputError, check_bool, check_float, check_int

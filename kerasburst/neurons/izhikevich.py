@@ -8,7 +8,9 @@ import keras
 from keras import ops
 
 from kerasburst.neurons import surrogate as surrogates
-from kerasburst.neurons.base import Neuron, NeuronCell, NeuronLayer
+from kerasburst.neurons.base import Neuron
+from kerasburst.neurons.cell import NeuronCell
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.neurons.parameters import at_most
 from kerasburst.neurons.surrogate import Surrogate, spike
 from kerasburst.validation import check_bool

@@ -7,7 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasburst.neurons.base import Neuron, NeuronCell, NeuronLayer
+from kerasburst.neurons.base import Neuron
+from kerasburst.neurons.cell import NeuronCell
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.validation import InputError, check_bool
 
 

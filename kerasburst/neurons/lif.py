@@ -5,8 +5,9 @@ from __future__ import annotations
 import keras
 
 from kerasburst import backend
-from kerasburst.neurons.base import NeuronCell, NeuronLayer
+from kerasburst.neurons.cell import NeuronCell
 from kerasburst.neurons.functional import lif_step
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.neurons.scan import wide
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.neurons.thresholded import Thresholded

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasburst.neurons.base import NeuronCell, NeuronLayer
+from kerasburst.neurons.cell import NeuronCell
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.neurons.surrogate import Surrogate, spike
 from kerasburst.neurons.thresholded import Thresholded, after_reset
 from kerasburst.validation import check_bool, fail

@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from kerasburst.neurons.base import NeuronCell, NeuronLayer
+from kerasburst.neurons.cell import NeuronCell
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.neurons.surrogate import Surrogate, spike
 from kerasburst.neurons.thresholded import Thresholded, after_reset
 

@@ -15,7 +15,7 @@ from kerasburst.encoders.bursts import BurstEncoder
 from kerasburst.losses import FiringRate
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.encoded import EncodedModel
-from kerasburst.neurons.base import NeuronLayer
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.training import private
 from kerasburst.training.adversary import AdversarialModel
 from kerasburst.training.run_directory import DataRecord

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from kerasburst.export import savedmodel
-from kerasburst.neurons.base import NeuronLayer
 from kerasburst.neurons.functional import lif_step
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.neurons.lif import LIF
 
 from .common import make, spikes

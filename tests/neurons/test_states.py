@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasburst.neurons.base import NeuronCell, NeuronLayer
+from kerasburst.neurons.cell import NeuronCell
+from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.validation import InputError
 
 from .common import array
