@@ -178,7 +178,7 @@ FORMATS = Registry(
         "savedmodel": "kerasburst.export.saved_model:SavedModel",
         "onnx": "kerasburst.export.onnx_model:ONNX",
         "litert": "kerasburst.export.litert_step:LiteRT",
-        "nir": "kerasburst.export.nir_graph:NIR",
+        "nir": "kerasburst.export.nir_format:NIR",
     },
 )
 ATTACKS = Registry(

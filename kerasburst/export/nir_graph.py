@@ -25,23 +25,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import ops
 
-from kerasburst import backend
 from kerasburst.encoders.base import Encoder
-from kerasburst.export.formats import Format, Written
-from kerasburst.export.network import Network
-from kerasburst.export.nir_reader import DT, read_file, read_layers
+from kerasburst.export.nir_reader import DT
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.forward import Part, Pool, Residual
 from kerasburst.models.time_batch_normalization import TimeBatchNormalization
 from kerasburst.neurons.base import Neuron
-from kerasburst.validation import InputError, check_choice
+from kerasburst.validation import InputError
 
 # What changes nothing when a model is asked.
 _IDLE = (
@@ -53,130 +48,10 @@ _IDLE = (
     keras.layers.ActivityRegularization,
     keras.layers.Identity,
 )
-READOUTS: dict[str, Callable] = {  # of the last neurons' spikes and membrane, (batch, time, C)
-    "last": lambda spk, mem: mem[:, -1],
-    "mean": lambda spk, mem: ops.mean(mem, axis=1),
-    "count": lambda spk, mem: ops.sum(spk, axis=1),
-    "rate": lambda spk, mem: ops.mean(spk, axis=1),
-    "last spikes": lambda spk, mem: spk[:, -1],
-}
-
-
-class NIR(Format):
-    """Writes model.nir and runs it by our own layers; see `kerasburst.export.nir`.
-
-    Args:
-        nir_reset: None to write each reset exactly where NIR has it; "zero" to write every neuron as a `LIF` or a
-            `CubaLIF` that resets to zero, which snnTorch and SpikingJelly read, with its true reset in the node's
-            metadata, which `from_nir` reads.
-    """
-
-    file = "model.nir"
-    modules = ("nir",)
-    extra = "nir"
-
-    def __init__(self, nir_reset: str | None = None):
-        self.nir_reset = None if nir_reset is None else check_choice("nir_reset", nir_reset, ["zero"])
-
-    def write(self, network, folder):
-        """Write model.nir; see `Format.write`."""
-        import nir
-
-        graph = make_graph(network, self.nir_reset)
-        nir.write(str(folder / self.file), graph)
-        inputs, outputs = (
-            {name: {"dtype": "float32", "shape": types[name].tolist()}}
-            for name, types in (("input", graph.input_type), ("output", graph.output_type))
-        )
-        details = {"dt_s": DT, "nir": nir.__version__, "readout": graph.metadata["readout"]}
-        if self.nir_reset or any(isinstance(node, nir.CubaLIF) for node in graph.nodes.values()):
-            details["nir_reset"] = f"zero; {_difference(graph, network)}"
-        return Written(
-            {
-                "graph": {
-                    "does": "spikes of one time step to the output neurons' spikes, channels first",
-                    "inputs": inputs,
-                    "outputs": outputs,
-                }
-            },
-            {
-                "serving_default": "NIR has no encoder: encode outside",
-                "encoded": "NIR gives the output neurons' spikes; the simulator must read the logits from the membrane",
-            },
-            {"python": ["import kerasburst as kb", "model = kb.export.from_nir('model.nir')"]},
-            details,
-        )
-
-    def run(self, folder, manifest):
-        """Return a function that runs the graph as a Keras model of our layers; see `Format.run`."""
-        path = self.path(folder)
-        graph = read_file(path)
-        inputs, spk, mem = read_layers(graph, str(path), num_steps=manifest.num_steps)
-        readout = READOUTS[check_choice(f"{path}: readout", graph.metadata.get("readout"), READOUTS)]
-        if mem is None:
-            raise InputError(f"{path} must end in neurons, it does not")
-        model = keras.Model(inputs, [spk, mem])
-
-        logits_of = backend.jit(lambda spikes: readout(*model(spikes)), model)
-        return lambda spikes: ops.convert_to_numpy(logits_of(ops.convert_to_tensor(spikes)))
-
-
-def make_graph(network: Network, nir_reset: str | None = None):
-    """Return the `nir.NIRGraph` of a model.
-
-    Args:
-        network: the model, taken apart.
-        nir_reset: as for `NIR`.
-
-    Raises:
-        InputError: for what NIR cannot hold, with the reason.
-    """
-    if others := network.compute_dtypes() - {"float32"}:
-        raise InputError(f"model must compute in float32 for nir, received {', '.join(sorted(others))}")
-    features = network.spike_features
-    graph = _Graph((features[-1], *features[:-1]), nir_reset)
-    start = _Signal(("input",), graph.nodes["input"].input_type["input"].tolist(), spiking=True)
-    graph.follow(network.model, start if network.encoder is None else None, start)
-    if missed := [name for name, layer in network.neurons.items() if id(layer) not in graph.neurons]:
-        raise InputError(f"{', '.join(missed)} must be reached through layers that nir knows, not through operations")
-    graph.add("output", graph.nir.Output({"output": np.array(graph.fired.shape)}), graph.fired)
-    metadata = {"producer": "kerasburst", "dt": DT, "readout": _readout(network)}
-    return graph.nir.NIRGraph(graph.nodes, graph.edges, metadata=metadata)
-
-
-def _readout(network: Network) -> str:
-    """Return how the logits are read from the last neurons, as a try shows."""
-    if network.readout in READOUTS and type(network.model).call is SpikingNetwork.call:
-        return network.readout
-    shape = (4, network.num_steps or 5, *network.spike_features)
-    logits, mem = network.encoded(tf.constant(8 * np.random.default_rng(0).integers(0, 2, shape), tf.float32))
-    spk = network.spikes_of_last
-    if mem is not None and len(mem.shape) == 3:
-        for name, read in READOUTS.items():
-            got = read(spk, mem)
-            if got.shape == logits.shape and np.allclose(got, logits, rtol=1e-5, atol=1e-5):
-                return name
-    raise InputError(
-        "model must read its logits from its last neurons for nir: the logits must be their membrane at the last step "
-        "or its mean over time, or the count, mean or last step of their spikes"
-    )
-
-
-def _difference(graph, network: Network) -> str:
-    """Return how many output spikes differ where a reader resets to zero."""
-    shape = (16, network.num_steps or 20, *network.spike_features)
-    spikes = tf.constant(np.random.default_rng(0).integers(0, 2, shape), tf.float32)
-    own, zero = (
-        keras.Model(*read_layers(graph, "graph", reset_mechanism=reset)[:2])(spikes).numpy() for reset in (None, "zero")
-    )
-    return (
-        f"a reader that leaves the metadata out resets to zero: {int((own != zero).sum())} of {own.size} output spikes "
-        "differ on 16 random examples"
-    )
 
 
 @dataclasses.dataclass
-class _Signal:
+class Signal:
     """What flows between layers: the nodes it is the sum of, and its shape at one step, channels first.
 
     Attributes:
@@ -194,7 +69,7 @@ class _Signal:
     padding: tuple[int, int] = (0, 0)
 
 
-class _Graph:
+class Graph:
     """Nodes and edges, and the signals of a model's tensors."""
 
     def __init__(self, shape: tuple[int, ...], nir_reset: str | None):
@@ -203,10 +78,10 @@ class _Graph:
         self.nir, self.nir_reset = nir, nir_reset
         self.nodes = {"input": nir.Input({"input": np.array(shape)})}
         self.edges: list[tuple[str, str]] = []
-        self.fired: _Signal | None = None  # of the last neurons
+        self.fired: Signal | None = None  # of the last neurons
         self.neurons: set[int] = set()  # the identities of those that the graph has
 
-    def add(self, name: str, node, signal: _Signal) -> str:
+    def add(self, name: str, node, signal: Signal) -> str:
         """Append a node behind a signal; return its name."""
         name = re.sub(r"\W", "_", name)
         while name in self.nodes:
@@ -215,7 +90,7 @@ class _Graph:
         self.edges += [(source, name) for source in signal.sources]
         return name
 
-    def follow(self, model: keras.Model, signal: _Signal | None, encoded: _Signal | None = None):
+    def follow(self, model: keras.Model, signal: Signal | None, encoded: Signal | None = None):
         """Follow a model's layers from its input and return the output's signal; `encoded` is behind an encoder."""
         if isinstance(model, SpikingNetwork):
             return self._follow_course(model.course(), signal or encoded)
@@ -256,7 +131,7 @@ class _Graph:
             signal = self.apply(part, signal)
         return signal
 
-    def apply(self, layer, signal: _Signal) -> _Signal | None:
+    def apply(self, layer, signal: Signal) -> Signal | None:
         """Append a layer, or part of a network's course; None where its output is no sequence."""
         if isinstance(layer, keras.layers.TimeDistributed):
             layer = layer.layer
@@ -292,12 +167,12 @@ class _Graph:
             raise InputError(f"model must be of layers that nir knows, {layer.name} is a {kind.__name__}")
         return known[kind](layer, signal)
 
-    def _join(self, layer, signals) -> _Signal:
+    def _join(self, layer, signals) -> Signal:
         if type(layer) is not keras.layers.Add:
             raise InputError(f"model must join paths by Add for nir, {layer.name} is a {type(layer).__name__}")
         return self._sum(layer.name, signals)
 
-    def _sum(self, name: str, signals) -> _Signal:
+    def _sum(self, name: str, signals) -> Signal:
         if len({(*signal.shape, signal.permuted) for signal in signals}) > 1:
             raise InputError(f"{name} must add maps of one shape for nir")
         sources = tuple(dict.fromkeys(source for signal in signals for source in signal.sources))
@@ -319,7 +194,7 @@ class _Graph:
             kernel = np.moveaxis(kernel.reshape(*space, channels, -1), -2, 0).reshape(kernel.shape)
         weight = np.ascontiguousarray(kernel.T)
         node = self.nir.Affine(weight, np.array(layer.bias)) if layer.use_bias else self.nir.Linear(weight)
-        return _Signal((self.add(layer.name, node, signal),), [layer.units])
+        return Signal((self.add(layer.name, node, signal),), [layer.units])
 
     def _convolve(self, layer, signal):
         _check_plain(layer)
@@ -339,7 +214,7 @@ class _Graph:
             spread = [(side - 1) * step for side, step in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
             padded = [n + 2 * beside for n, beside in zip(size, signal.padding, strict=True)]
             size = [(n - d - 1) // stride + 1 for n, d, stride in zip(padded, spread, layer.strides, strict=True)]
-        return _Signal((self.add(layer.name, node, signal),), [layer.filters, *size])
+        return Signal((self.add(layer.name, node, signal),), [layer.filters, *size])
 
     def _pad(self, layer, signal):
         (top, bottom), (left, right) = layer.padding
@@ -374,7 +249,7 @@ class _Graph:
         if layer.data_format != "channels_last" or layer.keepdims or signal.permuted:
             raise InputError(f"{layer.name} must be channels-last and drop its axes for nir")
         window = np.array(signal.shape[1:])
-        pooled = _Signal((self.add(layer.name, self.nir.AvgPool2d(window, window, np.array([0, 0])), signal),), [])
+        pooled = Signal((self.add(layer.name, self.nir.AvgPool2d(window, window, np.array([0, 0])), signal),), [])
         return self._flatten(f"flatten_{layer.name}", dataclasses.replace(pooled, shape=[signal.shape[0], 1, 1]))
 
     def _permute(self, layer, signal):
@@ -388,7 +263,7 @@ class _Graph:
         node = self.nir.Flatten({"input": np.array(signal.shape)}, start_dim=0)
         flat_from = None if signal.permuted else signal.shape
         size = [int(np.prod(signal.shape))]
-        return _Signal((self.add(name, node, signal),), size, signal.spiking, flat_from)
+        return Signal((self.add(name, node, signal),), size, signal.spiking, flat_from)
 
     def _pool(self, layer, signal):
         if layer.padding != "valid" or layer.data_format != "channels_last" or signal.permuted:
@@ -396,7 +271,7 @@ class _Graph:
         if isinstance(layer, keras.layers.MaxPooling2D):
             return self._pool_spikes(layer.name, signal, layer.pool_size, layer.strides)
         node = self.nir.AvgPool2d(np.array(layer.pool_size), np.array(layer.strides), np.array([0, 0]))
-        return _Signal((self.add(layer.name, node, signal),), _pooled(signal.shape, layer.pool_size, layer.strides))
+        return Signal((self.add(layer.name, node, signal),), _pooled(signal.shape, layer.pool_size, layer.strides))
 
     def _pool_spikes(self, name, signal, window, strides, relu=False):
         if relu or not signal.spiking:
@@ -409,9 +284,9 @@ class _Graph:
             signal.shape[0],
             *(n + 2 * beside for n, beside in zip(signal.shape[1:], signal.padding, strict=True)),
         ]
-        total = _Signal((self.add(f"{name}_sum", node, signal),), _pooled(padded, window, strides))
+        total = Signal((self.add(f"{name}_sum", node, signal),), _pooled(padded, window, strides))
         any_spike = self.nir.Threshold(np.full(total.shape, 0.5, "float32"))
-        return _Signal((self.add(f"{name}_any", any_spike, total),), total.shape, spiking=True)
+        return Signal((self.add(f"{name}_any", any_spike, total),), total.shape, spiking=True)
 
     def _scale(self, layer, signal):
         if np.any(layer.offset) or np.ndim(layer.scale):
@@ -421,7 +296,7 @@ class _Graph:
 
     # Neurons ------------------------------------------------------------------------------------
 
-    def _fire(self, neuron: Neuron, layer, signal: _Signal) -> _Signal | None:
+    def _fire(self, neuron: Neuron, layer, signal: Signal) -> Signal | None:
         kind = type(neuron).__name__.removesuffix("Cell")
         ours = type(neuron).__module__.split(".")[0] == "kerasburst"
         if not ours or kind not in ("LIF", "Synaptic", "LeakyIntegrator"):
@@ -443,7 +318,7 @@ class _Graph:
         self.neurons.add(id(neuron))
         return after if layer.return_sequences else None
 
-    def _lif(self, name, beta, threshold, reset, signal) -> _Signal:
+    def _lif(self, name, beta, threshold, reset, signal) -> Signal:
         nir, zero = self.nir, np.zeros(signal.shape)
         if reset == "zero" or self.nir_reset == "zero":
             tau, r = _time_constant(name, beta)
@@ -457,12 +332,12 @@ class _Graph:
             self.edges.append((back, mem.sources[0]))
         return dataclasses.replace(mem, sources=(spike,), spiking=True)
 
-    def _integrate(self, name, beta, signal) -> _Signal:
+    def _integrate(self, name, beta, signal) -> Signal:
         tau, r = _time_constant(name, beta)
         node = self.nir.I(r) if tau is None else self.nir.LI(tau, r, np.zeros(signal.shape))
         return dataclasses.replace(signal, sources=(self.add(name, node, signal),), spiking=False)
 
-    def _cuba_lif(self, name, alpha, beta, threshold, reset, signal) -> _Signal:
+    def _cuba_lif(self, name, alpha, beta, threshold, reset, signal) -> Signal:
         (tau_syn, w_in), (tau_mem, r) = (_time_constant(name, each) for each in (alpha, beta))
         if tau_syn is None or tau_mem is None:
             raise InputError(f"{name} must have alpha and beta below 1 for nir: time constants are finite there")
@@ -470,7 +345,7 @@ class _Graph:
         node = self.nir.CubaLIF(tau_syn, tau_mem, r, zero, threshold, zero, w_in, metadata={"reset_mechanism": reset})
         return dataclasses.replace(signal, sources=(self.add(name, node, signal),), spiking=True)
 
-    def _ordered(self, value, signal: _Signal, name: str) -> np.ndarray:
+    def _ordered(self, value, signal: Signal, name: str) -> np.ndarray:
         """Return a parameter of each neuron in the order of the graph."""
         value = np.asarray(value, "float64")
         if value.size > 1 and signal.permuted:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import graphlib
 import re
 import warnings
-from pathlib import Path
 
 import keras
 import numpy as np
 
 from kerasburst.export.formats import require
+from kerasburst.export.nir_file import as_text, check_numbers, flat, kind_of, read_file, shape_of
 from kerasburst.neurons.functional import RESET_MECHANISMS
 from kerasburst.neurons.leaky_integrator import LeakyIntegrator
 from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.synaptic import Synaptic
-from kerasburst.validation import InputError, check_choice, check_float, check_int, one_line, user_path
+from kerasburst.validation import InputError, check_choice, check_float, check_int, user_path
 
 DT = 1e-4  # seconds of a step where a graph does not say; what snnTorch and SpikingJelly assume
 _FIRES = ("LIF", "IF", "CubaLIF")
@@ -76,28 +76,6 @@ def from_nir(
     return keras.Model(inputs, out)
 
 
-def read_file(path: Path):
-    """Read a `nir.NIRGraph`.
-
-    Raises:
-        InputError: for a file that cannot be read as one.
-    """
-    require("nir", "nir")
-    import nir
-
-    if not path.is_file():
-        raise InputError(
-            f"{path} is not a readable NIR file (it {'is no file' if path.exists() else 'does not exist'})"
-        )
-    try:
-        graph = nir.read(str(path))
-    except Exception as error:  # whatever nir, h5py and numpy raise for what is in the file
-        raise InputError(f"{path} is not a readable NIR file ({one_line(error)})") from None
-    if not isinstance(graph, nir.NIRGraph):
-        raise InputError(f"{path} must hold a graph, it holds a {type(graph).__name__}")
-    return graph
-
-
 def read_layers(
     graph,
     name: str,
@@ -127,9 +105,9 @@ class _Reader:
 
     def __init__(self, graph, name: str, dt: float | None, reset: str | None):
         self.name, self.reset = name, reset
-        self.nodes, edges = _flat(graph)
+        self.nodes, edges = flat(graph)
         metadata = graph.metadata if isinstance(graph.metadata, dict) else {}
-        self.ours = _text(metadata.get("producer")) == "kerasburst"
+        self.ours = as_text(metadata.get("producer")) == "kerasburst"
         self.assumed: dict[str, str] = {}
         self.arguments: list[str] = []
         if dt is None:
@@ -139,7 +117,7 @@ class _Reader:
                 self.assumed["how long a step is"] = f"dt={DT:g}"
                 self.arguments.append("dt")
         self.dt = check_float("dt", dt.item() if hasattr(dt, "item") else dt, above=0.0)
-        silent = [name for name, node in self.nodes.items() if _kind(node) in _FIRES and self._reset_of(node) is None]
+        silent = [name for name, node in self.nodes.items() if kind_of(node) in _FIRES and self._reset_of(node) is None]
         if silent:
             self.assumed["how its neurons are reset"] = 'reset_mechanism="zero"'
             self.arguments.append("reset_mechanism")
@@ -151,11 +129,11 @@ class _Reader:
             self.before[end].append(start)
             self.after[start].append(end)
         for each, node in self.nodes.items():
-            _check_numbers(each, node)
+            check_numbers(each, node)
 
     def _reset_of(self, node) -> str | None:
         """Return how neurons are reset, or None where nobody says."""
-        said = _text((getattr(node, "metadata", None) or {}).get("reset_mechanism"))
+        said = as_text((getattr(node, "metadata", None) or {}).get("reset_mechanism"))
         if self.reset is not None or said is not None:
             return check_choice("reset_mechanism", self.reset or said, RESET_MECHANISMS)
         return "zero" if self.ours else None
@@ -163,7 +141,7 @@ class _Reader:
     def read(self, num_steps: int | None):
         """Return the model's input, its output and the last neurons' membrane."""
         ends = {
-            kind: [name for name, node in self.nodes.items() if _kind(node) == kind] for kind in ("Input", "Output")
+            kind: [name for name, node in self.nodes.items() if kind_of(node) == kind] for kind in ("Input", "Output")
         }
         if len(ends["Input"]) != 1 or len(ends["Output"]) != 1:
             raise InputError(
@@ -177,7 +155,7 @@ class _Reader:
             raise InputError(
                 f"{self.name} must have no loops but those that reset neurons, received {' to '.join(error.args[1])}"
             ) from None
-        shape = _shape(ends["Input"][0], self.nodes[ends["Input"][0]].input_type)
+        shape = shape_of(ends["Input"][0], self.nodes[ends["Input"][0]].input_type)
         inputs = keras.Input((num_steps, *shape[1:], shape[0]), name="spikes")
         made, self.mem = {ends["Input"][0]: inputs}, None
         for name in order:
@@ -203,8 +181,8 @@ class _Reader:
             Reset mechanism and threshold by the integrator's name; thresholds and scales leave the graph.
         """
         groups = {}
-        for name in [name for name, node in self.nodes.items() if _kind(node) in _INTEGRATES]:
-            if len(self.after[name]) != 1 or _kind(self.nodes[spike := self.after[name][0]]) != "Threshold":
+        for name in [name for name, node in self.nodes.items() if kind_of(node) in _INTEGRATES]:
+            if len(self.after[name]) != 1 or kind_of(self.nodes[spike := self.after[name][0]]) != "Threshold":
                 continue
             if self.before[spike] != [name]:
                 continue
@@ -213,7 +191,7 @@ class _Reader:
             for loop in loops:
                 gain = self._decay(name)[1]
                 scale = self.nodes[loop]
-                if _kind(scale) != "Scale" or not np.allclose(scale.scale * gain, -threshold, rtol=_ROUNDING, atol=0):
+                if kind_of(scale) != "Scale" or not np.allclose(scale.scale * gain, -threshold, rtol=_ROUNDING, atol=0):
                     raise InputError(f"{loop} must feed minus the threshold back, times dt r / tau")
                 self.before[name].remove(loop)
                 for table in (self.before, self.after):
@@ -229,7 +207,7 @@ class _Reader:
     def _apply(self, name: str, x, group):
         """Return the output of a node for its input."""
         node = self.nodes[name]
-        match _kind(node):
+        match kind_of(node):
             case "Conv2d":
                 return self._convolve(name, node, x)
             case "Linear":
@@ -275,7 +253,7 @@ class _Reader:
         weight = np.asarray(node.weight)
         kernel = np.transpose(weight, (2, 3, 1, 0))
         stride, dilation = _pair(name, "stride", node.stride), _pair(name, "dilation", node.dilation)
-        padding = _text(node.padding)
+        padding = as_text(node.padding)
         if not isinstance(padding, str):
             around = _pair(name, "padding", padding, least=0)
             spread = [(side - 1) * d for side, d in zip(kernel.shape, dilation, strict=False)]
@@ -300,7 +278,7 @@ class _Reader:
         if np.any(node.padding):
             around = _pair(name, "padding", node.padding, least=0)
             x = _each_step(keras.layers.ZeroPadding2D(around), f"{name}_padding", x)
-        if _kind(follows) == "Threshold" and self.before[after] == [name] and np.all(follows.threshold == 0.5):
+        if kind_of(follows) == "Threshold" and self.before[after] == [name] and np.all(follows.threshold == 0.5):
             return _pool(name, keras.layers.MaxPooling2D, node, x)  # the threshold then leaves it as it is
         size = float(np.prod(_pair(name, "kernel_size", node.kernel_size)))
         return _scale(f"{name}_size", size, _pool(name, keras.layers.AveragePooling2D, node, x))
@@ -310,7 +288,7 @@ class _Reader:
     def _decay(self, name: str) -> tuple[float | np.ndarray, np.ndarray]:
         """Return the decay for each step and the gain by which the current enters."""
         node = self.nodes[name]
-        if _kind(node) in ("I", "IF"):
+        if kind_of(node) in ("I", "IF"):
             return 1.0, np.asarray(node.r * self.dt)
         return self._of_time_constant(name, "tau", node.tau), np.asarray(node.r * self.dt / node.tau)
 
@@ -413,62 +391,8 @@ def _scale(name, scale, x):
     return keras.layers.Rescaling(value.tolist(), name=_layer_name(name))(x)
 
 
-def _flat(graph, prefix: str = "") -> tuple[dict, list[tuple[str, str]]]:
-    """Return the nodes and edges of a graph, with the graphs inside it put in their places."""
-    nodes, edges, inner = {}, [], {}
-    for name, node in graph.nodes.items():
-        if _kind(node) != "NIRGraph":
-            nodes[prefix + name] = node
-            continue
-        own, within = _flat(node, f"{prefix}{name}.")
-        ends = [[key for key, each in own.items() if _kind(each) == kind] for kind in ("Input", "Output")]
-        if [len(each) for each in ends] != [1, 1]:
-            raise InputError(f"{prefix}{name} must have one input and one output")
-        (start,), (end,) = ends
-        inner[prefix + name] = [b for a, b in within if a == start], [a for a, b in within if b == end]
-        edges += [(a, b) for a, b in within if start not in (a, b) and end not in (a, b)]
-        nodes |= {key: each for key, each in own.items() if key not in (start, end)}
-    for a, b in graph.edges:
-        starts = inner[prefix + a][1] if prefix + a in inner else [prefix + a]
-        edges += [(s, e) for s in starts for e in (inner[prefix + b][0] if prefix + b in inner else [prefix + b])]
-    return nodes, edges
-
-
-def _check_numbers(name: str, node) -> None:
-    """Raise for parameters that are missing, empty or not finite."""
-    for argument, value in vars(node).items():
-        if argument in ("input_type", "output_type", "metadata", "input_shape", "padding", "bias"):
-            continue
-        value = _text(value)
-        if isinstance(value, str):
-            continue
-        array = np.asarray(value)
-        if array.dtype.kind not in "iufb" or array.size == 0:
-            raise InputError(f"{name}.{argument} must hold numbers, received {one_line(repr(value), 60)}")
-        if not np.isfinite(array).all():
-            raise InputError(f"{name}.{argument} must hold finite numbers, received NaN or infinity")
-    bias = getattr(node, "bias", None)
-    if bias is not None and not np.isfinite(np.asarray(bias, "float64")).all():
-        raise InputError(f"{name}.bias must hold finite numbers, received NaN or infinity")
-
-
-def _shape(name: str, types) -> tuple[int, ...]:
-    sizes = np.ravel([] if not types or types.get("input") is None else types["input"])
-    if sizes.size == 0 or sizes.dtype.kind not in "iu" or (sizes < 1).any():
-        raise InputError(f"{name} must have a shape of whole numbers of at least 1, received {sizes.tolist()}")
-    return tuple(int(n) for n in sizes)
-
-
 def _layer_name(name: str) -> str:
     return re.sub(r"[^\w.\-]", "_", name)
-
-
-def _text(value):
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _kind(node) -> str:
-    return type(node).__name__
 
 
 def _pair(name: str, argument: str, value, least: int = 1) -> tuple[int, int]:

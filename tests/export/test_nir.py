@@ -14,7 +14,8 @@ from kerasburst.export import from_nir
 from kerasburst.export import nir as export_nir
 from kerasburst.export.formats import read_manifest
 from kerasburst.export.network import Network
-from kerasburst.export.nir_graph import DT, NIR, make_graph
+from kerasburst.export.nir_format import NIR, make_graph
+from kerasburst.export.nir_reader import DT
 from kerasburst.neurons.lif import LIF, LIFCell
 from kerasburst.validation import InputError
 

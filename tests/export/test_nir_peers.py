@@ -10,7 +10,7 @@ import tensorflow as tf
 import kerasburst as kb
 from kerasburst.export import from_nir
 from kerasburst.export import nir as export_nir
-from kerasburst.export.nir_graph import DT
+from kerasburst.export.nir_reader import DT
 from kerasburst.models.forward import walk
 from kerasburst.neurons.scan import scan
 
