@@ -13,10 +13,11 @@ import click
 from click.core import ParameterSource
 
 from kerasburst import files, records
-from kerasburst.config import COMPARED_ENCODINGS, ENCODED, TrainConfig, parameters
+from kerasburst.config import COMPARED_ENCODINGS, ENCODED, TrainConfig
 from kerasburst.data.datasets import holds_events, path_reader
 from kerasburst.data.derived import split_classes
 from kerasburst.data.events import Reading
+from kerasburst.parameters import parameters
 from kerasburst.registry import ENCODERS, NETWORKS, NEURONS, OWN
 from kerasburst.validation import InputError, user_path, visible
 

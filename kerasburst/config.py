@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import inspect
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+from kerasburst.parameters import as_json, check_names, default_network, filled, parameters, refusing, with_trainable
 from kerasburst.registry import ENCODERS, NETWORKS, NEURONS
 from kerasburst.validation import (
     LARGEST,
@@ -18,7 +16,6 @@ from kerasburst.validation import (
     check_float,
     check_int,
     fail,
-    one_line,
     path_text,
     suggestion,
 )
@@ -164,9 +161,9 @@ class TrainConfig:
             self,
             model=model,
             epochs=self.epochs or default_epochs,
-            encoder=_filled("encoder", self.encoding, self.encoder),
-            network=_filled("model", model, self.network),
-            neuron=_filled("neuron", self.neuron_name, self.neuron),
+            encoder=filled("encoder", self.encoding, self.encoder),
+            network=filled("model", model, self.network),
+            neuron=filled("neuron", self.neuron_name, self.neuron),
         )
 
     @property
@@ -185,10 +182,10 @@ class TrainConfig:
 
     def make_encoder(self):
         """Build the encoder layer."""
-        _check_names("encoder", parameters("encoder", self.encoding), self.encoder)
+        check_names("encoder", parameters("encoder", self.encoding), self.encoder)
         if self.data.get("counts") and not self.encoder.get("counts"):
             raise fail("encoding", "none with encoder.counts=true, where data.counts is true", self.encoding)
-        with _refusing("encoder", self.encoder):
+        with refusing("encoder", self.encoder):
             return ENCODERS[self.encoding](num_steps=self.num_steps, seed=self.seed, **self.encoder)
 
     def make_network(self, num_classes: int):
@@ -198,77 +195,8 @@ class TrainConfig:
         given = {name: value for name, value in self.neuron.items() if name in lif or self.neuron_name == "lif"}
         options = {name: value for name, value in self.neuron.items() if name not in given}
         given |= {**self.network, **({"neuron_options": options} if options else {})}
-        with _refusing("model and neuron", given):
+        with refusing("model and neuron", given):
             return network(num_classes, seed=self.seed, dtype=self.precision, **given)
-
-
-@contextlib.contextmanager
-def _refusing(scope: str, given: Mapping[str, Any]) -> Iterator[None]:
-    """Name the parameters in the error of a class from outside the package that does not check them itself."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (TypeError, ValueError, OverflowError, AttributeError) as error:
-        received = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        raise InputError(f"the parameters of {scope} must be right, received {received}: {one_line(error)}") from None
-
-
-def with_trainable(encoder: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an encoder's parameters with "trainable", which stands for all that can be trained, spelt out.
-
-    Example:
-        >>> with_trainable({"trainable": True, "trainable_intensity_map": False})
-        {'trainable_burst_size': True, 'trainable_intensity_map': False}
-    """
-    if "trainable" not in encoder:
-        return encoder
-    value = check_bool("encoder.trainable", encoder["trainable"])
-    others = {name: given for name, given in encoder.items() if name != "trainable"}
-    return {"trainable_burst_size": value, "trainable_intensity_map": value, **others}
-
-
-def default_network(kind: str) -> str:
-    """Return the name of the network that is made for a kind of data.
-
-    Args:
-        kind: "image" or "tabular".
-
-    Example:
-        >>> default_network("image"), default_network("tabular")
-        ('SNNConvNet', 'SNNFCNet')
-    """
-    return next(name for name in NETWORKS if NETWORKS[name].default_for == kind)
-
-
-def parameters(scope: str, name: str = "") -> dict[str, Any]:
-    """Return the parameters that `--set` takes for a class, with their defaults, from its signature.
-
-    Args:
-        scope: "encoder", "model" or "neuron".
-        name: of the encoder, network or neuron; LIF's for a neuron without a name.
-
-    Example:
-        >>> parameters("encoder", "rate")
-        {'mode': 'bernoulli', 'gain': 1.0}
-    """
-    given_elsewhere = {"self", "num_steps", "num_classes", "seed", "encoder", "kwargs"}
-    if scope == "neuron":
-        given_elsewhere |= {"return_sequences", "return_mem", "return_state", "stateful", "go_backwards"}
-        given_elsewhere |= {"activity_regularizer"}
-    elif scope == "model":
-        given_elsewhere |= {"neuron_options", *parameters("neuron")}
-    found = {}
-    for base in reversed(_settable_class(scope, name).__mro__):
-        if base.__module__.split(".")[0] not in ("keras", "torch", "builtins", "abc") and "__init__" in vars(base):
-            for parameter in inspect.signature(vars(base)["__init__"]).parameters.values():
-                if parameter.name not in given_elsewhere:
-                    found[parameter.name] = parameter.default
-    return found
-
-
-def _settable_class(scope: str, name: str) -> type:
-    return {"encoder": ENCODERS, "model": NETWORKS, "neuron": NEURONS}[scope][name or "lif"]
 
 
 def set_parameters(config: TrainConfig, assignments: Iterable[tuple[str, str, Any]]) -> TrainConfig:
@@ -420,38 +348,5 @@ def _complete(config: TrainConfig) -> TrainConfig:
     filled: dict[str, Any] = {}
     for field, (scope, name) in scopes.items():
         values = {**parameters(scope, name), **getattr(config, field)}
-        filled[field] = {name: _as_json(f"{scope}.{name}", value) for name, value in values.items()}
+        filled[field] = {name: as_json(f"{scope}.{name}", value) for name, value in values.items()}
     return dataclasses.replace(config, **filled)
-
-
-def _filled(scope: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = parameters(scope, name)
-    _check_names(scope, defaults, given)
-    values = {**defaults, **given}
-    return {name: _as_json(f"{scope}.{name}", value) for name, value in values.items()}
-
-
-def _as_json(argument: str, value: Any) -> Any:
-    """Return a parameter as config.json can hold it; a surrogate or an intensity map as Keras serialises it."""
-    if isinstance(value, (tuple, list)):
-        return [_as_json(argument, item) for item in value]
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar
-        return value.item()
-    if callable(value) or hasattr(value, "get_config"):
-        import keras
-
-        return keras.saving.serialize_keras_object(value)
-    try:
-        json.dumps(value)
-    except TypeError:
-        raise fail(argument, "a value that JSON can hold, or a registered Keras object", value) from None
-    return value
-
-
-def _check_names(scope: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    for name in given:
-        if name not in known:
-            raise InputError(
-                f"{scope}.{name} is unknown: {scope} has {', '.join(known) or 'no parameters'}"
-                + suggestion(name, known)
-            )

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from kerasburst import records
-from kerasburst.config import TrainConfig, parameters
+from kerasburst.config import TrainConfig
 from kerasburst.paper.config import ReproduceConfig
+from kerasburst.parameters import parameters
 from kerasburst.profiling.config import ProfileConfig
 from kerasburst.registry import ENCODERS, NETWORKS
 from kerasburst.studies.transfer.config import TransferConfig

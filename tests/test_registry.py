@@ -9,10 +9,11 @@ import pytest
 
 import kerasburst as kb
 from kerasburst import registry
-from kerasburst.config import parameters, set_parameters
+from kerasburst.config import set_parameters
 from kerasburst.data.datasets import availability, known_dataset, load_source
 from kerasburst.data.sources import Reader, Source
 from kerasburst.encoders.rate import RateEncoder
+from kerasburst.parameters import parameters
 from kerasburst.registry import PLUGINS, Registry, register
 from kerasburst.validation import InputError
 

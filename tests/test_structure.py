@@ -9,7 +9,7 @@ import kerasburst
 ROOT = Path(__file__).parents[1]
 ORDER = [
     *("version", "quiet", "validation", "backend", "intervals", "files", "pictures", "process"),
-    *("seeding", "registry", "records", "config", "study"),
+    *("seeding", "registry", "records", "parameters", "config", "study"),
     *(
         "encoders",
         "data",

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerasburst import files
-from kerasburst.config import TrainConfig, for_encodings, parameters, with_trainable
+from kerasburst.config import TrainConfig, for_encodings
+from kerasburst.parameters import parameters, with_trainable
 from kerasburst.registry import DEFENCES, ENCODERS
 from kerasburst.validation import InputError, check_choice, fail, suggestion
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from kerasburst.config import parameters
 from kerasburst.encoders.latency import LatencyEncoder, latency
+from kerasburst.parameters import parameters
 from kerasburst.registry import ENCODERS
 
 SILENT = None  # in place of a step

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasburst.config import TrainConfig, parameters, set_parameters
+from kerasburst.config import TrainConfig, set_parameters
 from kerasburst.models.recording import record
 from kerasburst.models.saving import load_model
 from kerasburst.models.snn_conv_net import SNNConvNet
 from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.neurons.lif import LIF
+from kerasburst.parameters import parameters
 from kerasburst.registry import NEURONS
 from kerasburst.validation import InputError
 

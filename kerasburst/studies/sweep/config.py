@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from kerasburst.config import TrainConfig, default_network, parameters, set_parameters
+from kerasburst.config import TrainConfig, set_parameters
+from kerasburst.parameters import default_network, parameters
 from kerasburst.privacy.config import AuditConfig
 from kerasburst.studies.sweep.space import MOST_POINTS, Parameter, grid, sample
 from kerasburst.validation import InputError, check_choice, check_int, fail, suggestion
