@@ -237,7 +237,8 @@ def for_encodings(config: TrainConfig, encodings: Iterable[str]) -> dict[str, Tr
     for name in config.encoder:
         if name not in known:
             raise InputError(
-                f"encoder.{name} is unknown: {', '.join(owned)} have {', '.join(sorted(known))}"
+                f"encoder.{name} is unknown: {', '.join(owned)} {'has' if len(owned) == 1 else 'have'} "
+                + (", ".join(sorted(known)) or "no parameters")
                 + suggestion(name, known)
             )
     return {

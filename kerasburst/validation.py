@@ -121,12 +121,12 @@ def check_float(
     below: float | None = None,
 ) -> float:
     """Return `value` as a finite float with low <= value <= high, value > above, value < below."""
-    parts = []
-    if above is not None:
-        parts.append(f"above {above:g}")
-    if below is not None:
-        parts.append(f"below {below:g}")
-    allowed = "a finite number" + _bounds(low, high) + "".join(f" {part}" for part in parts)
+    bounds = [
+        "" if above is None else f" above {above:g}",
+        _bounds(low, high),
+        "" if below is None else f" below {below:g}",
+    ]
+    allowed = "a finite number" + " and".join(filter(None, bounds))
     number = _as_float(value)
     if not math.isfinite(number):
         raise fail(argument, allowed, value)
@@ -235,7 +235,7 @@ def user_path(argument: str, value: object) -> Path:
         elif path.parts[0].startswith("~"):
             problem = "no user of that name"
     except (OSError, ValueError) as error:
-        problem = error
+        problem = getattr(error, "strerror", None) or error  # the path is said already
     if problem:
         raise InputError(f"{argument} must be a usable path, received {shown(str(path))}: {problem}")
     return path

@@ -94,7 +94,7 @@ def test_equal_values_have_no_width():
         (dict(pools=[0]), "pools must be of shape (4,)"),
         (dict(pairs=[0, 0, 0, 0]), "pairs must be at least 2 in each of fewer than 3 pools, received 1"),
         (dict(without=[0.5]), "without must be a finite number for each of 4 pairs"),
-        (dict(confidence=1.0), "confidence must be a finite number above 0 below 1"),
+        (dict(confidence=1.0), "confidence must be a finite number above 0 and below 1"),
     ],
 )
 def test_bad_input_of_means(change, message):

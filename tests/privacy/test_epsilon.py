@@ -109,8 +109,11 @@ ONE = MembershipScores(np.ones(4), np.zeros(4))
     [
         (lambda: rates_bound(5, 4, 0, 4), "true_positives must be an integer from 0 to 4, received 5"),
         (lambda: rates_bound(1, 4, 0, 0), "non_members must be an integer of at least 1"),
-        (lambda: epsilon_lower_bound(ONE, ONE, confidence=1.0), "confidence must be a finite number above 0 below 1"),
-        (lambda: epsilon_lower_bound(ONE, ONE, delta=1.0), "delta must be a finite number of at least 0 below 1"),
+        (
+            lambda: epsilon_lower_bound(ONE, ONE, confidence=1.0),
+            "confidence must be a finite number above 0 and below 1",
+        ),
+        (lambda: epsilon_lower_bound(ONE, ONE, delta=1.0), "delta must be a finite number of at least 0 and below 1"),
         (lambda: one_run_bound([1.0, 2.0], [1, 0], guesses=3), "guesses must be an integer from 2 to 2, received 3"),
         (lambda: one_run_bound([1.0, 2.0, 0.0], [1, 0, 1], guesses=3), "guesses must be even"),
         (lambda: one_run_bound([1.0, math.nan], [1, 0], guesses=2), "scores must be without NaN"),

@@ -221,7 +221,7 @@ GOOD = MembershipScores([1.0, 2.0, 3.0], [0.0, 1.0])
         (lambda: MembershipScores.from_labels([1.0, 2.0], [1, 1]), "membership must be with members and non-members"),
         (lambda: MembershipScores.from_labels([1.0, 2.0], [0, 2]), "membership must be True or False, or 1 or 0"),
         (lambda: MembershipScores.from_labels([1.0, 2.0], [0]), "membership must be of shape (2,)"),
-        (lambda: GOOD.auc_interval(confidence=1.0), "confidence must be a finite number above 0 below 1"),
+        (lambda: GOOD.auc_interval(confidence=1.0), "confidence must be a finite number above 0 and below 1"),
         (lambda: GOOD.auc_interval(method="delorean"), "did you mean delong?"),
         (lambda: GOOD.auc_interval(num_samples=0), "num_samples must be an integer of at least 1"),
         (lambda: GOOD.tpr_at_fpr(0.0), "fpr must be"),

@@ -190,7 +190,7 @@ def test_dropped_copies_are_answers_to_inputs_without_some_features():
     fewer = collect_dropped(linear, ones, rate=0.25, copies=2, seed=5)
     np.testing.assert_array_equal(fewer, logits[:, :2])
     np.testing.assert_array_equal(np.unique(logits[:, 0].round(4), axis=0).shape[0] <= 16, True)  # of 2^4 masks
-    with pytest.raises(InputError, match="rate must be a finite number above 0 below 1"):
+    with pytest.raises(InputError, match="rate must be a finite number above 0 and below 1"):
         collect_dropped(linear, ones, rate=0.0)
 
 

@@ -214,7 +214,7 @@ def test_batches_of_members_and_reference_examples():
         ({"adversary": -1.0}, "adversary must be a finite number of at least 0, received -1.0"),
         ({"spike_cost": "much"}, "spike_cost must be a finite number of at least 0, received 'much'"),
         ({"firing_penalty": -0.5}, "firing_penalty must be a finite number of at least 0, received -0.5"),
-        ({"reference_split": 1.0}, "reference_split must be a finite number above 0 below 1, received 1.0"),
+        ({"reference_split": 1.0}, "reference_split must be a finite number above 0 and below 1, received 1.0"),
         ({"adversary": 1.0, "epsilon": 8.0}, "adversary and epsilon exclude each other, received 1.0 and 8.0"),
         ({"adversary": 1.0, "encoding": "none"}, "adversary must be 0 with the encoding none, received 1.0"),
         ({"encoder": {"trainable": "yes"}}, "encoder.trainable must be true or false, received 'yes'"),
