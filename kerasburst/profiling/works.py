@@ -1,6 +1,7 @@
 """The works that are measured: their sizes, their inputs, and the limits that no program could beat.
 
-A new work is one entry of `WORKS` and the function of that name in `kerasburst.profiling.builders`.
+A new work is one entry of `WORKS` and the function of that name in `kerasburst.profiling.builders`; "limits" has a file
+of its own.
 
 The limits count the arithmetic, or the bytes, that the equations require. A multiplication and an addition are two
 operations. Only matrix work is counted: neurons, pooling and the optimiser are below a hundredth of it. A layer's
@@ -31,6 +32,7 @@ MAPS = (28, 28, 32)  # of the current: the feature maps of SNNConvNet's first co
 PICTURE = (32, 32, 3)  # of the intensities
 EPOCH_STEPS = 20  # batches of the training set
 _FLOAT32_BYTES = 4
+Run = Callable[[int], dict]  # does so many steps and returns the seconds that they took
 
 
 def conv_net_flop(
@@ -163,11 +165,13 @@ WORKS: dict[str, WorkInfo] = {
 DEFAULT_WORKS = ("conv_train", "conv_infer", "fc_train", "lif", *(f"encode_{name}" for name in COMPARED_ENCODINGS))
 
 
-def builder(work: str) -> Callable[[dict], Callable[[int], dict]]:
+def builder(work: str) -> Callable[[dict], Run]:
     """Return the function that builds a work from its options; this loads TensorFlow."""
     import kerasburst.layers  # noqa: F401, a training may load our files
-    from kerasburst.profiling import builders
+    from kerasburst.profiling import builders, limits
 
+    if work == "limits":
+        return limits.limits
     if work in _ENCODINGS:
         return functools.partial(builders.encode, _ENCODINGS[work])
     return getattr(builders, work)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasburst.profiling import builders, works
+from kerasburst.profiling import limits, works
 from kerasburst.profiling.measurement import KERASBURST, Participant, measure_together
 from kerasburst.profiling.works import DEFAULT_WORKS, KINDS, WORKS, builder, make_inputs
 from kerasburst.validation import InputError
@@ -60,7 +60,7 @@ def test_limits(tmp_path):
 
 
 def test_a_copy_copies_everything():
-    once, amount = builders._copy(4 * 1003, threads=3)
+    once, amount = limits._copy(4 * 1003, threads=3)
     target = inspect.getclosurevars(once).nonlocals["target"]
     target[:] = 0.0
     once()
