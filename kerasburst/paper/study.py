@@ -11,9 +11,10 @@ from pathlib import Path
 from kerasburst import files, records
 from kerasburst.paper.claims import KINDS, PROFILE
 from kerasburst.paper.config import ReproduceConfig
+from kerasburst.paper.judging import RULES, audited, judge_claim
 from kerasburst.paper.measures import Found
 from kerasburst.paper.planning import Part, Plan, plan_parts
-from kerasburst.paper.result import RULES, Reproduction, audited, judge_claim
+from kerasburst.paper.result import Reproduction
 from kerasburst.profiling.study import profile
 from kerasburst.study import Collection, FleetFailed, FleetObserver
 from kerasburst.validation import InputError, one_line

@@ -7,8 +7,8 @@ from kerasburst import records
 from kerasburst.paper import scales
 from kerasburst.paper.claims import CLAIMS
 from kerasburst.paper.config import ReproduceConfig
+from kerasburst.paper.judging import judge_claim
 from kerasburst.paper.planning import plan_parts
-from kerasburst.paper.result import judge_claim
 from kerasburst.paper.scales import SCALES, Setting
 from kerasburst.paper.study import reproduce
 from kerasburst.study import FleetFailed

@@ -6,7 +6,7 @@ import pytest
 from markupsafe import escape
 from matplotlib.axes import Axes
 
-from kerasburst.paper.result import RULES
+from kerasburst.paper.judging import RULES
 from kerasburst.registry import STUDIES, register
 from kerasburst.reports.collection import MARK, find, write_collection
 from kerasburst.reports.palette import encoding_styles

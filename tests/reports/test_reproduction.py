@@ -3,9 +3,10 @@ import json
 
 from kerasburst import records
 from kerasburst.paper.claims import CLAIMS
-from kerasburst.paper.result import RULES, Reproduction, audited, judge_claim
+from kerasburst.paper.judging import RULES, audited, judge_claim
+from kerasburst.paper.result import Reproduction
 from kerasburst.reports.reproduction import figure, interval, reproduction_markdown, said, write_markdown
-from tests.paper.test_result import audits, part
+from tests.paper.test_judging import audits, part
 
 
 def reproduction(complete=True):
