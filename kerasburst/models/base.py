@@ -12,7 +12,7 @@ from keras import ops
 
 from kerasburst import backend
 from kerasburst.encoders.base import Encoder
-from kerasburst.models.forward import Fire, Leaf, Part, Synapse, build_course, leaves, synapses_of, walk
+from kerasburst.models.forward import Fire, Leaf, Part, build_course, leaves, walk
 from kerasburst.models.probing import Probed
 from kerasburst.models.recomputing import in_chunks, walk_recomputed
 from kerasburst.neurons.base import arguments_of
@@ -192,13 +192,6 @@ class SpikingNetwork(Probed, ABC):
         if self.recompute and (firing or training):
             return walk_recomputed(course, spikes, fire, training, mask)
         return walk(course, spikes, fire, normalize=normalize)
-
-    def synapses(self) -> tuple[Synapse, ...]:
-        """Return the layers with weights of a built network, in order, and where their input comes from.
-
-        Of a course for which `kerasburst.models.forward.is_chain` holds.
-        """
-        return synapses_of(self.course(), tuple(self.spikes_shape[2:]))
 
     # For users ----------------------------------------------------------------------------
 

@@ -69,24 +69,6 @@ class Residual:
     connect: str = "ADD"
 
 
-@dataclass(frozen=True)
-class Synapse:
-    """A layer with weights, and where its input comes from.
-
-    Args:
-        layer: a `Dense`, or a `Conv2D` of stride 1 with padding "same".
-        input_shape: shape of its input at one step, `(*features)`.
-        source: the neurons whose spikes it receives, "input" for the network's input, or None if its input is not
-            spikes.
-        pooled: whether the spikes pass a max-pooling by 2 first.
-    """
-
-    layer: keras.layers.Layer
-    input_shape: tuple[int, ...]
-    source: str | None
-    pooled: bool = False
-
-
 Leaf: TypeAlias = keras.layers.Layer | Pool
 Part: TypeAlias = Leaf | Residual
 Fire = Callable[[Neuron, Tensor], tuple[Tensor, dict[str, Tensor]]]
@@ -186,42 +168,6 @@ def walk(
             x = split(ops.reshape(x, (-1, math.prod(x.shape[2:]))), spikes)
         x = apply(part, x)
     return split(x, spikes) if folded else x, states
-
-
-def is_chain(course: Sequence[Part]) -> bool:
-    """Return whether `synapses_of` knows all connections of a built course: no branches, and none inside neurons."""
-    for part in course:
-        if isinstance(part, keras.layers.Conv2D):
-            known = part.strides == (1, 1) and part.padding == "same"
-        elif isinstance(part, Neuron):
-            known = all(weight.name != "recurrent_kernel" for weight in part.weights)
-        else:
-            known = isinstance(part, (keras.layers.Dense, Pool))
-        if not known:
-            return False
-    return True
-
-
-def synapses_of(course: Sequence[Part], features: tuple[int, ...]) -> tuple[Synapse, ...]:
-    """Return the layers with weights of a course, and where their input comes from.
-
-    Args:
-        course: as for `walk`, and one for which `is_chain` holds.
-        features: shape of the network's spikes at one step.
-    """
-    found: list[Synapse] = []
-    source: str | None = "input"
-    pooled = False
-    for part in leaves(course):
-        if isinstance(part, Neuron):
-            source, pooled = part.name, False
-        elif isinstance(part, Pool):
-            features, pooled = (features[0] // 2, features[1] // 2, features[2]), source is not None
-        else:
-            found.append(Synapse(part, features, source, pooled))
-            image = isinstance(part, keras.layers.Conv2D)
-            features, source, pooled = (*features[:2], part.filters) if image else (part.units,), None, False
-    return tuple(found)
 
 
 def merge(x: Tensor) -> Tensor:

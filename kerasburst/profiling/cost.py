@@ -8,7 +8,7 @@ every step. Neurons' own updates, biases, pooling, normalisation and the encoder
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,11 +16,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasburst import backend
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.forward import Pool, Synapse, is_chain
+from kerasburst.models.forward import Part, Residual
 from kerasburst.models.observing import observe
 from kerasburst.models.recording import batches, mean_rates
 from kerasburst.neurons.base import Neuron
@@ -114,8 +113,8 @@ def network_cost(
 ) -> NetworkCost:
     """Count the operations of a network on examples.
 
-    In a network composed by Keras or with branches, a layer's input counts as spikes where it is 0 and 1 only, on all
-    examples. Recurrent weights inside neurons are counted as a layer of their own.
+    A layer's input counts as spikes where it is 0 and 1 only, on all examples, unless one of our networks computes it
+    by another layer. Recurrent weights inside neurons are counted as a layer of their own.
 
     Args:
         network: one of our networks, built, or any Keras model with our neurons; it should be trained, as its activity
@@ -148,7 +147,7 @@ def network_cost(
     if not isinstance(network, SpikingNetwork):
         if not isinstance(network, keras.layers.Layer):
             raise fail("network", "a spiking network or a Keras model with neurons", network)
-        return _cost_of_composed(network, _encoded(x, encoder, seed, batch_size))
+        return _cost(network, _encoded(x, encoder, seed, batch_size))
     if not network.built:
         raise fail("network", "a spiking network that is built", network)
     if len(x) == 0:
@@ -157,10 +156,9 @@ def network_cost(
         if encoder is not None:
             raise InputError("encoder must be left out for a network that has one inside")
         network, encoder = network.with_encoder(None), network.encoder
-    spiking = encoder is None or encoder.spiking
-    if backend.name != "tensorflow" or not is_chain(network.course()):
-        return _cost_of_composed(network, _encoded(x, encoder, seed, batch_size))
-    return _summed(network, _counted(network, _batches(x, encoder, seed, batch_size), spiking), len(x))
+    if encoder is None and not np.isin(x, (0, 1)).all():
+        raise InputError("x must be spikes, exactly 0 or 1, for a network without an encoder, received other values")
+    return _cost(network, _encoded(x, encoder, seed, batch_size))
 
 
 def fan_out(layer: keras.layers.Layer, input_shape: tuple[int, ...]) -> np.ndarray:
@@ -211,11 +209,12 @@ def _reached(size: int, kernel: int, stride: int, dilation: int, padding: str) -
 
 
 def _encoded(x: Any, encoder: Encoder | None, seed: int, batch_size: int) -> Iterator[tuple[Any, int]]:
-    """Yield what a composed model takes, in batches, and their sizes."""
+    """Yield what a network takes, in batches, and their sizes."""
     if encoder is None:
         yield from batches(x, batch_size)
-    else:
-        yield from ((np.asarray(part), len(part)) for part in _batches(x, encoder, seed, batch_size))
+        return
+    for spikes, _ in make_dataset(x, np.zeros(len(x), np.int64), encoder, batch_size, seed):
+        yield np.asarray(spikes), len(spikes)
 
 
 @dataclasses.dataclass
@@ -253,10 +252,11 @@ def _whole(value: float) -> int | float:
     return int(value) if value == int(value) else value
 
 
-def _cost_of_composed(model: keras.layers.Layer, parts: Iterator[tuple[Any, int]]) -> NetworkCost:
+def _cost(model: keras.layers.Layer, parts: Iterator[tuple[Any, int]]) -> NetworkCost:
     sums: dict[tuple, _Sum] = {}
     rates: list[tuple[int, dict[str, float]]] = []
     neurons, n, num_steps = 0, 0, 0
+    computed = _behind_layers(model.course()) if isinstance(model, SpikingNetwork) else set()
 
     def add(key, name, layer_reach, itemsize, *received):
         if key not in sums:
@@ -269,7 +269,8 @@ def _cost_of_composed(model: keras.layers.Layer, parts: Iterator[tuple[Any, int]
         for got in seen.received:
             layer, shape = got.layer, got.total.shape
             key, itemsize = (id(layer), shape), tf.as_dtype(layer.compute_dtype).size
-            add(key, layer.name, partial(fan_out, layer, shape), itemsize, got.total, got.examples, got.spikes)
+            spikes = got.spikes and id(layer) not in computed
+            add(key, layer.name, partial(fan_out, layer, shape), itemsize, got.total, got.examples, spikes)
         for run in seen.runs:
             if any(weight.name == "recurrent_kernel" for weight in run.neurons.weights):
                 units, name = run.spk.shape[-1], f"{run.name}/recurrent_kernel"
@@ -288,6 +289,19 @@ def _cost_of_composed(model: keras.layers.Layer, parts: Iterator[tuple[Any, int]
     )
 
 
+def _behind_layers(course: Sequence[Part]) -> set[int]:
+    """Return the ids of layers whose input another layer computes: it is no spikes, even where it is 0 throughout."""
+    found, computed = set(), False
+    for part in course:
+        if isinstance(part, (Neuron, Residual)):
+            computed = False
+        elif isinstance(part, (keras.layers.Dense, *_CONVOLUTIONS, *_DEPTHWISE)):
+            if computed:
+                found.add(id(part))
+            computed = True
+    return found
+
+
 def _has_connections(layer: keras.layers.Layer) -> bool:
     """Return whether a layer's connections are counted; refuse one that has some that cannot be."""
     if isinstance(layer, (keras.layers.Dense, *_CONVOLUTIONS, *_DEPTHWISE)):
@@ -299,81 +313,6 @@ def _has_connections(layer: keras.layers.Layer) -> bool:
             f"{layer.name} ({type(layer).__name__})"
         )
     return False
-
-
-def _batches(x: np.ndarray, encoder: Encoder | None, seed: int, batch_size: int) -> Iterator[tf.Tensor]:
-    if encoder is not None:
-        for spikes, _ in make_dataset(x, np.zeros(len(x), np.int64), encoder, batch_size, seed):
-            yield spikes
-        return
-    if not np.isin(x, (0, 1)).all():
-        raise InputError("x must be spikes, exactly 0 or 1, for a network without an encoder, received other values")
-    for start in range(0, len(x), batch_size):
-        yield tf.convert_to_tensor(x[start : start + batch_size])
-
-
-@dataclasses.dataclass
-class _Counts:
-    """Spikes by position over all examples and steps: `fired` by LIF layer after "input", `received` by layer."""
-
-    num_steps: int
-    fired: dict[str, np.ndarray]
-    received: dict[str, np.ndarray]
-
-
-def _counted(network: SpikingNetwork, batches: Iterator[tf.Tensor], spiking: bool) -> _Counts:
-    sources = [s for s in network.synapses() if s.source is not None and (spiking or s.source != "input")]
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def count(spikes):
-        spikes, mask = network.spikes_of(spikes)
-        trains = {
-            **({"input": spikes} if spiking else {}),
-            **network.simulate(spikes, **({} if mask is None else {"mask": mask}))[0],
-        }
-        received = {s.layer.name: _by_position(_arriving(trains[s.source], s)) for s in sources}
-        return {name: _by_position(train) for name, train in trains.items()}, received
-
-    num_steps, fired, received = 0, {}, {}
-    for spikes in batches:
-        num_steps = int(spikes.shape[1])
-        for total, new in zip((fired, received), count(spikes), strict=True):
-            for name, value in new.items():
-                total[name] = total.get(name, 0) + value.numpy()
-    # A graph returns its dictionaries in alphabetical order.
-    first = {"input": fired.pop("input")} if spiking else {}
-    return _Counts(num_steps, {**first, **fired}, received)
-
-
-def _arriving(train: tf.Tensor, synapse: Synapse) -> tf.Tensor:
-    """Return the spikes `(batch, num_steps, *features)` as they reach the layer."""
-    if not synapse.pooled:
-        return train
-    lead = tf.shape(train)[:2]
-    pooled = Pool()(tf.reshape(train, [-1, *train.shape[2:]]))
-    return tf.reshape(pooled, tf.concat([lead, pooled.shape[1:]], 0))
-
-
-def _by_position(train: tf.Tensor) -> tf.Tensor:
-    """Sum `(batch, num_steps, *features)` over its first two axes, exactly: float32 holds what T steps add up to."""
-    steps = tf.reduce_sum(tf.cast(train, tf.float32), axis=1)
-    return tf.reduce_sum(tf.cast(steps, tf.int64), axis=0)
-
-
-def _summed(network: SpikingNetwork, counts: _Counts, n: int) -> NetworkCost:
-    layers = []
-    for synapse in network.synapses():
-        received, reach = counts.received.get(synapse.layer.name), fan_out(synapse.layer, synapse.input_shape)
-        acs, rate = 0, None
-        if received is not None:
-            acs = int((received.reshape(synapse.input_shape) * reach).sum())
-            rate = int(received.sum()) / (n * counts.num_steps * received.size)
-        layers.append(_layer_cost(synapse.layer.name, int(reach.sum()), acs, rate, counts.num_steps, n))
-    itemsize = tf.as_dtype(network.compute_dtype).size
-    inputs = sum(int(np.prod(s.input_shape)) for s in network.synapses())
-    neurons = sum(value.size for name, value in counts.fired.items() if name != "input")
-    rates = {k: int(v.sum()) / (n * counts.num_steps * v.size) for k, v in counts.fired.items()}
-    return _network_cost(layers, n, counts.num_steps, rates, network, _MEMBRANE_BYTES * neurons + itemsize * inputs)
 
 
 def _layer_cost(name: str, dense: int | float, acs: int, rate: float | None, num_steps: int, n: int) -> LayerCost:
