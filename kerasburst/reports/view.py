@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -81,8 +82,9 @@ class StudyView:
     owns_inside: bool = False
 
 
+@functools.cache
 def make_environment() -> jinja2.Environment:
-    """Return the environment of the templates: everything is escaped, and nothing may be undefined."""
+    """Return the environment of all templates: everything is escaped, and nothing may be undefined."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("kerasburst.reports", "."),
         autoescape=True,

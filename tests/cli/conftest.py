@@ -6,6 +6,7 @@ import pytest
 from kerasburst_cli.main import main
 
 import kerasburst as kb
+from tests.eager import eagerly
 from tests.privacy.common import RUN_FLEET, Pretend, write_data
 
 
@@ -41,7 +42,12 @@ TINY = (*SMALL, "--epochs", "2")
 def trained(made_once):
     """What `train *TINY --encoding poisson_burst` gives; to be copied, by the fixture `run`."""
     options = {"dataset": "iris", "num_steps": 3, "network": {"hidden_units": 8}, "queries": 2, "epochs": 2}
-    return made_once("run", lambda out: kb.train(kb.TrainConfig(encoding="poisson_burst", **options), out))
+
+    def make(out):
+        with eagerly():
+            kb.train(kb.TrainConfig(encoding="poisson_burst", **options), out)
+
+    return made_once("run", make)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from kerasburst.validation import InputError
 from tests.cli.conftest import TINY
 from tests.cli.test_bad_input import assert_refused
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):

@@ -16,6 +16,8 @@ from kerasburst_cli.main import COMMANDS
 from kerasburst import __version__
 from tests.cli.conftest import TINY
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 PLUGIN = """
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.registry import register

@@ -22,9 +22,11 @@ SMALL = "--dataset iris --num-steps 3 --epochs 1 --set model.hidden_units=4".spl
 
 @pytest.fixture
 def profile(kerasburst, monkeypatch):
-    """Run the command with a fleet that pretends."""
+    """Run the command with a fleet that pretends, and without pictures unless they are asked for."""
 
-    def run(*arguments, fleet=None):
+    def run(*arguments, fleet=None, figures=False):
+        if not figures:
+            monkeypatch.setattr("kerasburst.reports.profile.write_report", lambda _: [])
         monkeypatch.setattr(RUN_FLEET, Pretend() if fleet is None else fleet)
         return kerasburst("profile", *arguments)
 
@@ -32,7 +34,7 @@ def profile(kerasburst, monkeypatch):
 
 
 def test_table_and_files(profile, tmp_path):
-    outcome = profile(*SMALL, "--out", "p")
+    outcome = profile(*SMALL, "--out", "p", figures=True)
     assert outcome.code == 0 and outcome.err == "", outcome
     assert {path.name for path in (tmp_path / "p").iterdir()} >= {"profile.json", "profile.png", "config.json"}
     for name in ("rate", "rate_regular", "poisson_burst", "delayed_burst"):
@@ -52,7 +54,8 @@ def test_a_gpu_and_two_feeds(profile, tmp_path):
     """600 J in 4 passes of 100 examples are 1.5 J an example, 400 J are 1."""
     two = ("--encoding", "rate_regular", "--encoding", "poisson_burst", "--feed", "encoded", "--feed", "pipeline")
     trace = {"gpu": [[0.0, 300.0], [0.05, 300.0]]}
-    outcome = profile(*SMALL, *two, "--window", "25", "--repeats", "1", "--out", "p", fleet=Pretend(trace=trace, **GPU))
+    fleet = Pretend(trace=trace, **GPU)
+    outcome = profile(*SMALL, *two, "--window", "25", "--repeats", "1", "--out", "p", fleet=fleet, figures=True)
     assert outcome.code == 0, outcome
     config = records.load(ProfileConfig, tmp_path / "p" / "config.json")
     assert (config.window_s, config.feeds) == (25.0, ("encoded", "pipeline"))

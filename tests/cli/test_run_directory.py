@@ -13,6 +13,8 @@ from kerasburst.neurons.surrogate import ATan
 from kerasburst.training.run_directory import RunDirectory
 from tests.cli.conftest import SMALL, TINY
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def test_force_spares_another_programs_folder(kerasburst, tmp_path):
     (tmp_path / "bert").mkdir()

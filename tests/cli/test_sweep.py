@@ -24,7 +24,9 @@ LAMBDA = ("--param", "encoder.mean_burst_size=1:2")
 
 @pytest.fixture
 def sweep(kerasburst, monkeypatch):
-    def run(*arguments, **options):
+    def run(*arguments, figures=False, **options):
+        if not figures:
+            monkeypatch.setattr("kerasburst.reports.sweep.save_sweep_figures", lambda *_: [])
         monkeypatch.setattr(RUN_FLEET, fleet := PretendAll(**options))
         outcome = kerasburst("sweep", *SMALL, *arguments)
         outcome.ran = fleet.ran
@@ -34,7 +36,7 @@ def sweep(kerasburst, monkeypatch):
 
 
 def test_a_grid_in_a_table_and_a_picture(sweep, tmp_path):
-    outcome = sweep(*TAU, *LAMBDA)
+    outcome = sweep(*TAU, *LAMBDA, figures=True)
     assert outcome.code == 0 and outcome.err == "", outcome
     out = tmp_path / "runs" / "sweep-iris-poisson_burst"
     assert {"sweep.json", "test_accuracy.png", "config.json", "point-0000"} <= set(os.listdir(out))
@@ -66,7 +68,9 @@ def test_effects_have_their_sign_and_say_what_they_lack():
 
 def test_auc_and_front(sweep, tmp_path):
     audit = "--dataset breast_cancer --metric audit_auc --members 40 --shadows 2 --queries 1 --queries 2".split()
-    outcome = sweep(*audit, "--param", "encoder.burst_interval=1,2", "--seeds", "1", "--out", "s", "--num-steps", "3")
+    outcome = sweep(
+        *audit, "--param", "encoder.burst_interval=1,2", "--seeds", "1", "--num-steps", "3", "--out", "s", figures=True
+    )
     assert outcome.code == 0, outcome
     found = json.loads((tmp_path / "s" / "sweep.json").read_text())
     assert found["metrics"] == ["test_accuracy", "audit_auc"] and found["front"]

@@ -20,6 +20,8 @@ from kerasburst.training.evaluation import load_network
 from kerasburst.training.run_directory import RunDirectory
 from tests.cli.conftest import SMALL, TINY
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 FILES = {
     "checkpoint.npz",
     "config.json",

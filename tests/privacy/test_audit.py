@@ -96,6 +96,7 @@ def test_controls_of_the_planted_leak(planted):
     assert controls["weights_differ"].detail == "7 different models"
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_network_that_diverges_is_refused_and_not_kept(tmp_path):
     config = audit_config(write_data(tmp_path / "data.npz"), members=40, population=20, shadows=2, learning_rate=1e38)
     study = AuditStudy(config, tmp_path / "audit")

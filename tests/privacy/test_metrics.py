@@ -101,6 +101,7 @@ def covers(interval, truth):
     return interval[0] <= truth <= interval[1]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("auc", [0.5, 0.7, 0.9])
 def test_delong_covers(auc):
     rng = np.random.default_rng(int(auc * 10))
@@ -108,6 +109,7 @@ def test_delong_covers(auc):
     assert 0.93 <= share <= 0.97
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("auc", [0.5, 0.7, 0.9])
 def test_bootstrap_covers(auc):
     rng = np.random.default_rng(int(auc * 10))
@@ -140,6 +142,7 @@ def test_interval_near_one_covers():
     assert np.mean([covers(run.auc_interval(), 0.99) for run in runs]) > 0.93
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("auc", [0.5, 0.8])
 def test_tpr_interval_covers(auc):
     rng = np.random.default_rng(int(auc * 10))

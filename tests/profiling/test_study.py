@@ -15,6 +15,7 @@ from kerasburst.profiling.metrics import RegionProfile
 from kerasburst.profiling.study import turns
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError
+from tests.eager import eagerly
 
 from .pretend import RUN_FLEET, Pretend, measurement
 
@@ -224,7 +225,8 @@ def test_tasks_share_a_gpu_with_this_process(fleet, tmp_path, monkeypatch):
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "mine"
     small = {"dataset": "iris", "num_steps": 3, "epochs": 1, "network": {"hidden_units": 4}, "queries": 2}
-    kb.train(kb.TrainConfig(**small, encoding="delayed_burst", train_limit=60, validation_split=0.2), folder)
+    with eagerly():
+        kb.train(kb.TrainConfig(**small, encoding="delayed_burst", train_limit=60, validation_split=0.2), folder)
     return folder
 
 

@@ -12,8 +12,12 @@ from tests.reports.common import ENCODINGS, Page
 
 
 @pytest.fixture(scope="session")
-def audit_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
+def audit_folder(made_once):
+    return made_once("page", pretend_audit) / "audit"
+
+
+def pretend_audit(folder):
+    folder.mkdir()
     write_data(folder / "<i>data.npz", n=500, features=6)
     config = audit_config(
         folder / "<i>data.npz",
@@ -27,7 +31,6 @@ def audit_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RUN_FLEET, Pretend(leak=1.5, encoding_noise=2.0))
         audit(config, folder / "audit")
-    return folder / "audit"
 
 
 @pytest.fixture(scope="session")

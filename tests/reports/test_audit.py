@@ -212,9 +212,14 @@ def test_without_results_there_is_no_page(tmp_path):
 
 
 @pytest.fixture
-def render(audit_folder, tmp_path, monkeypatch):
-    """Write the page of an audit whose models are pretended, without its figures."""
+def without_figures(monkeypatch):
+    """Leave out what takes most of a page's time."""
     monkeypatch.setattr("kerasburst.reports.audit.audit_figures", lambda *_: [])
+
+
+@pytest.fixture
+def render(audit_folder, tmp_path, monkeypatch, without_figures):
+    """Write the page of an audit whose models are pretended, without its figures."""
 
     def write(models, **config):
         monkeypatch.setattr(RUN_FLEET, models)
@@ -322,7 +327,7 @@ def test_a_bound_of_epsilon_has_its_counts_beside_it():
     assert "counted" not in audit_tables.epsilon(older).head
 
 
-def test_a_valid_audit_that_could_find_no_leak_says_so_first(audit_folder, drawn, found, tmp_path):
+def test_a_valid_audit_that_could_find_no_leak_says_so_first(audit_folder, found, tmp_path, without_figures):
     shy = copy.deepcopy(found)
     for c in shy["controls"]:
         if (c["name"], c["encoding"]) == ("planted_leak", "rate"):
@@ -339,7 +344,7 @@ def test_a_valid_audit_that_could_find_no_leak_says_so_first(audit_folder, drawn
     assert f"valid, but {rate}" in headline(item)
 
 
-def test_what_else_must_be_known_is_on_the_page(audit_folder, drawn, tmp_path):
+def test_what_else_must_be_known_is_on_the_page(audit_folder, tmp_path, without_figures):
     out = shutil.copytree(audit_folder, tmp_path / "a")
     value = json.loads((out / "audit.json").read_text())
     (out / "audit.json").write_text(json.dumps(value | {"notes": ["members were seen <augmented>", "few members"]}))

@@ -103,6 +103,12 @@ def results(tmp_path):
     return folder
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave out the drawings, which take most of a page's time."""
+    monkeypatch.setattr("kerasburst.reports.collection._drawn", lambda *_: [])
+
+
 class Reader(html.parser.HTMLParser):
     def __init__(self, page):
         super().__init__()
@@ -136,6 +142,7 @@ def test_everything_is_found_once_and_a_sweep_s_points_are_not(results):
     assert not problems
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_has_every_figure_with_interval_and_link(results, tmp_path):
     path, counts, problems = write_collection([results], tmp_path / "pages" / "report.html")
     assert counts == {"reproduction": 1, "sweep": 1, "audit": 2, "transfer": 1, "run": 1, "profile": 1}
@@ -186,6 +193,7 @@ def test_figures_that_are_not_to_be_used_are_not_drawn(results, tmp_path, monkey
     assert len(drawn) == 1  # rate coding; Delayed-Burst's control failed
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_sweeps_headline_says_of_how_many_seeds(results, tmp_path):
     path = results / "sweep" / "sweep.json"
     sweep = json.loads(path.read_text())
@@ -196,6 +204,7 @@ def test_a_sweeps_headline_says_of_how_many_seeds(results, tmp_path):
     assert "AUC 0.700 (0.690 to 0.710), of 1 of 3 seeds;" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_summary_has_what_stands_alone(results, tmp_path):
     page = write_collection([results], tmp_path / "report.html")[0].read_text()
     summary = page[page.index('class="found"') : page.index("</ul>")]
@@ -208,6 +217,7 @@ def test_summary_has_what_stands_alone(results, tmp_path):
     assert "points over training from scratch: rate +2.0 (-10.0 to +14.0)" in summary
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_cannot_be_read_is_told_and_takes_nothing_with_it(results, tmp_path):
     (results / "audit" / "audit.json").write_text("{")
     write(results / "old" / "result.json", {"test_accuracy": 1, "test_accuracy_interval": None, "epochs": 1})
@@ -218,6 +228,7 @@ def test_what_cannot_be_read_is_told_and_takes_nothing_with_it(results, tmp_path
     assert "Not shown." in path.read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_damaged_file_is_named(results, tmp_path):
     damaged = {name: results / name / "audit.json" for name in ("list", "null", "nothing", "circle", "folder")}
     for name, file in damaged.items():
@@ -235,6 +246,7 @@ def test_every_damaged_file_is_named(results, tmp_path):
         assert [str(file) in problem for problem in problems].count(True) == 1
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_may_be_written_again_and_nothing_else_is_replaced(results, tmp_path):
     path = write_collection([results], tmp_path / "report.html")[0]
     write_collection([results], path)
@@ -264,6 +276,7 @@ def test_a_label_leaves_out_what_leads_to_all_folders(results, monkeypatch):
     assert {item.label for item in find(["."], results)[0]} >= {"runs/a run", "runs/r/audit/mnist/seed-0"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_strangers_study_appears_when_its_view_is_registered(results, tmp_path, monkeypatch):
     monkeypatch.setenv("KERASBURST_PLUGINS", "")
     monkeypatch.setattr(STUDIES, "_entries", dict(STUDIES._entries))

@@ -16,6 +16,9 @@ from kerasburst.profiling.config import ProfileConfig
 from kerasburst.studies.transfer.study import config_of_run
 from kerasburst.training.run_directory import RunDirectory
 from kerasburst.training.setup import build, describe_data, prepare
+from tests.eager import eagerly
+
+pytestmark = pytest.mark.usefixtures("eagerly")
 
 IRIS = kb.TrainConfig(
     dataset="iris", encoding="poisson_burst", num_steps=2, epochs=1, train_limit=48, network={"hidden_units": 4}
@@ -48,7 +51,8 @@ def runs(tmp_path_factory):
     @functools.cache
     def get(name):
         make = kb.train if name in ("mine", "seed") else begun
-        make(OTHERS.get(name, IRIS), folder / name)
+        with eagerly():
+            make(OTHERS.get(name, IRIS), folder / name)
         return folder / name
 
     return get
