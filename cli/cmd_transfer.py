@@ -32,7 +32,7 @@ from kerasburst.config import COMPARED_ENCODINGS, ENCODED
 from kerasburst.data.datasets import holds_events
 from kerasburst.registry import ENCODERS
 from kerasburst.studies.transfer.config import FREEZES, SOURCE, TARGET
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import LARGEST, InputError, check_int, user_path
 
 # Options of the target's training, by their names there; the target's epochs go by another name.
 _TRAIN = {
@@ -101,6 +101,8 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     check_going_on(resume, force, out, "transfer")
     make_absolute(options)
     given = given_values(ctx, options)
+    if "target_epochs" in given:  # of which the config knows as its epochs
+        check_int("target_epochs", given["target_epochs"], low=1, high=LARGEST)
     if run is None and not resume:
         choose_for_events(given, options["target"])
         if (events := holds_events(options["source"])) != holds_events(options["target"]):

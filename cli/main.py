@@ -53,6 +53,15 @@ class LazyGroup(click.Group):
         check_backend()
         return importlib.import_module(COMMANDS[name][0]).command
 
+    def invoke(self, ctx: click.Context):
+        """Run a command; an error of a config's field names the option that set it, where it is called otherwise."""
+        given = list(ctx.args)
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            command = self.get_command(ctx, str(ctx.invoked_subcommand))
+            raise InputError(_of_option(str(error), command, given)) from error
+
     def resolve_command(self, ctx: click.Context, args: list[str]):
         """Find the command, with a suggestion where it is misspelt."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -65,6 +74,18 @@ class LazyGroup(click.Group):
         """Write the commands' lines without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _of_option(message: str, command: click.Command | None, given: list[str]) -> str:
+    """Return an error's message with the option in the field's place: --window for window_s, if that was given."""
+    field, _, rest = message.partition(" ")
+    for option in command.params if command else ():
+        name = option.opts[0]
+        if option.name == field != name.strip("-").replace("-", "_") and any(
+            word == name or word.startswith(f"{name}=") for word in given
+        ):
+            return f"{name} {rest}"
+    return message
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

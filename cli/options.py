@@ -82,12 +82,12 @@ def choose_for_events(given: dict[str, Any], dataset: str) -> None:
         given["encodings"] = ENCODED
 
 
-def full_dataset(text: str) -> str:
+def full_dataset(text: str, argument: str = "dataset") -> str:
     """Return a known data set's name unchanged, and a path as an absolute one."""
     path, classes = split_classes(text)
-    if path_reader(path) is None:
+    if path_reader(path, argument) is None:
         return text
-    return str(user_path("dataset", path).resolve()) + ("" if classes is None else text[len(str(path)) :])
+    return str(user_path(argument, path).resolve()) + ("" if classes is None else text[len(str(path)) :])
 
 
 def dataset_label(dataset: str) -> str:
@@ -115,7 +115,7 @@ def make_absolute(options: dict[str, Any]) -> None:
         options["data_dir"] = str(user_path("data_dir", options["data_dir"]).resolve())
     for name in ("dataset", "source", "target"):
         if name in options:
-            options[name] = full_dataset(options[name])
+            options[name] = full_dataset(options[name], name)
 
 
 set_option = click.option(

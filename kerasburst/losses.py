@@ -25,13 +25,14 @@ def _classes(labels, like):
         raise fail("y_true", "classes, of shape (batch,) or (batch, 1), not one-hot", tuple(labels.shape))
     if not fits(labels.shape[:1], like.shape[:1]):
         raise fail("y_true", f"one class for each of {like.shape[0]} predictions", tuple(labels.shape))
-    labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
+    given, labels = labels, ops.reshape(ops.cast(labels, "int32"), (-1,))
     allowed = f"y_true must be classes from 0 to {like.shape[-1] - 1}"
 
     def error() -> InputError:
-        return InputError(f"{allowed}, received {int(ops.min(labels))} to {int(ops.max(labels))}")
+        return InputError(f"{allowed}, received {float(ops.min(given)):g} to {float(ops.max(given)):g}")
 
-    inside = ops.all((labels >= 0) & (labels < like.shape[-1]))
+    whole = ops.reshape(ops.cast(given, "float32"), (-1,)) == ops.cast(labels, "float32")
+    inside = ops.all((labels >= 0) & (labels < like.shape[-1]) & whole)
     return backend.of(labels).check(labels, inside, error, allowed)
 
 

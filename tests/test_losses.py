@@ -115,10 +115,11 @@ LOSSES = [kb.CERateLoss, kb.CECountLoss, kb.CEMaxMembraneLoss, kb.MSECountLoss, 
         (LABELS[:3], SPIKES, "y_true must be one class for each of 4 predictions"),
         (LABELS + 1, SPIKES, "y_true must be classes from 0 to 2, received 1 to 3"),
         (LABELS - 1, SPIKES, "y_true must be classes from 0 to 2, received -1 to 1"),
+        (LABELS + 0.5, SPIKES, "y_true must be classes from 0 to 2, received 0.5 to 2.5"),
         (LABELS, SPIKES[:, 0], r"y_pred must be of shape \(batch, time, classes\), received \(4, 3\)"),
         (LABELS, SPIKES[..., None], r"y_pred must be of shape \(batch, time, classes\)"),
     ],
-    ids=["one-hot", "fewer", "above", "below", "no time", "images"],
+    ids=["one-hot", "fewer", "above", "below", "halves", "no time", "images"],
 )
 def test_labels_and_outputs_that_do_not_fit(loss, labels, outputs, message):
     with pytest.raises(kb.InputError, match=message):

@@ -289,8 +289,12 @@ def may_have_moved(dataset: str, stored: str) -> bool:
     return classes == stored_classes and not {path, stored_path} & set(DATASETS)
 
 
-def path_reader(name: str | Path) -> Reader | None:
+def path_reader(name: str | Path, argument: str = "dataset") -> Reader | None:
     """Return the reader for the path of a data set, without classes; None for the name of a known one or of tonic's.
+
+    Args:
+        name: the data set.
+        argument: as errors call it.
 
     Raises:
         InputError: If it is neither.
@@ -303,12 +307,12 @@ def path_reader(name: str | Path) -> Reader | None:
         return None
     readers = [cls() for cls in READERS.values()]
     if isinstance(name, str | os.PathLike) and str(name):
-        path = user_path("dataset", name)
+        path = user_path(argument, name)
         for reader in sorted(readers, key=lambda reader: reader.catch_all):
             if reader.claims(path):
                 return reader
     raise InputError(
-        f"dataset must be one of {', '.join(DATASETS)}, or the path of "
+        f"{argument} must be one of {', '.join(DATASETS)}, or the path of "
         f"{' or '.join(reader.what for reader in readers)}, received {shown(name)}" + suggestion(name, DATASETS)
     )
 

@@ -104,7 +104,8 @@ class Encoder(keras.layers.Layer, ABC):
                 "kerasburst.make_dataset encodes on every backend"
             )
         if isinstance(inputs, np.ndarray | list | tuple):
-            as_tensor(inputs, convert=lambda x: x)  # which Keras would cast, or fail to
+            array = as_tensor(inputs, convert=lambda x: x)  # which Keras would cast, or fail to
+            inputs = inputs if isinstance(inputs, np.ndarray) else array
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -256,7 +257,24 @@ class SpikingNetwork(Probed, ABC):
             mask = live if mask is None else ops.logical_and(live, ops.cast(mask, "bool"))
             inputs = inputs if self.encoder is not None else ops.maximum(inputs, 0)
         spikes = ops.convert_to_tensor(inputs if self.encoder is None else self.encoder(inputs))
+        self.check_shape(spikes.shape)
         return ops.cast(spikes, self.compute_dtype), None if mask is None else ops.cast(mask, "bool")
+
+    def check_shape(self, shape) -> None:
+        """Check the shape of spikes against the one that the network was built for.
+
+        Dense layers flatten features, so that these may have other axes.
+
+        Raises:
+            InputError: for another number of features, or spikes without time.
+        """
+        if not self.built or getattr(shape, "rank", 0) is None:
+            return
+        wanted, given = tuple(self.spikes_shape[2:]), tuple(shape)[2:]
+        if not given or (None not in given and math.prod(given) != math.prod(wanted)):
+            features = ", ".join(map(str, wanted))
+            what = "inputs" if self.encoder is None else "the encoder's spikes"
+            raise fail(what, f"spikes of shape (batch, num_steps, {features})", tuple(shape))
 
     def compute_mask(self, inputs, previous_mask):
         """Return no mask: logits have no time."""

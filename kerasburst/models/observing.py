@@ -277,7 +277,7 @@ def _are_spikes(x: np.ndarray) -> bool:
 
 
 def as_arrays(x: Any) -> Any:
-    """Return an array or a structure of arrays with a batch axis; lists of numbers become an array."""
+    """Return an array or a structure of finite arrays with a batch axis; lists of numbers become an array."""
     leaves = keras.tree.flatten(x)
     if not leaves or not all(hasattr(leaf, "shape") for leaf in leaves):
         try:
@@ -288,6 +288,8 @@ def as_arrays(x: Any) -> Any:
     for leaf in leaves:
         if len(leaf.shape) == 0 or getattr(getattr(leaf, "dtype", None), "kind", "f") not in "biuf":
             raise fail("x", "an array of numbers with a batch axis, or a structure of such arrays", x)
+        if not np.isfinite(as_array(leaf)).all():
+            raise InputError("x must hold finite numbers, received NaN or infinity")
     return x
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerasburst import backend
+from kerasburst.models.observing import as_arrays
 from kerasburst.neurons.base import Neuron
 from kerasburst.neurons.surrogate import Tensor
 from kerasburst.validation import InputError, fail
@@ -38,13 +39,16 @@ class Probed(keras.Model):
         Layers are named in the order of the network, after "input", the rate of the input spikes.
         """
         total: dict[str, float] = {}
+        count = 0
         for _, mem, rates in self._probe_batches(inputs, batch_size):
+            count += len(mem)
             for name, rate in rates.items():
                 total[name] = total.get(name, 0.0) + len(mem) * float(rate)
         names = ["input", *(part.name for part in self.leaves() if isinstance(part, Neuron))]  # JAX sorts dicts
-        return {name: total[name] / len(inputs) for name in names}
+        return {name: total[name] / count for name in names}
 
     def _probe_batches(self, inputs, batch_size: int):
+        inputs = as_arrays(inputs)
         if len(inputs) == 0:
             raise InputError("inputs must hold at least one example, received none")
         for start in range(0, len(inputs), batch_size):
@@ -100,6 +104,8 @@ class Probed(keras.Model):
             raise fail("inputs", f"at most {size} examples", count)
         if not self.built:  # not inside the compiled function, which may not make variables on JAX
             self.build(tuple(np.shape(inputs)))
+        if self.encoder is None:  # before a graph is traced for the shape, or for any
+            self.check_shape(np.shape(inputs))
         if backend.name != "tensorflow":
             mask = None if mask is None else ops.convert_to_tensor(np.asarray(mask))
             return self.traced_probe(

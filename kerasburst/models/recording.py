@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasburst.models.observing import as_array, as_arrays, observe
+from kerasburst.models.observing import as_arrays, observe
 from kerasburst.validation import InputError, check_int
 
 
@@ -98,8 +98,6 @@ def batches(x: Any, batch_size: int) -> Iterator[tuple[Any, int]]:
     """Yield parts of at most `batch_size` examples of an array or a structure of arrays, and their sizes."""
     check_int("batch_size", batch_size, low=1)
     x = as_arrays(x)
-    if not all(np.isfinite(as_array(leaf)).all() for leaf in keras.tree.flatten(x)):
-        raise InputError("x must hold finite numbers, received NaN or infinity")
     count = len(keras.tree.flatten(x)[0])
     if count == 0:
         raise InputError("x must hold at least one example, received none")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from kerasburst.validation import InputError, fail
@@ -45,6 +47,12 @@ def averaged(
         raise fail(names[0], f"of shape {wanted}, not empty", f"shape {target.shape}")
     if shadows.shape[1:] != target.shape or len(shadows) == 0:
         raise fail(names[1], f"of shape (N, {', '.join(map(str, target.shape))})", f"shape {shadows.shape}")
+    if all(0 <= v.min() and v.max() <= 1 and not np.isin(v, (0, 1)).all() for v in (target, shadows)):
+        warnings.warn(
+            f"{names[0]} and {names[1]} all lie between 0 and 1, as probabilities do; the attack takes phi, "
+            "log(p / (1 - p)), of kerasburst.phi",
+            stacklevel=4,
+        )
     if target.ndim > rank:
         target, shadows = target.mean(axis=1), shadows.mean(axis=2)
     return target, shadows
@@ -67,11 +75,38 @@ def in_out(membership: np.ndarray, shape: tuple[int, ...], need_in: bool) -> np.
 
 
 def as_numbers(argument: str, values: np.ndarray) -> np.ndarray:
-    """Return an array of float64."""
+    """Return an array of float64; text, complex numbers and dates are no numbers here."""
+    array = as_array(argument, values)
     try:
-        return np.asarray(values, np.float64)
+        if array.dtype.kind not in "cSUmM":
+            return array.astype(np.float64, copy=False)
     except (TypeError, ValueError):
-        raise fail(argument, "an array of numbers", type(values).__name__) from None
+        pass
+    raise fail(argument, "an array of numbers", f"{array.dtype} of shape {array.shape}")
+
+
+def as_array(argument: str, values: np.ndarray) -> np.ndarray:
+    """Return an array; lists of different lengths are none."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError):
+        raise fail(argument, "an array, its lists of one length", type(values).__name__) from None
+
+
+def looks_like_probabilities(values: np.ndarray) -> bool:
+    """Return whether all values lie in [0, 1] and each row, along the last axis, sums to 1 within 0.001.
+
+    Example:
+        >>> looks_like_probabilities(np.array([[0.2, 0.8]])), looks_like_probabilities(np.log([[0.2, 0.8]]))
+        (True, False)
+    """
+    inside = values.min() >= -1e-6 and values.max() <= 1 + 1e-6
+    return bool(inside and np.abs(values.sum(axis=-1) - 1).max() <= 1e-3)
+
+
+def are_bits(values: np.ndarray) -> bool:
+    """Return whether all values are 0 or 1, and some are 1."""
+    return bool(np.isin(values, (0, 1)).all() and values.any())
 
 
 def finite(argument: str, values: np.ndarray) -> np.ndarray:
@@ -94,7 +129,7 @@ def check_scores(argument: str, scores: np.ndarray) -> np.ndarray:
 
 def check_membership(argument: str, membership: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return membership as bool of `shape`; True, False, 1 and 0 are accepted."""
-    array = np.asarray(membership)
+    array = as_array(argument, membership)
     if array.shape != shape:
         raise fail(argument, f"of shape {shape}", f"shape {array.shape}")
     if array.dtype != bool and not (np.issubdtype(array.dtype, np.number) and np.isin(array, (0, 1)).all()):
@@ -104,7 +139,7 @@ def check_membership(argument: str, membership: np.ndarray, shape: tuple[int, ..
 
 def check_labels(argument: str, labels: np.ndarray, size: int) -> np.ndarray:
     """Return labels as an array of integers `(size,)`."""
-    array = np.asarray(labels)
+    array = as_array(argument, labels)
     if array.shape != (size,):
         raise fail(argument, f"of shape ({size},)", f"shape {array.shape}")
     if not np.issubdtype(array.dtype, np.integer):

@@ -199,6 +199,8 @@ class _OwnData:
         more, labels = _checked("test", test)
         if more.shape[1:] != x.shape[1:]:
             raise fail("test", f"inputs of shape (n, {', '.join(map(str, x.shape[1:]))})", f"shape {more.shape}")
+        if labels.max() > y.max():
+            raise fail("labels of test", f"from 0 to {y.max()}, as those of data", int(labels.max()))
         return cls(np.concatenate([x, more]), np.concatenate([y, labels]), len(x) + np.arange(len(more)))
 
     @property

@@ -21,6 +21,8 @@ from kerasburst.data.lazy import as_examples, live_steps, padded
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.observing import as_arrays
+from kerasburst.privacy.checks import are_bits, looks_like_probabilities
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError, check_choice, check_float, check_int, fail
 
@@ -88,6 +90,8 @@ def collect_signals(
     x = as_examples(x)
     if x.ndim < 2 or len(x) == 0:
         raise fail("x", "at least one example with features", f"shape {x.shape}")
+    if encoder is None and isinstance(model, SpikingNetwork) and isinstance(x, np.ndarray):
+        as_arrays(x)  # neurons stay silent for NaN, and the logits are finite
     if encoder is not None and not encoder.random:
         queries = 1
     if encoder is not None and queries > 1:
@@ -113,7 +117,7 @@ def collect_signals(
         logits[index, query] = batch_logits
         if trace is not None:
             trace[index, query] = batch_trace
-    _check_answers(logits, outputs)
+    _check_answers(logits, trace, outputs, own=isinstance(model, SpikingNetwork))
     if encoder is None and queries > 1 and np.array_equal(logits[:, 0], logits[:, 1]):
         raise fail("queries", "1 for a model that answers all of them alike", queries)
     if outputs == "probabilities":
@@ -341,13 +345,16 @@ def _asker(model, size: int):
 
 def _array(outputs) -> np.ndarray:
     try:
-        return np.asarray(keras.ops.convert_to_numpy(outputs), np.float32)
+        values = np.asarray(keras.ops.convert_to_numpy(outputs))
+        if values.dtype.kind in "cSUmM":
+            raise TypeError
+        return values.astype(np.float32, copy=False)
     except (TypeError, ValueError):
         raise InputError(f"model must return one array of numbers, received {type(outputs).__name__}") from None
 
 
-def _check_answers(logits: np.ndarray, outputs: str) -> None:
-    """Check that answers `(n, K, C)` are finite and of the kind that was announced."""
+def _check_answers(logits: np.ndarray, trace: np.ndarray | None, outputs: str, own: bool) -> None:
+    """Check that answers `(n, K, C)` are finite and of the kind that was announced; `own` networks return logits."""
     if logits.shape[-1] < 2:
         raise InputError(
             f"model must return at least 2 columns, received {logits.shape[-1]}: for one logit z of class 1, wrap the "
@@ -357,7 +364,14 @@ def _check_answers(logits: np.ndarray, outputs: str) -> None:
         raise InputError(
             f"model must return finite numbers, {int((~np.isfinite(logits)).sum())} of {logits.size} are not"
         )
+    if own and outputs == "logits":
+        return
     alike = looks_like_probabilities(logits)
+    if outputs == "logits" and are_bits(logits if trace is None else trace) and not alike:
+        raise InputError(
+            "model must return logits, its answers are spikes, 0 and 1: return the membrane, such as of LIF with "
+            "return_mem, or the number of spikes"
+        )
     if outputs == "logits" and alike:
         raise InputError(
             "model must return logits, its answers are probabilities (0 to 1, and each row sums to 1): "
@@ -365,17 +379,6 @@ def _check_answers(logits: np.ndarray, outputs: str) -> None:
         )
     if outputs == "probabilities" and not alike:
         raise InputError("model must return probabilities (0 to 1, rows that sum to 1), it returns something else")
-
-
-def looks_like_probabilities(values: np.ndarray) -> bool:
-    """Return whether all values lie in [0, 1] and each row, along the last axis, sums to 1 within 0.001.
-
-    Example:
-        >>> looks_like_probabilities(np.array([[0.2, 0.8]])), looks_like_probabilities(np.log([[0.2, 0.8]]))
-        (True, False)
-    """
-    inside = values.min() >= -1e-6 and values.max() <= 1 + 1e-6
-    return bool(inside and np.abs(values.sum(axis=-1) - 1).max() <= 1e-3)
 
 
 _fresh: weakref.WeakSet = weakref.WeakSet()  # encoders whose queries were seen to differ

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kerasburst.privacy.checks import as_numbers
+from kerasburst.privacy.checks import are_bits, as_array, as_numbers, looks_like_probabilities
 from kerasburst.validation import fail
 
 
@@ -161,11 +161,13 @@ def checked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
     Raises:
         InputError: for logits that are not finite, or labels that do not fit them.
     """
-    z, y = as_numbers("logits", logits), np.asarray(labels)
+    z, y = as_numbers("logits", logits), as_array("labels", labels)
     if z.ndim < 2 or z.size == 0 or z.shape[-1] < 2:
         raise fail("logits", "of shape (n, ..., C) with n of at least 1 and C of at least 2", f"shape {z.shape}")
     if not np.isfinite(z).all():
         raise fail("logits", "finite", float(z[~np.isfinite(z)][0]))
+    if looks_like_probabilities(z) and not are_bits(z):  # counts of spikes in one step, one for each example, are bits
+        raise fail("logits", "logits, or logarithms of probabilities", "probabilities, 0 to 1 in rows that sum to 1")
     if y.shape != z.shape[:1]:
         one_hot = "; of one-hot labels take labels.argmax(-1)" if y.shape == (len(z), z.shape[-1]) else ""
         raise fail("labels", f"of shape ({len(z)},), one for each example of logits{one_hot}", f"shape {y.shape}")

@@ -84,6 +84,20 @@ def test_train_refuses(kerasburst, tmp_path, arguments, parts):
     assert sorted(os.listdir(tmp_path)) == before
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("profile --window -1", "--window must be a finite number from 0 to 86400"),
+        ("train --clip=0 --epsilon 1", "--clip must be a finite number above 0"),
+        ("transfer --source spam", "source must be one of"),
+        ("transfer --target spam", "target must be one of"),
+        ("transfer --target-epochs 0", "target_epochs must be an integer from 1"),
+    ],
+)
+def test_an_error_names_the_option_where_the_field_is_called_otherwise(kerasburst, arguments, message):
+    assert_refused(kerasburst(*arguments.split(), "--out", "x"), f"kerasburst: {message}")
+
+
 def _with(x=None, y=None):
     return {name: value for name, value in (("x", x), ("y", y)) if value is not None}
 

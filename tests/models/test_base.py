@@ -323,6 +323,28 @@ def test_input_without_time_and_features(make, features, shape):
         make()(np.zeros(shape, np.uint8))
 
 
+@NETWORKS
+def test_input_of_other_features_or_none(make, features):
+    network = make()
+    spikes = np.zeros((2, 4, *features), np.uint8)
+    expected = network.membrane_trace(spikes)
+    wanted = rf"inputs must be spikes of shape \(batch, num_steps, {', '.join(map(str, features))}\)"
+    for bad in (spikes[:, 0, ..., 0], np.repeat(spikes, 2, axis=-1), np.zeros((3, 7), "float32")):
+        for ask in (network, network.membrane_trace, network.firing_rates):
+            with pytest.raises(InputError, match=wanted):
+                ask(bad)
+    np.testing.assert_array_equal(network.membrane_trace(spikes), expected)  # no graph was spoilt by another rank
+
+
+def test_traces_and_rates_of_what_is_no_array_of_finite_numbers():
+    network = fc()
+    network.build((None, 4, 5))
+    for bad in (np.full((2, 4, 5), np.nan), tf.data.Dataset.from_tensors(np.zeros((2, 4, 5))), [["a"]]):
+        for ask in (network.membrane_trace, network.firing_rates):
+            with pytest.raises(InputError, match="x must"):
+                ask(bad)
+
+
 def test_input_of_unknown_features():
     with pytest.raises(InputError, match=r"known features, received \(2, 6, None\)"):
         fc().build((2, 6, None))

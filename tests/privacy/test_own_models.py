@@ -147,6 +147,7 @@ def test_a_model_that_stops_before_others_answers_as_at_its_end(tmp_path, fleet)
         ({"data": X}, "data must be inputs and labels"),
         ({"data": (X, Y[:5])}, "data must be inputs"),
         ({"data": (X, Y - 1)}, "labels of data must be integers from 0"),
+        ({"test": (X, Y + 1)}, "labels of test must be from 0 to "),
         ({"test": (X[:, :3], Y)}, "test must be inputs of shape"),
         ({"shadows": 2}, "shadows must be at least 4"),
         ({"shadows": 5}, "shadows must be even"),

@@ -143,6 +143,9 @@ PROBABILITIES = "model must return logits, its answers are probabilities"
         (lambda x: softmax(x).astype("float16"), {}, PROBABILITIES),
         (lambda x: np.eye(3)[linear(x).argmax(-1)], {}, PROBABILITIES),  # one-hot predictions
         (lambda x: np.stack([softmax(x)] * 2, axis=1), {}, PROBABILITIES),  # at each of two steps
+        (lambda x: (linear(x) > 0) * 1.0, {}, "model must return logits, its answers are spikes, 0 and 1"),
+        (lambda x: np.stack([linear(x) > 0, 0 * linear(x)], axis=1), {}, "its answers are spikes"),
+        (lambda x: linear(x) + 1j, {}, "model must return one array of numbers"),
         (linear, {"outputs": "probabilities"}, "model must return probabilities (0 to 1, rows that sum to 1)"),
         (lambda x: 100 * softmax(x), {"outputs": "probabilities"}, "model must return probabilities"),
         (lambda x: linear(x) * np.nan, {}, "model must return finite numbers, 30 of 30 are not"),
@@ -162,6 +165,13 @@ def test_answers_that_are_no_logits(model, options, message):
     with pytest.raises(InputError, match=re.escape(message)) as error:
         collect_signals(model, X, **options)
     assert "\n" not in str(error.value)
+
+
+def test_a_network_stays_silent_for_nan_and_is_not_asked(network):
+    spikes = np.zeros((2, 6, 4), "float32")
+    spikes[1, 2, 3] = np.nan
+    with pytest.raises(InputError, match="x must hold finite numbers, received NaN"):
+        collect_signals(network, spikes)
 
 
 def test_columns_that_change_between_batches():

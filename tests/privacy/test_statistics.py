@@ -88,9 +88,18 @@ def test_axes_between(name):
         ([[1.0]], [0], "logits must be of shape (n, ..., C)"),
         ([1.0, 2.0], [0, 0], "logits must be of shape (n, ..., C)"),
         (np.empty((0, 3)), np.empty(0, int), "logits must be of shape (n, ..., C)"),
-        ([["a", "b"]], [0], "logits must be an array of numbers, received 'list'"),
+        ([["a", "b"]], [0], "logits must be an array of numbers, received '<U1 of shape (1, 2)'"),
+        ([["1", "2"]], [0], "logits must be an array of numbers"),
+        ([[1.0 + 1j, 2.0]], [0], "logits must be an array of numbers"),
+        ([[1.0, 2.0], [1.0]], [0, 0], "logits must be an array, its lists of one length"),
+        ([[0.2, 0.8], [0.5, 0.5]], [0, 1], "logits must be logits, or logarithms of probabilities, received 'prob"),
     ],
 )
 def test_bad_input(name, logits, labels, message):
     with pytest.raises(InputError, match=re.escape(message)):
         FUNCTIONS[name](logits, labels)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_counts_of_one_spike_each_are_logits(name):
+    FUNCTIONS[name]([[0.0, 1.0], [1.0, 0.0]], [0, 1])

@@ -230,6 +230,7 @@ GOOD = dict(
         (dict(shadows=np.full((4, 3), np.inf)), "shadows must be finite"),
         (dict(shadows=[["a"]]), "shadows must be an array of numbers"),
         (dict(membership=np.zeros((3, 4))), "membership must be of shape (4, 3)"),
+        (dict(membership=[[0], [0, 1], [], [2]]), "membership must be an array, its lists of one length"),
         (dict(membership=np.full((4, 3), 0.5)), "membership must be True or False"),
         (
             dict(membership=np.repeat([[0, 1, 0]], 4, axis=0)),
@@ -251,6 +252,11 @@ def test_bad_input(change, message):
     lira(**GOOD)
     with pytest.raises(InputError, match=re.escape(message)):
         lira(**{**GOOD, **change})
+
+
+def test_probabilities_in_place_of_phi_are_warned_of():
+    with pytest.warns(UserWarning, match="target and shadows all lie between 0 and 1, as probabilities do"):
+        lira([0.9, 0.2], [[0.8, 0.1], [0.3, 0.4]], [[1, 0], [0, 1]])
 
 
 def test_attacks_load_without_keras():
