@@ -453,22 +453,25 @@ def attack_at(audit: dict, encoding: str, attack: str, queries: int) -> dict:
 def caveats(audit: dict) -> tuple[str, ...]:
     """Return what the controls of a valid audit do not show: that an arm has learnt, and that its leak can be found.
 
-    A network has not learnt if the intervals of its accuracies, on the test part and on its members, contain what
-    always answering the most frequent class reaches. A leak can be found if mislabelled examples were: by the control
-    planted_leak in a network of its own, or as canaries.
+    A leak can be found if mislabelled examples were: by the control planted_leak in a network of its own, or as
+    canaries.
 
     Args:
         audit: the values of an audit.json. Arms whose controls failed are left out.
     """
     arms = {name: arm for name, arm in audit["encodings"].items() if not failed_controls(audit, name)}
-    chance = audit["data"].get("chance", 1.0 / audit["data"].get("num_classes", math.inf))
-    found, silent = [], [name for name, arm in arms.items() if _has_not_learnt(arm, chance)]
+    chance = _chance(audit)
+    found, silent = [], [name for name in arms if has_not_learnt(audit, name)]
     if silent:
         reached = _and([f"{100 * arms[name]['test_accuracy']:.1f} %" for name in silent])
+        have, no_better = (
+            ("have", f"test accuracies of {reached} are no")
+            if len(silent) > 1
+            else ("has", f"a test accuracy of {reached} is no")
+        )
         found.append(
-            f"{_and(silent)} {'has' if len(silent) == 1 else 'have'} not learnt: a test accuracy of {reached} is no "
-            f"better than always answering the most frequent class ({100 * chance:.1f} %), so these figures say "
-            f"nothing about the {arm_word(audit)}{'s' * (len(silent) > 1)}"
+            f"{_and(silent)} {have} not learnt: {no_better} better than always answering the most frequent class "
+            f"({100 * chance:.1f} %), so these figures say nothing about the {arm_word(audit)}{'s' * (len(silent) > 1)}"
         )
     for planted, why in (
         (False, "it has neither a planted leak nor canaries"),
@@ -484,10 +487,17 @@ def caveats(audit: dict) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _has_not_learnt(arm: dict, chance: float) -> bool:
-    """Return whether neither accuracy is above chance; an older version's audits have no intervals."""
-    ends = [arm.get(f"{part}_accuracy_interval") for part in ("test", "train")]
-    return all(end is not None and end[0] <= chance for end in ends)
+def has_not_learnt(audit: dict, name: str) -> bool:
+    """Return whether the intervals of an arm's accuracies, on the test part and on its members, reach down to chance.
+
+    Chance is what always answering the most frequent class reaches. An older version's audits have no intervals.
+    """
+    ends = [audit["encodings"][name].get(f"{part}_accuracy_interval") for part in ("test", "train")]
+    return all(end is not None and end[0] <= _chance(audit) for end in ends)
+
+
+def _chance(audit: dict) -> float:
+    return audit["data"].get("chance", 1.0 / audit["data"].get("num_classes", math.inf))
 
 
 def _has_planted(audit: dict, name: str) -> bool:

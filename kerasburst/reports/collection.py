@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from kerasburst import files
 from kerasburst.registry import STUDIES
 from kerasburst.reports.palette import Drawing
 from kerasburst.reports.table import Table
 from kerasburst.reports.view import Item, StudyView, make_environment
-from kerasburst.validation import InputError, user_path, visible
+from kerasburst.validation import InputError, is_number, user_path, visible
 from kerasburst.version import __version__
 
 MARK = '<meta name="generator" content="kerasburst report">'
@@ -118,6 +119,9 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
                     if "config.json" in here:  # else another program's
                         problems.append(f"{path / name}: no result of kerasburst, or damaged")
                     continue
+                if wrong := next(_no_shares(value), None):
+                    problems.append(f"{path / name}: {wrong[0]} must be from 0 to 1, received {wrong[1]}")
+                    continue
                 if view.owns_inside:
                     owners.append(path)
                 items[real] = Item(
@@ -130,6 +134,19 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
                     inside=any(owner in path.parents for owner in owners),
                 )
     return list(items.values()), problems
+
+
+def _no_shares(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Yield each accuracy and AUC of a result that is no share, by its name."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key not in ("effects", "ratios"):
+                yield from _no_shares(each, name if key == "mean" else key)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _no_shares(each, name)
+    elif is_number(value) and name.endswith(("accuracy", "auc")) and not 0 <= value <= 1:
+        yield name, value
 
 
 def _config(folder: Path) -> dict:

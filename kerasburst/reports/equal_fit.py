@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kerasburst.privacy.matching import EQUIVALENT, HIGHER, LOWER, MARGIN, NOT_COMPARABLE
-from kerasburst.privacy.result import MAIN_ATTACK, failed_controls, is_own, step_word
+from kerasburst.privacy.result import MAIN_ATTACK, failed_controls, has_not_learnt, is_own, step_word
 from kerasburst.reports.palette import GREY, GUESS, WIDE, Drawing, encoding_styles, legend, panel, svg, widen
 from kerasburst.reports.table import Cell, Table, count, estimate, number, percent, table_of
 
@@ -47,6 +47,11 @@ def answers(audit: dict) -> list[str]:
             leaks, than = f"It is not known whether {name} leaks", "too few models for an interval"
         elif ends[0] > 0.5:
             leaks, than = f"{name} leaks", "above the 0.5 of guessing"
+        elif ends[1] < 0.5:
+            leaks, than = f"It is not known whether {name} leaks", "below the 0.5 of guessing: members score lower"
+        elif has_not_learnt(audit, name):
+            leaks, than = f"It is not known whether {name} leaks once it has learnt", "and its accuracy is no better"
+            than += " than always giving the same answer"
         else:
             leaks, than = f"No leak was found in {name}", "not above the 0.5 of guessing"
         found.append(

@@ -249,7 +249,7 @@ def _mark_judged(axes, means: dict, point: dict, filled: bool, name: str) -> Non
 def headline(item: Item) -> str:
     """Return in one line what a result found."""
     value = item.value
-    text = f"{', '.join(map(_short, value['parameters']))}: {len(value['points'])} points"
+    text = f"{', '.join(map(_short, value['parameters']))}: {count(len(value['points']), 'point')}"
     best = [p for p in value["points"] if "test_accuracy" in p["estimates"]]
     if best:
         text += "; most accurate " + _point(max(best, key=lambda p: p["estimates"]["test_accuracy"]["mean"]), value)
@@ -291,7 +291,11 @@ def points_table(value: dict) -> Table:
     head = (*map(_short, value["parameters"]), *(metric_title(value, metric) for metric in value["metrics"]))
     head += tuple(f"AUC, K = {k}" for k in ks)
     title = f"{value['config']['train']['encoding']} on {value['data']['name']}"
-    return table_of((*head, "Pareto"), rows, title, f"Means and 95 % over {count(seeds, 'seed')}.")
+    return table_of((*head, "Pareto"), rows, title, _over(seeds))
+
+
+def _over(seeds: int) -> str:
+    return f"Means and 95 % over {seeds} seeds." if seeds > 1 else "Of one seed, and so without intervals."
 
 
 def effects_table(value: dict) -> Table | None:
@@ -377,7 +381,9 @@ def drawings(items: list[Item]) -> list[Drawing]:
         titles = {name: metric_title(item.value, name) for name in figures if name != "pareto"}
         panels = [svg(figure, f"{item.label}, {titles.get(name, 'Pareto front')}") for name, figure in figures.items()]
         if panels:
-            caption = "Means over seeds with their 95 % intervals. Darker means larger; of an AUC, darker means lower."
+            several = len(item.value["seeds"]) > 1
+            caption = "Means over seeds with their 95 % intervals. " if several else "Of one seed. "
+            caption += "Darker means larger; of an AUC, darker means lower."
             if "pareto" in figures:
                 caption += " Squares: no other point is as accurate and leaks as little, by the means."
             if item.value.get("judged"):

@@ -121,8 +121,14 @@ def span(ends: Sequence[float] | None, digits: int = 3, scale: float = 1.0, sign
     Example:
         >>> span((0.58, 0.641)), span((-0.01, 0.02), 1, 100, "+"), span(None)
         ('0.580 to 0.641', '-1.0 to +2.0', '–')
+        >>> span((-0.0001, 0.02))  # no zero below zero
+        '0.000 to 0.020'
     """
-    return "–" if ends is None else " to ".join(f"{scale * end:{sign}.{digits}f}" for end in ends)
+    return "–" if ends is None else " to ".join(_figure(scale * end, digits, sign) for end in ends)
+
+
+def _figure(value: float, digits: int, sign: str) -> str:
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # 0 is added to what rounds to -0
 
 
 def number(
@@ -140,7 +146,7 @@ def number(
     if value is None:
         return Cell("–", sort=_LAST, mark="muted")
     note = "" if ends is None else span(ends, digits, scale, sign)
-    return Cell(f"{scale * value:{sign}.{digits}f}", sort=value, note=note)
+    return Cell(_figure(scale * value, digits, sign), sort=value, note=note)
 
 
 def estimate(
@@ -199,5 +205,12 @@ def name_cell(text: str, note: str = "") -> Cell:
 
 
 def shown(value: Any) -> str:
-    """Return a parameter's value as text."""
-    return f"{value:g}" if is_number(value) else str(value)
+    """Return a parameter's value as text, as `--set` takes it.
+
+    Example:
+        >>> shown(2.0), shown(None), shown(True), shown([8, 16])
+        ('2', 'none', 'true', '8,16')
+    """
+    if isinstance(value, list | tuple):
+        return ",".join(map(shown, value))
+    return f"{value:g}" if is_number(value) else str(value).lower() if value in (None, True, False) else str(value)

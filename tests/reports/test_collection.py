@@ -128,6 +128,15 @@ class Reader(html.parser.HTMLParser):
             self.rows[-1].append(data.strip())
 
 
+@pytest.mark.parametrize("accuracy", [93.1, -0.1, float("nan")])
+def test_an_accuracy_that_is_no_share_is_not_shown(tmp_path, accuracy):
+    write(tmp_path / "runs" / "a" / "result.json", {**RUN, "train_accuracy": accuracy})
+    write(tmp_path / "runs" / "b" / "result.json", RUN)
+    items, problems = find([tmp_path / "runs"], tmp_path)
+    assert [item.label for item in items] == ["runs/b"]
+    assert problems == [f"{tmp_path}/runs/a/result.json: train_accuracy must be from 0 to 1, received {accuracy}"]
+
+
 def test_everything_is_found_once_and_a_sweep_s_points_are_not(results):
     items, problems = find([results, results / "audit"], results)
     assert sorted((item.kind, item.inside) for item in items) == [

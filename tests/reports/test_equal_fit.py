@@ -138,6 +138,30 @@ def test_an_arm_is_only_said_to_leak_if_the_interval_is_above_a_guess(interval, 
     assert answer.startswith(said)
 
 
+@pytest.mark.parametrize(
+    "interval, said",
+    [
+        (
+            [0.45, 0.55],
+            "It is not known whether mine leaks once it has learnt: the AUC of the strongest attack after 1 ",
+        ),
+        ([0.55, 0.65], "mine leaks: "),
+    ],
+)
+def test_a_network_that_has_not_learnt_is_not_said_to_hide_its_members(interval, said):
+    last = {**point(1, 0.5, 0.5), "auc_interval": {"strongest": interval}}
+    arm = {"test_accuracy_interval": [0.4, 0.6], "train_accuracy_interval": [0.45, 0.6]}
+    audit = {**AUDIT, "curves": {"mine": [last]}, "encodings": {"mine": arm}, "data": {"chance": 0.5}}
+    (answer,) = equal_fit.answers(audit)
+    assert answer.startswith(said) and ("no better than always giving the same" in answer) == (interval[0] < 0.5)
+
+
+def test_an_attack_that_is_the_wrong_way_round_is_no_sign_of_privacy():
+    last = {**point(1, 0.9, 0.3), "auc_interval": {"strongest": [0.2, 0.4]}}
+    (answer,) = equal_fit.answers({**AUDIT, "curves": {"mine": [last]}, "encodings": {"mine": {}}})
+    assert answer.startswith("It is not known whether mine leaks: ") and "members score lower" in answer
+
+
 def test_targets_alone_answer_where_there_is_no_curve():
     loss, main = ({"name": n, "auc": 0.7, "auc_interval": [0.6, 0.8]} for n in ("loss", "lira_online"))
     arm = {"attacks": [main, loss], "test_accuracy": 0.8, "epochs": 30}
