@@ -18,7 +18,8 @@ import kerasburst as kb  # noqa: E402
 from kerasburst import records  # noqa: E402
 from kerasburst.intervals import seed_interval  # noqa: E402
 from kerasburst.privacy.arms import parse_arm  # noqa: E402
-from kerasburst.privacy.result import AuditResult, failed_controls  # noqa: E402
+from kerasburst.privacy.reading import failed_controls  # noqa: E402
+from kerasburst.privacy.result import AuditResult  # noqa: E402
 
 
 def arm_name(encoding, epsilon):

@@ -312,7 +312,7 @@ def _of_run(run, begun, values):
 
 def summary(result: dict, out) -> str:
     """Return the verdict, the table of attacks of each encoding whose controls hold, and the verdict again."""
-    from kerasburst.privacy.result import failed_controls
+    from kerasburst.privacy.reading import failed_controls
     from kerasburst.reports.audit import judge
     from kerasburst.reports.audit_tables import attacks_table
     from kerasburst.reports.equal_fit import answers, sentence

@@ -286,9 +286,10 @@ def as_arrays(x: Any) -> Any:
             raise fail("x", "an array of numbers", x) from None
         leaves = [x]
     for leaf in leaves:
-        if len(leaf.shape) == 0 or getattr(getattr(leaf, "dtype", None), "kind", "f") not in "biuf":
+        kind = getattr(getattr(leaf, "dtype", None), "kind", "f")  # of NumPy's alone
+        if len(leaf.shape) == 0 or kind not in "biuf":
             raise fail("x", "an array of numbers with a batch axis, or a structure of such arrays", x)
-        if not np.isfinite(as_array(leaf)).all():
+        if kind == "f" and not np.isfinite(as_array(leaf)).all():
             raise InputError("x must hold finite numbers, received NaN or infinity")
     return x
 

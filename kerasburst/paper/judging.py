@@ -23,7 +23,7 @@ from kerasburst.paper.rules import (
     judge,
     not_measurable,
 )
-from kerasburst.privacy.result import auc_at, failed_controls
+from kerasburst.privacy.reading import auc_at, failed_controls
 
 _NOT_RUN = "none of its parts has been run"
 # The order in which the ways of measuring a claim speak for it: equal fit first, the paper's weaker attack last.

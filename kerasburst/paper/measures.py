@@ -12,7 +12,7 @@ from kerasburst.intervals import seed_interval
 from kerasburst.paper.claims import ACCURACY, AUC, LOSS, MAIN, PROFILE, RISE, SAVING, TRAIN, Claim
 from kerasburst.paper.planning import Part
 from kerasburst.privacy.matching import AT, NOT_COMPARABLE
-from kerasburst.privacy.result import attack_at, auc_at, failed_controls
+from kerasburst.privacy.reading import attack_at, auc_at, failed_controls
 from kerasburst.studies.transfer.arms import CONTROL
 
 Found = Sequence[tuple[Part, dict]]  # the finished parts with what they found

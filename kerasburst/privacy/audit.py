@@ -24,7 +24,8 @@ from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, auc_by_references,
 from kerasburst.privacy.figures import EncodingModels, Scores, compare, encoding_result, score
 from kerasburst.privacy.lessons import PLANTED, UNTRAINED, load_pools, roles, splits_path
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.privacy.result import MAIN_ATTACK, AuditResult, Control, EncodingResult, caveats
+from kerasburst.privacy.reading import caveats
+from kerasburst.privacy.result import MAIN_ATTACK, AuditResult, Control, EncodingResult
 from kerasburst.privacy.shadow import default_snapshots, is_done, load_plan, task
 from kerasburst.privacy.splits import AuditSplits, draw_audit_splits, half_of, part_pool
 from kerasburst.registry import ATTACKS

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst import files
-from kerasburst.privacy.result import MAIN_ATTACK, arm_word, caveats, failed_controls, is_own
+from kerasburst.privacy.reading import arm_word, caveats, failed_controls, is_own
+from kerasburst.privacy.result import MAIN_ATTACK
 from kerasburst.reports import audit_tables, equal_fit
 from kerasburst.reports.audit_figures import audit_figures
 from kerasburst.reports.palette import GREY, GUESS, SIZE, Drawing, encoding_styles, errors, legend, panel, svg, widen

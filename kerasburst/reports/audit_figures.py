@@ -11,7 +11,8 @@ from scipy import stats
 
 from kerasburst.privacy.averaging import AveragingFit
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.privacy.result import MAIN_ATTACK, arm_word, failed_controls, step_word
+from kerasburst.privacy.reading import arm_word, failed_controls, step_word
+from kerasburst.privacy.result import MAIN_ATTACK
 from kerasburst.reports.palette import (
     GREY,
     GUESS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kerasburst.privacy.result import arm_word, failed_controls, is_own, step_word
+from kerasburst.privacy.reading import arm_word, failed_controls, is_own, step_word
 from kerasburst.registry import ATTACKS
 from kerasburst.reports.audit_figures import undetermined
 from kerasburst.reports.table import Cell, Table, count, estimate, name_cell, number, percent, span, table_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kerasburst.privacy.matching import EQUIVALENT, HIGHER, LOWER, MARGIN, NOT_COMPARABLE
-from kerasburst.privacy.result import MAIN_ATTACK, failed_controls, has_not_learnt, is_own, step_word
+from kerasburst.privacy.reading import failed_controls, has_not_learnt, is_own, step_word
+from kerasburst.privacy.result import MAIN_ATTACK
 from kerasburst.reports.palette import GREY, GUESS, WIDE, Drawing, encoding_styles, legend, panel, svg, widen
 from kerasburst.reports.table import Cell, Table, count, estimate, number, percent, table_of
 

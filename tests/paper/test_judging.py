@@ -10,7 +10,7 @@ from kerasburst.paper.claims import CLAIMS, KINDS, MAIN
 from kerasburst.paper.judging import audited, judge_claim
 from kerasburst.paper.measures import measure, read_cost
 from kerasburst.paper.planning import Part
-from kerasburst.privacy.result import auc_at, failed_controls
+from kerasburst.privacy.reading import auc_at, failed_controls
 from kerasburst.reports.reproduction import said
 
 

@@ -7,7 +7,8 @@ from kerasburst import InputError, RateEncoder, SNNFCNet
 from kerasburst.privacy import controls
 from kerasburst.privacy.attacks import loss_scores
 from kerasburst.privacy.metrics import MembershipScores
-from kerasburst.privacy.result import CanaryResult, caveats
+from kerasburst.privacy.reading import caveats
+from kerasburst.privacy.result import CanaryResult
 from kerasburst.privacy.splits import draw_audit_splits
 
 SEEDS = range(20)

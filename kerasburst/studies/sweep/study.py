@@ -16,7 +16,8 @@ from kerasburst.data.splits import make_splits
 from kerasburst.privacy.audit import AuditStudy
 from kerasburst.privacy.equal_fit import STRONGEST, ArmCurve, ArmModels, match
 from kerasburst.privacy.lessons import load_pools
-from kerasburst.privacy.result import Matched, auc_at, failed_controls
+from kerasburst.privacy.reading import auc_at, failed_controls
+from kerasburst.privacy.result import Matched
 from kerasburst.privacy.splits import draw_audit_splits, half_of
 from kerasburst.studies.sweep.config import AUDIT_AUC, METRICS, TEST_ACCURACY, SweepConfig
 from kerasburst.studies.sweep.result import (
