@@ -92,7 +92,7 @@ def test_train_from_python(example):
 
 @pytest.mark.thorough
 def test_audit_your_own_model(example):
-    found = example("audit_your_own_model").main(shadows=2, epochs=40, queries=2)
+    found = example("audit_your_own_model").main(shadows=2, epochs=10, queries=2)
     assert list(found) == ["lira", "lira, offline", "rmia"]
     assert all(len(of.member_scores) == len(of.non_member_scores) == 150 for of in found.values())
     assert all(0.3 < of.auc_interval()[0] < of.auc_interval()[1] < 0.8 for of in found.values())

@@ -56,5 +56,6 @@ def test_classes_and_steps():
 
 @pytest.mark.thorough
 def test_it_is_learnt(tmp_path):
-    config = kb.TrainConfig(dataset="moving_digits", encoding="none", epochs=12)
+    small = {"num_steps": 5, "model": "SNNFCNet", "network": {"hidden_units": 128}}
+    config = kb.TrainConfig(dataset="moving_digits", encoding="none", epochs=12, learning_rate=3e-3, **small)
     assert kb.train(config, tmp_path / "run").test_accuracy > 0.85

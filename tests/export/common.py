@@ -47,7 +47,7 @@ def logits_of_keras(network, x):
         return bare(x).numpy(), bare.membrane_trace(x)
 
 
-def composed(steps=8, readout="mean", seed=0, softmax=False):
+def composed(steps=8, seed=0):
     """The README's model: convolution, LIF, an RNN of LIF cells, a readout."""
     keras.utils.set_random_seed(seed)
     x = inputs = keras.Input((8, 8, 1))
@@ -57,5 +57,4 @@ def composed(steps=8, readout="mean", seed=0, softmax=False):
     x = keras.layers.TimeDistributed(keras.layers.Flatten())(x)
     x = keras.layers.RNN(LIFCell(144, threshold=0.5, trainable_beta=True), return_sequences=True, name="cells")(x)
     _, mem = LIF(return_mem=True, name="out_lif")(keras.layers.Dense(3)(x))
-    logits = keras.layers.GlobalAveragePooling1D(name="pool")(mem) if readout == "mean" else mem[:, -1]
-    return keras.Model(inputs, keras.layers.Softmax()(logits) if softmax else logits)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling1D(name="pool")(mem))

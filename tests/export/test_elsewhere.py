@@ -11,18 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.export import savedmodel
-
 from .common import STEPS, images, logits_of_keras, make, spikes
 from .test_saved_model import seeded
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(exported):
     """A network, its folder, and what loads."""
-    network, folder = make("lif"), tmp_path_factory.mktemp("export") / "served"
-    savedmodel(network, folder)
-    return network, folder, tf.saved_model.load(str(folder))
+    folder = exported("savedmodel")
+    return make("fc", readout="mean"), folder, tf.saved_model.load(str(folder))
 
 
 _ELSEWHERE = """
@@ -45,7 +42,7 @@ assert "kerasburst" not in sys.modules
 @pytest.mark.thorough
 def test_loads_where_kerasburst_is_not(served, tmp_path):
     _, folder, loaded = served
-    x = images("lif")
+    x = images()
     np.save(tmp_path / "x.npy", x)
     arguments = [str(folder), str(tmp_path / "x.npy"), str(tmp_path / "out.npy")]
     subprocess.run([sys.executable, "-c", _ELSEWHERE, *arguments], check=True, timeout=300, cwd=tmp_path)
@@ -55,7 +52,7 @@ def test_loads_where_kerasburst_is_not(served, tmp_path):
 @pytest.mark.thorough
 def test_saved_model_cli(served, tmp_path):
     _, folder, loaded = served
-    x = spikes("lif")
+    x = spikes()
     np.save(tmp_path / "x.npy", x)
     cli = "from tensorflow.python.tools.saved_model_cli import main; main()"
     run = [sys.executable, "-c", cli, "run", "--dir", str(folder), "--tag_set", "serve", "--signature_def", "encoded"]
@@ -98,23 +95,22 @@ int main(int argc, char** argv) {
 
 
 @pytest.mark.thorough
-def test_from_c(tmp_path):
+def test_from_c(served, tmp_path):
     compiler = shutil.which("cc") or shutil.which("gcc")
     where = tf.sysconfig.get_lib()
     libraries = ["libtensorflow_cc.so.2", "libtensorflow_framework.so.2"]
     if compiler is None or not all(os.path.exists(f"{where}/{name}") for name in libraries):
         pytest.skip("no C compiler, or no shared libraries of TensorFlow")
-    network = make("fc")
-    savedmodel(network, tmp_path / "served")
+    network, folder, _ = served
     (tmp_path / "ask.c").write_text(_C)
     build = [compiler, "ask.c", "-o", "ask", f"-I{tf.sysconfig.get_include()}", f"-L{where}", f"-Wl,-rpath,{where}"]
     subprocess.run([*build, *(f"-l:{name}" for name in libraries)], check=True, cwd=tmp_path)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path / "served"))
+        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
         signature = loaded.signature_def["encoded"]
     into = signature.inputs["spikes"].name.split(":")
     out = signature.outputs["logits"].name.split(":")
-    arguments = [str(tmp_path / "served"), into[0], *out, str(STEPS), "5"]
+    arguments = [str(folder), into[0], *out, str(STEPS), "5"]
     answer = subprocess.run([str(tmp_path / "ask"), *arguments], capture_output=True, text=True, timeout=300)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     x = (np.arange(STEPS * 5) % 3 == 0).astype("float32").reshape(1, STEPS, 5)
@@ -126,7 +122,7 @@ def test_the_documents_lines_for_a_stream(served, monkeypatch, capsys):
     network, folder, _ = served
     text = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    x = spikes("lif", 1)
+    x = spikes("fc", 1)
     names = {"tf": tf, "stream": list(np.moveaxis(x, 1, 0))}
     exec(code.replace("served/1", str(folder)), names)
     np.testing.assert_allclose(names["out"]["logits"], logits_of_keras(network, x)[0], atol=1e-4)

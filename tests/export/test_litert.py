@@ -20,9 +20,8 @@ def run(folder, x):
     return LiteRT().run(folder, read_manifest(folder))(x)
 
 
-@pytest.mark.sampled(9)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize(("kind", "reset"), list(zip(KINDS, RESETS, strict=True)))
 def test_parity(kind, reset, tmp_path):
     network = make(kind, reset_mechanism=reset, beta=0.8, threshold=0.7)
     litert(network, tmp_path / "litert")

@@ -21,10 +21,14 @@ def run(folder, x):
     return session.run(["logits", "trace"], {"spikes": x})
 
 
-@pytest.mark.sampled(26)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("reset", RESETS)
-@pytest.mark.parametrize("readout", ["last", "mean", "count"])
+READOUTS = ["last", "mean", "count"]
+
+
+@pytest.mark.sampled(8)
+@pytest.mark.parametrize(  # every two of them together once
+    ("kind", "reset", "readout"),
+    [(kind, reset, READOUTS[2 * (i + j) % 3]) for i, kind in enumerate(KINDS) for j, reset in enumerate(RESETS)],
+)
 def test_parity(kind, reset, readout, tmp_path):
     network = make(kind, reset_mechanism=reset, readout=readout, beta=0.8, threshold=0.7)
     manifest = onnx(network, tmp_path / "onnx")

@@ -20,6 +20,7 @@ from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.registry import FORMATS
 from kerasburst.training.evaluation import load_network
 from kerasburst.validation import InputError
+from tests.eager import eagerly
 
 from .common import images, make
 
@@ -195,7 +196,7 @@ def test_bad_files(name, message, tmp_path):
 
 
 @pytest.mark.thorough
-def test_models_that_cannot_be_asked(tmp_path):
+def test_models_that_cannot_be_asked(exported, tmp_path):
     with pytest.raises(InputError, match="must have an encoder inside"):
         predict(make("fc", False), images())
     export(make("fc", False), tmp_path / "bare")
@@ -205,7 +206,7 @@ def test_models_that_cannot_be_asked(tmp_path):
         predict(tmp_path, images())
     with pytest.raises(InputError, match="intensities from 0 to 1, as the model's encoder sees it, received 1.0"):
         predict(make(), images() + 1)
-    export(make(), tmp_path / "damaged")
+    shutil.copytree(exported("savedmodel"), tmp_path / "damaged")
     (tmp_path / "damaged" / "saved_model.pb").write_bytes(b"no")
     with pytest.raises(InputError, match="cannot be loaded"):
         predict(tmp_path / "damaged", images())
@@ -299,7 +300,8 @@ def test_a_recording_becomes_what_the_run_learnt_from_in_its_export_too(tmp_path
     config = {"dataset": "moving_digits", "encoding": "none", "encoder": {"counts": True}, "queries": 1, **small}
     for name, data, steps in (("counts", {}, 4), ("padded", {"step_us": 1000}, 3)):
         run = tmp_path / name
-        kb.train(kb.TrainConfig(**config, data={"counts": True, **data}), run)
+        with eagerly():
+            kb.train(kb.TrainConfig(**config, data={"counts": True, **data}), run)
         x = (
             spikes[:, :steps] if data else spikes[:, [0, 1, 3, 2]]
         )  # by number of steps the last event is in the last one

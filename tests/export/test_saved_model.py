@@ -15,7 +15,7 @@ from kerasburst.models.saving import load_model
 from tests.eager import eagerly
 from tests.models.common import ENCODERS, VARIED
 
-from .common import CLASSES, KINDS, RESETS, STEPS, images, logits_of_keras, make, spikes
+from .common import CLASSES, STEPS, images, logits_of_keras, make, spikes
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_parity_with_a_readout_over_time(exported):
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "reset", "readout"),
-    [*((kind, reset, "last") for kind in KINDS for reset in RESETS), ("fc", "zero", "mean"), ("fc", "zero", "count")],
+    [("fc", "subtract", "count"), ("relu", "zero", "last"), ("lif", "none", "last")],
 )
 def test_parity_on_the_same_spikes_whole_and_step_by_step(kind, reset, readout, tmp_path):
     network = make(kind, reset_mechanism=reset, readout=readout, beta=0.8, threshold=0.7)
@@ -127,10 +127,10 @@ def test_the_mean_and_spread_over_encodings_are_of_single_ones(served):
 
 
 @pytest.mark.thorough
-def test_the_mean_over_many_encodings_is_that_of_the_network(served):
+def test_the_mean_over_many_encodings_is_that_of_the_network(exported):
     """Against Keras with its own draws: 300 of each, within five standard errors of the difference."""
-    network, _, _, loaded = served
-    x, run = images("lif", n=2), tf.function(network)
+    network, loaded = make("fc", readout="mean"), tf.saved_model.load(str(exported("savedmodel")))
+    x, run = images(n=2), tf.function(network)
     many = np.stack([run(x).numpy() for _ in range(300)])
     mean = seeded(loaded, x, 1, 300)["logits"]
     np.testing.assert_array_less(np.abs(mean - many.mean(0)), 5 * many.std(0) * np.sqrt(2 / 300) + 1e-6)
@@ -169,7 +169,6 @@ def test_bad_images_and_queries_are_refused_by_the_graph(served):
 
 
 def many_threads(folder, times, threads=8):
-    savedmodel(make("fc"), folder)
     loaded, x = tf.saved_model.load(str(folder)), images(n=threads)
     want = [seeded(loaded, x[i : i + 1], i, 1)["logits"] for i in range(threads)]
     right = [0] * threads
@@ -187,13 +186,13 @@ def many_threads(folder, times, threads=8):
 
 
 @pytest.mark.thorough
-def test_threads_get_their_own_answers(tmp_path):
-    many_threads(tmp_path / "served", 25)
+def test_threads_get_their_own_answers(exported):
+    many_threads(exported("savedmodel"), 25)
 
 
 @pytest.mark.slow
-def test_eight_threads_500_times(tmp_path):
-    many_threads(tmp_path / "served", 500)
+def test_eight_threads_500_times(exported):
+    many_threads(exported("savedmodel"), 500)
 
 
 def test_gradients_through_the_loaded_model_are_those_of_keras(served):
@@ -213,8 +212,8 @@ def test_gradients_through_the_loaded_model_are_those_of_keras(served):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", ENCODERS)
-def test_every_encoder(name, tmp_path):
+@pytest.mark.parametrize("name", ["none", "regular"])
+def test_encoders_that_draw_nothing(name, tmp_path):
     encoder = ENCODERS[name]()
     network = make("fc", encoder or False)
     manifest = savedmodel(network, tmp_path / "served")
@@ -227,14 +226,15 @@ def test_every_encoder(name, tmp_path):
     x = images()
     out = loaded.signatures["serving_default"](images=tf.constant(x))
     assert out["logits"].shape == (4, CLASSES)
-    if not encoder.random:
-        np.testing.assert_allclose(out["logits"], network(x), atol=1e-4)
-        np.testing.assert_allclose(seeded(loaded, x, 5, 3)["logits"], network(x), atol=1e-4)
+    np.testing.assert_allclose(out["logits"], network(x), atol=1e-4)
+    np.testing.assert_allclose(seeded(loaded, x, 5, 3)["logits"], network(x), atol=1e-4)
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize(("kind", "encoder"), [("fc", "poisson"), ("relu", "delayed"), ("lif", "regular")])
+@pytest.mark.parametrize(
+    ("kind", "encoder", "dtype"),
+    [("fc", "poisson", "mixed_bfloat16"), ("relu", "delayed", "float32"), ("lif", "regular", "float32")],
+)
 def test_through_keras_file_and_savedmodel_with_every_parameter_varied(kind, encoder, dtype, tmp_path):
     varied = {name: value for name, value in VARIED.items() if name != "num_classes"}
     network = make(kind, ENCODERS[encoder](), **varied, dtype=dtype)

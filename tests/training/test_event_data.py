@@ -12,6 +12,7 @@ from tests.data.event_layouts import write_nmnist, write_shd
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("encoding", ["none", "event_burst"])
+@pytest.mark.usefixtures("eagerly")
 def test_nmnist_shaped_files_are_trained(encoding, tmp_path):
     write_nmnist(tmp_path / "NMNIST", train=3, test=1)
     config = kb.TrainConfig(

@@ -261,7 +261,7 @@ def test_ends_that_fit_together_alone_are_no_bad_range(tmp_path, monkeypatch):
 def test_a_tiny_real_search(tmp_path, monkeypatch):
     pytest.importorskip("optuna")
     monkeypatch.setattr(RUN_FLEET, FleetHere())
-    config = small(samples=2, seeds=1)
+    config = small(samples=2, seeds=1, shadows=2)
     result, error = sweep(config, tmp_path / "s")
     assert error is None and len(result.points) == 2
     figures = [each.figures for point in result.points for each in point.seeds if not each.reason]

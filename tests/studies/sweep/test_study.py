@@ -13,6 +13,8 @@ from kerasburst.studies.sweep.study import sweep
 from kerasburst.validation import InputError
 from tests.paper.common import RUN_FLEET, FleetHere, PretendAll
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def small(*parameters, encoding="poisson_burst", **changes):
     train = {"dataset": "iris", "encoding": encoding, "num_steps": 4, "epochs": 2, "network": {"hidden_units": 4}}
