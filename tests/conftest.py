@@ -128,6 +128,9 @@ def plugins_of_one_test():
 
 _LONG_EXAMPLES = {  # of docstrings, which train or export
     "kerasburst.export.exporting.export",
+    "kerasburst.export.exporting.savedmodel",
+    "kerasburst.export.predicting.predict",
+    "kerasburst.models.sew_resnet.SEWResNet",
     "kerasburst.privacy.audited_run.AuditedRun",
     "kerasburst.privacy.signals.collect_signals",
     "kerasburst.profiling.bench.bench",

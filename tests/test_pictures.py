@@ -71,7 +71,7 @@ PICTURES = {
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("picture", PICTURES)
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_names_are_drawn_as_they_are(name, picture, tmp_path, drawn):
@@ -94,6 +94,7 @@ def test_a_long_line_is_cut_short(tmp_path, drawn):
     assert "a" * 99 + "…\n" + "b" * 100 in drawn
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_names_on_the_page_of_many_results(name, tmp_path):
     folder = tmp_path / "results" / f"{name}<i>"

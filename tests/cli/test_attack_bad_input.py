@@ -210,7 +210,7 @@ RECORDS = {
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name, damage", RECORDS.values(), ids=RECORDS)
 def test_a_damaged_model_is_done_anew(kerasburst, begun, monkeypatch, name, damage):
     damage(begun / "rate" / name)

@@ -39,7 +39,7 @@ def plain():
     return {name: stream(encoder, num_parallel_calls=1)[0] for name, encoder in ENCODERS.items()}
 
 
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(11)
 @pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize(
     "batch_size, num_parallel_calls, shuffle",
@@ -80,6 +80,7 @@ def test_draws_of_neighbours_epochs_and_seeds_are_uncorrelated(encoder):
                     assert abs(correlation) < 5.5 / ends[0].size ** 0.5  # five and a half standard deviations
 
 
+@pytest.mark.sampled(2)
 @every_encoder
 def test_spikes_have_the_encoders_marginals(encoder):
     x = np.tile(np.float32([[0.0, 0.2, 0.5, 0.8, 1.0]]), (4000, 1))
@@ -99,8 +100,8 @@ def test_several_epochs_are_the_single_ones_in_a_row(shuffle):
     np.testing.assert_array_equal(index, np.concatenate([single[1] for single in singles]))
 
 
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("of", [1, 2, 3, 4])
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("of", [3, 1, 2, 4])
 def test_the_parts_of_machines_make_up_each_batch(of):
     encoder, order = ENCODERS["poisson-spill"], {"epoch": 2, "shuffle": True, "num_epochs": 2}
     whole = list(make_dataset(X, INDEX, encoder, 7, 5, **order).as_numpy_iterator())

@@ -179,7 +179,7 @@ def exact():
     return LOSS @ d_p
 
 
-def estimates(gradient_kind, temperature, loss, count=40, batch=500):
+def estimates(gradient_kind, temperature, loss, count=20, batch=1000):
     """Return estimates of the mean loss's gradient in lambda from batches of draws."""
     from kerasburst.models.encoded import score_function_term
 
@@ -225,6 +225,7 @@ def test_the_bias_of_straight_through_is_known_where_the_loss_is_linear(temperat
     assert temperature < 0.1 or not agree(found, exact())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["truncate", "drop"])
 def test_lambda_is_recovered_by_maximum_likelihood(kind):
     encoder = make(kind, trainable_burst_size=True)
@@ -287,18 +288,19 @@ def test_an_earlier_config_is_read():
     assert not DelayedBurstEncoder.from_config(old).weights
 
 
-def test_a_pipeline_encodes_with_the_trained_values():
+@pytest.mark.sampled(2)
+@every_kind
+def test_a_pipeline_encodes_with_the_trained_values(kind):
     from kerasburst.data.pipeline import make_dataset
 
-    for kind in KINDS:
-        encoder = make(kind, **BOTH, per_feature=True)
-        encoder.build(X.shape)
-        encoder.set_weights([np.float32([0.5, 1.0, 300.0]), np.full((8, 3), 1.0, "float32")])
-        x = np.ones((600, 3), "float32")
-        batches = [spikes.numpy() for spikes, _ in make_dataset(x, np.zeros(600), encoder, 600, seed=0)]
-        assert oracles.marginals_agree(
-            np.concatenate(batches)[:, :, :2], np.clip(array(encoder.spike_probability(x[:1]))[0, :, :2], 0.0, 1.0)
-        )
+    encoder = make(kind, **BOTH, per_feature=True)
+    encoder.build(X.shape)
+    encoder.set_weights([np.float32([0.5, 1.0, 300.0]), np.full((8, 3), 1.0, "float32")])
+    x = np.ones((600, 3), "float32")
+    batches = [spikes.numpy() for spikes, _ in make_dataset(x, np.zeros(600), encoder, 600, seed=0)]
+    assert oracles.marginals_agree(
+        np.concatenate(batches)[:, :, :2], np.clip(array(encoder.spike_probability(x[:1]))[0, :, :2], 0.0, 1.0)
+    )
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ def test_config_and_file(name, tmp_path):
     np.testing.assert_allclose(array(loaded(x)), array(model(x)), rtol=1e-6, atol=1e-6)  # the first draw of each
 
 
+@pytest.mark.usefixtures("eagerly")
 @every_encoder
 def test_a_model_predicts_afresh(name):
     x = given(name)
@@ -119,6 +120,7 @@ def test_a_model_predicts_afresh(name):
     ].random
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_model_with_an_encoder_inside_trains():
     x, y = np.tile(np.float32([[0.1, 0.9], [0.9, 0.1]]).repeat(8, axis=1), (32, 1)), np.tile([0, 1], 32)
     encoder = make("poisson_burst", seed=0)
@@ -163,7 +165,7 @@ class ArrayLike:
         return np.array([[0.0, 1.0]], dtype)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @of_intensities
 def test_other_forms_of_numbers(name):
     expected = array(make(name).spike_probability(np.float32([[0.0, 1.0]])))
@@ -180,7 +182,7 @@ def test_other_forms_of_numbers(name):
         make(name).spike_probability(X.astype("float16"))
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @every_encoder
 def test_a_pipeline_encodes_by_index(name):
     batches = list(make_dataset(given(name), np.arange(6), make(name), 4, seed=2))

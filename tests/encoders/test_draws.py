@@ -48,6 +48,7 @@ def test_per_example_seeds_travel_with_the_example(encode):
     np.testing.assert_array_equal(backwards[::-1], direct)
 
 
+@pytest.mark.sampled(2)
 @every_encoder
 def test_a_seed_repeats_and_another_differs(encode):
     x = tf.constant(X)
@@ -76,7 +77,7 @@ def test_a_seed_of_another_shape_is_refused(encode):
         encode(tf.constant(X), PAIRS[:3])  # fewer seeds than examples
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(5)
 @every_encoder
 def test_graphs_of_unknown_batch_and_xla_give_the_same_spikes(encode):
     signature = [tf.TensorSpec((None, 6, 5)), tf.TensorSpec((None, 2), tf.int64)]
@@ -92,6 +93,7 @@ def test_graphs_of_unknown_batch_and_xla_give_the_same_spikes(encode):
         np.testing.assert_array_equal(graph(X, [0, 4]), encode(tf.constant(X), 4))
 
 
+@pytest.mark.sampled(4)
 @every_encoder
 @pytest.mark.parametrize("features", [(3,), (3, 2), (3, 2, 4), (2, 2, 2, 3), ()])
 def test_any_rank_of_features(encode, features):

@@ -78,6 +78,7 @@ def test_output_is_zero_or_one_in_the_compute_dtype(kind, arguments, dtype):
     np.testing.assert_array_equal(np.asarray(spikes, "float32"), kind(**arguments)(X))  # the same draws
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("how", ["direct", "sequential", "functional", "nested", "autocast off"])
 def test_intensities_are_not_rounded_to_16_bits(set_policy, policy, how):
@@ -187,6 +188,7 @@ def test_config_holds_every_argument_and_round_trips(kind, arguments):
     assert type(thrice) is kind and thrice.get_config() == config
 
 
+@pytest.mark.sampled(5)
 @every_layer
 @pytest.mark.parametrize("how", ["functional", "sequential"])
 def test_saved_models_reload(kind, arguments, how, tmp_path):
@@ -289,6 +291,7 @@ class Own(RateEncoder):
     """A user's: XLA may not know all of its operations."""
 
 
+@pytest.mark.sampled(2)
 @graphs
 @pytest.mark.parametrize("make, compiled", [(RateEncoder, True), (Own, False)])
 def test_a_graph_on_a_gpu_compiles_the_encoding_whole(monkeypatch, make, compiled):

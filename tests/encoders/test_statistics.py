@@ -65,6 +65,7 @@ def test_draws_have_the_exact_marginals(kind, arguments, marginal):
     assert oracles.marginals_agree(draw(kind, **arguments), marginal)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     "name, wrong",
     [
@@ -148,6 +149,7 @@ TRAIN_CASES = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind, arguments, trains", TRAIN_CASES.values(), ids=TRAIN_CASES)
 def test_whole_trains_have_the_exact_distribution(kind, arguments, trains):
     x = np.array([0.2, 0.6, 0.9], "float32")
@@ -254,6 +256,7 @@ def test_features_are_independent(kind, arguments):
         assert not oracles.independent(np.repeat(spikes[:, step, :1], 6, axis=1))
 
 
+@pytest.mark.sampled(3)
 @every_encoder
 @pytest.mark.parametrize("per_example", [False, True])
 def test_examples_are_independent(kind, arguments, per_example):

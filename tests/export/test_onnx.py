@@ -54,6 +54,7 @@ def test_parameters_of_each_neuron_an_even_kernel_and_any_number_of_steps(kind, 
         np.testing.assert_allclose(run(tmp_path / "onnx", x)[0], logits_of_keras(network, x)[0], atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_users_own_model(tmp_path):
     model = composed()
     onnx(model, tmp_path / "onnx")

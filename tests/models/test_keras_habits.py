@@ -3,6 +3,8 @@
 The oracle of a changed layer is the same change in a model that Keras composes from the same layers.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.neurons.lif import LIF, LIFCell
 from kerasburst.profiling.cost import network_cost
 from kerasburst.validation import InputError
+from tests.eager import eagerly
 
 from .common import draw_spikes, enliven
 
@@ -257,8 +260,9 @@ def test_a_layer_that_cannot_be_saved_as_it_is_says_so():
 
 
 def train(network, x=SPIKES, **options):
-    network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), **options)
-    return network.fit(x, LABELS[: len(x)], epochs=2, batch_size=8, shuffle=False, verbose=0).history["loss"]
+    with contextlib.nullcontext() if options else eagerly():
+        network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), **options)
+        return network.fit(x, LABELS[: len(x)], epochs=2, batch_size=8, shuffle=False, verbose=0).history["loss"]
 
 
 @pytest.mark.thorough
@@ -285,6 +289,7 @@ def per_example(network):
     return np.log(np.exp(z).sum(-1)) - z[np.arange(16), LABELS]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_class_weights_and_sample_weights():
     network, _ = pair()
     network.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -320,6 +325,7 @@ def test_a_float32_layer_in_a_16_bit_network():
     np.testing.assert_allclose(logits, ops.convert_to_numpy(want), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.thorough
 def test_backup_and_restore_goes_on_to_the_same_weights(tmp_path):
     """Without an encoder inside nothing is drawn, so that an interrupted `fit` ends where a whole one does."""
@@ -343,6 +349,7 @@ def test_backup_and_restore_goes_on_to_the_same_weights(tmp_path):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_backup_and_restore_starts_an_encoder_s_draws_again(tmp_path):
     """As the encoder's docstring says: weights and epochs are restored, the state of the draws is not."""
 
@@ -385,6 +392,7 @@ def test_weights_files_and_clones(tmp_path):
     np.testing.assert_array_equal(ops.convert_to_numpy(saved_and_loaded(network, tmp_path)(SPIKES)), want)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_inside_sequential_functional_and_subclassed_models(tmp_path):
     network, _ = pair()
     want = ops.convert_to_numpy(ops.softmax(network(SPIKES)))
@@ -444,6 +452,7 @@ def test_h5(tmp_path):
         fc().save(tmp_path / "net.h5")
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:In the future `np:FutureWarning", "ignore::DeprecationWarning")
 def test_keras_own_export_to_onnx(tmp_path):
     for module in ("tf2onnx", "onnxruntime"):
@@ -564,6 +573,7 @@ def test_other_neurons_in_files_and_copies(name, tmp_path):
     np.testing.assert_allclose(ops.convert_to_numpy(clone(x)), want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("change", ["int8", "lora"])
@@ -580,6 +590,7 @@ def test_other_neurons_behind_changed_layers(name, change):
     assert np.abs(after - before).max() > 0
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_neurons_train_with_masks_weights_and_callbacks(name, tmp_path):

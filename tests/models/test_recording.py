@@ -92,6 +92,7 @@ MODELS = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("options", [{}, {"return_mem": True}, {"return_sequences": False}])
 def test_every_kind_of_model(kind, options):

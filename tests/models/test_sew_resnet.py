@@ -44,6 +44,7 @@ def unit(network, name, x, stride=1):
     return forward(current, 0.8)[0]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("connect", "normalization"), [("ADD", "batch"), ("AND", "none"), ("IAND", "tdbn")])
 def test_forward_pass_by_hand(connect, normalization):
     network, x = small(connect=connect, normalization=normalization), draw_spikes(3, 4, 4, 4, 1)

@@ -63,6 +63,7 @@ def test_config_round_trip(encoder):
         assert copy.encoder.get_config() == network.encoder.get_config() and copy.encoder is not network.encoder
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_saved_and_reloaded(tmp_path, encoder, dtype):

@@ -58,7 +58,7 @@ TRAINED = {
 }
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", NEURONS)
 @pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
 def test_values_and_gradients(name, mask):

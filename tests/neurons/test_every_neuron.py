@@ -14,7 +14,7 @@ from .common import NEURONS, array, arrays, draw, gradients, weighted
 pytestmark = pytest.mark.usefixtures("eagerly")
 
 EVERY = pytest.mark.parametrize("name", NEURONS)
-SOME = pytest.mark.sampled(3)
+SOME = pytest.mark.sampled(4)
 X = draw(3, 8, 4)
 MASK = np.array([[1] * 8, [1, 1, 1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 0, 1, 1, 0]], bool)
 
@@ -72,7 +72,7 @@ def test_padding_never_changes_a_sequence(name, layers):
 
 
 @pytest.mark.compiled
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(7)
 @EVERY
 def test_the_gradient_of_a_padded_sequence_is_that_of_the_sequence(name):
     layer, _, settings, _ = NEURONS[name]
@@ -192,7 +192,7 @@ def test_membranes_stay_float32_under_mixed_precision(name):
 
 
 @pytest.mark.compiled
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(7)
 @EVERY
 def test_a_model_trains(name):
     layer, _, settings, _ = NEURONS[name]

@@ -18,7 +18,7 @@ def plain(layer, current, mem=None):
     return spk, states["mem"]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("reset", RESET_MECHANISMS)
 @pytest.mark.parametrize("features", [(5,), (3, 4, 2)])
 @pytest.mark.parametrize("steps", [1, 7, 70])

@@ -38,7 +38,7 @@ def policy():
     keras.config.set_dtype_policy(before)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("work", [name for name in WORKS if name not in ("train_epoch", "limits")])
 def test_runs(work, tmp_path, policy):
     run = build(work, options(work, tmp_path))

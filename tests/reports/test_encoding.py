@@ -37,6 +37,7 @@ def test_empirical_agrees_with_exact(tmp_path):
     assert summary["firing_rate"] == pytest.approx(summary["firing_rate_exact"], abs=0.03)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("per_feature", [False, True])
 def test_a_trained_encoder_is_drawn_with_what_it_learnt(tmp_path, per_feature):
     encoder = PoissonBurstEncoder(4, trainable_burst_size=True, trainable_intensity_map=True, per_feature=per_feature)

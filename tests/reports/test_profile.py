@@ -28,6 +28,7 @@ def write(folder, encodings, **known):
     (folder / "profile.json").write_text(json.dumps(profile))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("encodings", [["delayed_burst"], ["rate", "rate_regular", "poisson_burst", "delayed_burst"]])
 def test_figures_of_a_machine_without_power(tmp_path, encodings):
     write(tmp_path, encodings)

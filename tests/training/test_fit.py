@@ -53,6 +53,7 @@ def test_a_convolutional_network_goes_step_by_step():
     assert fit._steps_at_once(config.make_network(10), 15) == 1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("dataset", "network"), [("iris", {"hidden_units": 4}), ("digits", {"filters": (2, 2), "hidden_units": 4})]
 )

@@ -136,7 +136,7 @@ READERS = {
 
 @pytest.mark.parametrize("damage, parts", FOREIGN.values(), ids=FOREIGN)
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(7)
 def test_what_reads_a_run_refuses_foreign_files(runs, run, damage, parts, reader):
     damage(run, runs)
     with pytest.raises(kb.InputError) as error:
@@ -144,6 +144,7 @@ def test_what_reads_a_run_refuses_foreign_files(runs, run, damage, parts, reader
     assert all(part in str(error.value) for part in parts), error.value
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("damage, parts", FOREIGN_TO_VERSION_0_1.values(), ids=FOREIGN_TO_VERSION_0_1)
 def test_runs_of_version_0_1_are_checked_by_what_they_hold(runs, run, damage, parts):
     without_what_version_0_1_lacked(run)
@@ -154,6 +155,7 @@ def test_runs_of_version_0_1_are_checked_by_what_they_hold(runs, run, damage, pa
     assert all(part in str(error.value) for part in parts), error.value
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     "damage, parts",
     [

@@ -17,7 +17,7 @@ def value_and_gradients(x, w, **options):
     return [y, *tape.gradient(loss, [x, w])]
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize(("batch", "examples"), [(4, 4), (5, 4), (11, 4), (12, 4), (7, 1), (3, 10)])
 def test_in_parts_as_whole(batch, examples, recompute):

@@ -33,7 +33,7 @@ def both(ours, theirs, shape, side, dtype, upstream_of):
         np.testing.assert_allclose(tf.cast(mine, tf.float64), tf.cast(other, tf.float64), atol=tolerance)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(15)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize(("shape", "side"), SIZES)
@@ -48,7 +48,7 @@ def test_value_and_gradients(shape, side, dtype, training):
     )
 
 
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -22,7 +22,7 @@ def theirs(x, relu, upstream):
     return y, tape.gradient(y, x, upstream)
 
 
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(17)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("shape", [(3, 4, 6, 2), (2, 5, 7, 3), (1, 4, 5, 1)])
