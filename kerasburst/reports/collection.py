@@ -50,6 +50,9 @@ def write_collection(folders: Sequence[str | Path], out: str | Path) -> tuple[Pa
             try:  # a file of another version must not take the page with it
                 view.tables([item])
                 view.headline(item)
+            except InputError as error:
+                problems.append(f"{item.path}: {error}")
+                shown.remove(item)
             except _DAMAGED as error:
                 problems.append(f"{item.path}: of another version, or damaged ({type(error).__name__}: {error})")
                 shown.remove(item)
@@ -120,7 +123,7 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
                         problems.append(f"{path / name}: no result of kerasburst, or damaged")
                     continue
                 if wrong := next(_no_shares(value), None):
-                    problems.append(f"{path / name}: {wrong[0]} must be from 0 to 1, received {wrong[1]}")
+                    problems.append(f"{path / name}: {wrong}")
                     continue
                 if view.owns_inside:
                     owners.append(path)
@@ -136,17 +139,22 @@ def find(folders: Sequence[str | Path], page_folder: Path) -> tuple[list[Item], 
     return list(items.values()), problems
 
 
-def _no_shares(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
-    """Yield each accuracy and AUC of a result that is no share, by its name."""
+def _no_shares(value: Any, name: str = "") -> Iterator[str]:
+    """Yield what is wrong with a result's accuracies and AUCs: no share, or an accuracy outside its own interval."""
     if isinstance(value, dict):
         for key, each in value.items():
-            if key not in ("effects", "ratios"):
-                yield from _no_shares(each, name if key == "mean" else key)
+            if key in ("effects", "ratios"):
+                continue
+            yield from _no_shares(each, name if key == "mean" else key)
+            ends = value.get(f"{key}_interval")
+            known = key.endswith("accuracy") and isinstance(ends, list) and all(map(is_number, (each, *ends)))
+            if known and not ends[0] - 1e-9 <= each <= ends[-1] + 1e-9:
+                yield f"{key} must be in its interval {ends}, received {each}"
     elif isinstance(value, list):
         for each in value:
             yield from _no_shares(each, name)
     elif is_number(value) and name.endswith(("accuracy", "auc")) and not 0 <= value <= 1:
-        yield name, value
+        yield f"{name} must be from 0 to 1, received {value}"
 
 
 def _config(folder: Path) -> dict:

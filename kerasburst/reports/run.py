@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from kerasburst.data.datasets import may_have_moved
 from kerasburst.intervals import wilson
 from kerasburst.reports.palette import SIZE, Drawing, encoding_styles, panel, svg, widen
 from kerasburst.reports.table import Cell, Table, name_cell, number, percent
 from kerasburst.reports.view import Item, StudyView
+from kerasburst.validation import InputError, shown
+
+_MAY_DIFFER = ("format", "kerasburst", "epochs", "data_dir")
 
 
 def headline(item: Item) -> str:
-    """Return in one line what a result found."""
+    """Return in one line what a result found.
+
+    Raises:
+        InputError: where config.json is of another run than the result.
+    """
+    for name, want in (item.value.get("config") or {}).items():
+        have = item.config.get(name, want)
+        if isinstance(want, dict) and isinstance(have, dict):  # a parameter that an earlier version did not know
+            have, want = ({key: each[key] for key in have.keys() & want.keys()} for each in (have, want))
+        moved = name == "dataset" and may_have_moved(str(have), str(want))
+        if have != want and name not in _MAY_DIFFER and not moved:
+            raise InputError(f"config.json: {name} must be {shown(want)}, as in result.json, received {shown(have)}")
     low, high = item.value["test_accuracy_interval"]
     what = f"{item.config.get('dataset', '')} {item.config.get('encoding', '')}".strip()
     return f"{what}: test accuracy {percent(item.value['test_accuracy'])} ({percent(low)} to {percent(high)})"

@@ -25,6 +25,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -192,7 +193,7 @@ class RunDirectory:
             return
         if result.config is not None:
             self._must_agree(config, result.config, "result.json")
-        elif result.seed != config.seed:
+        if result.seed != config.seed:
             raise InputError(f"{begun}: seed must be {result.seed}, as in result.json, received {config.seed}")
         if data is not None and data.num_classes != result.num_classes:
             raise InputError(
@@ -210,7 +211,7 @@ class RunDirectory:
         for field in differing_fields(config, recorded):
             moved = field == "dataset" and may_have_moved(config.dataset, recorded.dataset)
             if field not in ("epochs", "data_dir") and not moved:
-                have, want = getattr(config, field), getattr(recorded, field)
+                field, have, want = first_difference(field, getattr(config, field), getattr(recorded, field))
                 raise InputError(
                     f"{self.path / 'config.json'}: {field} must be {shown(want)}, as in {name}, received {shown(have)}"
                 )
@@ -372,12 +373,27 @@ def same_run(config: TrainConfig, directory: RunDirectory) -> TrainConfig:
         may_differ.add("dataset")
     for name in differing_fields(filled, stored):
         if name not in may_differ:
+            what, have, want = first_difference(name, getattr(filled, name), getattr(stored, name))
             raise InputError(
-                f"{name} must be what the run in {directory.path} was begun with, {getattr(stored, name)!r}, to resume "
-                f"it; received {getattr(filled, name)!r}"
+                f"{what} must be what the run in {directory.path} was begun with, {want!r}, to resume it; received "
+                f"{have!r}"
             )
     check_int("epochs", filled.epochs, low=max(1, directory.finished_epochs()))
     return filled
+
+
+def first_difference(name: str, one: Any, other: Any) -> tuple[str, Any, Any]:
+    """Return the name of a field that differs and both values; of parameters, the first that differs.
+
+    Example:
+        >>> first_difference("neuron", {"beta": 0.9, "threshold": 1.0}, {"beta": 0.9})
+        ('neuron.threshold', 1.0, None)
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted({*one, *other}):
+            if one.get(key) != other.get(key):
+                return f"{name}.{key}", one.get(key), other.get(key)
+    return name, one, other
 
 
 def _seeds(model) -> list:

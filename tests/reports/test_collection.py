@@ -128,6 +128,23 @@ class Reader(html.parser.HTMLParser):
             self.rows[-1].append(data.strip())
 
 
+def test_a_run_with_another_config_beside_it_is_named_and_not_shown(tmp_path, undrawn):
+    known = {"dataset": "iris", "encoding": "rate", "neuron": {"beta": 0.9}, "seed": 3, "epochs": 5}
+    write(tmp_path / "runs/a/result.json", {**RUN, "config": known}, {**known, "epochs": 6, "neuron": {}})
+    write(tmp_path / "runs/b/result.json", {**RUN, "config": known}, {**known, "encoding": "poisson_burst"})
+    page, counts, problems = write_collection([tmp_path / "runs"], tmp_path / "r.html")
+    assert counts["run"] == 1 and "poisson_burst" not in Reader(page.read_text()).rows[1]
+    said = "config.json: encoding must be 'rate', as in result.json, received 'poisson_burst'"
+    assert problems == [f"{tmp_path}/runs/b/result.json: {said}"]
+
+
+def test_an_accuracy_outside_its_interval_is_not_shown(tmp_path):
+    write(tmp_path / "runs/a/result.json", {**RUN, "test_accuracy": 0.99})
+    assert find([tmp_path / "runs"], tmp_path)[1] == [
+        f"{tmp_path}/runs/a/result.json: test_accuracy must be in its interval [0.92, 0.94], received 0.99"
+    ]
+
+
 @pytest.mark.parametrize("accuracy", [93.1, -0.1, float("nan")])
 def test_an_accuracy_that_is_no_share_is_not_shown(tmp_path, accuracy):
     write(tmp_path / "runs" / "a" / "result.json", {**RUN, "train_accuracy": accuracy})
