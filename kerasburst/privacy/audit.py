@@ -131,7 +131,7 @@ class AuditStudy(Study):
         members = int(self.pools[0].targets[0].sum())
         self.notes = tuple(filter(None, [controls.check_power(members, source.num_classes), _augmentation(config)]))
         trainings = _trainings(config, source, self.pools[0])
-        plan = {"trainings": records.to_json(trainings)}
+        plan = {"trainings": records.to_json(trainings), "splits": self._of_splits()}
         begun = self._plan()
         arms, asked = begun.get("trainings", dict(trainings)), begun.get("snapshots", [])
         if not isinstance(arms, dict) or set(arms) != set(trainings):
@@ -141,6 +141,13 @@ class AuditStudy(Study):
         if snapshots := self._snapshots(next(iter(trainings.values())).epochs):
             plan["snapshots"] = snapshots
         return plan
+
+    def _of_splits(self) -> list[str]:
+        """Return the fingerprints of the splits, which must be those in the plan, if that knows them."""
+        found = [splits.fingerprint for splits in self.pools]
+        if self._plan().get("splits", found) != found:
+            raise InputError(f"{splits_path(self.out, 0)} must be the audit's, plan.json was written with other splits")
+        return found
 
     def _plan(self) -> dict:
         """Return the plan of the audit that is resumed, or none."""

@@ -28,6 +28,7 @@ from kerasburst.privacy.splits import AuditSplits
 from kerasburst.privacy.statistics import phi
 from kerasburst.registry import ATTACKS
 from kerasburst.training.evaluation import activity_warnings
+from kerasburst.validation import InputError, check_float
 
 FPRS = (0.1, 0.01, 0.001)
 PRIORS = (0.5, 0.1, 0.01)
@@ -63,7 +64,10 @@ class EncodingModels:
         for role in roles((splits,)):
             if role in (UNTRAINED, PLANTED) and not (folder / "models" / f"{role}.json").exists():
                 continue  # models of one's own have no such controls
-            records[role] = files.read_json(folder / "models" / f"{role}.json")
+            path = folder / "models" / f"{role}.json"
+            records[role] = files.read_json(path)
+            for part in ("train", "test"):
+                check_float(f"{path}: {part}_accuracy", records[role].get(f"{part}_accuracy", 0.0), low=0.0, high=1.0)
             with np.load(folder / "signals" / f"{role}.npz", allow_pickle=False) as stored:
                 more = {name: stored[name] for name in AT_LARGEST if name in stored}
                 trace = stored["phi_trace"] if "phi_trace" in stored else None
@@ -84,10 +88,13 @@ class EncodingModels:
         """Return what the attacker of a target knows from K queries; K = None for the bypass."""
         splits = self.splits
         of = self.bypass if queries is None else {r: a.first(queries) for r, a in self.answers.items()}
-        audited, reference, population = (
-            np.array([self.rows[int(i)] for i in part], int)
-            for part in (splits.audited, splits.reference, splits.population)
-        )
+        try:
+            audited, reference, population = (
+                np.array([self.rows[int(i)] for i in part], int)
+                for part in (splits.audited, splits.reference, splits.population)
+            )
+        except KeyError:
+            raise InputError("splits.npz must be the audit's, its models were asked about other examples") from None
         shadows = [of[f"shadow-{j}"] for j in range(len(splits.shadows))]
         mine = of[f"target-{target}"]
         return Evidence(

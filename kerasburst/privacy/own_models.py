@@ -265,7 +265,7 @@ class ModelsStudy(AuditStudy):
             pool = np.setdiff1d(np.arange(len(self.data.y)), self.data.test)
             sizes = {name: getattr(config, name) for name in ("shadows", "members", "population", "canaries", "flips")}
             self.pools = (draw_audit_splits(self.data.x, pool, self.data.test, seed=config.seed, **sizes),)
-        return {}
+        return {"splits": self._of_splits()}
 
     def write_inputs(self):
         """Write splits, data and functions, which each model's process reads."""

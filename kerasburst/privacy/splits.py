@@ -135,6 +135,15 @@ class AuditSplits:
             **{part: len(getattr(self, part)) for part in _PARTS if part != "audited"},
         }
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over all parts and who trains on what."""
+        digest = hashlib.sha256(repr(self.pool_size).encode())
+        for name in _ARRAYS:
+            array = np.asarray(getattr(self, name))
+            digest.update(f"|{name} {array.shape}|".encode() + array.astype("<i8").tobytes())
+        return digest.hexdigest()
+
     def save(self, path: str | Path) -> None:
         """Write to `path` (`.npz`), atomically."""
         sizes = {"pool_size": np.int64(self.pool_size), "duplicates_removed": np.int64(self.duplicates_removed)}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasburst import files
+from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.reading import arm_word, caveats, failed_controls, is_own
 from kerasburst.privacy.result import MAIN_ATTACK
 from kerasburst.reports import audit_tables, equal_fit
@@ -37,7 +38,8 @@ def write_report(out: str | Path) -> Path:
         raise InputError(f"out must be a finished audit, {out} has no audit.json")
     audit = visible(files.read_json(out / "audit.json"))
     with np.load(out / "scores.npz", allow_pickle=False) as stored:
-        scores = {name: stored[name] for name in stored.files}
+        scores = {visible(name): stored[name] for name in stored.files}
+    _check_scores(out / "scores.npz", audit, scores)
     environment = make_environment()
     environment.globals.update(count=count)
     paper = audit["protocol"] != "audit"
@@ -76,6 +78,24 @@ def write_report(out: str | Path) -> Path:
     )
     files.write_text(out / "audit.html", page)
     return out / "audit.html"
+
+
+def _check_scores(path: Path, audit: dict, scores: dict[str, np.ndarray]) -> None:
+    """Check that the AUCs in audit.json are those of the scores, whose curves the page shows beside them."""
+    for encoding, found in audit["encodings"].items():
+        for attack in found["attacks"]:
+            stored = scores.get(f"{encoding}/{attack['name']}/{attack['queries']}")
+            if stored is None:  # a bypass, or an attack of tensorflow-privacy
+                continue
+            aucs = [
+                MembershipScores.from_labels(row, member).auc()
+                for row, member in zip(stored, scores["membership"], strict=True)
+            ]
+            if abs(np.mean(aucs) - attack["auc"]) > 1e-6:
+                raise InputError(
+                    f"{path} must be of the scores of audit.json: the AUC of {attack['name']} on {encoding} is "
+                    f"{np.mean(aucs):.6f} by these, and {attack['auc']:.6f} in audit.json"
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -147,7 +147,7 @@ def _no_shares(value: Any, name: str = "") -> Iterator[str]:
                 continue
             yield from _no_shares(each, name if key == "mean" else key)
             ends = value.get(f"{key}_interval")
-            known = key.endswith("accuracy") and isinstance(ends, list) and all(map(is_number, (each, *ends)))
+            known = key.endswith(("accuracy", "auc")) and isinstance(ends, list) and all(map(is_number, (each, *ends)))
             if known and not ends[0] - 1e-9 <= each <= ends[-1] + 1e-9:
                 yield f"{key} must be in its interval {ends}, received {each}"
     elif isinstance(value, list):

@@ -235,6 +235,32 @@ def test_changed_data_is_refused(tmp_path, monkeypatch):
     assert kept == {path: path.read_bytes() for path in (tmp_path / "audit").rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["plan", "plan of an earlier version"])
+def test_splits_of_another_audit_are_refused(pretended, tmp_path, known):
+    folder, config, _ = pretended
+    here = shutil.copytree(folder, tmp_path / "audit")
+    (here / "audit.json").unlink()
+    plan = json.loads((here / "plan.json").read_text())
+    if not known:
+        (here / "plan.json").write_text(json.dumps({key: plan[key] for key in plan if key != "splits"}))
+    splits = AuditSplits.load(here / "splits.npz")
+    order = np.roll(np.sort(np.r_[splits.audited, splits.test]), 1)  # other examples are audited
+    audited, test = order[: len(splits.audited)], order[len(splits.audited) :]
+    dataclasses.replace(splits, audited=audited, reference=audited, test=test).save(here / "splits.npz")
+    with pytest.raises(InputError, match="splits.npz must be the audit's, "):
+        audit(config, here, resume=True)
+
+
+def test_a_record_whose_accuracy_is_no_share_is_refused(pretended, tmp_path):
+    folder, config, _ = pretended
+    here = shutil.copytree(folder, tmp_path / "audit")
+    (here / "audit.json").unlink()
+    record = here / "rate" / "models" / "target-0.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "test_accuracy": 93.1}))
+    with pytest.raises(InputError, match="target-0.json: test_accuracy must be a finite number from 0 to 1, received"):
+        audit(config, here, resume=True)
+
+
 # Without a leak -----------------------------------------------------------------------------------------------------
 
 

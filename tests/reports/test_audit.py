@@ -208,6 +208,15 @@ def test_without_results_there_is_no_page(tmp_path):
         write_report(tmp_path)
 
 
+def test_scores_of_another_audit_are_refused(audit_folder, found, tmp_path, without_figures):
+    out = shutil.copytree(audit_folder, tmp_path / "a")
+    found = copy.deepcopy(found)
+    found["encodings"]["rate"]["attacks"][0]["auc"] += 0.01
+    (out / "audit.json").write_text(json.dumps(found))
+    with pytest.raises(InputError, match="scores.npz must be of the scores of audit.json: the AUC of .* on rate is"):
+        write_report(out)
+
+
 # Other audits -------------------------------------------------------------------------------------------------------
 
 
