@@ -24,6 +24,7 @@ from kerasburst_cli.options import (
     parse_assignment,
     place,
     print_result,
+    say,
     set_option,
     training_options,
 )
@@ -234,12 +235,12 @@ def command(
     print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
     if not result.valid:
         verdict = judge(value)
-        click.echo("\n".join([*verdict.failed, verdict.line]), err=True)
+        say("\n".join([*verdict.failed, verdict.line]), err=True)
         sys.exit(INVALID)
 
 
 def _warn(text: str) -> None:
-    click.echo(f"warning: {text}", err=True)
+    say(f"warning: {text}", err=True)
 
 
 def _is_private(folder: Path) -> bool:

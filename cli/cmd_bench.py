@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import data_dir_option, json_option, quiet_option
+from kerasburst_cli.options import data_dir_option, json_option, quiet_option, say
 from kerasburst_cli.running import compile_faster
 
 from kerasburst import records
@@ -58,7 +58,7 @@ def command(works, backends, repeats, block_s, threads, num_steps, batch_size, s
 
     def tell(text: str) -> None:
         if not quiet:
-            click.echo(text, err=True)
+            say(text, err=True)
 
     compile_faster()
     result = bench(
@@ -76,7 +76,7 @@ def command(works, backends, repeats, block_s, threads, num_steps, batch_size, s
     )
     click.echo(json.dumps(records.to_json(result), indent=2) if as_json else summary(result))
     if out is not None and not as_json:
-        click.echo(f"written to {out}")
+        say(f"written to {out}")
 
 
 def summary(result: BenchResult) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import data_dir_option, json_option
+from kerasburst_cli.options import data_dir_option, json_option, say
 
 from kerasburst.data.catalogue import DATASETS
 from kerasburst.data.datasets import list_datasets
@@ -23,10 +23,10 @@ def command(data_dir, as_json):
         click.echo(json.dumps(rows, indent=2))
         return
     head = ("name", "example", "classes", "train + test", "epochs", "here", "where")
-    click.echo(terminal(table_of(head, map(_row, rows))))
-    click.echo("\nor the path of your own data:")
+    say(terminal(table_of(head, map(_row, rows))))
+    say("\nor the path of your own data:")
     for reader in READERS.values():
-        click.echo(f"  {reader.what}: {reader.contents}")
+        say(f"  {reader.what}: {reader.contents}")
 
 
 def _row(row: dict) -> tuple:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import Named, data_dir_option, json_option, parse_assignment, place, set_option
+from kerasburst_cli.options import Named, data_dir_option, json_option, parse_assignment, place, say, set_option
 from kerasburst_cli.running import load_tensorflow
 
 from kerasburst.config import TrainConfig
@@ -72,8 +72,8 @@ def command(dataset, index, encodings, num_steps, features, draws, seed, data_di
             data_dir=data_dir,
         )
         if not as_json:
-            click.echo(_summary(results[encoding], draws))
-            click.echo(f"written to              {folder}")
+            say(_summary(results[encoding], draws))
+            say(f"written to              {folder}")
     if as_json:
         if len(encodings) == 1:
             click.echo(json.dumps({"out": str(out), **results[encodings[0]]}, indent=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import data_dir_option, json_option
+from kerasburst_cli.options import data_dir_option, json_option, say
 from kerasburst_cli.running import load_tensorflow
 
 from kerasburst import records
@@ -32,12 +32,12 @@ def command(run, queries, batch_size, dataset, data_dir, as_json):
         click.echo(json.dumps(records.to_json(result), indent=2))
         return
     low, high = result.accuracy_interval
-    click.echo(f"test examples             {result.examples:,}")
-    click.echo(f"encodings of each (K)     {result.queries}")
-    click.echo(f"accuracy                  {result.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%})")
+    say(f"test examples             {result.examples:,}")
+    say(f"encodings of each (K)     {result.queries}")
+    say(f"accuracy                  {result.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%})")
     if result.queries > 1:
         spread = f"{min(result.accuracies):.2%} to {max(result.accuracies):.2%}"
-        click.echo(f"  of single encodings     {spread}")
-        click.echo(f"accuracy of mean logits   {result.accuracy_of_mean_logits:.2%}")
-    click.echo(f"cross-entropy             {result.loss:.4f} nats")
-    click.echo("firing rates              " + ", ".join(f"{n} {r:.3f}" for n, r in result.firing_rates.items()))
+        say(f"  of single encodings     {spread}")
+        say(f"accuracy of mean logits   {result.accuracy_of_mean_logits:.2%}")
+    say(f"cross-entropy             {result.loss:.4f} nats")
+    say("firing rates              " + ", ".join(f"{n} {r:.3f}" for n, r in result.firing_rates.items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import Named, json_option
+from kerasburst_cli.options import Named, json_option, say
 from kerasburst_cli.running import choose_tensorflow, load_tensorflow
 
 from kerasburst.registry import FORMATS
@@ -34,11 +34,11 @@ def command(run, format, out, force, as_json):
         click.echo(json.dumps({"out": str(out), **manifest}, indent=2))
         return
     for name, signature in manifest["signatures"].items():
-        click.echo(f"{name:<16}{_shapes(signature['inputs'])} -> {', '.join(signature['outputs'])}")
+        say(f"{name:<16}{_shapes(signature['inputs'])} -> {', '.join(signature['outputs'])}")
     for reason in dict.fromkeys(manifest["left_out"].values()):
         names = [name for name, why in manifest["left_out"].items() if why == reason]
-        click.echo(f"without {', '.join(names)}: {reason}")
-    click.echo(f"written to {out}; try it: kerasburst predict {out} --input FILE")
+        say(f"without {', '.join(names)}: {reason}")
+    say(f"written to {out}; try it: kerasburst predict {out} --input FILE")
 
 
 def _shapes(described) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import json_option
+from kerasburst_cli.options import json_option, say
 from kerasburst_cli.running import load_tensorflow
 
 from kerasburst import files, records
@@ -51,4 +51,4 @@ def command(model, source, queries, seed, out, as_json):
     shares = zip(result.classes, result.labels, result.probabilities, result.spread, strict=True)
     rows = [(i, label, number(p[c]), number(spread[c])) for i, (c, label, p, spread) in enumerate(shares)]
     head = ("", "class", "probability", f"spread over K = {result.queries}, seed {result.seed}")
-    click.echo(terminal(table_of(head, rows)))
+    say(terminal(table_of(head, rows)))

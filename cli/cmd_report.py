@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from kerasburst_cli.options import say
 
 from kerasburst.validation import InputError
 
@@ -24,7 +25,7 @@ def command(folders, out, quiet):
 
     path, counts, problems = write_collection(folders, Path(folders[0], "report.html") if out is None else out)
     for problem in problems:
-        click.echo(f"not shown: {problem}", err=True)
+        say(f"not shown: {problem}", err=True)
     if not quiet:
-        click.echo(", ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in counts.items() if n))
-    click.echo(f"written to {path}")
+        say(", ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in counts.items() if n))
+    say(f"written to {path}")

@@ -20,6 +20,7 @@ from kerasburst_cli.options import (
     make_absolute,
     place,
     print_result,
+    say,
 )
 from kerasburst_cli.running import interruptible, load_tensorflow
 
@@ -78,7 +79,7 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
 
     def show(plan):
         if not quiet:
-            click.echo(plan_text(plan, config, out, jobs), err=as_json)
+            say(plan_text(plan, config, out, jobs), err=as_json)
 
     with interruptible(observer, out, f"kerasburst reproduce --resume --out {out}"):
         try:
@@ -97,11 +98,11 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
         raise error
     code = 0
     if any(each["failed"] for each in value["audits"]):
-        click.echo("controls of an audit failed: the figures that rest on them do not count", err=True)
+        say("controls of an audit failed: the figures that rest on them do not count", err=True)
         code = INVALID
     unmade = sum(part["state"] == "failed" for part in value["plan"])
     if unmade:
-        click.echo(f"parts that could not be made: {unmade}; reproduction.md says why", err=True)
+        say(f"parts that could not be made: {unmade}; reproduction.md says why", err=True)
         code = 1
     if code:
         sys.exit(code)

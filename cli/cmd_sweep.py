@@ -21,6 +21,7 @@ from kerasburst_cli.options import (
     parse_assignment,
     place,
     print_result,
+    say,
     set_option,
     training_options,
 )
@@ -150,7 +151,7 @@ def command(
         raise error
     invalid = sum(bool(each["failed_controls"]) for point in value["points"] for each in point["seeds"])
     if invalid:
-        click.echo(f"controls of {invalid} audits failed: those seeds do not count", err=True)
+        say(f"controls of {invalid} audits failed: those seeds do not count", err=True)
         sys.exit(INVALID)
 
 

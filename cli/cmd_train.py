@@ -18,6 +18,7 @@ from kerasburst_cli.options import (
     place,
     print_result,
     quiet_option,
+    say,
     set_option,
     training_options,
 )
@@ -38,7 +39,7 @@ def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool
         load_tensorflow(any_backend=True)
         from kerasburst_cli.parameters import parameters_text
 
-        click.echo(parameters_text())
+        say(parameters_text())
         ctx.exit()
 
 
@@ -47,7 +48,7 @@ def _list_models(ctx: click.Context, parameter: click.Parameter, value: bool) ->
         load_tensorflow(any_backend=True)
         from kerasburst_cli.parameters import models_text
 
-        click.echo(models_text())
+        say(models_text())
         ctx.exit()
 
 
@@ -237,7 +238,7 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
     if result is None:  # a worker that is not the chief
         return
     for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     print_result(records.to_json(result), out, as_json=as_json, text=lambda: summary(result, out))
 
 

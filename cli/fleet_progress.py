@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-import click
+from kerasburst_cli.options import say
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -88,24 +88,24 @@ class Lines(Tally):
         """Print how much is done already."""
         super().start(total, done)
         if done:
-            click.echo(f"{self.settled()} done before", err=self._err)
+            say(f"{self.settled()} done before", err=self._err)
 
     def task_finished(self, name, seconds):
         """Print the task's time, and the time left."""
         super().task_finished(name, seconds)
         left = self.total - self.done - self.failed
         ends = f", about {duration(self.seconds_left())} left" if left else ""
-        click.echo(f"{self.settled()} {name} done in {seconds:.1f} s{ends}", err=self._err)
+        say(f"{self.settled()} {name} done in {seconds:.1f} s{ends}", err=self._err)
 
     def task_retried(self, name, reason):
         """Print why a task is retried."""
         super().task_retried(name, reason)
-        click.echo(f"{self.settled()} {name} failed, to be retried: {reason}", err=self._err)
+        say(f"{self.settled()} {name} failed, to be retried: {reason}", err=self._err)
 
     def task_failed(self, name, reason):
         """Print why a task failed for good."""
         super().task_failed(name, reason)
-        click.echo(f"{self.settled()} {name} {reason}", err=self._err)
+        say(f"{self.settled()} {name} {reason}", err=self._err)
 
 
 class Live(Tally):

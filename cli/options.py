@@ -234,12 +234,17 @@ def place(out: str | None, name: str) -> Path:
     return user_path("--out", numbered("runs", name) if out is None else out)
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print lines; what a terminal would not print, or obey, is escaped."""
+    click.echo("\n".join(map(visible, text.split("\n"))), err=err)
+
+
 def print_result(value: dict, out: Path, *, as_json: bool, text: Callable[[], str]) -> None:
     """Print a result's JSON, or what `text` returns."""
     if as_json:
         click.echo(json.dumps({"out": str(out), **value}, indent=2))
     else:
-        click.echo("\n".join(map(visible, text().split("\n"))))
+        say(text())
 
 
 def all_parameters() -> list[tuple[str, str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-import click
+from kerasburst_cli.options import say
 from kerasburst_cli.running import raise_lost
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -33,12 +33,12 @@ class Lines(TrainingObserver):
 
     def epoch(self, row):
         """Print the epoch."""
-        click.echo(describe(row, self._epochs), err=self._err)
+        say(describe(row, self._epochs), err=self._err)
         raise_lost()
 
     def message(self, text):
         """Print the line."""
-        click.echo(text, err=self._err)
+        say(text, err=self._err)
 
 
 class Live(TrainingObserver):

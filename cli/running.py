@@ -20,7 +20,7 @@ import click
 
 from kerasburst.profiling.gpu import gpu_facts
 from kerasburst.quiet import quiet_start
-from kerasburst.validation import InputError, check_backend
+from kerasburst.validation import InputError, check_backend, visible
 
 if TYPE_CHECKING:
     from kerasburst.study import FleetObserver
@@ -77,7 +77,7 @@ def interruptible(observer: FleetObserver | TrainingObserver, out: Path, again: 
     except KeyboardInterrupt:
         observer.close()
         if (out / "config.json").exists():
-            click.echo(f"stopped; go on with: {again}", err=True)
+            click.echo(f"stopped; go on with: {visible(again)}", err=True)
         raise
     finally:
         observer.close()

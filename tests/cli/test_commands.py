@@ -62,6 +62,14 @@ def test_encode(kerasburst, tmp_path):
     assert json.loads((tmp_path / "picture" / "encoding.json").read_text())["features_drawn"] == [12, 20]
 
 
+def test_names_that_a_terminal_would_obey_are_escaped(kerasburst, tmp_path):
+    names = np.array(["\x1b[31mred\x07", "a\u202eb"])
+    np.savez(tmp_path / "mine.npz", x=np.random.default_rng(0).random((40, 4)), y=np.arange(40) % 2, class_names=names)
+    outcome = kerasburst("encode", "--dataset", "mine.npz", "--draws", "2", "--out", "p\x1b[1m")
+    assert outcome.code == 0 and outcome.out.replace("\n", "").isprintable()
+    assert re.search(r"\\x1b\[31mred\\x07|a\\u202eb", outcome.out) and "p\\x1b[1m" in outcome.out
+
+
 def test_encode_with_several_encoders(kerasburst, tmp_path):
     both = ("--encoding", "rate", "--encoding", "poisson_burst", "--dataset", "iris", "--draws", "5")
     shown = json.loads(kerasburst("encode", *both, "--out", "pictures", "--json").out)
