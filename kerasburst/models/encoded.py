@@ -10,6 +10,8 @@ from kerasburst.encoders.bursts import GRADIENTS, BurstEncoder, only_gradient
 from kerasburst.neurons.surrogate import Tensor
 from kerasburst.validation import check_float, fail
 
+_MEANS = ("sum_over_batch_size", "mean")
+
 
 @keras.saving.register_keras_serializable("kerasburst")
 class EncodedModel(keras.Model):
@@ -102,8 +104,16 @@ class EncodedModel(keras.Model):
         return loss
 
     def losses_of_examples(self, y, y_pred, sample_weight) -> Tensor:
-        """Return the compiled loss of each example, `(batch,)`."""
-        loss = keras.losses.get(self.loss)
+        """Return the compiled loss of each example, `(batch,)`.
+
+        Raises:
+            InputError: for several losses, or one that is not averaged over the batch.
+        """
+        given = self.loss.values() if isinstance(self.loss, dict) else self.loss
+        given = list(given) if isinstance(self.loss, dict | list | tuple) else [given]
+        loss = keras.losses.get(given[0])
+        if len(given) > 1 or getattr(loss, "reduction", _MEANS[0]) not in _MEANS:
+            raise fail("loss", f"one, with the reduction {_MEANS[0]}, for the gradient score_function", self.loss)
         losses = loss.call(y, y_pred) if isinstance(loss, keras.losses.Loss) else loss(y, y_pred)
         losses = ops.mean(ops.reshape(losses, (ops.shape(losses)[0], -1)), axis=1)
         return losses if sample_weight is None else losses * ops.cast(ops.reshape(sample_weight, (-1,)), losses.dtype)

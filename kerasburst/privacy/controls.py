@@ -128,15 +128,15 @@ def _planted_low(members: int, alike: int) -> float:
 
 
 @functools.cache
-def members_needed(num_classes: int) -> int:
-    """Return the fewest members whose planted leak is found with a power of 99 %.
+def members_needed(num_classes: int, power: float = POWER) -> int:
+    """Return the fewest members whose planted leak is found with a power, of 99 % by default.
 
     Example:
         >>> members_needed(10), members_needed(2)
         (16, 121)
     """
     sizes = range(2, 1000)
-    return sizes[bisect.bisect_left(sizes, POWER, key=lambda members: planted_power(members, num_classes))]
+    return sizes[bisect.bisect_left(sizes, power, key=lambda members: planted_power(members, num_classes))]
 
 
 def check_power(members: int, num_classes: int) -> str:
@@ -158,7 +158,7 @@ def check_power(members: int, num_classes: int) -> str:
     if planted_power(members, num_classes) < 0.5:
         raise InputError(
             f"members must be at least {needed} with {num_classes} classes for the control planted_leak to find what "
-            f"it plants, received {members}"
+            f"it plants, received {members}; from {members_needed(num_classes, 0.5)} on the audit runs, with a warning"
         )
     return (
         f"with {members} members and {num_classes} classes the control planted_leak misses what it plants in "

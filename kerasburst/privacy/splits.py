@@ -20,6 +20,7 @@ _ARRAYS = (*_PARTS, "targets", "reference", "shadows", "fillers", "canary_member
 _LATER = {"target_only", "canaries", "canary_members"}  # which files of earlier versions lack
 LARGEST_DEFAULT = 1000  # audited members, and population
 _LEAST_CANARIES = 8
+_SHARES = {3: "third", 5: "fifth"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +222,12 @@ def draw_audit_splits(
         default_members, default_population = len(unique) // 3, min(LARGEST_DEFAULT, len(unique) // 5)
     else:
         shadows, default_members, default_population = 1, len(unique) // 5, 0
+    if members is None and default_members < 4:
+        share = 3 if protocol == "audit" else 5
+        raise InputError(
+            f"the data must have at least {4 * share} distinct examples to draw from, of which a {_SHARES[share]} are "
+            f"members, received {len(unique)} beside {len(test)} test examples"
+        )
     members = check_int("members", min(LARGEST_DEFAULT, default_members) if members is None else members, low=4)
     population = check_int("population", default_population if population is None else population, low=0)
     reference_size = 2 * members if protocol == "paper" else 0

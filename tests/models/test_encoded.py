@@ -99,6 +99,18 @@ def test_sample_weights_scale_the_losses():
     )
 
 
+def test_the_loss_may_stand_in_a_list_and_a_sum_is_refused():
+    encoder = kb.PoissonBurstEncoder(4, trainable_burst_size=True, gradient="score_function", seed=0)
+    model = EncodedModel(encoder, kb.SNNFCNet(2, hidden_units=4, seed=0))
+    x, y = np.full((4, 3), 0.5, "float32"), np.array([0, 1, 0, 1])
+    loss = keras.losses.SparseCategoricalCrossentropy
+    model.compile("sgd", [loss(from_logits=True)])
+    model.train_on_batch(x, y)
+    model.compile("sgd", loss(from_logits=True, reduction="sum"))
+    with pytest.raises(kb.InputError, match="loss must be one, with the reduction sum_over_batch_size"):
+        model.train_on_batch(x, y)
+
+
 def test_a_saved_model_has_the_trained_values(tmp_path):
     model, (x, _) = make(spike_cost=0.1), data(64)
     values = [np.float32(1.2), np.linspace(0.2, 0.9, 8, dtype="float32")]

@@ -176,6 +176,9 @@ def test_too_few_members_are_refused_and_few_warned_of_before_training():
     assert controls.check_power(121, 2) == controls.check_power(16, 10) == ""
     with pytest.raises(InputError, match="members must be at least 16 with 10 classes for the control planted_leak"):
         controls.check_power(6, 10)
+    with pytest.raises(InputError, match="received 7; from 8 on the audit runs, with a warning"):
+        controls.check_power(7, 10)
+    assert "misses what it plants in" in controls.check_power(8, 10)
     assert controls.check_power(24, 3) == (
         "with 24 members and 3 classes the control planted_leak misses what it plants in 16 % of audits; "
         "--members 46 or more find it"

@@ -196,3 +196,11 @@ def test_flips_deal_each_points_membership_by_itself():
     # Binomial(600, 1/2): standard deviation 12.25; halves would have none.
     assert np.std(sizes) == pytest.approx(12.25, rel=0.4) and np.mean(sizes) == pytest.approx(300, abs=9)
     assert all(splits.shadows.sum(axis=1).tolist() == [300] * 4 for splits in drawn)
+
+
+@pytest.mark.parametrize("protocol, least", [("audit", 12), ("paper", 20)])
+def test_a_pool_without_members_by_default_says_how_large_it_must_be(protocol, least):
+    x = np.arange(least)[:, None]
+    draw_audit_splits(x, np.arange(least), np.arange(0), seed=0, protocol=protocol)
+    with pytest.raises(InputError, match=f"at least {least} distinct examples .*received {least - 1} beside 0 test"):
+        draw_audit_splits(x[1:], np.arange(least - 1), np.arange(0), seed=0, protocol=protocol)
