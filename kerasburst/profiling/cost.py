@@ -156,7 +156,8 @@ def network_cost(
         if encoder is not None:
             raise InputError("encoder must be left out for a network that has one inside")
         network, encoder = network.with_encoder(None), network.encoder
-    if encoder is None and not np.isin(x, (0, 1)).all():
+    known = (-1, 0, 1) if np.asarray(x).dtype == np.int8 else (0, 1)  # -1 says where steps are padding
+    if encoder is None and not np.isin(x, known).all():
         raise InputError("x must be spikes, exactly 0 or 1, for a network without an encoder, received other values")
     return _cost(network, _encoded(x, encoder, seed, batch_size))
 
