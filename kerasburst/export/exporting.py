@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasburst import backend, files, records
 from kerasburst.data.scaling import Scaling
-from kerasburst.export.formats import NAME, Format, Manifest, Preprocessing, Written, read_manifest, require
+from kerasburst.export.formats import NAME, Format, Manifest, Preprocessing, Written, hashes, read_manifest, require
 from kerasburst.export.network import Network
 from kerasburst.export.verify import Verifier
 from kerasburst.models.saving import weights_hash
@@ -93,6 +93,7 @@ def export(
         manifest = _manifest(format, writer, network, written, scaling, labels)
         manifest = dataclasses.replace(manifest, data=dict(data or {}))
         writer.verify(folder, manifest, verifier)
+        manifest = dataclasses.replace(manifest, sha256=hashes(folder))
         values = records.to_json(manifest) | written.details
         files.write_json(folder / NAME, values)
     return values

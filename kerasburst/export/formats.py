@@ -7,6 +7,7 @@ line there, or a call of `kerasburst.register("format", name, cls)` from outside
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -64,6 +65,28 @@ class Manifest:
     call: dict  # lines of code that call the export
     encoder_weights: list | None = None  # what a trained encoder has learnt
     data: dict = dataclasses.field(default_factory=dict)  # how a recording of events becomes an example
+    sha256: dict[str, str] = dataclasses.field(default_factory=dict)  # of each file beside the manifest
+
+    def check_files(self, folder: Path) -> None:
+        """Check that the files of an export are those that its manifest was written with.
+
+        Raises:
+            InputError: for a file that is missing, or another one.
+        """
+        found = hashes(folder)
+        for name, want in self.sha256.items():
+            if found.get(name) != want:
+                raise InputError(f"{folder / name} must be the file that {NAME} was written with, it is not")
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 (hex) of each file below a folder but the manifest, by its path there."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path != folder / NAME:
+            with open(path, "rb") as file:
+                found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -189,6 +189,7 @@ def _open_export(path: Path) -> _Opened:
     if manifest.kind not in FORMATS:
         raise InputError(f"{path} is an export of an unknown kind, {manifest.kind!r}")
     ask = FORMATS[manifest.kind]().ask(path, manifest)
+    manifest.check_files(path)  # after loading, which says more of a damaged file
     scaling = manifest.preprocessing.scaling
     return _Opened(ask, manifest.features, manifest.random, scaling, manifest.labels, manifest.data, masks=False)
 

@@ -192,6 +192,19 @@ def test_bad_files(name, message, tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("format, file", [("nir", "model.nir"), ("litert", "model.tflite")])
+def test_a_model_file_of_another_export_is_refused(tmp_path, format, file):
+    pytest.importorskip("ai_edge_litert" if format == "litert" else "nir")
+    for name, seed in (("a", 0), ("b", 1)):
+        network = SNNFCNet(2, hidden_units=3, encoder=RateEncoder(3), seed=seed)
+        network.build((None, 4))
+        export(network, tmp_path / name, format)
+    predict(tmp_path / "a", np.zeros((1, 4)), queries=1)
+    shutil.copy(tmp_path / "b" / file, tmp_path / "a" / file)
+    with pytest.raises(InputError, match=f"{file} must be the file that manifest.json was written with"):
+        predict(tmp_path / "a", np.zeros((1, 4)), queries=1)
+
+
 # Models -------------------------------------------------------------------------------------------
 
 
