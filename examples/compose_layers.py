@@ -24,13 +24,13 @@ def build(num_steps: int = 8) -> keras.Model:
     return keras.Model(images, keras.layers.GlobalAveragePooling1D()(mem))
 
 
-def main() -> float:
+def main(epochs: int = 6) -> float:
     """Train for a few epochs and return the accuracy."""
     digits = load_digits()
     x, y = (digits.images[..., None] / 16).astype("float32"), digits.target
     model = build()
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    model.fit(x[:1500], y[:1500], epochs=6, batch_size=64, verbose=2)
+    model.fit(x[:1500], y[:1500], epochs=epochs, batch_size=64, verbose=2)
     with tempfile.TemporaryDirectory() as folder:
         model.save(f"{folder}/digits.keras")
         again = kb.load_model(f"{folder}/digits.keras")

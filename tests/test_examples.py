@@ -32,7 +32,7 @@ def example(monkeypatch, tmp_path):
 
 @pytest.mark.thorough
 def test_compose_layers(example):
-    assert example("compose_layers").main() > 0.6
+    assert example("compose_layers").main(epochs=4) > 0.6
 
 
 def test_izhikevich_patterns(example):

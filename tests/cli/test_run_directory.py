@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -68,13 +66,6 @@ def test_damaged_files_are_named(kerasburst, run, name, content):
     (run / name).write_text(content)
     outcome = kerasburst("evaluate", run)
     assert outcome.code == 2 and name in outcome.err and outcome.err.count("\n") == 1
-
-
-@pytest.mark.thorough
-def test_saved_networks_load_in_a_fresh_process(run):
-    code = "import sys, kerasburst; print(kerasburst.load_model(sys.argv[1]).encoder.burst_interval)"
-    done = subprocess.run([sys.executable, "-c", code, run / "model.keras"], capture_output=True, text=True)
-    assert done.stdout == "2\n", done.stderr
 
 
 @pytest.mark.thorough

@@ -152,6 +152,7 @@ def test_damaged_checkpoint(kerasburst, run):
     assert outcome.code == 2 and "checkpoint.npz" in outcome.err and "--force" in outcome.err
 
 
+@pytest.mark.compiled
 @pytest.mark.thorough
 def test_own_images(kerasburst, images, tmp_path):
     arguments = (

@@ -30,9 +30,9 @@ def test_out_is_not_overwritten_without_force(exported, tmp_path):
 
 
 @pytest.mark.thorough
-def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_failure_leaves_what_was_there(exported, tmp_path, monkeypatch):
     network = make()
-    savedmodel(network, tmp_path / "served")
+    shutil.copytree(exported("savedmodel"), tmp_path / "served")
     kept = (tmp_path / "served" / "saved_model.pb").read_bytes()
 
     def fails(*_, **__):

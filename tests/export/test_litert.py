@@ -20,7 +20,7 @@ def run(folder, x):
     return LiteRT().run(folder, read_manifest(folder))(x)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "reset"), list(zip(KINDS, RESETS, strict=True)))
 def test_parity(kind, reset, tmp_path):
     network = make(kind, reset_mechanism=reset, beta=0.8, threshold=0.7)
@@ -31,7 +31,7 @@ def test_parity(kind, reset, tmp_path):
     assert sorted(os.listdir(tmp_path / "litert")) == ["manifest.json", "model.tflite"]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.thorough
 @pytest.mark.parametrize("readout", ["mean", "count"])
 def test_readouts_that_carry_a_state(readout, tmp_path):
     network = make("fc", readout=readout)

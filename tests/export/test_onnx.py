@@ -24,7 +24,7 @@ def run(folder, x):
 READOUTS = ["last", "mean", "count"]
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize(  # every two of them together once
     ("kind", "reset", "readout"),
     [(kind, reset, READOUTS[2 * (i + j) % 3]) for i, kind in enumerate(KINDS) for j, reset in enumerate(RESETS)],

@@ -426,6 +426,7 @@ def test_inside_sequential_functional_and_subclassed_models(tmp_path):
         np.testing.assert_allclose(copy.predict(SPIKES, verbose=0), want, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.thorough
 def test_an_encoder_inside_survives_with_encoder_and_cost_of_a_quantised_network():
     network, twin = pair()

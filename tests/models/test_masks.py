@@ -35,7 +35,7 @@ def lengthened(x):
     return padded
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("readout", ["last", "mean", "count"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_and_rates_are_those_without_padding(name, readout):

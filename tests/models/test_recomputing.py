@@ -45,6 +45,7 @@ def gradients_of(network, x):
     return [g.numpy() for g in tape.gradient(total, [v.value for v in network.trainable_variables])]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("make", "x", "options"),
     [

@@ -142,14 +142,13 @@ def test_saved_and_reloaded(tmp_path, activation, encoder, dtype):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("activation", ["relu", "lif"])
-def test_fit_learns_a_separable_problem(activation):
+def test_fit_learns_a_separable_problem():
     """Class 0 spikes in the upper half, class 1 in the lower."""
     label = np.arange(64) % 2
     upper = np.arange(8) < 4
     p = np.where(upper[None] == (label == 0)[:, None], 0.6, 0.05)[:, None, :, None, None]
     spikes = (np.random.default_rng(0).uniform(size=(64, 6, 8, 8, 1)) < p).astype(np.uint8)
-    network = SNNConvNet(2, **SMALL, conv_activation=activation, threshold=0.5, seed=0)
+    network = SNNConvNet(2, **SMALL, conv_activation="lif", threshold=0.5, seed=0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     network.compile(keras.optimizers.Adam(1e-2), loss)
     losses = network.fit(spikes, label, epochs=10, batch_size=32, verbose=0).history["loss"]

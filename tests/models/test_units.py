@@ -24,6 +24,7 @@ def array(x):
     return ops.convert_to_numpy(x)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_all_ways_to_ask_a_network_agree(name, tmp_path):
     network = NETWORKS[name](trainable_beta=True)

@@ -75,7 +75,7 @@ def pattern(name, num_steps=300, sub_steps=10):
     return loop([current] * num_steps, sub_steps, a, b, v_r, c, g, e, -50.0, tau_w)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", PATTERNS)
 def test_spike_times_of_the_five_patterns(name):
     c, g, e, a, tau_w, b, v_r, current = PATTERNS[name]

@@ -58,7 +58,7 @@ TRAINED = {
 }
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", NEURONS)
 @pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
 def test_values_and_gradients(name, mask):
@@ -145,7 +145,7 @@ def test_many_layers_are_no_retracing_and_leave_nothing(caplog):
 # Finite differences --------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", ["LIF", "Synaptic", "LeakyIntegrator", "Izhikevich", "AdEx"])
 def test_membranes_gradients_are_finite_differences_where_no_spike_changes(name):
     """Resets are detached, so that between two patterns of spikes the membrane is a smooth function of the current."""

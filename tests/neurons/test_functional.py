@@ -204,7 +204,7 @@ def test_unknown_names_are_errors():
 # Known and unknown sizes ------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.thorough
 @pytest.mark.compiled
 @graphs
 @pytest.mark.parametrize("num_steps", [1, 65, None])

@@ -203,6 +203,7 @@ class Begins(keras.callbacks.Callback):
         self.running.append(self.profiler.running)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "warm_up, running", [(0, [True] * 3), (1, [False, True, True]), (3, [False] * 3)], ids=["none", "one", "all"]
 )

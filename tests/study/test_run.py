@@ -57,6 +57,7 @@ def test_default_threads_share_the_cores_among_all_tasks_also_when_resumed(fleet
     assert set(fleet.read("t2")["threads"].values()) == {"2"}  # 6 cores // 3 tasks, though one is left
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "how, reason",
     [
@@ -81,6 +82,7 @@ def test_retried_once(fleet, how, reason):
     assert ("RuntimeError: only once" in log) == (how == "raise")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "how, reason",
     [

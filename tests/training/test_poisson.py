@@ -63,7 +63,8 @@ def fixed_size():
 
 
 def repeated():
-    return as_table([batches().members(step % 8) for step in range(STEPS)])
+    ours = batches()
+    return as_table([ours.members(step % 8) for step in range(STEPS)])
 
 
 def test_each_example_is_in_each_batch_by_a_draw_of_its_own():

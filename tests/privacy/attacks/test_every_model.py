@@ -75,7 +75,7 @@ def test_the_partner_gives_the_answer_away_unless_it_is_left_out():
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("leak, spread", [(0.0, 0.0), (0.5, 0.5), (2.0, 1.0)])
+@pytest.mark.parametrize("leak, spread", [(0.0, 0.0), (2.0, 1.0)])
 def test_intervals_over_targets_cover_though_references_are_shared(leak, spread):
     rng = np.random.default_rng(0)
     effect, pairs, found = rng.normal(leak, spread, 150), np.repeat(np.arange(4), 2), []
