@@ -24,7 +24,7 @@ class TrainingPart:
         data: SHA-256 of its data.
 
     Raises:
-        InputError: where a run of another config, or of other data, stands in `out`.
+        InputError: where a run of another config, or of other data, stands in `out`, or files of several runs.
     """
 
     def __init__(self, config: TrainConfig, out: str | Path, data: str):
@@ -34,7 +34,9 @@ class TrainingPart:
                 raise InputError(
                     f"{out} must hold the run that is planned, it was begun with another config: delete it"
                 )
-            begun = RunDirectory(self.out).data()
+            directory = RunDirectory(self.out)
+            directory.check()
+            begun = directory.data()
             if begun is not None and begun.fingerprint != data:
                 raise InputError(f"dataset must be the data that {out} was begun with, {config.dataset} has changed")
 
@@ -65,10 +67,14 @@ def stored_run(out: Path, config: TrainConfig, data: str) -> dict | None:
         out: the run's directory.
         config: resolved; the data may lie elsewhere.
         data: its SHA-256.
+
+    Raises:
+        InputError: for files of several runs.
     """
     directory = RunDirectory(out)
     if not _of(out, config) or not directory.finished:
         return None
+    directory.check()
     begun = directory.data()
     return records.to_json(directory.result()) if begun is not None and begun.fingerprint == data else None
 

@@ -113,7 +113,7 @@ REFUSED = {
     "unknown scale": (["--scale", "huge"], ["huge", "smoke", "cpu", "full"]),
     "unknown claim": (["--claims", "auc"], ["auc", "poisson_auc"]),
     "unknown data set": (["--dataset", "wine"], ["wine", "mnist"]),
-    "of another scale": (["--dataset", "mnist"], ["datasets must be one of breast_cancer, iris"]),
+    "of another scale": (["--dataset", "mnist"], ["--dataset must be one of breast_cancer, iris"]),
     "nothing in common": (["--dataset", "iris", "--claims", "poisson_auc"], ["they have no part on these"]),
     "no seeds": (["--seeds", "0"], ["seeds", "received 0"]),
     "no folder": (["--data-dir", "absent"], ["data_dir", "absent"]),

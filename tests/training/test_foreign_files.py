@@ -16,6 +16,7 @@ from kerasburst.profiling.config import ProfileConfig
 from kerasburst.studies.transfer.study import config_of_run
 from kerasburst.training.run_directory import RunDirectory
 from kerasburst.training.setup import build, describe_data, prepare
+from kerasburst.training.task import TrainingPart, stored_run
 from tests.eager import eagerly
 
 pytestmark = pytest.mark.usefixtures("eagerly")
@@ -236,3 +237,12 @@ def test_a_study_is_no_run(tmp_path):
         (tmp_path / name).write_text("{}")
     with pytest.raises(kb.InputError, match="run must be .* a training run, .* holds audit.json of a study"):
         RunDirectory.of_finished(tmp_path)
+
+
+def test_a_study_refuses_a_part_with_the_result_of_another(run):
+    recorded = json.loads((run / "result.json").read_text())["config"]
+    edited(run, "result.json", config=recorded | {"learning_rate": 0.5})
+    config, data = RunDirectory(run).config(), RunDirectory(run).data().fingerprint
+    for ask in (TrainingPart, lambda config, out, data: stored_run(out, config, data)):
+        with pytest.raises(kb.InputError, match="learning_rate must be 0.5, as in result.json, received"):
+            ask(config, run, data)
