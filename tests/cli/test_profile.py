@@ -116,7 +116,7 @@ REFUSED = {
     "twice the same": (["--encoding", "rate", "--encoding", "rate"], ["encoding", "each once"]),
     "unknown data set": (["--dataset", "digit"], ["did you mean digits?"]),
     "zero epochs": (["--epochs", "0"], ["epochs", "received 0"]),
-    "a negative window": (["--window", "-1"], ["window_s", "-1"]),
+    "a negative window": (["--window", "-1"], ["--window must", "-1"]),
     "a window that is no number": (["--window", "long"], ["--window", "long"]),
     "unknown feed": (["--feed", "disk"], ["disk", "pipeline", "encoded"]),
     "the same feed twice": (["--feed", "encoded", "--feed", "encoded"], ["feed", "each once"]),

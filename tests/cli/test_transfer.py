@@ -105,8 +105,8 @@ def test_from_a_run(transfer, kerasburst, tmp_path, monkeypatch):
 
 
 REFUSED = {
-    "unknown source": (["--source", "digit:0-4"], ["dataset", "digit", "did you mean digits?"]),
-    "unknown target": (["--target", "fashion"], ["dataset", "fashion"]),
+    "unknown source": (["--source", "digit:0-4"], ["source must", "digit", "did you mean digits?"]),
+    "unknown target": (["--target", "fashion"], ["target must", "fashion"]),
     "a class that is not there": (["--target", "digits:5-12"], ["digits", "0 to 9", "received 12"]),
     "one class": (["--source", "digits:3"], ["classes must be two or more"]),
     "shapes that cannot agree": (["--target", "iris"], ["iris must have examples", "(8, 8, 1)", "(4,)"]),
