@@ -162,7 +162,7 @@ def test_graphs_give_the_same_sequence(kind, arguments):
         np.testing.assert_array_equal(np.stack([graph(X), graph(X)]), expected)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(8)
 @graphs
 @every_layer
 def test_inside_dataset_map(kind, arguments):

@@ -283,7 +283,7 @@ def test_spikes_are_refused_by_the_argument_s_name():
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize("encoder", [kb.EventBurstEncoder, kb.NoEncoder])
+@pytest.mark.parametrize("encoder", [kb.NoEncoder, kb.EventBurstEncoder])
 def test_a_recording_of_events(encoder, tmp_path):
     network = kb.SNNFCNet(3, hidden_units=5, encoder=encoder(4), seed=0)
     network.build((None, 4, 6))

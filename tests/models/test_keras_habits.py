@@ -123,6 +123,7 @@ def test_quantised(mode, tmp_path):
     np.testing.assert_array_equal(ops.convert_to_numpy(copy(SPIKES)), after)
 
 
+@pytest.mark.thorough
 def test_quantised_convolutions_are_left_to_keras(tmp_path):
     """Keras quantises Dense alone; the convolutions keep their weights."""
     network = SNNConvNet(3, filters=(3, 4), hidden_units=7, seed=0)

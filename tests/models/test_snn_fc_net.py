@@ -102,8 +102,8 @@ def test_fit_with_an_encoder_inside():
     label = np.arange(64) % 2
     x = np.where((np.arange(6) < 3)[None] == (label == 0)[:, None], 0.8, 0.05).astype(np.float32)
     network = SNNFCNet(2, hidden_units=32, encoder=ENCODERS["poisson"](), seed=0)
-    network.compile(keras.optimizers.Adam(5e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    losses = network.fit(x, label, epochs=12, verbose=0).history["loss"]
+    network.compile(keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    losses = network.fit(x, label, epochs=12, batch_size=64, verbose=0).history["loss"]
     assert np.mean(losses[-3:]) < np.mean(losses[:2]) / 2
 
 

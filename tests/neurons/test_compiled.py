@@ -66,7 +66,7 @@ def test_values_and_gradients(name, mask):
     agree(list(both(layer(**settings, **TRAINED[name], dtype="float64"), tf.constant(draw(3, 6, 4), tf.float64), mask)))
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.thorough
 @pytest.mark.parametrize("steps", [40, 1, 70])
 @pytest.mark.parametrize("name", ["Synaptic", "RecurrentLIF"])
 def test_loops_over_feature_maps(name, steps):

@@ -264,7 +264,7 @@ def test_eager_and_a_graph_of_unknown_sizes_agree_with_numpy(num_steps, reset):
 
 @pytest.mark.compiled
 @graphs
-@pytest.mark.sampled(3)
+@pytest.mark.thorough
 @pytest.mark.parametrize(("static", "num_steps"), [(5, 5), (70, 70), (None, 12)])
 def test_graph_and_xla_agree_with_eager(static, num_steps):
     """Keras compiles with XLA by itself on a GPU, where a while loop's gradient wants its length bounded."""

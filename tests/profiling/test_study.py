@@ -82,6 +82,7 @@ def test_no_power_no_trace(fleet, tmp_path):
     assert json.loads((tmp_path / "profile.json").read_text())["encodings"]["delayed_burst"]["ratios"] == {}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("after", [0, 2, 7])
 def test_goes_on_where_it_was_stopped(fleet, tmp_path, after):
     fleet(stop_after=after)
@@ -322,7 +323,7 @@ def test_teach_copies_a_runs_network(planned, tmp_path_factory):
     assert read(tasks.record_path(folder, "rate"))["evaluation"]["examples"] == 30
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("mode, examples", [("train", 120), ("infer", 30)])
 @pytest.mark.parametrize("feed", ["pipeline", "encoded"])
 def test_measure(planned, mode, examples, feed):
