@@ -10,7 +10,7 @@ from scipy import stats
 
 from kerasburst.encoders.base import Encoder
 from kerasburst.seeding import derive_seed
-from kerasburst.validation import LARGEST, check_int
+from kerasburst.validation import LARGEST, check_int, fail
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,6 +87,8 @@ def encoding_statistics(encoder: Encoder, x: np.ndarray, *, draws: int = 200, se
         (3.0, 0.0)
     """
     check_int("draws", draws, low=1, high=LARGEST)
+    if np.size(x) == 0:
+        raise fail("x", "one example with features", f"shape {np.shape(x)}")
     x = encoder.check(np.asarray(x)[None], "x")
     key = derive_seed(seed, "statistics")
     first = ops.convert_to_numpy(encoder.encode(x, (key, 0)))[0]

@@ -62,7 +62,7 @@ def png_width(path):
     return int.from_bytes(path.read_bytes()[16:20], "big")
 
 
-@pytest.mark.parametrize("features, x", [([3], [0.1, 0.2]), ([-1], [0.1, 0.2]), (None, [0.1, 1.2])])
+@pytest.mark.parametrize("features, x", [([3], [0.1, 0.2]), ([-1], [0.1, 0.2]), (None, [0.1, 1.2]), (None, [])])
 def test_refuses(tmp_path, features, x):
     with pytest.raises(InputError):
         draw_encoding(RateEncoder(3), np.array(x, "float32"), tmp_path / "out", features=features)
