@@ -121,6 +121,7 @@ def test_what_is_no_run(kerasburst, tmp_path):
     assert_refused(kerasburst("attack", "--run", "begun"), "begun", "kerasburst train --resume")
 
 
+@pytest.mark.thorough
 def test_going_on(kerasburst, run, stopped_fleet, tmp_path):
     run("part")
     begin = ("--run", "part", "--out", "audit", "--shadows", "4", "--seed", "9")

@@ -50,6 +50,7 @@ GPU = {
 }
 
 
+@pytest.mark.thorough
 def test_a_gpu_and_two_feeds(profile, tmp_path):
     """600 J in 4 passes of 100 examples are 1.5 J an example, 400 J are 1."""
     two = ("--encoding", "rate_regular", "--encoding", "poisson_burst", "--feed", "encoded", "--feed", "pipeline")

@@ -84,6 +84,7 @@ def test_force_counts_nothing_as_done(reproduce):
     assert row[:5] == ["train", "iris", "4", "4", "0"] and len(outcome.ran) == 4
 
 
+@pytest.mark.thorough
 def test_failed_controls_are_exit_code_3(reproduce, monkeypatch, tmp_path):
     monkeypatch.setattr("kerasburst.privacy.lessons.members_needed", lambda num_classes: 16)  # it follows from:
     monkeypatch.setattr("kerasburst.privacy.controls.LEAST_LEAK", 1.5)  # which no planted leak can reach

@@ -61,6 +61,7 @@ def test_json_alone_is_on_stdout(transfer, tmp_path):
     assert shown.pop("out") == "t" and shown == json.loads((tmp_path / "t" / "transfer.json").read_text())
 
 
+@pytest.mark.thorough
 def test_a_finished_transfer_is_kept(transfer, tmp_path):
     assert transfer("--out", "t").code == 0
     before = (tmp_path / "t" / "transfer.json").read_bytes()

@@ -43,6 +43,7 @@ def test_frames_of_a_recording_change_together_and_padding_stays():
     assert len({each.tobytes() for each in seen}) > 1
 
 
+@pytest.mark.thorough
 def test_it_depends_on_seed_epoch_and_index_alone():
     x = (np.random.default_rng(0).random((12, 5, 4, 1))).astype("float32")
     y, reading = np.arange(12), Reading(flip=True, crop=1)

@@ -296,6 +296,7 @@ def test_one_reading_for_each_example_and_epoch():
     assert sorted(reads) == sorted(list(range(12)) * 2)
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_number_of_recordings(collected):
     def peak(count):
         recordings, _ = counting_set(count)

@@ -39,6 +39,7 @@ def test_a_digit_comes_back_to_where_it_was():
         assert np.abs(balance).max() <= 1
 
 
+@pytest.mark.thorough
 def test_the_file_is_the_data_set(tmp_path):
     write_moving_digits(tmp_path / "digits.h5")
     named, file = load_source("moving_digits", num_steps=5), load_source(tmp_path / "digits.h5", num_steps=5)

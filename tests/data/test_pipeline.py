@@ -148,6 +148,7 @@ def test_the_order():
     assert stream(encoder, x=x)[1].tolist() == list(range(100))
 
 
+@pytest.mark.thorough
 def test_every_place_is_as_likely_in_the_shuffle():
     places = stream(RateEncoder(1), x=np.zeros((4, 1), "float32"), num_epochs=1000, shuffle=True)[1].reshape(1000, 4)
     counts = np.array([np.bincount(places[:, i], minlength=4) for i in range(4)])

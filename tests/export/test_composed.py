@@ -114,6 +114,7 @@ def test_softmax_at_the_end_gives_probabilities_once(tmp_path):
     np.testing.assert_allclose(out["logits"], np.log(model(x)), atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_model_of_spikes_without_an_encoder(tmp_path):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, 5))

@@ -13,6 +13,7 @@ from kerasburst.validation import InputError
 from .common import images, make
 
 
+@pytest.mark.thorough
 def test_out_is_not_overwritten_without_force(exported, tmp_path):
     pytest.importorskip("nir")
     shutil.copytree(exported("savedmodel"), tmp_path / "served")

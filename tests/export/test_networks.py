@@ -31,11 +31,9 @@ def lively(name, **options):
     return enliven(network)
 
 
-LONG = [pytest.param(name, marks=pytest.mark.thorough) for name in ("large images", "vgg")]
-
-
+@pytest.mark.thorough
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize("name", ["residual", *LONG])
+@pytest.mark.parametrize("name", ["residual", "large images", "vgg"])
 def test_nir_there_and_back(name, tmp_path):
     """Normalisations become weights, so rounding may move a spike now and then."""
     pytest.importorskip("nir")

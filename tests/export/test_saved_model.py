@@ -21,7 +21,7 @@ from .common import CLASSES, STEPS, images, logits_of_keras, make, spikes
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """One network, its folder, its manifest, and what loads."""
-    network = make("lif")
+    network = make("fc")
     folder = tmp_path_factory.mktemp("export") / "served"
     manifest = savedmodel(network, folder, labels=["a", "b", "c"])
     return network, folder, manifest, tf.saved_model.load(str(folder))
@@ -57,9 +57,9 @@ def check_parity(network, kind, manifest, loaded):
     np.testing.assert_allclose(steps(loaded, x, manifest)[0], got["logits"], atol=1e-5)
 
 
-def test_parity_with_convolutions(served):
+def test_parity(served):  # with convolutions: below
     network, _, manifest, loaded = served
-    check_parity(network, "lif", manifest, loaded)
+    check_parity(network, "fc", manifest, loaded)
 
 
 def test_parity_with_a_readout_over_time(exported):
@@ -85,8 +85,8 @@ def test_what_it_says_of_itself(served):
         for tensor, spec in loaded.signatures[name].structured_outputs.items():
             assert signature["outputs"][tensor] == {"dtype": spec.dtype.name, "shape": list(spec.shape)}
     step = manifest["signatures"]["step"]
-    assert list(step["inputs"]) == ["spikes", "conv1_lif", "conv2_lif", "hidden_lif", "output_lif"]
-    assert step["inputs"]["conv1_lif"]["shape"] == [None, 9, 8, 3]
+    assert list(step["inputs"]) == ["spikes", "hidden_lif", "output_lif"]
+    assert step["inputs"]["hidden_lif"]["shape"] == [None, 12]
     assert set(step["outputs"]) == {"logits", *step["inputs"]} - {"spikes"}
     assert manifest["labels"] == ["a", "b", "c"] and manifest["num_steps"] == STEPS
     assert manifest["encoder"]["class_name"] == "PoissonBurstEncoder"
@@ -99,7 +99,7 @@ def test_what_it_says_of_itself(served):
 
 def test_a_seed_fixes_an_answer_whatever_the_batch(served):
     _, _, _, loaded = served
-    x = images("lif", n=5)
+    x = images("fc", n=5)
     whole = seeded(loaded, x, 7, 4)
     alone = [seeded(loaded, x[i : i + 1], 7, 4) for i in (3, 0)]
     for i, one in zip((3, 0), alone, strict=True):
@@ -114,7 +114,7 @@ def test_a_seed_fixes_an_answer_whatever_the_batch(served):
 def test_the_mean_and_spread_over_encodings_are_of_single_ones(served):
     """The first draws of a larger K are those of a smaller: the k-th alone is K times the mean less the one before."""
     _, _, _, loaded = served
-    x = images("lif")
+    x = images("fc")
     means = [seeded(loaded, x, 3, k)["logits"].astype("float64") for k in (1, 2, 3)]
     single = np.stack([means[0], 2 * means[1] - means[0], 3 * means[2] - 2 * means[1]])
     third = seeded(loaded, x, 3, 3)
@@ -138,7 +138,7 @@ def test_the_mean_over_many_encodings_is_that_of_the_network(exported):
 
 def test_serving_draws_afresh_and_writes_no_variable(served):
     network, _, _, loaded = served
-    x = images("lif")
+    x = images("fc")
     answers = [loaded.signatures["serving_default"](images=tf.constant(x))["logits"].numpy() for _ in range(4)]
     assert any((answers[0] != other).any() for other in answers[1:])
     weights = [*loaded.trainable_weights, *loaded.non_trainable_weights]
@@ -163,9 +163,9 @@ def test_an_export_under_a_fixed_global_seed_draws_afresh_too(tmp_path):
 def test_bad_images_and_queries_are_refused_by_the_graph(served):
     _, _, _, loaded = served
     with pytest.raises(tf.errors.InvalidArgumentError, match="images must be in the range 0 to 1"):
-        loaded.signatures["serving_default"](images=tf.constant(images("lif") + 1))
+        loaded.signatures["serving_default"](images=tf.constant(images("fc") + 1))
     with pytest.raises(tf.errors.InvalidArgumentError, match="queries must be at least 1"):
-        seeded(loaded, images("lif"), 0, 0)
+        seeded(loaded, images("fc"), 0, 0)
 
 
 def many_threads(folder, times, threads=8):
@@ -195,9 +195,10 @@ def test_eight_threads_500_times(exported):
     many_threads(exported("savedmodel"), 500)
 
 
+@pytest.mark.thorough
 def test_gradients_through_the_loaded_model_are_those_of_keras(served):
     network, _, _, loaded = served
-    x = tf.constant(spikes("lif"))
+    x = tf.constant(spikes("fc"))
     weight = tf.constant(np.random.default_rng(0).normal(size=(4, CLASSES)), tf.float32)
     bare = network.with_encoder(None)
     with eagerly(), tf.GradientTape() as tape:

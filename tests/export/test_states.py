@@ -42,6 +42,7 @@ def test_a_network_of_ours(two_states, tmp_path):
     check(tmp_path / "served", manifest, ["hidden_lif", "output_lif"], ["readout_sum", "readout_steps"])
 
 
+@pytest.mark.thorough
 def test_a_composed_model(two_states, tmp_path):
     manifest = savedmodel(composed(), tmp_path / "served")
     check(tmp_path / "served", manifest, ["first", "last"])

@@ -35,15 +35,9 @@ def make(gradient="straight_through", encoder=kb.PoissonBurstEncoder, **argument
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize(
-    "gradient, encoder",
-    [
-        ("score_function", kb.PoissonBurstEncoder),
-        pytest.param("straight_through", kb.PoissonBurstEncoder, marks=pytest.mark.thorough),
-        pytest.param("score_function", kb.DelayedBurstEncoder, marks=pytest.mark.thorough),
-        pytest.param("straight_through", kb.DelayedBurstEncoder, marks=pytest.mark.thorough),
-    ],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("gradient", ["score_function", "straight_through"])
+@pytest.mark.parametrize("encoder", [kb.PoissonBurstEncoder, kb.DelayedBurstEncoder])
 def test_encoder_and_network_learn(gradient, encoder):
     model, (x, y) = make(gradient, encoder), data()
     before = model.get_weights()

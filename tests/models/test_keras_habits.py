@@ -158,6 +158,7 @@ def test_lora(tmp_path):
     )
 
 
+@pytest.mark.thorough
 def test_own_layers_by_assignment(tmp_path):
     network, twin = fc(), composed(hidden_dense=Doubled(9), hidden_lif=Silenced(name="hidden_lif"))
     network.hidden_dense, network.hidden_lif = Doubled(9), Silenced(name="hidden_lif")

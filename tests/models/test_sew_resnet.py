@@ -97,6 +97,7 @@ def test_the_stem_for_larger_images_and_bottlenecks_reduce_as_published():
     assert sizes == [16]  # 64, halved by the convolution, padded, and halved by the pooling
 
 
+@pytest.mark.thorough
 def test_gradients_reach_the_first_layers_of_twenty():
     """The norm of a layer's gradient over the norm of its weights neither vanishes nor explodes."""
     network = kb.SEWResNet(3, depth=20, width=2, seed=0, readout="mean")

@@ -98,6 +98,7 @@ def test_fit_learns_a_separable_problem(jit):
     assert (np.argmax(np.asarray(network(unseen)), -1) == label).mean() > 0.9
 
 
+@pytest.mark.thorough
 def test_fit_with_an_encoder_inside():
     label = np.arange(64) % 2
     x = np.where((np.arange(6) < 3)[None] == (label == 0)[:, None], 0.8, 0.05).astype(np.float32)

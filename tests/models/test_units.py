@@ -52,6 +52,7 @@ def test_all_ways_to_ask_a_network_agree(name, tmp_path):
     np.testing.assert_array_equal(array(copy(IMAGES)), logits)
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 def test_a_quantised_layer_is_saved(tmp_path):
     network = NETWORKS["vgg"]()

@@ -128,6 +128,7 @@ def test_a_saved_model_runs_and_its_gradients_flow(tmp_path):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_many_layers_are_no_retracing_and_leave_nothing(caplog):
     x, alive = tf.constant(draw(2, 3, 2)), []
     for _ in range(7):

@@ -70,7 +70,7 @@ def agree(got, want, **tolerance):
         np.testing.assert_allclose(a, b, err_msg=name, **tolerance)
 
 
-@pytest.mark.sampled(16)
+@pytest.mark.sampled(32)
 @pytest.mark.parametrize("return_mem", [True, False], ids=["mem", "recomputed"])
 @pytest.mark.parametrize("name", DERIVATIVES)
 @pytest.mark.parametrize("reset", RESETS)

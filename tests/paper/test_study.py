@@ -315,6 +315,7 @@ def test_a_transfer_without_its_source_takes_nothing_else_with_it(tmp_path, monk
     assert {part.kind for part in plan.parts if part.dataset == "iris"} == {"train", "profile"}
 
 
+@pytest.mark.thorough
 def test_force_replaces_and_spares_what_is_not_its_own(fleet, tmp_path):
     config = ReproduceConfig(claims=("poisson_accuracy",), seeds=1)
     fleet()

@@ -142,7 +142,7 @@ def test_interval_near_one_covers():
     assert np.mean([covers(run.auc_interval(), 0.99) for run in runs]) > 0.93
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.thorough
 @pytest.mark.parametrize("auc", [0.5, 0.8])
 def test_tpr_interval_covers(auc):
     rng = np.random.default_rng(int(auc * 10))

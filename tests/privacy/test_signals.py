@@ -209,6 +209,7 @@ def test_dropped_intensities_are_encoded(network):
     assert logits.shape == (10, 2, 3) and not np.allclose(logits[:, 0], logits[:, 1])
 
 
+@pytest.mark.thorough
 def test_replay_asks_with_the_spikes_of_training(network):
     encoder, train = RateEncoder(5), np.array([7, 2, 9, 4])
     x = np.random.default_rng(4).uniform(0.2, 0.8, (10, 4)).astype("float32")

@@ -323,7 +323,7 @@ def test_teach_copies_a_runs_network(planned, tmp_path_factory):
     assert read(tasks.record_path(folder, "rate"))["evaluation"]["examples"] == 30
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode, examples", [("train", 120), ("infer", 30)])
 @pytest.mark.parametrize("feed", ["pipeline", "encoded"])
 def test_measure(planned, mode, examples, feed):

@@ -198,6 +198,7 @@ def test_plots_can_be_read_on_a_phone(page):
     assert min(sizes) * 358 / widest > 10  # pixels, of 390 less the margins
 
 
+@pytest.mark.thorough
 def test_written_again_it_is_the_same(audit_folder, html):
     assert write_report(audit_folder) == audit_folder / "audit.html"
     assert (audit_folder / "audit.html").read_text() == html

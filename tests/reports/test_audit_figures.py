@@ -108,6 +108,7 @@ def test_accuracy_against_auc_has_every_attack(drawn, found):
     assert high - low >= 5
 
 
+@pytest.mark.thorough
 def test_a_strangers_attack_and_encoding_are_in_every_figure(audit_folder, found):
     audit = copy.deepcopy(found)
     with np.load(audit_folder / "scores.npz") as stored:

@@ -27,6 +27,7 @@ def trained(config, at_once, monkeypatch):
     return network.get_weights(), batches, -(-len(data.x_train) // config.batch_size)
 
 
+@pytest.mark.thorough
 def test_several_steps_a_call_train_as_one_at_a_time(monkeypatch):
     # 90 examples of iris in batches of 24: four, the last of them of 18
     options = {"epochs": 2, "batch_size": 24, "validation_split": 0.25, "num_steps": 4, "network": {"hidden_units": 8}}

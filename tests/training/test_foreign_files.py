@@ -138,7 +138,7 @@ READERS = {
 
 @pytest.mark.parametrize("damage, parts", FOREIGN.values(), ids=FOREIGN)
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(14)
 def test_what_reads_a_run_refuses_foreign_files(runs, run, damage, parts, reader):
     damage(run, runs)
     with pytest.raises(kb.InputError) as error:

@@ -104,6 +104,7 @@ def test_whole_data_is_in_every_batch_at_rate_1():
     assert len(batches(batch_size=N).members(3)) == N
 
 
+@pytest.mark.thorough
 def test_a_batch_depends_on_seed_and_step_alone():
     whole, rest = batches(k=3), batches(k=3, steps=range(7, STEPS))
     assert len(rest) == STEPS - 7

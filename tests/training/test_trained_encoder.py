@@ -179,6 +179,7 @@ def test_the_gradients_are_those_of_the_game():
         np.testing.assert_allclose(with_game, want, rtol=1e-4, atol=1e-6, err_msg=variable.path)
 
 
+@pytest.mark.thorough
 def test_the_attacker_learns_what_leaks():
     """Members whose label can be read from the input leave other membranes than random ones."""
     model = game(weight=0.0)

@@ -82,7 +82,7 @@ def test_the_network_s_gradients(monkeypatch, activation, channels, recompute, p
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.thorough
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("shape", [(2, 7, 4, 6, 3), (3, 2, 5, 7, 2)])
 def test_spikes_pooled_at_once(reset, shape):

@@ -259,6 +259,7 @@ def test_probabilities_in_place_of_phi_are_warned_of():
         lira([0.9, 0.2], [[0.8, 0.1], [0.3, 0.4]], [[1, 0], [0, 1]])
 
 
+@pytest.mark.thorough
 def test_attacks_load_without_keras():
     code = (
         "import sys, kerasburst.privacy.attacks, kerasburst.privacy.averaging;"

@@ -57,6 +57,7 @@ def test_without_an_advantage_nobody_is_called_a_member():
     assert apply_threshold([5.0, 6.0], [1, 0], threshold) == ThresholdResult(threshold, 0, 1, 0, 1)
 
 
+@pytest.mark.thorough
 def test_intervals_cover():
     rng = np.random.default_rng(2)
     tpr, fpr = stats.norm.sf(0.5 - 1), stats.norm.sf(0.5)

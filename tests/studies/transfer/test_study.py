@@ -222,6 +222,7 @@ def test_the_target_of_a_private_run_is_learnt_without_and_the_result_says_so(tm
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("fields", "shapes", "encodings"),
