@@ -67,6 +67,7 @@ def test_an_encoder_trains_with_its_parameters_and_loads_again(tmp_path):
         small(encoding="first_steps", encoder={"share": 0.0}).make_encoder()
 
 
+@pytest.mark.thorough  # in processes of its own
 def test_an_attack_stands_in_the_audit(tmp_path):
     config = kb.AuditConfig(train=small(), encodings=("rate",), shadows=2, queries=(1,))
     found = kb.audit(config, tmp_path / "audit").encodings["rate"].attacks

@@ -73,10 +73,12 @@ def interrupts_wait() -> Iterator[None]:
 def _starting() -> Iterator[None]:
     """Let processes that start in the body ignore Ctrl-C, and import neither layers nor from the working directory.
 
-    That may contain a random.py which is not Python's.
+    That may contain a random.py which is not Python's. One of them, loky's tracker, warns of locks of a killed process,
+    though it has just removed them; it is not heard.
     """
-    before = {name: os.environ.get(name) for name in (SAFE_PATH, DEFER)}
-    os.environ.update(dict.fromkeys(before, "1"))
+    before = {name: os.environ.get(name) for name in (SAFE_PATH, DEFER, "PYTHONWARNINGS")}
+    warnings = ",".join(filter(None, [before["PYTHONWARNINGS"], "ignore:resource_tracker"]))
+    os.environ.update({SAFE_PATH: "1", DEFER: "1", "PYTHONWARNINGS": warnings})
     try:
         resource_tracker.ensure_running()  # of multiprocessing, which unblocks Ctrl-C when it starts one
         with interrupts_wait():

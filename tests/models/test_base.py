@@ -55,6 +55,8 @@ def test_readout(make, features, readout):
 
 def test_count_readout_has_a_gradient():
     network = fc(readout="count")
+    network.build((None, 9, 5))
+    enliven(network)  # neurons that are silent pass no gradient on to the weights behind them
     loss, weights = weighted(network, draw_spikes(4, 9, 5), [np.float32([1, 0, 0])])
     assert all(np.abs(g).max() > 0 for g in weight_gradients(loss, draw_spikes(4, 9, 5), weights))
 

@@ -261,3 +261,19 @@ def test_tail_is_short_and_readable(tmp_path):
 def test_the_observer_has_all_that_the_recorder_has():
     methods = {name for name in vars(Recorder) if not name.startswith("_")} - {"of"}
     assert methods == {name for name in vars(FleetObserver) if not name.startswith("_")}
+
+
+def test_what_loky_says_of_a_killed_process_is_not_heard_and_other_warnings_are(monkeypatch):
+    monkeypatch.setenv("PYTHONWARNINGS", "always")
+    texts = ["resource_tracker: There appear to be 1 leaked semlock objects", "disk is full"]
+    with open_loky(1, 1, None) as pool:
+        heard = pool.submit(_heard, [f"import warnings; warnings.warn({text!r})" for text in texts]).result()
+    assert "resource_tracker" not in heard and "UserWarning: disk is full" in heard
+    assert os.environ["PYTHONWARNINGS"] == "always"
+
+
+def _heard(lines):
+    """Return what processes that start as loky's tracker does, from a process of the pool, write to stderr."""
+    return "".join(
+        subprocess.run([sys.executable, "-c", line], capture_output=True, text=True).stderr for line in lines
+    )

@@ -9,7 +9,10 @@ from kerasburst.training.fit import _build_for
 from kerasburst.training.setup import check_fits
 from kerasburst.validation import InputError
 
-HUGE = [{"kernel_size": 2_000_000_000}, {"filters": (2**20, 2**20)}]
+HUGE = [
+    {"kernel_size": 2_000_000_000},
+    pytest.param({"filters": (2**20, 2**20)}, marks=pytest.mark.thorough),  # TensorFlow waits 10 s for memory
+]
 
 
 @pytest.mark.parametrize("network", HUGE)
