@@ -24,11 +24,10 @@ from kerasburst_cli.options import (
     parse_assignment,
     place,
     print_result,
-    say,
     set_option,
     training_options,
 )
-from kerasburst_cli.running import choose_jax, interruptible, load_tensorflow
+from kerasburst_cli.running import choose_jax, interruptible, load_tensorflow, say
 
 from kerasburst import config as configs
 from kerasburst import files, records

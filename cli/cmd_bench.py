@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import data_dir_option, json_option, quiet_option, say
-from kerasburst_cli.running import compile_faster
+from kerasburst_cli.options import data_dir_option, json_option, quiet_option
+from kerasburst_cli.running import compile_faster, say
 
 from kerasburst import records
 from kerasburst.profiling.bench import CHOICES, BenchResult, bench

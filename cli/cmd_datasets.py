@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import data_dir_option, json_option, say
+from kerasburst_cli.options import data_dir_option, json_option
+from kerasburst_cli.running import say
 
 from kerasburst.data.catalogue import DATASETS
 from kerasburst.data.datasets import list_datasets

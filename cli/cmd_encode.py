@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import Named, data_dir_option, json_option, parse_assignment, place, say, set_option
-from kerasburst_cli.running import load_tensorflow
+from kerasburst_cli.options import Named, data_dir_option, json_option, parse_assignment, place, set_option
+from kerasburst_cli.running import load_tensorflow, say
 
 from kerasburst.config import TrainConfig
 from kerasburst.registry import ENCODERS

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import data_dir_option, json_option, say
-from kerasburst_cli.running import load_tensorflow
+from kerasburst_cli.options import data_dir_option, json_option
+from kerasburst_cli.running import load_tensorflow, say
 
 from kerasburst import records
 

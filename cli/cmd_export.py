@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import click
-from kerasburst_cli.options import Named, json_option, say
-from kerasburst_cli.running import choose_tensorflow, load_tensorflow
+from kerasburst_cli.options import Named, json_option
+from kerasburst_cli.running import choose_tensorflow, load_tensorflow, say
 
 from kerasburst.registry import FORMATS
 

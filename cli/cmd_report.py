@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from kerasburst_cli.options import say
+from kerasburst_cli.running import say
 
 from kerasburst.validation import InputError
 

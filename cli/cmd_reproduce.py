@@ -20,9 +20,8 @@ from kerasburst_cli.options import (
     make_absolute,
     place,
     print_result,
-    say,
 )
-from kerasburst_cli.running import interruptible, load_tensorflow
+from kerasburst_cli.running import interruptible, load_tensorflow, say
 
 from kerasburst import files, records
 from kerasburst.paper.claims import CLAIMS

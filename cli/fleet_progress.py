@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from kerasburst_cli.options import say
+from kerasburst_cli.running import say
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text

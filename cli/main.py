@@ -12,9 +12,9 @@ import sys
 import traceback
 
 import click
-from kerasburst_cli.running import noted_interrupts
+from kerasburst_cli.running import noted_interrupts, say
 
-from kerasburst.validation import InputError, check_backend, one_line, suggestion, visible
+from kerasburst.validation import InputError, check_backend, one_line, suggestion
 from kerasburst.version import __version__
 
 # name: (module, the line that `kerasburst --help` shows)
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        click.echo(visible(f"kerasburst: {error.strerror or error}{where}"), err=True)
+        say(f"kerasburst: {error.strerror or error}{where}", err=True)
         code = 1
     except Exception as error:
         code = _failed(error)
@@ -141,7 +141,7 @@ def _refuse(message: str) -> int:
 def _failed(error: Exception) -> int:
     """Print a failure that is not the user's: one line if it is foreseen, else a report of the defect."""
     if type(error).__name__ in ("TrainingFailed", "FleetFailed", "ClusterLost", "WorkerLost"):
-        click.echo("\n".join(map(visible, f"kerasburst: {error}".split("\n"))), err=True)
+        say(f"kerasburst: {error}", err=True)
     elif type(error).__name__ == "ResourceExhaustedError":
         click.echo(_OUT_OF_MEMORY, err=True)
     elif isinstance(error, ImportError) and any(words in str(error) for words in _UNLOADED):

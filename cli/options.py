@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from kerasburst_cli.running import say
 
 from kerasburst import files, records
 from kerasburst.config import COMPARED_ENCODINGS, ENCODED, TrainConfig
@@ -19,7 +20,7 @@ from kerasburst.data.derived import split_classes
 from kerasburst.data.events import Reading
 from kerasburst.parameters import parameters
 from kerasburst.registry import ENCODERS, NETWORKS, NEURONS, OWN
-from kerasburst.validation import InputError, user_path, visible
+from kerasburst.validation import InputError, user_path
 
 T = TypeVar("T")
 INVALID = 3  # exit code where a control of an audit failed
@@ -232,11 +233,6 @@ def begun_config(cls: type[T], out: Path, resume: bool) -> T | None:
 def place(out: str | None, name: str) -> Path:
     """Return the directory to write to, by default a new one in runs/."""
     return user_path("--out", numbered("runs", name) if out is None else out)
-
-
-def say(text: str, err: bool = False) -> None:
-    """Print lines; what a terminal would not print, or obey, is escaped."""
-    click.echo("\n".join(map(visible, text.split("\n"))), err=err)
 
 
 def print_result(value: dict, out: Path, *, as_json: bool, text: Callable[[], str]) -> None:

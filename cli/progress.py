@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-from kerasburst_cli.options import say
-from kerasburst_cli.running import raise_lost
+from kerasburst_cli.running import raise_lost, say
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

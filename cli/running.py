@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 _lost = threading.Event()
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print lines; what a terminal would not print, or obey, is escaped."""
+    click.echo("\n".join(map(visible, text.split("\n"))), err=err)
+
+
 @contextlib.contextmanager
 def noted_interrupts() -> Iterator[None]:
     """Note each Ctrl-C while the body runs, besides raising it; only the main thread receives any."""
@@ -77,7 +82,7 @@ def interruptible(observer: FleetObserver | TrainingObserver, out: Path, again: 
     except KeyboardInterrupt:
         observer.close()
         if (out / "config.json").exists():
-            click.echo(f"stopped; go on with: {visible(again)}", err=True)
+            say(f"stopped; go on with: {again}", err=True)
         raise
     finally:
         observer.close()

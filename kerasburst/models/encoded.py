@@ -109,8 +109,7 @@ class EncodedModel(keras.Model):
         Raises:
             InputError: for several losses, or one that is not averaged over the batch.
         """
-        given = self.loss.values() if isinstance(self.loss, dict) else self.loss
-        given = list(given) if isinstance(self.loss, dict | list | tuple) else [given]
+        given = keras.tree.flatten(self.loss)
         loss = keras.losses.get(given[0])
         if len(given) > 1 or getattr(loss, "reduction", _MEANS[0]) not in _MEANS:
             raise fail("loss", f"one, with the reduction {_MEANS[0]}, for the gradient score_function", self.loss)

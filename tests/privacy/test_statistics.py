@@ -102,4 +102,5 @@ def test_bad_input(name, logits, labels, message):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_counts_of_one_spike_each_are_logits(name):
-    FUNCTIONS[name]([[0.0, 1.0], [1.0, 0.0]], [0, 1])
+    values = FUNCTIONS[name]([[0.0, 1.0], [1.0, 0.0]], [0, 1])
+    assert np.shape(values)[0] == 2 and np.isfinite(values).all() and np.all(values[0] == values[1])
