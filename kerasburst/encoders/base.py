@@ -117,7 +117,8 @@ class Encoder(keras.layers.Layer, ABC):
             )
         own = type(self).__module__.startswith("kerasburst.")  # XLA may not compile a user's
         encode = backend.on_gpu(_encode) if own else _encode
-        return encode(self, self.check(inputs))
+        seed = backend.fresh_seed(self.seed_generator)  # not in XLA, which in tf.data may use no variable of a GPU
+        return encode(self, self.check(inputs), seed)
 
     def check_encoded(self, spikes, x):
         """Return what `encode` returned for `x`, or raise an `InputError` for another shape."""
@@ -145,9 +146,8 @@ class Encoder(keras.layers.Layer, ABC):
                 return config
 
 
-def _encode(encoder: Encoder, x):
-    """Return the spikes of checked intensities `x` for the next seed."""
-    seed = backend.fresh_seed(encoder.seed_generator)
+def _encode(encoder: Encoder, x, seed):
+    """Return the spikes of checked intensities `x`."""
     return encoder.check_encoded(encoder.encode_as(x, seed, encoder.compute_dtype), x)
 
 

@@ -58,6 +58,7 @@ def test_jit_computes_the_same():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(got), [1, 2, 5, 10, 17, 26])
 
 
+@pytest.mark.skipif(backend.device_peak_mb() is not None, reason="there is a GPU, where no path for a CPU runs")
 def test_cpu_paths_run_on_tensorflow_alone_and_not_inside_xla_where_passes_do():
     assert backend.runs_cpu_paths() is backend.runs_cpu_passes() is ON_TENSORFLOW
     if not ON_TENSORFLOW:
