@@ -17,14 +17,15 @@ from kerasburst import backend
 from kerasburst.data.scaling import Scaling
 from kerasburst.export.examples import read_examples, to_intensities
 from kerasburst.export.exporting import load_run
-from kerasburst.export.formats import NAME, Ask, ask_spikes, read_manifest
+from kerasburst.export.formats import NAME, Ask, Manifest, ask_spikes, read_manifest
 from kerasburst.export.network import Network, asked_by
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.registry import FORMATS
 from kerasburst.training.run_directory import RunDirectory
-from kerasburst.validation import LARGEST, InputError, check_int, user_path
+from kerasburst.validation import LARGEST, InputError, check_int, one_line, user_path
 
 _BATCH = 128
+_OUT_OF_RANGE = {"range 0 to 1": "intensities from 0 to 1", "spikes, each 0 or 1": "spikes, each 0 or 1"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,8 +115,7 @@ def predict(
     try:
         parts = [opened.ask(x[i : i + _BATCH], seed, queries) for i in range(0, len(x), _BATCH)]
     except tf.errors.InvalidArgumentError as error:
-        what = {"range 0 to 1": "intensities from 0 to 1", "spikes, each 0 or 1": "spikes, each 0 or 1"}
-        what = next((words for sign, words in what.items() if sign in str(error)), None)
+        what = next((words for sign, words in _OUT_OF_RANGE.items() if sign in str(error)), None)
         if what is None:
             raise
         came = f"received {x.min():g} to {x.max():g}"
@@ -191,7 +191,28 @@ def _open_export(path: Path) -> _Opened:
     ask = FORMATS[manifest.kind]().ask(path, manifest)
     manifest.check_files(path)  # after loading, which says more of a damaged file
     scaling = manifest.preprocessing.scaling
+    ask = _refusing(ask, path, manifest)
     return _Opened(ask, manifest.features, manifest.random, scaling, manifest.labels, manifest.data, masks=False)
+
+
+def _refusing(ask: Ask, path: Path, manifest: Manifest) -> Ask:
+    """Return `ask`, which refuses an export whose model does not take what its manifest says, as after an edit."""
+
+    def asked(images, seed, queries):
+        try:
+            return ask(images, seed, queries)
+        except (InputError, MemoryError, OSError, tf.errors.ResourceExhaustedError):
+            raise
+        except Exception as error:  # whatever the format's runtime raises for another shape
+            if any(sign in str(error) for sign in _OUT_OF_RANGE):
+                raise
+            says = f"num_steps is {manifest.num_steps} and features is {list(manifest.features)}"
+            raise InputError(
+                f"{path / NAME} must describe the model beside it; there {says}, which it does not take "
+                f"({one_line(error, 200)})"
+            ) from None
+
+    return asked
 
 
 def _check_encoder(encoder) -> None:

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import kerasburst as kb
+from kerasburst import files
 from kerasburst.data.scaling import Scaling
 from kerasburst.encoders.none import NoEncoder
 from kerasburst.encoders.rate import RateEncoder
@@ -204,6 +205,35 @@ def test_a_model_file_of_another_export_is_refused(tmp_path, format, file):
     shutil.copy(tmp_path / "b" / file, tmp_path / "a" / file)
     with pytest.raises(InputError, match=f"{file} must be the file that manifest.json was written with"):
         predict(tmp_path / "a", np.zeros((1, 4)), queries=1)
+
+
+def edited(folder, copy, edit):
+    """Copy an export and change its manifest."""
+    shutil.copytree(folder, copy)
+    manifest = files.read_json(copy / "manifest.json")
+    edit(manifest)
+    files.write_json(copy / "manifest.json", manifest)
+    return copy
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_manifest_that_does_not_describe_its_model_is_refused(format, exported, tmp_path):
+    for module in ("onnxruntime", "tf2onnx", "ai_edge_litert", "nir"):
+        pytest.importorskip(module)
+    wider = edited(exported(format), tmp_path / "wider", lambda it: it["features"].__setitem__(0, 9))
+    x = np.zeros((1, 9, *images().shape[2:]))
+    with pytest.raises(
+        InputError, match="wider/manifest.json must describe the model beside it; there num_steps is"
+    ) as error:
+        predict(wider, x, queries=1)
+    assert "\n" not in str(error.value)
+
+
+def test_nir_with_an_edited_number_of_steps_is_refused(exported, tmp_path):
+    pytest.importorskip("nir")
+    folder = edited(exported("nir"), tmp_path / "longer", lambda it: it.update(num_steps=17))
+    with pytest.raises(InputError, match="longer/manifest.json must describe .* there num_steps is 17 and features"):
+        predict(folder, images(), queries=1)
 
 
 # Models -------------------------------------------------------------------------------------------
