@@ -76,14 +76,14 @@ def caveats(audit: dict) -> tuple[str, ...]:
     found, silent = [], [name for name in arms if has_not_learnt(audit, name)]
     if silent:
         reached = _and([f"{100 * arms[name]['test_accuracy']:.1f} %" for name in silent])
-        have, no_better = (
-            ("have", f"test accuracies of {reached} are no")
+        have, no_better, they = (
+            ("have", f"test accuracies of {reached} are no", "they have")
             if len(silent) > 1
-            else ("has", f"a test accuracy of {reached} is no")
+            else ("has", f"a test accuracy of {reached} is no", "it has")
         )
         found.append(
             f"{_and(silent)} {have} not learnt: {no_better} better than always answering the most frequent class "
-            f"({100 * chance:.1f} %), so these figures say nothing about the {arm_word(audit)}{'s' * (len(silent) > 1)}"
+            f"({100 * chance:.1f} %), so these figures do not say how much leaks once {they} learnt"
         )
     for planted, why in (
         (False, "it has neither a planted leak nor canaries"),

@@ -127,7 +127,10 @@ def is_done(task: Task) -> bool:
     if not (record.exists() and model.exists()):
         return False
     try:
-        key = key_text(signals_key(config, trainings[encoding], role, files.read_json(record)))
+        found = files.read_json(record)
+        if not _trained_as(found, trainings[encoding]):
+            return False
+        key = key_text(signals_key(config, trainings[encoding], role, found))
     except (InputError, KeyError, TypeError):
         return False
     if snapshot_epochs(Path(folder), role) and stored_key(snapshots) != key:
@@ -173,6 +176,8 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
     few = min(SNAPSHOT_QUERIES, max(config.queries))
     asking = AskAt(epochs, lambda: _snapshot(network, encoder, mine, data, x, few, seed))
     stored = load_recorded(model_path, record_path)
+    if stored is not None and not _trained_as(stored[1], training):
+        stored = None
     if stored is not None and epochs:  # what it answered on its way is gone with the process, unless it was written
         stored = (
             stored if stored_key(snapshots_path) == key_text(signals_key(config, training, role, stored[1])) else None
@@ -198,6 +203,7 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
                 network = network.with_encoder(None)  # without the account
         record = {
             "role": role,
+            "training": records.to_json(dataclasses.replace(training, data_dir=None)),
             "asked": [int(i) for i in what.asked],
             **_measure(network, encoder, mine, data, TARGET_QUERIES if role.startswith("target-") else 1),
             **facts,
@@ -217,6 +223,13 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
         last = Snapshot(answers["logits"][:, :few], record["test_accuracy"])
         cached(snapshots_path, key, lambda: asking.together(last))
     cached(signals_path, key, lambda: answers)
+
+
+def _trained_as(record: dict, training: TrainConfig) -> bool:
+    """Return whether a model's record says that it was trained as its arm is; version 0.2 wrote nothing of it."""
+    if "training" not in record:
+        return True
+    return same_config(records.from_json(TrainConfig, record["training"], "training"), training)
 
 
 def _apart(network, encoder):

@@ -128,8 +128,14 @@ class Verdict:
 
 
 def judge(audit: dict) -> Verdict:
-    """Return the verdict on an audit: an encoding counts if all its own controls hold, and those of the data."""
+    """Return the verdict on an audit: an encoding counts if all its own controls hold, and those of the data.
+
+    Raises:
+        InputError: for an audit without controls, of which no figure counts.
+    """
     controls = audit["controls"]
+    if not controls:
+        raise InputError("audit.json must have controls, it has none")
     failed = [c for c in controls if not c["ok"]]
     lines = []
     for c in failed:

@@ -9,7 +9,7 @@ import pytest
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
-from kerasburst import InputError, records, register
+from kerasburst import InputError, files, records, register
 from kerasburst.privacy import lessons, shadow
 from kerasburst.privacy.attacks import Attack
 from kerasburst.privacy.audit import AuditStudy, audit
@@ -140,8 +140,9 @@ def test_what_another_audit_has_trained_alike_is_not_trained_again(tmp_path, mon
     targets = [AuditSplits.load(tmp_path / name / "splits.npz").target_train(0) for name in ("alone", "first")]
     assert np.array_equal(*targets)
     # A target's accuracy is over four encodings, that of other models over one.
-    records = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("beside/rate/models/*.json")}
-    queries = {role: record["test_queries"] for role, record in records.items()}
+    found = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("beside/rate/models/*.json")}
+    queries = {role: record["test_queries"] for role, record in found.items()}
+    assert {record["training"]["learning_rate"] for record in found.values()} == {config.train.learning_rate}
     assert queries == {"target-0": 4, "shadow-0": 1, "planted": 1}
 
     # A model that this training would not have given is not used.
@@ -197,6 +198,21 @@ def test_judged_again_it_is_the_same_bit_for_bit(pretended, tmp_path):
     assert all(map(study.is_done, study.tasks()))
     study.finish()
     assert {name: (tmp_path / "audit" / name).read_bytes() for name in before} == before
+
+
+def test_a_model_that_another_training_gave_is_not_done(pretended, tmp_path):
+    folder, config, _ = pretended
+    shutil.copytree(folder, tmp_path / "audit")
+    study = AuditStudy(config, tmp_path / "audit")
+    study.begin(resume=True)
+    (task,) = (task for task in study.tasks() if task.name == "rate/shadow-0")
+    path = tmp_path / "audit" / "rate" / "models" / "shadow-0.json"
+    record, training = files.read_json(path), shadow.load_plan(tmp_path / "audit")[1]["rate"]
+    assert "training" not in record and study.is_done(task)  # as version 0.2.0 left it
+    for learning_rate, done in ((training.learning_rate, True), (2 * training.learning_rate, False)):
+        said = records.to_json(dataclasses.replace(training, learning_rate=learning_rate, data_dir="elsewhere"))
+        files.write_json(path, {**record, "training": said})
+        assert study.is_done(task) is done
 
 
 @pytest.mark.thorough

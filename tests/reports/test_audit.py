@@ -282,6 +282,15 @@ def test_each_encoding_is_judged_by_its_own_controls_and_those_of_the_data(found
     assert drawings([dataclasses.replace(item, value=of_data)]) == []
 
 
+def test_an_audit_without_controls_is_not_valid(found):
+    for show in (
+        judge,
+        lambda audit: headline(Item(kind="audit", path=Path("a"), label="a", link="a", value=audit, config={})),
+    ):
+        with pytest.raises(InputError, match="^audit.json must have controls, it has none$"):
+            show({**found, "controls": []})
+
+
 def test_several_targets_have_intervals_over_them(render):
     page, found = render(Pretend(), targets=3, population=20, shadows=2)
     rows = page.rows("rate: test accuracy")
