@@ -133,6 +133,12 @@ def sequence(layer, calls=3):
     return np.stack([np.asarray(layer(X)) for _ in range(calls)])
 
 
+@pytest.mark.sampled(4)
+@every_layer
+def test_a_list_is_encoded_as_its_array(kind, arguments):
+    np.testing.assert_array_equal(kind(**arguments)(X.tolist()), kind(**arguments)(X))
+
+
 @random_layer
 def test_encode_is_stateless(kind, arguments):
     layer = kind(**arguments)

@@ -62,7 +62,7 @@ def convolve_and_pool(
     """
     if not (training and is_thin(kernel)):
         # The bias after the maximum: the same values, from a quarter of the work.
-        return max_pool(tf.nn.conv2d(x, kernel, 1, "SAME"), relu, bias)
+        return max_pool(tf.nn.conv2d(x, kernel, 1, "SAME"), relu, bias, training)
 
     @tf.custom_gradient
     def function(x, kernel, bias):

@@ -7,6 +7,7 @@ added after the maximum, to a quarter of the values, which changes none of them:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -18,7 +19,7 @@ CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of a window, row and column, in re
 _NONE = 4  # the winner's number where the ReLU lets nothing through
 
 
-def max_pool(x: tf.Tensor, relu: bool = False, bias: tf.Tensor | None = None) -> tf.Tensor:
+def max_pool(x: tf.Tensor, relu: bool = False, bias: tf.Tensor | None = None, training: bool = True) -> tf.Tensor:
     """Compute max_pool2d(x + bias, 2, 2, "VALID") of `(batch, height, width, channels)`, then a ReLU if `relu`.
 
     Of equal inputs the first in reading order gets the gradient, as in `tf.nn.max_pool2d`.
@@ -27,6 +28,7 @@ def max_pool(x: tf.Tensor, relu: bool = False, bias: tf.Tensor | None = None) ->
         x: any float dtype.
         relu: whether max(0, .) follows.
         bias: `(channels,)`, of the same dtype; none if None.
+        training: whether a gradient will follow; without, it may, but finds the winners anew.
 
     Example:
         >>> max_pool(tf.constant([[[[1.0], [2.0]], [[-3.0], [0.0]]]]), relu=True).numpy().ravel().tolist()
@@ -36,10 +38,11 @@ def max_pool(x: tf.Tensor, relu: bool = False, bias: tf.Tensor | None = None) ->
 
     @tf.custom_gradient
     def pool(*inputs):
-        pooled, winner = _forward(*inputs, relu=relu)
+        pooled, winner = _forward(*inputs, relu=relu) if training else (_maxima(*inputs, relu=relu), None)
 
         def gradient(upstream):
-            spread, passed = way_back(upstream, winner, x.shape)
+            won = _forward(*inputs, relu=relu)[1] if winner is None else winner
+            spread, passed = way_back(upstream, won, x.shape)
             return spread if bias is None else (spread, column_sums(passed))
 
         return pooled, gradient
@@ -69,12 +72,23 @@ class SpikePool:
 
 @tf.function(jit_compile=True, autograph=False)
 def _forward(x: tf.Tensor, bias: tf.Tensor | None = None, *, relu: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    best, winner = strongest(_corners(x), bias, relu)
+    return tf.cast(best, x.dtype), winner
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _maxima(x: tf.Tensor, bias: tf.Tensor | None = None, *, relu: bool) -> tf.Tensor:
+    """Return the first of what `_forward` returns, in as little as half of the time."""
+    best = functools.reduce(tf.maximum, _corners(x))
+    best = best if bias is None else best + tf.cast(bias, best.dtype)
+    return tf.cast(tf.nn.relu(best) if relu else best, x.dtype)
+
+
+def _corners(x: tf.Tensor) -> list[tf.Tensor]:
     height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
-    dtype = x.dtype
-    if dtype.size == 2:
+    if x.dtype.size == 2:
         x = tf.cast(x, tf.float32)  # XLA compares 16-bit numbers on a CPU three times as slowly
-    best, winner = strongest([x[:, i:height:2, j:width:2] for i, j in CORNERS], bias, relu)
-    return tf.cast(best, dtype), winner
+    return [x[:, i:height:2, j:width:2] for i, j in CORNERS]
 
 
 def strongest(
@@ -92,16 +106,16 @@ def strongest(
         >>> best.numpy().tolist(), winner.numpy().tolist()
         ([4.0], [1])
     """
-    best, winner = corners[0], tf.zeros_like(corners[0], tf.uint8)
+    best, winner = corners[0], tf.zeros_like(corners[0])  # with eight channels, XLA chooses bytes four times as slowly
     for number, corner in enumerate(corners[1:], 1):
-        winner = tf.where(corner > best, tf.constant(number, tf.uint8), winner)
+        winner = tf.where(corner > best, tf.constant(number, best.dtype), winner)
         best = tf.maximum(best, corner)
     if bias is not None:
         best += tf.cast(bias, best.dtype)
     if relu:
-        winner = tf.where(best > 0, winner, tf.constant(_NONE, tf.uint8))
+        winner = tf.where(best > 0, winner, tf.constant(_NONE, best.dtype))
         best = tf.nn.relu(best)
-    return best, winner
+    return best, tf.cast(winner, tf.uint8)
 
 
 @tf.function(jit_compile=True, autograph=False)

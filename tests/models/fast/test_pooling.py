@@ -7,10 +7,10 @@ import tensorflow as tf
 from kerasburst.models.fast.pooling import max_pool
 
 
-def ours(x, relu, upstream):
+def ours(x, relu, upstream, training=True):
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = max_pool(x, relu)
+        y = max_pool(x, relu, training=training)
     return y, tape.gradient(y, x, upstream)
 
 
@@ -32,9 +32,10 @@ def test_value_and_gradient_of_tensorflow_s(shape, relu, dtype, ties):
     x = rng.integers(-2, 3, shape) if ties else rng.normal(size=shape)
     x = tf.cast(x, dtype)
     upstream = tf.cast(rng.normal(size=(shape[0], shape[1] // 2, shape[2] // 2, shape[3])), dtype)
-    for a, b in zip(ours(x, relu, upstream), theirs(x, relu, upstream), strict=True):
-        assert a.dtype == b.dtype == dtype
-        np.testing.assert_array_equal(tf.cast(a, tf.float64), tf.cast(b, tf.float64))
+    for training in (True, False):
+        for a, b in zip(ours(x, relu, upstream, training), theirs(x, relu, upstream), strict=True):
+            assert a.dtype == b.dtype == dtype
+            np.testing.assert_array_equal(tf.cast(a, tf.float64), tf.cast(b, tf.float64))
 
 
 def test_by_hand():
@@ -68,13 +69,18 @@ def test_a_bias_before_the_maximum(relu, dtype):
     x, bias = (tf.cast(rng.integers(-6, 7, shape) / 4, dtype) for shape in ((3, 5, 6, 2), (2,)))
     upstream = tf.cast(rng.integers(-3, 4, (3, 2, 3, 2)), dtype)
     found = []
-    for call in (lambda: max_pool(x, relu, bias), lambda: _pooled(x + bias, relu)):
+    for call in (
+        lambda: _pooled(x + bias, relu),
+        lambda: max_pool(x, relu, bias),
+        lambda: max_pool(x, relu, bias, training=False),
+    ):
         with tf.GradientTape() as tape:
             tape.watch([x, bias])
             y = call()
         found.append((y, *tape.gradient(y, [x, bias], upstream)))
-    for a, b in zip(*found, strict=True):
-        np.testing.assert_array_equal(tf.cast(a, tf.float64), tf.cast(b, tf.float64))
+    for want, *got in zip(*found, strict=True):
+        for each in got:
+            np.testing.assert_array_equal(tf.cast(each, tf.float64), tf.cast(want, tf.float64))
 
 
 def _pooled(x, relu):
