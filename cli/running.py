@@ -7,7 +7,6 @@ forgotten, and the command would continue. So it is noted too, and raised again 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import importlib.util
 import os
 import signal
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kerasburst.process import knows_options
 from kerasburst.profiling.gpu import gpu_facts
 from kerasburst.quiet import quiet_start
 from kerasburst.validation import InputError, check_backend, visible
@@ -109,15 +109,8 @@ _LEFT_OUT = ("--xla_gpu_experimental_enable_fusion_autotuner=false", "--xla_gpu_
 
 
 def compile_faster() -> None:
-    """Leave out half of what TensorFlow's XLA compiles for a GPU, unless XLA_FLAGS says otherwise.
-
-    Only for releases of TensorFlow that are known to have the flags: XLA ends a process that names an unknown one.
-    """
-    try:
-        known = importlib.metadata.version("tensorflow").startswith("2.21.")
-    except importlib.metadata.PackageNotFoundError:  # it is there under another name
-        return
-    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow" or not known or gpu_facts() is None:
+    """Leave out half of what TensorFlow's XLA compiles for a GPU, unless XLA_FLAGS says otherwise."""
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow" or not knows_options() or gpu_facts() is None:
         return
     given = os.environ.get("XLA_FLAGS", "")
     missing = [flag for flag in _LEFT_OUT if flag.split("=")[0] not in given]

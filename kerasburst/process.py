@@ -7,6 +7,7 @@ a fleet's tasks.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import queue
@@ -27,6 +28,17 @@ _THREADS = (
 
 # Take a GPU's memory as it is needed: processes share the GPU. TensorFlow and JAX otherwise take nearly all at once.
 SHARED_GPU = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def knows_options() -> bool:
+    """Return whether TensorFlow is a release that is known to have the options of XLA that are set here and there.
+
+    XLA ends a process that names one it does not know.
+    """
+    try:
+        return importlib.metadata.version("tensorflow").startswith("2.21.")
+    except importlib.metadata.PackageNotFoundError:  # it is there under another name
+        return False
 
 
 class WorkerFailed(RuntimeError):

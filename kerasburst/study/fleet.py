@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import shutil
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from pathlib import Path
 
 from kerasburst import files
-from kerasburst.process import thread_counts
+from kerasburst.process import knows_options, thread_counts
 from kerasburst.study.attempt import SAFE_PATH, Surroundings, attempt, read_tail
 from kerasburst.study.lease import hold_lease
 from kerasburst.study.pools import BACKENDS, Pool, import_backend
@@ -20,6 +22,8 @@ from kerasburst.study.task import ClusterLost, FleetFailed, FleetObserver, Outco
 from kerasburst.validation import LARGEST, InputError, check_choice, check_int, fail, one_line, user_path
 
 _MOST_LOSSES = 3  # after as many losses of its worker a task is given up; after as many per job, the fleet
+_XLA_OPTIONS = "TF_XLA_FLAGS"
+_KEPT_IN, _KEPT_OF = "--tf_xla_persistent_cache_directory", "--tf_xla_persistent_cache_device_types=CPU"
 _HANDED_ON = ("CUDA_", "KERAS", "TF_", "XLA_", SAFE_PATH)  # settings of this process that a cluster's workers lack
 
 
@@ -92,12 +96,15 @@ def run_fleet(
             with files.new_directory("log_dir", log_dir):
                 pass
             fleet = _Fleet(is_done, observer, refusal_ends_all)
-            with BACKENDS[backend](jobs, len(left), address) as pool, hold_lease(log_dir) as lease:
+            with (
+                BACKENDS[backend](jobs, len(left), address) as pool,
+                hold_lease(log_dir) as lease,
+                _compiled_once(log_dir if backend == "loky" and len(left) > 1 else None) as shared,
+            ):
                 # By all tasks, not by those left: a resumed fleet computes as one that was never stopped.
                 each = threads or max(1, pool.cores // min(jobs or pool.cores, len(tasks)))
-                fleet.run(
-                    left, pool, Surroundings(lease, str(log_dir), os.getcwd(), tuple(sys.path), _environment(each))
-                )
+                environment = _environment(each) | shared
+                fleet.run(left, pool, Surroundings(lease, str(log_dir), os.getcwd(), tuple(sys.path), environment))
             if fleet.failures:
                 raise FleetFailed(fleet.failures)
     finally:
@@ -193,6 +200,30 @@ def _checked(tasks: Iterable[Task]) -> list[Task]:
             raise InputError(f"tasks must have names that differ, received {task.name} twice")
         seen.add(task.name)
     return tasks
+
+
+@contextlib.contextmanager
+def _compiled_once(log_dir: Path | None) -> Iterator[dict[str, str]]:
+    """Give variables with which XLA keeps what it compiles for a CPU, for a fleet's other tasks.
+
+    Models of one kind need the same code; compiling it takes a small model longer than learning. What is kept is for
+    this machine's processor, so it lasts as long as the fleet.
+
+    Args:
+        log_dir: where to keep it, on a disk of this machine alone; None to keep nothing.
+    """
+    given = os.environ.get(_XLA_OPTIONS, "")
+    # The options are separated by spaces, and an unknown one ends the process.
+    if log_dir is None or any(map(str.isspace, str(log_dir))) or _KEPT_IN in given or not knows_options():
+        yield {}
+        return
+    folder = log_dir / ".compiled"
+    shutil.rmtree(folder, ignore_errors=True)  # a killed fleet's
+    folder.mkdir()
+    try:
+        yield {_XLA_OPTIONS: f"{given} {_KEPT_IN}={folder} {_KEPT_OF}".strip()}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _environment(threads: int) -> dict[str, str]:

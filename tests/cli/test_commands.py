@@ -306,7 +306,7 @@ def test_xla_compiles_less_on_a_gpu(monkeypatch, version, gpu, backend, given, e
     from kerasburst_cli import running
 
     monkeypatch.setattr(running, "gpu_facts", lambda: gpu)
-    monkeypatch.setattr(running.importlib.metadata, "version", lambda name: version)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
     for name, value in (("KERAS_BACKEND", backend), ("XLA_FLAGS", given)):
         monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
     running.compile_faster()

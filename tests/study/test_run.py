@@ -1,5 +1,6 @@
 """Fleets on this machine: side by side, resumed, retried once."""
 
+import importlib.metadata
 import os
 import signal
 
@@ -55,6 +56,42 @@ def test_default_threads_share_the_cores_among_all_tasks_also_when_resumed(fleet
     (fleet.folder / "t1").touch()
     fleet.run(tasks)
     assert set(fleet.read("t2")["threads"].values()) == {"2"}  # 6 cores // 3 tasks, though one is left
+
+
+@pytest.mark.thorough
+def test_what_one_task_has_compiled_the_next_one_does_not(fleet):
+    (fleet.logs / ".compiled").mkdir(parents=True)
+    (fleet.logs / ".compiled" / "of-a-killed-fleet").touch()
+    fleet.run([fleet.task(f"t{i}", "compile_and_sum") for i in range(3)], jobs=1)
+    first, *others = (fleet.read(f"t{i}") for i in range(3))
+    assert first["before"] == 0 < first["after"]
+    assert others == [{"value": first["value"], "before": first["after"], "after": first["after"]}] * 2
+    assert not (fleet.logs / ".compiled").exists()
+
+
+KEPT_OF = "--tf_xla_persistent_cache_device_types=CPU"
+
+
+@pytest.mark.parametrize("given", [None, "--tf_xla_clustering_debug", "--tf_xla_persistent_cache_directory=/mine"])
+def test_where_compiled_code_is_kept(fleet, monkeypatch, given):
+    monkeypatch.delenv("TF_XLA_FLAGS", raising=False) if given is None else monkeypatch.setenv("TF_XLA_FLAGS", given)
+    fleet.run([fleet.task(f"t{i}", "environment", variable="TF_XLA_FLAGS") for i in range(2)], jobs=1)
+    ours = f"--tf_xla_persistent_cache_directory={fleet.logs}/.compiled {KEPT_OF}"
+    want = {None: ours, "--tf_xla_clustering_debug": f"--tf_xla_clustering_debug {ours}"}.get(given, given)
+    assert fleet.read("t1")["value"] == want and not (fleet.logs / ".compiled").exists()
+
+
+@pytest.mark.parametrize("why", ["spaces", "one task", "another release", "no release"])
+def test_where_no_compiled_code_is_kept(fleet, monkeypatch, why):
+    def no_version(name):
+        raise importlib.metadata.PackageNotFoundError
+
+    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+    if why.endswith("release"):
+        monkeypatch.setattr("importlib.metadata.version", no_version if why == "no release" else lambda name: "2.99.0")
+    tasks = [fleet.task(f"t{i}", "environment", variable="TF_XLA_FLAGS") for i in range(1 if why == "one task" else 2)]
+    fleet.run(tasks, jobs=1, log_dir=fleet.folder / "my logs" if why == "spaces" else fleet.logs)
+    assert fleet.read("t0")["value"] is None
 
 
 @pytest.mark.sampled(2)

@@ -64,6 +64,17 @@ def environment(path, variable):
     files.write_json(path, {"value": os.environ.get(variable)})
 
 
+def compile_and_sum(path):
+    """Save what a function that XLA compiles returns, and what is kept of compiled code before and after."""
+    import tensorflow as tf
+
+    (option,) = (o for o in os.environ["TF_XLA_FLAGS"].split() if "cache_directory" in o)
+    folder = Path(option.partition("=")[2])
+    before = len(list(folder.iterdir()))
+    value = tf.function(lambda x: tf.reduce_sum(tf.sin(x) / 3.0), jit_compile=True)(tf.range(1000.0))
+    files.write_json(path, {"value": float(value), "before": before, "after": len(list(folder.iterdir()))})
+
+
 def names(path, kind):
     """Save the names that a registry knows."""
     files.write_json(path, sorted(getattr(registry, kind)))
