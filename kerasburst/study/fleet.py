@@ -23,6 +23,8 @@ from kerasburst.validation import LARGEST, InputError, check_choice, check_int, 
 
 _MOST_LOSSES = 3  # after as many losses of its worker a task is given up; after as many per job, the fleet
 _XLA_OPTIONS = "TF_XLA_FLAGS"
+_JAX_KEPT_IN = "JAX_COMPILATION_CACHE_DIR"
+_JAX_KEPT = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
 _KEPT_IN, _KEPT_OF = "--tf_xla_persistent_cache_directory", "--tf_xla_persistent_cache_device_types=CPU"
 _HANDED_ON = ("CUDA_", "KERAS", "TF_", "XLA_", SAFE_PATH)  # settings of this process that a cluster's workers lack
 
@@ -204,24 +206,27 @@ def _checked(tasks: Iterable[Task]) -> list[Task]:
 
 @contextlib.contextmanager
 def _compiled_once(log_dir: Path | None) -> Iterator[dict[str, str]]:
-    """Give variables with which XLA keeps what it compiles for a CPU, for a fleet's other tasks.
+    """Give variables with which XLA keeps what it compiles, for a fleet's other tasks; of TensorFlow for a CPU alone.
 
-    Models of one kind need the same code; compiling it takes a small model longer than learning. What is kept is for
+    Models of one kind need the same code; compiling it can take a small model longer than learning. What is kept is for
     this machine's processor, so it lasts as long as the fleet.
 
     Args:
         log_dir: where to keep it, on a disk of this machine alone; None to keep nothing.
     """
-    given = os.environ.get(_XLA_OPTIONS, "")
-    # The options are separated by spaces, and an unknown one ends the process.
-    if log_dir is None or any(map(str.isspace, str(log_dir))) or _KEPT_IN in given or not knows_options():
+    if log_dir is None:
         yield {}
         return
     folder = log_dir / ".compiled"
     shutil.rmtree(folder, ignore_errors=True)  # a killed fleet's
     folder.mkdir()
+    shared = {} if _JAX_KEPT_IN in os.environ else {_JAX_KEPT_IN: str(folder), **_JAX_KEPT}
+    given = os.environ.get(_XLA_OPTIONS, "")
+    # TensorFlow's options are separated by spaces, and an unknown one ends the process.
+    if not any(map(str.isspace, str(folder))) and _KEPT_IN not in given and knows_options():
+        shared[_XLA_OPTIONS] = f"{given} {_KEPT_IN}={folder} {_KEPT_OF}".strip()
     try:
-        yield {_XLA_OPTIONS: f"{given} {_KEPT_IN}={folder} {_KEPT_OF}".strip()}
+        yield shared
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

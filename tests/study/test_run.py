@@ -81,6 +81,14 @@ def test_where_compiled_code_is_kept(fleet, monkeypatch, given):
     assert fleet.read("t1")["value"] == want and not (fleet.logs / ".compiled").exists()
 
 
+@pytest.mark.parametrize("mine", [None, "/mine"])
+def test_where_jax_keeps_compiled_code(fleet, monkeypatch, mine):
+    name = "JAX_COMPILATION_CACHE_DIR"
+    monkeypatch.delenv(name, raising=False) if mine is None else monkeypatch.setenv(name, mine)
+    fleet.run([fleet.task(f"t{i}", "environment", variable=name) for i in range(2)], jobs=1)
+    assert fleet.read("t0")["value"] == (mine or f"{fleet.logs}/.compiled")
+
+
 @pytest.mark.parametrize("why", ["spaces", "one task", "another release", "no release"])
 def test_where_no_compiled_code_is_kept(fleet, monkeypatch, why):
     def no_version(name):
