@@ -33,6 +33,7 @@ def audit_config(options, seed):
         dataset=options.dataset,
         data_dir=options.data_dir,
         model=options.model,
+        network={} if options.hidden_units is None else {"hidden_units": options.hidden_units},
         num_steps=options.num_steps,
         epochs=options.epochs,
         batch_size=options.batch_size,
@@ -83,6 +84,7 @@ def main(arguments=None):
     parser.add_argument("--dataset", default="fashion_mnist")
     parser.add_argument("--data-dir")
     parser.add_argument("--model")
+    parser.add_argument("--hidden-units", type=int)
     parser.add_argument("--encodings", nargs="+", default=["rate", "poisson_burst", "delayed_burst"])
     parser.add_argument("--epsilons", nargs="+", type=float, default=[1.0, 3.0, 8.0])
     parser.add_argument("--members", type=int, default=2000)
