@@ -214,12 +214,10 @@ def _compiled_once(log_dir: Path | None) -> Iterator[dict[str, str]]:
     Args:
         log_dir: where to keep it, on a disk of this machine alone; None to keep nothing.
     """
-    if log_dir is None:
+    folder = None if log_dir is None else _emptied(log_dir / ".compiled")
+    if folder is None:
         yield {}
         return
-    folder = log_dir / ".compiled"
-    shutil.rmtree(folder, ignore_errors=True)  # a killed fleet's
-    folder.mkdir()
     shared = {} if _JAX_KEPT_IN in os.environ else {_JAX_KEPT_IN: str(folder), **_JAX_KEPT}
     given = os.environ.get(_XLA_OPTIONS, "")
     # TensorFlow's options are separated by spaces, and an unknown one ends the process.
@@ -229,6 +227,16 @@ def _compiled_once(log_dir: Path | None) -> Iterator[dict[str, str]]:
         yield shared
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _emptied(folder: Path) -> Path | None:
+    """Return a new folder, in place of a killed fleet's; None where there can be none, as on a full disk."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir()
+    except OSError:
+        return None
+    return folder
 
 
 def _environment(threads: int) -> dict[str, str]:

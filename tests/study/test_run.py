@@ -89,7 +89,7 @@ def test_where_jax_keeps_compiled_code(fleet, monkeypatch, mine):
     assert fleet.read("t0")["value"] == (mine or f"{fleet.logs}/.compiled")
 
 
-@pytest.mark.parametrize("why", ["spaces", "one task", "another release", "no release"])
+@pytest.mark.parametrize("why", ["spaces", "one task", "another release", "no release", "no folder"])
 def test_where_no_compiled_code_is_kept(fleet, monkeypatch, why):
     def no_version(name):
         raise importlib.metadata.PackageNotFoundError
@@ -97,6 +97,9 @@ def test_where_no_compiled_code_is_kept(fleet, monkeypatch, why):
     monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
     if why.endswith("release"):
         monkeypatch.setattr("importlib.metadata.version", no_version if why == "no release" else lambda name: "2.99.0")
+    if why == "no folder":  # what cannot be made is not needed
+        fleet.logs.mkdir()
+        (fleet.logs / ".compiled").touch()
     tasks = [fleet.task(f"t{i}", "environment", variable="TF_XLA_FLAGS") for i in range(1 if why == "one task" else 2)]
     fleet.run(tasks, jobs=1, log_dir=fleet.folder / "my logs" if why == "spaces" else fleet.logs)
     assert fleet.read("t0")["value"] is None
