@@ -77,12 +77,23 @@ def sentence(audit: dict) -> str:
     Returns:
         Sentences, or "" for an audit of one arm or without curves.
     """
+    said, rest = _found(audit)
+    return " ".join([f"At equal test accuracy, {'; '.join(said)}.", *rest]) if said else ""
+
+
+def lines(audit: dict) -> list[str]:
+    """Return the same for a list: a line for each arm, and one for whatever disagrees; all in one for two arms."""
+    said, rest = _found(audit)
+    if len(said) < 2:
+        return [sentence(audit)] if said else []
+    return [f"{each[0].upper()}{each[1:]}." if each.startswith("it ") else f"{each}." for each in said] + rest
+
+
+def _found(audit: dict) -> tuple[list[str], list[str]]:
+    """Return a clause for each arm but the first, and sentences on what disagrees or says little."""
     first, *others = usable_curves(audit) or [""]
     of_arms = [(m, name) for name in others for m in [_matched(audit, first, name, "test_accuracy", HEADLINE)] if m]
-    if not of_arms:
-        return ""
-    found = [f"At equal test accuracy, {'; '.join(_said(m, first, name, 'test accuracy') for m, name in of_arms)}."]
-    against, at_gap = [], []
+    said, rest, against, at_gap = [_said(m, first, name, "test accuracy") for m, name in of_arms], [], [], []
     narrow = [_narrow(m, first, name) for m, name in of_arms]
     for m, name in of_arms:
         by_verdict: dict[str, list[str]] = {}
@@ -99,11 +110,11 @@ def sentence(audit: dict) -> str:
             at_gap.append(_said(gap, first, name, "gap"))
             narrow.append(_narrow(gap, first, name))
     if against:
-        found.append(f"Other attacks disagree: {'; '.join(against)}.")
+        rest.append(f"Other attacks disagree: {'; '.join(against)}.")
     if at_gap:
         gap = "At an equal gap (accuracy on members less test accuracy), however"
-        found.append(f"{gap}, {'; '.join(at_gap)}.")
-    return " ".join(filter(None, found + narrow))
+        rest.append(f"{gap}, {'; '.join(at_gap)}.")
+    return said, rest + [each for each in narrow if each]
 
 
 def _said(m: dict, first: str, name: str, at: str) -> str:

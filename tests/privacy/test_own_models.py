@@ -102,7 +102,9 @@ def test_what_the_controls_do_not_show_is_in_the_file_and_on_the_page(audited):
     result, out = audited
     assert result.valid
     silent, shy = result.notes  # the constant model answers at random
-    assert silent.startswith("constant has not learnt: a test accuracy of ") and silent.endswith("about the arm")
+    assert silent.startswith("constant has not learnt: a test accuracy of ") and silent.endswith(
+        "do not say how much leaks once it has learnt"
+    )
     assert shy.startswith("no control shows that this audit can find a leak of constant: no model is shown to have")
     assert f"<b>Valid, but {silent}. Also, {shy}.</b>" in (out / "audit.html").read_text()
     assert json.loads((out / "audit.json").read_text())["notes"] == [silent, shy]

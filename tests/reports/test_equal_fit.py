@@ -64,6 +64,25 @@ def test_each_arm_is_compared_with_the_first_in_one_sentence():
     )
 
 
+def test_a_page_has_a_line_for_each_arm_and_one_for_each_disagreement():
+    assert equal_fit.lines(AUDIT) == [
+        "plain noise leaks less than mine: AUC mine − plain noise +0.030 (+0.020 to +0.040).",
+        "other cannot be compared with mine, no test accuracy is reached by both.",
+        "Other attacks disagree: plain noise leaks more than mine by loss.",
+        "At an equal gap (accuracy on members less test accuracy), however, plain noise leaks as much as mine: "
+        "AUC mine − plain noise +0.030 (+0.020 to +0.040).",
+    ]
+    two = {**AUDIT, "curves": {name: AUDIT["curves"][name] for name in ("mine", "other")}}
+    assert equal_fit.lines(two) == [equal_fit.sentence(two)]
+    one = {**AUDIT, "curves": {"mine": AUDIT["curves"]["mine"]}}
+    assert equal_fit.lines(one) == [] and equal_fit.sentence(one) == ""
+    undecided = {**AUDIT, "matched": [difference("mine", name, 0.0, "undecided") for name in ("plain noise", "other")]}
+    assert [line.partition(" leaks")[0] for line in equal_fit.lines(undecided)] == [
+        "It is undecided whether plain noise",
+        "It is undecided whether other",
+    ]
+
+
 def test_a_narrow_range_that_both_arms_reach_is_said_where_it_is_used():
     wide, narrow = AUDIT["matched"][0], {**AUDIT["matched"][2], "common": [0.0641, 0.0652]}
     both = "mine and plain noise both reach only gaps of 6.4 to 6.5 %: this says little of the rest of their curves."
