@@ -31,7 +31,7 @@ from kerasburst_cli.running import choose_jax, interruptible, load_tensorflow, s
 
 from kerasburst import config as configs
 from kerasburst import files, records
-from kerasburst.validation import InputError, user_path
+from kerasburst.validation import LARGEST, InputError, is_number, user_path
 
 _AUDIT = (
     *("protocol", "targets", "shadows", "members", "population", "tf_privacy", "pools", "canaries", "match"),
@@ -247,7 +247,8 @@ def _is_private(folder: Path) -> bool:
     try:
         value = files.read_json(folder / "config.json")
         train, arms = value.get("train", value), value.get("arms", [])
-        return train.get("epsilon") is not None or any(arm.get("defence") == "private" for arm in arms)
+        epsilon = train.get("epsilon")
+        return (is_number(epsilon) and 0 < epsilon <= LARGEST) or any(arm.get("defence") == "private" for arm in arms)
     except (InputError, AttributeError, TypeError):  # which is told where it is read
         return False
 

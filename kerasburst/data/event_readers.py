@@ -185,9 +185,9 @@ class EventFileReader(Reader):
         if path.suffix.lower() != ".npz":
             return path.suffix.lower() in (".h5", ".hdf5")
         try:
-            with zipfile.ZipFile(path) as archive:
+            with files.reading(path) as file, zipfile.ZipFile(file) as archive:  # a pipe is not waited for
                 return {"t.npy", "labels.npy"} <= set(archive.namelist())
-        except (OSError, zipfile.BadZipFile):
+        except (InputError, OSError, zipfile.BadZipFile):
             return False
 
     def read_events(self, path: Path) -> EventSet:

@@ -1,5 +1,6 @@
 """Data sets of recordings in the layouts in which they are published, read as they are and one at a time."""
 
+import os
 import sys
 import tracemalloc
 
@@ -314,3 +315,12 @@ def test_memory_does_not_grow_with_the_number_of_recordings(collected):
     whole = 288 * 10 * 34 * 34 * 2  # 288 recordings more, binned
     print(f"peak {few / 1e3:.0f} kB of 32 recordings, {many / 1e3:.0f} kB of 320; {whole / 1e3:.0f} kB would hold them")
     assert many - few < whole / 4  # what Python has not collected yet counts, too: up to a tenth was seen
+
+
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, what):
+    path = tmp_path / "data.npz"
+    os.mkfifo(path) if what == "pipe" else path.symlink_to("/dev/zero")
+    assert not holds_events(str(path))
+    with pytest.raises(InputError, match="not a file"):
+        load_source(str(path))
