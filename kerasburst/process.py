@@ -31,9 +31,9 @@ SHARED_GPU = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCAT
 
 
 def knows_options() -> bool:
-    """Return whether TensorFlow is a release that is known to have the options of XLA that are set here and there.
+    """Return whether this release of TensorFlow is known to have the XLA options that kerasburst sets.
 
-    XLA ends a process that names one it does not know.
+    XLA ends a process that sets an option it does not know.
     """
     try:
         return importlib.metadata.version("tensorflow").startswith("2.21.")

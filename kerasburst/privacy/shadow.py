@@ -229,7 +229,10 @@ def _trained_as(record: dict, training: TrainConfig) -> bool:
     """Return whether a model's record says that it was trained as its arm is; version 0.2 wrote nothing of it."""
     if "training" not in record:
         return True
-    return same_config(records.from_json(TrainConfig, record["training"], "training"), training)
+    try:
+        return same_config(records.from_json(TrainConfig, record["training"], "training"), training)
+    except InputError:  # damaged: it is trained anew
+        return False
 
 
 def _apart(network, encoder):

@@ -206,13 +206,13 @@ def _checked(tasks: Iterable[Task]) -> list[Task]:
 
 @contextlib.contextmanager
 def _compiled_once(log_dir: Path | None) -> Iterator[dict[str, str]]:
-    """Give variables with which XLA keeps what it compiles, for a fleet's other tasks; of TensorFlow for a CPU alone.
+    """Yield environment variables that let a fleet's tasks share what XLA compiles; on TensorFlow, for a CPU only.
 
-    Models of one kind need the same code; compiling it can take a small model longer than learning. What is kept is for
-    this machine's processor, so it lasts as long as the fleet.
+    Models of one kind need the same code, and compiling it can take longer than training a small model. The code suits
+    this machine's processor, so it is deleted when the fleet ends.
 
     Args:
-        log_dir: where to keep it, on a disk of this machine alone; None to keep nothing.
+        log_dir: the fleet's folder, which will hold the code; None to share nothing.
     """
     folder = None if log_dir is None else _emptied(log_dir / ".compiled")
     if folder is None:

@@ -213,6 +213,9 @@ def test_a_model_that_another_training_gave_is_not_done(pretended, tmp_path):
         said = records.to_json(dataclasses.replace(training, learning_rate=learning_rate, data_dir="elsewhere"))
         files.write_json(path, {**record, "training": said})
         assert study.is_done(task) is done
+    for damaged in ([], {"epochs": "many"}):
+        files.write_json(path, {**record, "training": damaged})
+        assert not study.is_done(task) and not shadow._trained_as({"training": damaged}, training)
 
 
 @pytest.mark.thorough
