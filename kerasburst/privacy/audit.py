@@ -216,8 +216,8 @@ class AuditStudy(Study):
             certified, delta = guarantees.get(name, (None, 0.0))
             every = ArmModels.load(self.out / arm.folder, self.pools)
             if every is not None:
-                curves[name], last = every.curve(seed)
-                mine.append(controls.cross_target(last, [p.membership for p in every.pools], name, confidence))
+                curves[name] = every.curve(seed)
+                mine.append(controls.cross_target(every.cross_scores(seed), name, confidence))
                 canaries = canary_result(every, seed)
                 by_references = auc_by_references(every, seed)
                 epsilon = epsilon_bounds(every, curves[name], config.flips, seed, delta)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy import special, stats
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 
-from kerasburst.privacy.attacks.every_model import partners
 from kerasburst.privacy.metrics import MembershipScores
 from kerasburst.privacy.result import LEAST_LEAK, CanaryResult, Control
 from kerasburst.privacy.splits import AuditSplits
@@ -228,31 +227,23 @@ def weights_differ(records: dict[str, dict], encoding: str) -> Control:
     )
 
 
-def cross_target(
-    scores: Sequence[np.ndarray], membership: Sequence[np.ndarray], encoding: str, confidence: float
-) -> Control:
+def cross_target(scores: Iterable[tuple[np.ndarray, np.ndarray]], encoding: str, confidence: float) -> Control:
     """Check that what is said of one model says nothing about the training set of another.
 
-    The scores of each target are judged by the membership of one model of every other pair: that of its partner is the
-    complement. Given the scores, an AUC against a random half of m and n points has
-    the variance (m + n + 1) / (12 m n); the interval takes AUCs against one model as fully dependent.
+    Given the scores, an AUC against a random half of m and n points has the variance (m + n + 1) / (12 m n); the
+    interval takes AUCs against one model as fully dependent.
 
     Args:
-        scores: of an attack on every target, for each pool `(N, n)`.
-        membership: of the targets, for each pool bool `(N, n)`.
+        scores: for some models, which points each trained on, bool `(n,)`, and an attack's scores of others `(T, n)`,
+            computed without knowing this.
         encoding: whose models they are.
         confidence: of the interval that must hold 0.5.
     """
     means, variances = [], []
-    for rows, masks in zip(scores, membership, strict=True):
-        partner = partners(masks)
-        for other, mask in enumerate(masks):
-            if partner[other] < other:
-                continue  # without a partner, or the complement of one that was taken
-            of = [t for t in range(len(rows)) if t not in (other, partner[other])]
-            means.append(np.mean([MembershipScores.from_labels(rows[t], mask).auc() for t in of]))
-            m, n = int(mask.sum()), int((~mask).sum())
-            variances.append((m + n + 1) / (12 * m * n))
+    for mask, others in scores:
+        means.append(np.mean([MembershipScores.from_labels(row, mask).auc() for row in others]))
+        m, n = int(mask.sum()), int((~mask).sum())
+        variances.append((m + n + 1) / (12 * m * n))
     auc = float(np.mean(means))
     width = float(-special.ndtri((1 - confidence) / 2) * np.sqrt(np.sum(variances)) / len(means))
     return Control(

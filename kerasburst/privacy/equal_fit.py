@@ -154,12 +154,8 @@ class ArmModels:
         """Pool and pair of each model, `(models, 2)`."""
         return np.array([(p, pair) for p, pool in enumerate(self.pools) for pair in pool.pairs])
 
-    def curve(self, seed: int = 0) -> tuple[ArmCurve, list[np.ndarray]]:
-        """Attack every model at every snapshot.
-
-        Returns:
-            The curve, and for each pool the main attack's scores at the last snapshot, `(N, n)`.
-        """
+    def curve(self, seed: int = 0) -> ArmCurve:
+        """Attack every model at every snapshot."""
         names = curve_attacks(self)
         aucs: dict[str, list] = {name: [] for name in names}
         tprs: dict[str, list] = {name: [] for name in names}
@@ -177,7 +173,7 @@ class ArmModels:
             without = self._without(snapshot, names, seed)
             for name in names:
                 left_out[name].append(without[name])
-        curve = ArmCurve(
+        return ArmCurve(
             epochs=self.pools[0].epochs,
             units=self.units,
             test_accuracies=np.concatenate([pool.test_accuracies for pool in self.pools], axis=1),
@@ -187,7 +183,24 @@ class ArmModels:
             without={name: np.array(rows) for name, rows in left_out.items() if rows[0] is not None},
             queries=self.pools[0].audited.shape[3],
         )
-        return curve, [each[MAIN_ATTACK["audit"]] for each in scores]
+
+    def cross_scores(self, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield for each pair which points its first model trained on, and the scores of all models but the pair's.
+
+        The pair is not among the references of the others: an attack computes with what its references trained on.
+
+        Yields:
+            bool `(n,)`, and the main attack's scores at the last snapshot `(models, n)`; those of the attack on the
+            loss, which needs no references, where too few would be left.
+        """
+        for pool in self.pools:
+            for pair in np.unique(pool.pairs):
+                others = pool.pairs != pair
+                enough = (np.unique(pool.pairs[others], return_counts=True)[1] == 2).sum() >= 2  # pairs of references
+                name, without = (MAIN_ATTACK["audit"], pair) if enough else ("loss", None)
+                scores = _scores(pool.evidence(-1, seed, without), [name])[name]
+                scores = scores if enough else scores[others]
+                yield pool.membership[pool.pairs == pair][0], scores
 
     def _without(self, snapshot: int, names: Sequence[str], seed: int) -> dict[str, list[float] | None]:
         """Return for each pair the mean AUC of the others of its pool, which then share no reference with it.

@@ -7,7 +7,7 @@ import pytest
 
 from kerasburst import files
 from kerasburst.intervals import hierarchical_interval
-from kerasburst.privacy import equal_fit, lessons
+from kerasburst.privacy import controls, equal_fit, lessons
 from kerasburst.privacy.audit import audit
 from kerasburst.privacy.epsilon import guesses_bound, rates_bound
 from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, PoolModels, interval_over_units, match
@@ -102,6 +102,33 @@ def test_intervals_have_the_pair_as_their_unit():
     assert (low, high) == (pytest.approx(29 / 30 - 4.3027 / 30, abs=1e-4), 1.0)
 
 
+@pytest.mark.parametrize("pairs", [2, 3])
+def test_models_of_unlike_confidence_that_leak_nothing_pass_the_control_of_other_targets(pairs):
+    # A reference that is less sure than the others lowers the score of what it was trained on.
+    aucs = []
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        masks = np.array([rng.permutation(400) < 200, *complementary_halves(400, 2 * pairs, seed)])
+        sure = 1.0 + rng.normal(0.0, 0.5, (len(masks), 1)) + 0.5 * rng.normal(size=400)
+        sure += 0.3 * rng.normal(size=masks.shape)
+        labels, none = np.zeros(400, int), np.empty((1, len(masks), 0))
+        pool = PoolModels(
+            membership=masks,
+            pairs=np.array([-1, *np.repeat(np.arange(pairs), 2)]),
+            labels=(labels, labels[:0], labels[:0]),
+            epochs=np.array([1]),
+            audited=np.stack([sure, np.zeros_like(sure)], axis=-1)[None, ..., None, :],
+            population=none,
+            canaries=none,
+            canary_members=np.zeros((2 * pairs, 0), bool),
+            test_accuracies=np.full((1, len(masks)), 0.5),
+        )
+        control = controls.cross_target(ArmModels((pool,)).cross_scores(), "rate", 0.99)
+        assert control.ok, control
+        aucs.append(control.auc)
+    assert np.ptp(aucs) > 0.002 and np.mean(aucs) == pytest.approx(0.5, abs=0.01)
+
+
 class OneModel(FleetHere):
     """Train a single model, and stop."""
 
@@ -171,7 +198,7 @@ def by_lira_alone(monkeypatch):
 
 
 def curves_of(arms):
-    return {name: arm.curve()[0] for name, arm in arms.items()}
+    return {name: arm.curve() for name, arm in arms.items()}
 
 
 def at_equal_epoch(curves):
@@ -220,7 +247,7 @@ def test_epsilon_is_bounded_by_the_target_with_what_the_others_chose(by_lira_alo
             pool, audited=audited, membership=masks, pairs=np.array([-1, 0, 1, 1, 2, 2, 3, 3])
         )
         models = ArmModels((with_target,))
-        rates, run = equal_fit.epsilon_bounds(models, models.curve()[0], flips=True)
+        rates, run = equal_fit.epsilon_bounds(models, models.curve(), flips=True)
         assert (rates.method, run.method, run.attack, run.confidence) == (
             "clopper_pearson",
             "one_run",
@@ -233,8 +260,8 @@ def test_epsilon_is_bounded_by_the_target_with_what_the_others_chose(by_lira_alo
         assert rates.epsilon == pytest.approx(rates_bound(*counts))
         assert run.epsilon == pytest.approx(guesses_bound(run.right, run.guesses, 400))
         shown = 0.5
-    assert len(equal_fit.epsilon_bounds(models, models.curve()[0], flips=False)) == 1
-    assert equal_fit.epsilon_bounds(arm, arm.curve()[0], flips=False) == ()  # the audit of a run: shadows alone
+    assert len(equal_fit.epsilon_bounds(models, models.curve(), flips=False)) == 1
+    assert equal_fit.epsilon_bounds(arm, arm.curve(), flips=False) == ()  # the audit of a run: shadows alone
 
 
 @pytest.mark.thorough
@@ -248,5 +275,5 @@ def test_bounds_of_epsilon_hold_without_a_leak(by_lira_alone):
         masks = np.concatenate([member[None], pool.membership[1:]])
         pairs = np.array([-1, 0, 1, 1, 2, 2, 3, 3])
         models = ArmModels((dataclasses.replace(pool, audited=audited, membership=masks, pairs=pairs),))
-        above.append([b.epsilon > 0 for b in equal_fit.epsilon_bounds(models, models.curve()[0], flips=True)])
+        above.append([b.epsilon > 0 for b in equal_fit.epsilon_bounds(models, models.curve(), flips=True)])
     assert (np.mean(above, axis=0) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 60)).all()

@@ -239,7 +239,7 @@ class SweepStudy(Collection):
             return None
         folder = self.out / name
         models = ArmModels.load(folder / self.config.train.encoding, load_pools(folder))
-        return None if models is None else models.curve(seed)[0]
+        return None if models is None else models.curve(seed)
 
     def _figures(self, name: str, seed: int) -> SeedFigures:
         if name not in self.results:
