@@ -5,7 +5,7 @@ in microbatches of several sizes. Rounds go through all variants in turn, so tha
 all of them. Time is the median over epochs after the first, which compiles. Memory is the growth of the process's peak
 resident set from before the network is built; on a GPU JAX's own peak.
 
-Run: KERAS_BACKEND=jax python benchmarks/private_step.py --microbatch 4 --microbatch 16 --microbatch 64
+Run: KERAS_BACKEND=jax python benchmarks/private_step.py --microbatch 1 --microbatch 4 --microbatch 16
 """
 
 import argparse
@@ -97,7 +97,7 @@ def main(arguments=None):
     if options.one:
         print(json.dumps(measure(*sizes, json.loads(options.one))))
         return []
-    variants = {"ordinary": None} | {f"private, microbatch {m}": m for m in options.microbatch or (4, 16, 64)}
+    variants = {"ordinary": None} | {f"private, microbatch {m}": m for m in options.microbatch or (1, 4, 16)}
     found = {name: [] for name in variants}
     here = [sys.executable, os.path.abspath(__file__), *(sys.argv[1:] if arguments is None else arguments)]
     for _ in range(options.rounds):

@@ -30,7 +30,7 @@ from kerasburst.training.poisson import PoissonBatches
 from kerasburst.training.result import Privacy
 from kerasburst.validation import LARGEST, InputError, check_float, check_int, fail
 
-_MICROBATCH = 16  # gradients of single examples that are in memory at once
+_MICROBATCH = 16  # gradients of single examples at once, on an accelerator
 _INTERVAL = 1e-3  # of the accountant's grid of privacy losses; jax-privacy's own for Keras
 
 
@@ -65,7 +65,8 @@ def make_private(
         delta: above 0 and below 1 / n.
         clipping_norm: C, norm to which the gradient of each example is clipped, above 0.
         steps_per_epoch: None for n // B, as many as `fit` takes.
-        microbatch_size: gradients of single examples that are in memory at once; None for up to 16.
+        microbatch_size: gradients of single examples that are in memory at once; None for 1 on a CPU, whose products
+            and convolutions are slower with a weight for each example, and for up to 16 elsewhere.
         seed: of noise and batches; None for one from the operating system. The guarantee does not hold against those
             who know it, since they can compute the noise.
 
@@ -104,7 +105,7 @@ def make_private(
         steps_per_epoch = train_size // batch_size
     steps = epochs * check_int("steps_per_epoch", steps_per_epoch, low=1, high=LARGEST)
     if microbatch_size is None:
-        microbatch_size = min(_MICROBATCH, batch_size)
+        microbatch_size = _default_microbatch(batch_size)
     microbatch_size = check_int("microbatch_size", microbatch_size, low=1, high=batch_size)
     seed = secrets.randbits(64) if seed is None else check_int("seed", seed, low=0, high=2**64 - 1)
     params = keras_api.DPKerasConfig(
@@ -133,6 +134,13 @@ def make_private(
     model.train_on_batch = types.MethodType(_train_on_batch, model)
     model.save_own_variables = types.MethodType(_save_nothing, model)
     return model
+
+
+def _default_microbatch(batch_size: int) -> int:
+    """Return how many gradients of single examples are taken at once."""
+    import jax
+
+    return 1 if jax.default_backend() == "cpu" else min(_MICROBATCH, batch_size)
 
 
 def check_available() -> None:
@@ -324,5 +332,5 @@ def private_batches(network: SpikingNetwork, encoder: Encoder, config: TrainConf
         steps=range(performed_steps(network), steps),
         seed=config.seed,
         encodings_per_example=config.encodings_per_example,
-        multiple=min(_MICROBATCH, config.batch_size),
+        multiple=_default_microbatch(config.batch_size),
     )

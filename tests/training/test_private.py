@@ -192,10 +192,11 @@ def weights_by_step(network, batches, steps):
 
 
 @on_jax
-@pytest.mark.parametrize("clipping_norm", [0.05, 100.0])
-def test_gradients_of_a_spiking_network_are_those_of_one_example_at_a_time(clipping_norm):
+@pytest.mark.parametrize(("clipping_norm", "microbatch"), [(0.05, 1), (0.05, 8), (100.0, 1), (100.0, 8)])
+def test_gradients_of_a_spiking_network_are_those_of_one_example_at_a_time(clipping_norm, microbatch, monkeypatch):
     import jax
 
+    monkeypatch.setattr(private, "_default_microbatch", lambda batch_size: microbatch)
     network, batches = spiking(0.0, clipping_norm)
     before, after = weights_by_step(network, batches, 1)
     spikes, _, _ = batches[0]
