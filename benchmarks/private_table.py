@@ -38,6 +38,7 @@ def audit_config(options, seed):
         epochs=options.epochs,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
+        clipping_norm=options.clip,
         seed=seed,
     )
     names = [arm_name(encoding, epsilon) for encoding in options.encodings for epsilon in (*options.epsilons, None)]
@@ -93,6 +94,7 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=0.002)
+    parser.add_argument("--clip", type=float, default=1.0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int)
     options = parser.parse_args(arguments)
