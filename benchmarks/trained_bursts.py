@@ -2,7 +2,8 @@
 
 Each argument is the directory of an audit of the same arms with another seed; docs/trained.md has the commands. Printed
 for each arm: accuracy, AUC of the strongest attack at the end, input firing rate, energy estimate per example and what
-the first target's encoder learnt; then the differences at equal accuracy of each audit.
+the first target's encoder learnt; then the differences at equal accuracy and at an equal gap, of each audit and their
+mean. Audits whose controls failed are named and left out.
 
 Run: python benchmarks/trained_bursts.py runs/trained-bursts-*
 """
@@ -15,6 +16,7 @@ import numpy as np
 import kerasburst as kb
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
+from kerasburst.intervals import seed_interval
 from kerasburst.models.saving import load_model
 from kerasburst.privacy.arms import folder_name
 from kerasburst.privacy.result import AuditResult
@@ -38,7 +40,8 @@ def measure(folder, arm):
 
 def main(folders):
     """Print the tables, and return the rows of the first."""
-    audits = {folder: records.load(AuditResult, Path(folder) / "audit.json") for folder in folders}
+    found = {folder: records.load(AuditResult, Path(folder) / "audit.json") for folder in folders}
+    audits = {folder: audit for folder, audit in found.items() if audit.valid}
     rows = []
     for folder, audit in audits.items():
         for curve in audit.curves:
@@ -53,11 +56,19 @@ def main(folders):
         print(
             f"{arm}, mean of {len(values)}: accuracy, AUC, input rate, J =", *(f"{v:.4g}" for v in values.mean(axis=0))
         )
+    differences = {}
     for folder, audit in audits.items():
         for each in audit.matched:
             if each.attack == "strongest":
+                differences.setdefault((each.first, each.second, each.at), []).append(each.difference)
                 print(f"{Path(folder).name}: {each.first} - {each.second} at equal {each.at}: {each.difference} "
                       f"{each.interval} {each.verdict}")  # fmt: skip
+    for (first, second, at), values in differences.items():
+        known = [value for value in values if value is not None]
+        print(f"mean of {len(known)}: {first} - {second} at equal {at}:",
+              *(f"{v:.4f}" for v in (seed_interval(known) if len(known) > 1 else known)))  # fmt: skip
+    for folder in found.keys() - audits.keys():
+        print(f"{Path(folder).name} is left out: its controls failed")
     return rows
 
 

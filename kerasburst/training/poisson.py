@@ -59,7 +59,8 @@ class PoissonBatches(keras.utils.PyDataset):
         super().__init__()
         with tf.device("cpu:0"):
             self._x = encoder.check(as_tensor(x, "x", tf.convert_to_tensor), "x")
-        self._y, self._encoder, self._steps, self._seed = np.asarray(y), encoder, steps, seed
+        self._y, self._steps, self._seed = np.asarray(y), steps, seed
+        self._encode = tf.function(encoder.encode)  # one call an example otherwise, from Python
         self._rate, self._k, self._multiple = batch_size / len(x), encodings_per_example, multiple
         self._usual = batch_size + 6.0 * math.sqrt(batch_size * (1.0 - self._rate))  # exceeded once in 1e9 batches
 
@@ -83,5 +84,5 @@ class PoissonBatches(keras.utils.PyDataset):
         numbers = (filled[:, None] * self._k + np.arange(self._k)).reshape(-1)
         seeds = np.stack([np.full_like(numbers, derive_seed(self._seed, "spikes", step)), numbers], axis=1)
         with tf.device("cpu:0"):
-            spikes = self._encoder.encode(tf.gather(self._x, np.repeat(filled, self._k)), tf.constant(seeds)).numpy()
+            spikes = self._encode(tf.gather(self._x, np.repeat(filled, self._k)), tf.constant(seeds)).numpy()
         return spikes.reshape(size, self._k, *spikes.shape[1:]), self._y[filled], weights
