@@ -41,8 +41,8 @@ class SEWResNet(UnitNetwork):
     Args:
         num_classes: C, at least 2.
         depth: layers with weights on the way: 10, 18, 34 (two convolutions a block), 50, 101 or 152 (three) for four
-            stages; or 6 n + 2 from 8 on, such as 20, 32, 44 or 56, for three stages of n blocks, as He et al. take for
-            CIFAR.
+            stages; or 6 n + 2 from 8 to 1202, such as 20, 32, 44 or 56, for three stages of n blocks, as He et al. take
+            for CIFAR.
         width: channels of the first stage.
         connect: g, "ADD", "AND" or "IAND".
         stem: "cifar", a 3x3 convolution; or "imagenet" for larger images, a 7x7 convolution of stride 2 and a 3x3
@@ -117,7 +117,7 @@ class SEWResNet(UnitNetwork):
             seed=seed,
             **kwargs,
         )
-        self.depth = check_int("depth", depth, low=8, high=LARGEST)
+        self.depth = check_int("depth", depth, low=8, high=1202)  # He et al.'s deepest
         if self.depth not in _STAGES and (self.depth - 2) % 6:
             raise fail("depth", f"one of {', '.join(map(str, _STAGES))}, or 6 n + 2", depth)
         self.width = check_int("width", width, low=1, high=LARGEST)

@@ -114,6 +114,7 @@ def test_gradients_reach_the_first_layers_of_twenty():
     ("bad", "message"),
     [
         ({"depth": 19}, "depth must be one of 10, 18, 34, 50, 101, 152, or 6 n + 2, received 19"),
+        ({"depth": 1208}, "depth must be an integer from 8 to 1202, received 1208"),
         ({"width": 0}, "width must be an integer from 1 to 2147483647, received 0"),
         ({"connect": "add"}, "connect must be one of ADD, AND, IAND, received 'add'"),
         ({"stem": "mnist"}, "stem must be one of cifar, imagenet, received 'mnist'"),
