@@ -38,6 +38,20 @@ def measure(folder, arm):
     return rates["input"], cost.energy_estimate_j_per_sample, learnt
 
 
+def mean_differences(audits):
+    """Return the mean over audits of each difference of two arms' strongest attacks, with its 95 % interval.
+
+    Returns:
+        By first arm, second arm and what is equal: mean, low, high; the mean alone where one audit knows it.
+    """
+    found = {}
+    for audit in audits:
+        for each in audit.matched:
+            if each.attack == "strongest" and each.difference is not None:
+                found.setdefault((each.first, each.second, each.at), []).append(each.difference)
+    return {pair: seed_interval(values) if len(values) > 1 else tuple(values) for pair, values in found.items()}
+
+
 def main(folders):
     """Print the tables, and return the rows of the first."""
     found = {folder: records.load(AuditResult, Path(folder) / "audit.json") for folder in folders}
@@ -56,17 +70,13 @@ def main(folders):
         print(
             f"{arm}, mean of {len(values)}: accuracy, AUC, input rate, J =", *(f"{v:.4g}" for v in values.mean(axis=0))
         )
-    differences = {}
     for folder, audit in audits.items():
         for each in audit.matched:
             if each.attack == "strongest":
-                differences.setdefault((each.first, each.second, each.at), []).append(each.difference)
                 print(f"{Path(folder).name}: {each.first} - {each.second} at equal {each.at}: {each.difference} "
                       f"{each.interval} {each.verdict}")  # fmt: skip
-    for (first, second, at), values in differences.items():
-        known = [value for value in values if value is not None]
-        print(f"mean of {len(known)}: {first} - {second} at equal {at}:",
-              *(f"{v:.4f}" for v in (seed_interval(known) if len(known) > 1 else known)))  # fmt: skip
+    for (first, second, at), values in mean_differences(audits.values()).items():
+        print(f"mean: {first} - {second} at equal {at}:", *(f"{value:.4f}" for value in values))
     for folder in found.keys() - audits.keys():
         print(f"{Path(folder).name} is left out: its controls failed")
     return rows

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import itertools
 import json
 import sys
 import types
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 
 from kerasburst import records
+from kerasburst.privacy.result import AuditResult
 from kerasburst.profiling.bench import LimitRates
 from kerasburst.profiling.measurement import Measurement
 from kerasburst.profiling.works import WORKS
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-NAMES = ("plan", "table", "sweep", "report", "check", "run")
+NAMES = ("plan", "table", "sweep", "report", "check", "run", "trained_bursts")
 
 
 @pytest.fixture
@@ -238,3 +240,23 @@ def test_the_power_of_arms_by_hand(benchmarks):
     told = power.ratios([steady, starved], "poisson_burst", "pipeline")
     assert told.startswith("gpu_w x 0.800 to 0.800, mj_per_example x 1.250 to 1.250, mj_above_idle x 1.042 to 1.042")
     assert power.ratios([starved], "poisson_burst", "pipeline").startswith("gpu_w unknown")
+
+
+def test_the_page_on_trained_bursts_says_what_its_audits_found(benchmarks):
+    docs = FOLDER.parent / "docs"
+    folder = docs / "reproduction" / "trained_bursts"
+    audits = [records.load(AuditResult, folder / f"seed-{seed}" / "audit.json") for seed in range(4)]
+    assert [audit.valid for audit in audits] == [True, True, False, True]
+    means = benchmarks("trained_bursts").mean_differences([audit for audit in audits if audit.valid])
+    arms = {
+        "fixed": "poisson_burst",
+        "trained": "poisson_burst:trainable=true",
+        "trained against an attacker": "adversary:weight=1,encoding=poisson_burst,trainable=true",
+    }
+    page = (docs / "trained.md").read_text()
+    for first, second in itertools.combinations(arms, 2):
+        row = next(line for line in page.splitlines() if line.startswith(f"| {first} minus {second} |"))
+        cells = [cell.strip() for cell in row.split("|")]
+        for at, cell in (("test_accuracy", cells[2]), ("gap", cells[4])):
+            mean, low, high = means[arms[first], arms[second], at]
+            assert cell == f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
