@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
+import math
 import re
 import secrets
 import types
@@ -129,8 +130,9 @@ def make_private(
     if (key.name, counter.name) != ("_rng", "_optimizer_steps"):  # jax-privacy takes them by their places
         raise InputError(f"model must have no variables besides those of its layers, received {key.path}")
     key.assign(np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32))
-    model.train_step = types.MethodType(_train_step(model.train_step), model)
-    model.fit = types.MethodType(_fit(model.fit, seed), model)
+    model.train_step = types.MethodType(_train_step(model.train_step, microbatch_size), model)
+    padding = _padding(batch_size, train_size, microbatch_size)
+    model.fit = types.MethodType(_fit(model.fit, seed, padding), model)
     model.train_on_batch = types.MethodType(_train_on_batch, model)
     model.save_own_variables = types.MethodType(_save_nothing, model)
     return model
@@ -185,12 +187,27 @@ def _check_model(model: keras.Model) -> None:
 # What jax-privacy leaves to its caller ------------------------------------------------------------
 
 
-def _train_step(step: Callable) -> Callable:
+def _padding(batch_size: int, train_size: int, microbatch_size: int) -> int:
+    """Return of what a batch's size, filling included, is a multiple: nearly all are one or two such.
+
+    jax-privacy fills batches up to whole microbatches, and JAX compiles a step for each size that it meets.
+    """
+    largest = batch_size + 6.0 * math.sqrt(batch_size * (1.0 - batch_size / train_size))
+    microbatches = math.ceil(largest / 2.0 / microbatch_size)
+    return min(microbatches, batch_size // microbatch_size) * microbatch_size
+
+
+def _train_step(step: Callable, microbatch_size: int) -> Callable:
     """Return a step after which random layers draw anew: jax-privacy drops what a call changes."""
     import jax
 
     def train_step(self, state, data):
-        logs, (trainable, fixed, optimizer, metrics) = step(state, data)
+        filled_up = self._dp_params
+        self._dp_params = dataclasses.replace(filled_up, microbatch_size=microbatch_size)
+        try:
+            logs, (trainable, fixed, optimizer, metrics) = step(state, data)
+        finally:
+            self._dp_params = filled_up
         generators = [each.state for layer in self._flatten_layers() for each in layer._seed_generators]
         advanced = [
             jax.random.split(value)[0] if any(variable is each for each in generators) else value
@@ -201,8 +218,14 @@ def _train_step(step: Callable) -> Callable:
     return train_step
 
 
-def _fit(library_fit: Callable, seed: int) -> Callable:
-    """Return a `fit` each call of which draws its own batches: jax-privacy draws the same ones for the same seed."""
+def _fit(library_fit: Callable, seed: int, padding: int) -> Callable:
+    """Return a `fit` each call of which draws its own batches: jax-privacy draws the same ones for the same seed.
+
+    Args:
+        library_fit: jax-privacy's.
+        seed: of the batches of all calls.
+        padding: of what a batch's size is a multiple; jax-privacy takes it for its microbatches'.
+    """
 
     @functools.wraps(library_fit)
     def fit(self, x=None, y=None, *args, **kwargs):
@@ -210,7 +233,7 @@ def _fit(library_fit: Callable, seed: int) -> Callable:
         if y is None:
             raise fail("y", "an array of labels, and x one of inputs: fit draws the batches", type(x).__name__)
         stream = np.random.SeedSequence([seed, performed_steps(self)]).generate_state(1, np.uint64)[0]
-        self._dp_params = dataclasses.replace(self._dp_params, seed=int(stream >> 1))
+        self._dp_params = dataclasses.replace(self._dp_params, seed=int(stream >> 1), microbatch_size=padding)
         return library_fit(x, y, *args, **kwargs)
 
     return fit

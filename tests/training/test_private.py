@@ -245,6 +245,18 @@ def test_the_noise_has_its_variance_and_is_drawn_anew_in_each_step():
 
 
 @on_jax
+@pytest.mark.parametrize("microbatch", [None, 16, 100])
+def test_steps_are_compiled_for_two_sizes_at_most(microbatch):
+    sizes = set()
+    model = compiled(keras.layers.Dense(1))
+    private.make_private(model, epsilon=8.0, batch_size=100, train_size=400, epochs=10, microbatch_size=microbatch)
+    step = model.train_step
+    model.train_step = lambda state, data: (sizes.add(len(data[0])), step(state, data))[1]
+    model.fit(np.zeros((400, 4)), np.zeros((400, 1)), batch_size=100, epochs=10, verbose=0)
+    assert private.performed_steps(model) == 40 and len(sizes) <= 2, sizes
+
+
+@on_jax
 def test_a_users_model_trains_draws_anew_and_is_saved_as_an_ordinary_one(tmp_path):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(100, 4)).astype("float32"), rng.normal(size=(100, 1)).astype("float32")
