@@ -10,14 +10,16 @@ import argparse
 import os
 from pathlib import Path
 
-import numpy as np
-
 os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import numpy as np  # noqa: E402
 
 import kerasburst as kb  # noqa: E402
 from kerasburst import records  # noqa: E402
 from kerasburst.intervals import seed_interval  # noqa: E402
-from kerasburst.privacy.arms import parse_arm  # noqa: E402
+from kerasburst.privacy.arms import folder_name, parse_arm  # noqa: E402
+from kerasburst.privacy.equal_fit import ArmModels, interval_over_units  # noqa: E402
+from kerasburst.privacy.lessons import load_pools  # noqa: E402
 from kerasburst.privacy.reading import failed_controls  # noqa: E402
 from kerasburst.privacy.result import AuditResult  # noqa: E402
 
@@ -54,32 +56,58 @@ def audit_config(options, seed):
 
 
 def row(audits, name):
-    """Return what the seeds say of an arm: accuracies, AUCs, the largest lower bounds, and the certified epsilon."""
+    """Return what the seeds say of an arm's models at the end.
+
+    Returns:
+        (mean, interval over models) of the test accuracy and of the AUC, for each seed; the largest lower bounds; and
+        the certified epsilon.
+    """
     accuracies, aucs, bounds, certified = [], [], [], None
     for audit in audits:
         if failed_controls(records.to_json(audit), name):
             continue
         found, point = audit.encodings[name], audit.curves[name][-1]
-        accuracies.append(found.test_accuracy)
-        aucs.append(point.auc["strongest"])
+        accuracies.append((point.test_accuracy, point.test_accuracy_interval))
+        aucs.append((point.auc["strongest"], point.auc_interval["strongest"]))
         bounds.append(max(bound.epsilon for bound in found.epsilon))
         certified = found.certified_epsilon
     return accuracies, aucs, bounds, certified
 
 
-def shown(values, scale=1.0, digits=3):
-    """Return a mean with its 95 % interval over seeds."""
-    if not values:
+def shown(seeds, scale=1.0, digits=3):
+    """Return the mean with its 95 % interval over seeds; that over the models of a single seed."""
+    if not seeds:
         return "–"
-    mean = f"{scale * np.mean(values):.{digits}f}"
-    if len(values) < 2:
-        return mean
-    low, high = seed_interval(values, ends=(0.0, 1.0))[1:]
-    return f"{mean} ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
+    mean, interval = seeds[0]
+    if len(seeds) > 1:
+        mean, *interval = seed_interval([each for each, _ in seeds], ends=(0.0, 1.0))
+    text = f"{scale * mean:.{digits}f}"
+    if interval is None:
+        return text
+    low, high = (scale * end for end in interval)
+    return f"{text} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def accuracy_cost(out, encoding, epsilon):
+    """Return by how much models of an encoder are more accurate than those of rate coding on the same members.
+
+    Args:
+        out: directory of one seed's audit.
+        encoding: of the encoder.
+        epsilon: of both; None without privacy.
+
+    Returns:
+        The mean over models, and its 95 % interval over their pairs.
+    """
+    pools = load_pools(out)
+    ours, rate = (ArmModels.load(out / folder_name(arm_name(each, epsilon)), pools) for each in (encoding, "rate"))
+    last = [np.concatenate([pool.test_accuracies[-1] for pool in arm.pools]) for arm in (ours, rate)]
+    difference = last[0] - last[1]
+    return float(difference.mean()), interval_over_units(difference, ours.units, ends=(-1.0, 1.0))
 
 
 def main(arguments=None):
-    """Run what is missing and print the table; return the audits."""
+    """Run what is missing and print the tables; return the audits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
     parser.add_argument("--dataset", default="fashion_mnist")
@@ -113,6 +141,12 @@ def main(arguments=None):
                 f"| {encoding} | {'none' if certified is None else f'{certified:g}'} | {shown(accuracies, 100, 1)} | "
                 f"{shown(aucs)} | {'–' if not bounds else f'{max(bounds):.2f}'} | {len(accuracies)} of {len(audits)} |"
             )
+    print("\nTest accuracy minus that of rate coding at the same epsilon, points, of each seed:")
+    for encoding in (each for each in options.encodings if each != "rate" and "rate" in options.encodings):
+        for epsilon in (*options.epsilons, None):
+            seeds = [accuracy_cost(Path(options.out, f"seed-{seed}"), encoding, epsilon) for seed in range(len(audits))]
+            name = "none" if epsilon is None else f"{epsilon:g}"
+            print(f"{encoding}, epsilon {name}:", "; ".join(shown([each], 100, 1) for each in seeds))
     return audits
 
 

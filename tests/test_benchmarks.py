@@ -9,6 +9,7 @@ import sys
 import types
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -19,7 +20,7 @@ from kerasburst.profiling.measurement import Measurement
 from kerasburst.profiling.works import WORKS
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-NAMES = ("plan", "table", "sweep", "report", "check", "run", "trained_bursts")
+NAMES = ("plan", "table", "sweep", "report", "check", "run", "trained_bursts", "private_table")
 
 
 @pytest.fixture
@@ -247,7 +248,7 @@ def test_the_page_on_trained_bursts_says_what_its_audits_found(benchmarks):
     folder = docs / "reproduction" / "trained_bursts"
     audits = [records.load(AuditResult, folder / f"seed-{seed}" / "audit.json") for seed in range(4)]
     assert [audit.valid for audit in audits] == [True, True, False, True]
-    means = benchmarks("trained_bursts").mean_differences([audit for audit in audits if audit.valid])
+    means = benchmarks("trained_bursts", "private_table").mean_differences([audit for audit in audits if audit.valid])
     arms = {
         "fixed": "poisson_burst",
         "trained": "poisson_burst:trainable=true",
@@ -260,3 +261,18 @@ def test_the_page_on_trained_bursts_says_what_its_audits_found(benchmarks):
         for at, cell in (("test_accuracy", cells[2]), ("gap", cells[4])):
             mean, low, high = means[arms[first], arms[second], at]
             assert cell == f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def test_the_page_on_private_training_says_what_its_audit_found(benchmarks, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())  # the script sets one where there is none
+    table = benchmarks("private_table")
+    docs = FOLDER.parent / "docs"
+    audit = records.load(AuditResult, docs / "reproduction" / "private" / "seed-0" / "audit.json")
+    lines = (docs / "private.md").read_text().splitlines()
+    names = {"rate": "rate", "Poisson-Burst": "poisson_burst", "Delayed-Burst": "delayed_burst"}
+    for (shown, name), epsilon in itertools.product(names.items(), (1, 3, 8, None)):
+        start = f"| {shown} | {'none' if epsilon is None else epsilon} |"
+        cells = [cell.strip() for cell in next(line for line in lines if line.startswith(start)).split("|")]
+        accuracies, aucs, bounds, certified = table.row([audit], table.arm_name(name, epsilon))
+        assert certified == epsilon
+        assert [cells[3], *cells[5:7]] == [table.shown(accuracies, 100, 1), table.shown(aucs), f"{bounds[0]:.2f}"]
