@@ -248,7 +248,7 @@ def test_the_page_on_trained_bursts_says_what_its_audits_found(benchmarks):
     folder = docs / "reproduction" / "trained_bursts"
     audits = [records.load(AuditResult, folder / f"seed-{seed}" / "audit.json") for seed in range(4)]
     assert [audit.valid for audit in audits] == [True, True, False, True]
-    means = benchmarks("trained_bursts", "private_table").mean_differences([audit for audit in audits if audit.valid])
+    means = benchmarks("trained_bursts").mean_differences([audit for audit in audits if audit.valid])
     arms = {
         "fixed": "poisson_burst",
         "trained": "poisson_burst:trainable=true",
