@@ -13,9 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.hostile.cases import KINDS, STUDIES
+from tests.cli.hostile import files, inputs
 from tests.cli.hostile.forks import Forks
 
+KINDS = {
+    "options": inputs.option_cases,
+    "parameters": inputs.parameter_cases,
+    "runs": files.run_cases,
+    "data": files.data_cases,
+    "studies": files.study_cases,
+    "exports": files.export_cases,
+}
 SMALL = "--set model.hidden_units=4 --num-steps 2 --quiet".split()
 EPOCHS = {"transfer": ["--source-epochs", "1", "--target-epochs", "1"], "reproduce": []}
 
@@ -52,9 +60,9 @@ def finished(forks, tmp_path_factory):
         elif name == "run":
             call = ["train", "--dataset", "iris", "--train-limit", "48", "--epochs", "2", "--out", "run", *SMALL]
         else:
-            (command,) = (command for command, (place, *_) in STUDIES.items() if place == name)
+            (command,) = (command for command, (place, *_) in files.STUDIES.items() if place == name)
             epochs = EPOCHS.get(command, ["--epochs", "1"])
-            call = [command, *STUDIES[command][2].split(), *epochs, *SMALL, "--out", name]
+            call = [command, *files.STUDIES[command][2].split(), *epochs, *SMALL, "--out", name]
         if name == "reproduce":  # begun, and killed: the smallest scale takes minutes
             from kerasburst import records
             from kerasburst.paper.config import ReproduceConfig
