@@ -84,12 +84,15 @@ def _settable_class(scope: str, name: str) -> type:
 def filled(scope: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return all parameters of a class, as config.json can hold them: those given, and defaults for the others.
 
+    `none` on the command line is None, and a word where the default is one: `neuron.reset_mechanism=none`.
+
     Raises:
         InputError: for a parameter that the class does not have.
     """
     defaults = parameters(scope, name)
     check_names(scope, defaults, given)
-    values = {**defaults, **given}
+    words = {name: "none" for name, value in given.items() if value is None and isinstance(defaults[name], str)}
+    values = {**defaults, **given, **words}
     return {name: as_json(f"{scope}.{name}", value) for name, value in values.items()}
 
 

@@ -45,6 +45,12 @@ def test_what_is_not_given_is_filled_in_and_what_is_unknown_is_refused():
         filled("encoder", "rate", {"gian": 2.0})
 
 
+def test_none_is_a_word_where_the_default_is_one():
+    assert filled("neuron", "lif", {"reset_mechanism": None})["reset_mechanism"] == "none"
+    assert filled("model", "SEWResNet", {"normalization": None})["normalization"] == "none"
+    assert filled("encoder", "delayed_burst", {"silence": None})["silence"] is None
+
+
 def test_a_value_becomes_what_json_holds():
     values = as_json("p", (np.float64(0.5), [np.int32(3), ATan(alpha=3.0)], None, "a"))
     number, (whole, surrogate), *others = json.loads(json.dumps(values))
