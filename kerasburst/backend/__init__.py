@@ -5,7 +5,8 @@ One file for each backend has the same functions; `keras.backend.backend()` choo
 - `jit(function, layer)` compiles a function of tensors that is called often; `layer` is the model whose variables it
   uses, if any. On PyTorch nothing is kept for gradients.
 - `on_gpu(function)` returns a function, compiled whole where TensorFlow runs a graph on a GPU.
-- `ensure_shape(x, shape)` returns a tensor that has this shape also where it is known at run time alone.
+- `with_shape(x, shape)` returns a tensor with a static shape that is known to hold; `ensure_shape(x, shape)` also
+  checks it when a graph runs.
 - `device_peak_mb()` returns the peak of the GPU memory in use by the backend's own count, None without a GPU.
 - `writes_steps_out()` says whether a short sequence is written out step by step, or is a loop.
 - `runs_cpu_passes()` says whether neurons may run over time by TensorFlow's compiled passes for a CPU, and
@@ -20,7 +21,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from kerasburst.backend.callers import exporting_onnx, repeats_first_state  # noqa: F401
+from kerasburst.backend.callers import exporting_litert, exporting_onnx, repeats_first_state  # noqa: F401
 from kerasburst.validation import check_backend
 
 name = check_backend()  # before Keras, whose own error does not say what to install
@@ -28,6 +29,7 @@ name = check_backend()  # before Keras, whose own error does not say what to ins
 _backend: Any = importlib.import_module(f"kerasburst.backend.on_{name}")
 jit = _backend.jit
 ensure_shape = _backend.ensure_shape
+with_shape = _backend.with_shape
 device_peak_mb = _backend.device_peak_mb
 on_gpu = _backend.on_gpu
 writes_steps_out = _backend.writes_steps_out

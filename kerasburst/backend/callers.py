@@ -22,6 +22,12 @@ def exporting_onnx() -> bool:
     )
 
 
+def exporting_litert() -> bool:
+    """Return whether Keras or TensorFlow traces a model for LiteRT, which has no lists of tensors of unknown length."""
+    modules = (frame.f_globals.get("__name__", "") for frame in _callers())
+    return any(name.startswith(("tensorflow.lite.", "keras.src.export.litert")) for name in modules)
+
+
 def repeats_first_state() -> bool:
     """Return whether Keras' masked loop on JAX runs a cell, and takes its first state for the output of masked steps.
 

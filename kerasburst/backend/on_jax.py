@@ -77,6 +77,11 @@ def device_peak_mb() -> float | None:
     return statistics["peak_bytes_in_use"] / 1e6 if statistics else None
 
 
+def with_shape(x: jax.Array, shape: tuple[int | None, ...]) -> jax.Array:
+    """Return `x`: shapes are known here before anything runs."""
+    return x
+
+
 def ensure_shape(x: jax.Array, shape: tuple[int | None, ...]) -> jax.Array:
     """Return `x`: shapes are known here before anything runs."""
     return x

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import keras
 import tensorflow as tf
 
-from kerasburst.backend.callers import exporting_onnx
+from kerasburst.backend.callers import exporting_litert, exporting_onnx
+from kerasburst.validation import InputError
 
 
 def _shape(x: tf.Tensor) -> tuple:
@@ -50,7 +51,16 @@ ops = _Operations(
     where=tf.where,
     zeros_like=tf.zeros_like,
 )
-float64 = contextlib.nullcontext  # within it float64 is float64
+
+
+def float64() -> contextlib.AbstractContextManager:
+    """Return a context in which float64 is float64; a graph that becomes a LiteRT file has none."""
+    if exporting_litert():
+        raise InputError(
+            "an encoder that computes in float64 must be left out of an export to LiteRT, which has none: export the "
+            "network on spikes, or write a SavedModel with kerasburst.export.savedmodel"
+        )
+    return contextlib.nullcontext()
 
 
 def random_numbers(shape: Sequence, seed, like: tf.Tensor) -> tf.Tensor:
@@ -133,6 +143,13 @@ def device_peak_mb() -> float | None:
     return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e6 if has_gpu() else None
 
 
+def with_shape(x: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:
+    """Return `x` with a static shape that is known to hold: nothing checks it, since LiteRT has no such operation."""
+    x = tf.identity(x)
+    x.set_shape(shape)
+    return x
+
+
 def ensure_shape(x: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:
     """Return `x`; in a graph, another shape raises an InvalidArgumentError when it runs."""
     return tf.ensure_shape(x, shape)
@@ -156,9 +173,10 @@ def runs_cpu_passes() -> bool:
 def runs_cpu_paths() -> bool:
     """Return whether networks may take fast paths for a CPU: where `runs_cpu_passes`, and XLA compiles no whole step.
 
-    In one function with the rest of a step, XLA compiles convolutions in parts for longer and runs them no faster.
+    In one function with the rest of a step, XLA compiles convolutions in parts for longer and runs them no faster. A
+    LiteRT file cannot hold the parts.
     """
-    return runs_cpu_passes() and not _traced_as_plain()
+    return runs_cpu_passes() and not (_traced_as_plain() or exporting_litert())
 
 
 def _traced_as_plain() -> bool:

@@ -65,6 +65,11 @@ def device_peak_mb() -> float | None:
     return torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else None
 
 
+def with_shape(x: torch.Tensor, shape: tuple[int | None, ...]) -> torch.Tensor:
+    """Return `x`: shapes are known here before anything runs."""
+    return x
+
+
 def ensure_shape(x: torch.Tensor, shape: tuple[int | None, ...]) -> torch.Tensor:
     """Return `x`: shapes are known here before anything runs."""
     return x

@@ -110,9 +110,9 @@ class Encoder(keras.layers.Layer, ABC):
 
     def call(self, inputs):
         """Encode `inputs` with fresh randomness."""
-        if backend.exporting_onnx():
+        if self.random and (backend.exporting_onnx() or backend.exporting_litert()):
             raise InputError(
-                f"layer {self.name} must be left out of an export to ONNX, which has no seeded draws: export the model "
+                f"layer {self.name} must be left out of an export to ONNX or LiteRT, which draw no numbers: export it "
                 "on spikes, or write a SavedModel with kerasburst.export.savedmodel"
             )
         own = type(self).__module__.startswith("kerasburst.")  # XLA may not compile a user's

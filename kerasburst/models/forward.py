@@ -188,4 +188,4 @@ def split(x: Tensor, like: Tensor) -> Tensor:
         (2, 5, 3)
     """
     lead = ops.shape(like)[:2]
-    return backend.ensure_shape(ops.reshape(x, (*lead, *x.shape[1:])), (*like.shape[:2], *x.shape[1:]))
+    return backend.with_shape(ops.reshape(x, (*lead, *x.shape[1:])), (*like.shape[:2], *x.shape[1:]))

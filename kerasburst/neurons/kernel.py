@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
+from kerasburst import backend
 from kerasburst.neurons.compiled import put, unrecorded
 from kerasburst.neurons.functional import advance
 from kerasburst.neurons.scan import wide
@@ -76,7 +77,7 @@ def lif_scan(
         mem = tf.zeros(tf.concat([shape[:1], shape[2:]], axis=0), dtype)
     else:
         mem = tf.cast(initial_mem, dtype)
-    mem = tf.ensure_shape(mem, current.shape[:1].concatenate(current.shape[2:]))
+    mem = backend.with_shape(mem, current.shape[:1].concatenate(current.shape[2:]))
     settings = {"reset_mechanism": reset_mechanism}
     width = tf.uint8 if use is not None else dtype if spike_dtype is None else spike_dtype
 
@@ -209,7 +210,7 @@ def _loop(step, state, inputs, *, first=None, reverse=False):
 def _flat(x: tf.Tensor, lead: int) -> tf.Tensor:
     """Keep `lead` axes and make one of the features: a loop's body runs faster on few axes."""
     flat = tf.reshape(x, tf.concat([tf.shape(x)[:lead], [tf.reduce_prod(tf.shape(x)[lead:])]], axis=0))
-    return tf.ensure_shape(flat, x.shape[:lead].concatenate(x.shape[lead:].num_elements()))
+    return backend.with_shape(flat, x.shape[:lead].concatenate(x.shape[lead:].num_elements()))
 
 
 def _spread(parameter: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:

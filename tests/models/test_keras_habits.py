@@ -8,100 +8,33 @@ import contextlib
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import ops
 
-import kerasburst as kb
 from kerasburst.encoders.rate import RateEncoder
-from kerasburst.models.saving import load_model
 from kerasburst.models.snn_conv_net import SNNConvNet
 from kerasburst.models.snn_fc_net import SNNFCNet
 from kerasburst.neurons.lif import LIF, LIFCell
-from kerasburst.profiling.cost import network_cost
 from kerasburst.validation import InputError
 from tests.eager import eagerly
 
-from .common import draw_spikes, enliven
+from .common import enliven
+from .twins import (
+    DENSE,
+    IMAGES,
+    LABELS,
+    SPIKES,
+    Doubled,
+    Silenced,
+    check_all_agree,
+    check_same,
+    composed,
+    fc,
+    pair,
+    saved_and_loaded,
+)
 
-SPIKES = draw_spikes(16, 6, 12)
-IMAGES = draw_spikes(6, 4, 8, 8, 1)
-LABELS = np.arange(16) % 3
-DENSE = ("hidden_dense", "output_dense")
 # Keras says of layers without weights that they are not quantised.
 pytestmark = pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
-
-
-@keras.saving.register_keras_serializable("kerasburst_tests")
-class Doubled(keras.layers.Dense):
-    """A user's own layer."""
-
-    def call(self, inputs, training=None):
-        return 2 * super().call(inputs)
-
-
-@keras.saving.register_keras_serializable("kerasburst_tests")
-class Silenced(LIF):
-    """A user's own neuron: every second one is silent."""
-
-    def call(self, inputs, initial_state=None):
-        spk = super().call(inputs, initial_state)
-        return spk * ops.cast(ops.arange(spk.shape[-1]) % 2, spk.dtype)
-
-
-def fc(**options):
-    return SNNFCNet(3, hidden_units=9, seed=0, **options)
-
-
-def composed(**layers):
-    """Return the layers of `fc` as a functional model from spikes to logits."""
-    parts = {
-        "hidden_dense": keras.layers.Dense(9, name="hidden_dense"),
-        "hidden_lif": LIF(name="hidden_lif"),
-        "output_dense": keras.layers.Dense(3, name="output_dense"),
-        "output_lif": LIF(return_mem=True, name="output_lif"),
-    } | layers
-    x = inputs = keras.Input((6, 12))
-    for part in parts.values():
-        x = part(x)
-    return keras.Model(inputs, x[1][:, -1])
-
-
-def pair(**options):
-    """Return an `fc` that fires, asked for its trace before anything is changed, and its twin."""
-    network, twin = fc(**options), composed()
-    network.build((None, 6, 12))
-    enliven(network)
-    for name in DENSE:
-        twin.get_layer(name).set_weights(getattr(network, name).get_weights())
-    network.membrane_trace(SPIKES)
-    return network, twin
-
-
-def check_same(got, want):
-    """Check for the same bits; on JAX and a GPU, where one of the two is compiled by XLA, for rounding."""
-    compiled = keras.backend.backend() == "jax" or tf.config.list_physical_devices("GPU")
-    np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 if compiled else 0)
-
-
-def check_all_agree(network, twin, x=SPIKES):
-    """Check the call against the twin, and everything else that is asked of a network against the call."""
-    want = ops.convert_to_numpy(twin(x.astype("float32")))
-    assert np.abs(want).max() > 0.1
-    logits = ops.convert_to_numpy(network(x))
-    np.testing.assert_allclose(logits, want, rtol=1e-5, atol=1e-5)
-    check_same(network.membrane_trace(x)[:, -1], logits)
-    np.testing.assert_allclose(network.predict(x, verbose=0), logits, atol=1e-6)
-    bare = network.with_encoder(None)
-    np.testing.assert_array_equal(ops.convert_to_numpy(bare(x)), logits)
-    rates, cost = network.firing_rates(x), network_cost(network, x)
-    assert cost.firing_rates == pytest.approx(rates, rel=1e-5)
-    hidden = [layer for layer in cost.layers if layer.name == network.course()[2].name]
-    assert hidden[0].effective_acs == round(rates["hidden_lif"] * 16 * 6 * 9) * 3  # each spike reaches three outputs
-
-
-def saved_and_loaded(network, tmp_path):
-    network.save(tmp_path / "net.keras")
-    return load_model(tmp_path / "net.keras")
 
 
 # What changes a layer -----------------------------------------------------------------------------------
@@ -383,103 +316,6 @@ def test_backup_and_restore_starts_an_encoder_s_draws_again(tmp_path):
 # Copies and files -------------------------------------------------------------------------------------------
 
 
-def test_weights_files_and_clones(tmp_path):
-    network, _ = pair()
-    want = ops.convert_to_numpy(network(SPIKES))
-    clone = keras.models.clone_model(network)
-    assert [w.shape for w in clone.weights] == [w.shape for w in network.weights]
-    network.save_weights(tmp_path / "net.weights.h5")
-    clone.load_weights(tmp_path / "net.weights.h5")
-    np.testing.assert_array_equal(ops.convert_to_numpy(clone(SPIKES)), want)
-    np.testing.assert_array_equal(ops.convert_to_numpy(saved_and_loaded(network, tmp_path)(SPIKES)), want)
-
-
-@pytest.mark.usefixtures("eagerly")
-def test_inside_sequential_functional_and_subclassed_models(tmp_path):
-    network, _ = pair()
-    want = ops.convert_to_numpy(ops.softmax(network(SPIKES)))
-
-    @keras.saving.register_keras_serializable("kerasburst_tests")
-    class Wrapped(keras.Model):
-        def __init__(self, network, **kwargs):
-            super().__init__(**kwargs)
-            self.network = network
-
-        def call(self, inputs):
-            return ops.softmax(self.network(inputs))
-
-        def get_config(self):
-            return {"network": keras.saving.serialize_keras_object(self.network)}
-
-        @classmethod
-        def from_config(cls, config):
-            return cls(keras.saving.deserialize_keras_object(config["network"]))
-
-    inputs = keras.Input((6, 12), dtype="uint8")
-    models = {
-        "sequential": keras.Sequential([keras.Input((6, 12), dtype="uint8"), network, keras.layers.Softmax()]),
-        "functional": keras.Model(inputs, keras.layers.Softmax()(network(inputs))),
-        "subclassed": Wrapped(network),
-    }
-    for name, model in models.items():
-        np.testing.assert_allclose(model.predict(SPIKES, verbose=0), want, rtol=1e-5, err_msg=name)
-        model.save(tmp_path / f"{name}.keras")
-        copy = keras.saving.load_model(tmp_path / f"{name}.keras")
-        np.testing.assert_allclose(copy.predict(SPIKES, verbose=0), want, rtol=1e-5, err_msg=name)
-
-
-@pytest.mark.usefixtures("eagerly")
-@pytest.mark.thorough
-def test_an_encoder_inside_survives_with_encoder_and_cost_of_a_quantised_network():
-    network, twin = pair()
-    coded = network.with_encoder(RateEncoder(6, mode="regular"))
-    coded.quantize("int8")
-    twin.quantize("int8")
-    x = np.random.default_rng(0).uniform(size=(5, 12)).astype("float32")
-    spikes = ops.cast(coded.encoder(x), "float32")
-    np.testing.assert_allclose(ops.convert_to_numpy(coded(x)), ops.convert_to_numpy(twin(spikes)), rtol=1e-5, atol=1e-5)
-    assert network_cost(coded, x).examples == 5
-
-
-def test_h5(tmp_path):
-    """In a model that Keras composes, words such as "subtract" stay words; a network that is a class is refused."""
-    x = SPIKES.astype("float32")
-    for reset in ("subtract", "zero"):
-        layers = [keras.layers.Dense(9), LIF(threshold=0.1, reset_mechanism=reset, name="lif"), keras.layers.Dense(3)]
-        model = keras.Sequential([keras.Input((6, 12)), *layers])
-        model.save(tmp_path / "model.h5")
-        copy = keras.models.load_model(tmp_path / "model.h5")
-        assert copy.get_layer("lif").reset_mechanism == reset
-        np.testing.assert_array_equal(ops.convert_to_numpy(copy(x)), ops.convert_to_numpy(model(x)))
-    with pytest.raises(InputError, match=r"filepath must be a .keras file; save_weights writes .weights.h5"):
-        fc().save(tmp_path / "net.h5")
-
-
-@pytest.mark.thorough
-@pytest.mark.filterwarnings("ignore:In the future `np:FutureWarning", "ignore::DeprecationWarning")
-def test_keras_own_export_to_onnx(tmp_path):
-    for module in ("tf2onnx", "onnxruntime"):
-        pytest.importorskip(module)
-    import onnxruntime
-
-    network, twin = pair()
-    x = SPIKES.astype("float32")
-    network(x), twin(x)
-    for name, model in (("network", network), ("twin", twin)):
-        want = model.predict(x, verbose=0)
-        model.export(tmp_path / f"{name}.onnx", format="onnx", verbose=False)
-        session = onnxruntime.InferenceSession(tmp_path / f"{name}.onnx")
-        got = session.run(None, {session.get_inputs()[0].name: x})[0]
-        np.testing.assert_allclose(got, want, atol=1e-5)
-        np.testing.assert_array_equal(model.predict(x, verbose=0), want)
-    coded = network.with_encoder(RateEncoder(6, seed=1))
-    y = np.random.default_rng(0).uniform(size=(5, 12)).astype("float32")
-    coded.predict(y, verbose=0)
-    with pytest.raises(InputError, match="must be left out of an export to ONNX"):
-        coded.export(tmp_path / "coded.onnx", format="onnx", verbose=False)
-    assert coded.predict(y, verbose=0).shape == (5, 3)
-
-
 def test_both_directions_and_stacked_cells():
     """The oracles are the layer alone on sequences turned round, and one RNN of each cell."""
     x = SPIKES.astype("float32")
@@ -509,110 +345,3 @@ def test_keras_tuner(tmp_path):
     tuner.search(SPIKES, LABELS, validation_data=(SPIKES, LABELS), epochs=1, verbose=0)
     assert {trial.hyperparameters["hidden_units"] for trial in tuner.oracle.trials.values()} == {4, 8}
     assert tuner.get_best_models()[0](SPIKES).shape == (16, 3)
-
-
-# Other neurons ----------------------------------------------------------------------------------------------
-
-
-class _Leaky(kb.Neuron):
-    """A user's own step."""
-
-    def step(self, current, state):
-        mem = 0.7 * state["mem"] * ops.cast(state["mem"] <= 0.4, current.dtype) + current
-        return kb.spike(mem - 0.4, kb.ATan()), {"mem": mem}
-
-
-@keras.saving.register_keras_serializable("kerasburst_tests")
-class Leaky(_Leaky, kb.NeuronLayer):
-    pass
-
-
-@keras.saving.register_keras_serializable("kerasburst_tests")
-class LeakyCell(_Leaky, kb.NeuronCell):
-    pass
-
-
-ADAPTIVE = {"rho": 0.7, "kappa": 0.5, "threshold": 0.4}
-OTHERS = {
-    "AdaptiveLIF": (lambda **k: kb.AdaptiveLIF(**ADAPTIVE, **k), lambda: kb.AdaptiveLIFCell(9, **ADAPTIVE)),
-    "own": (Leaky, lambda: LeakyCell(9)),
-}
-
-
-def with_neurons(name):
-    parts = [
-        keras.layers.Dense(9, kernel_initializer=keras.initializers.RandomNormal(0.1, 0.4, seed=1), name="first"),
-        OTHERS[name][0](name="neurons"),
-        keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(0.2, 0.4, seed=2), name="second"),
-        kb.LeakyIntegrator(return_sequences=False, name="out"),
-    ]
-    return keras.Sequential([keras.Input((6, 12)), *parts])
-
-
-def check_against_cells(model, name):
-    """Check the model against Keras' own layers and loop over time, and what is recorded against the model."""
-    x = SPIKES.astype("float32")
-    spk = keras.layers.RNN(OTHERS[name][1](), return_sequences=True)(model.get_layer("first")(x))
-    assert 0 < ops.convert_to_numpy(spk).mean() < 1
-    want = ops.convert_to_numpy(model.get_layer("out")(model.get_layer("second")(spk)))
-    np.testing.assert_allclose(model.predict(x, verbose=0), want, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(kb.record(model, x)["neurons"]["spk"], ops.convert_to_numpy(spk))
-    return want
-
-
-@pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize("name", OTHERS)
-def test_other_neurons_in_files_and_copies(name, tmp_path):
-    model, x = with_neurons(name), SPIKES.astype("float32")
-    want = check_against_cells(model, name)
-    for file in ("model.keras", "model.h5"):
-        model.save(tmp_path / file)
-        copy = keras.models.load_model(tmp_path / file)
-        assert type(copy.get_layer("neurons")) is type(model.get_layer("neurons"))
-        np.testing.assert_array_equal(ops.convert_to_numpy(copy(x)), ops.convert_to_numpy(model(x)))
-    clone = keras.models.clone_model(model)
-    model.save_weights(tmp_path / "model.weights.h5")
-    clone.load_weights(tmp_path / "model.weights.h5")
-    np.testing.assert_allclose(ops.convert_to_numpy(clone(x)), want, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.sampled(3)
-@pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.parametrize("change", ["int8", "lora"])
-def test_other_neurons_behind_changed_layers(name, change):
-    model = with_neurons(name)
-    before = ops.convert_to_numpy(model(SPIKES.astype("float32")))
-    if change == "int8":
-        model.quantize("int8")
-    else:
-        first = model.get_layer("first")
-        first.enable_lora(2)
-        first.lora_kernel_b.assign(np.full(first.lora_kernel_b.shape, 0.3))
-    after = check_against_cells(model, name)
-    assert np.abs(after - before).max() > 0
-
-
-@pytest.mark.usefixtures("eagerly")
-@pytest.mark.thorough
-@pytest.mark.parametrize("name", OTHERS)
-def test_other_neurons_train_with_masks_weights_and_callbacks(name, tmp_path):
-    """Examples of weight 0 and masked steps change no weight: the training is that of the others alone."""
-
-    def fit(x, labels, **options):
-        inputs = keras.Input((None, 12))
-        outputs = keras.layers.Masking()(inputs)
-        for layer in with_neurons(name).layers:
-            outputs = layer(outputs)
-        model = keras.Model(inputs, outputs)
-        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"))
-        model.fit(x, labels, epochs=2, batch_size=16, shuffle=False, verbose=0, **options)
-        return model.get_weights()
-
-    x = SPIKES.astype("float32") + 0.01  # no step is masked by itself
-    padded = np.concatenate([x, np.zeros((16, 3, 12), "float32")], axis=1)
-    backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
-    want = fit(x[LABELS != 1], LABELS[LABELS != 1])
-    for weights in ({"class_weight": {0: 1.0, 1: 0.0, 2: 1.0}}, {"sample_weight": (LABELS != 1).astype("float32")}):
-        for got, weight in zip(fit(padded, LABELS, callbacks=[backup], **weights), want, strict=True):
-            np.testing.assert_allclose(got, weight, rtol=1e-4, atol=1e-5)

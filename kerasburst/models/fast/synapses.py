@@ -10,6 +10,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from kerasburst import backend
+
 _FEW = 16  # outputs of a layer whose gradient is summed instead of multiplied
 
 
@@ -33,7 +35,7 @@ def project(layer: keras.layers.Dense, x: tf.Tensor) -> tf.Tensor:
     flat = tf.reshape(x, [-1, kernel.shape[0]])
     y = _thin(flat, kernel) if kernel.shape[1] <= _FEW else tf.matmul(flat, kernel)
     y = tf.reshape(add_bias(y, tf.cast(layer.bias, x.dtype)), tf.concat([shape[:-1], [kernel.shape[1]]], axis=0))
-    return tf.ensure_shape(y, [*x.shape[:-1], kernel.shape[1]])
+    return backend.with_shape(y, [*x.shape[:-1], kernel.shape[1]])
 
 
 def column_sums(x: tf.Tensor) -> tf.Tensor:
