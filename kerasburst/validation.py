@@ -163,6 +163,15 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def check_dense(argument: str, x: object) -> None:
+    """Raise for a ragged or a sparse tensor, of which Keras' own errors do not say what is wrong."""
+    kind = type(x).__name__
+    if kind == "RaggedTensor" or getattr(x, "ragged", False) is True:
+        raise fail(argument, "a dense tensor; pad with x.to_tensor() and give a mask", "a ragged tensor")
+    if kind in ("SparseTensor", "BCOO") or getattr(x, "sparse", False) is True:
+        raise fail(argument, "a dense tensor", "a sparse tensor")
+
+
 def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
     """Return `value` if it is one of `choices`; the error suggests the nearest one."""
     known = list(choices)

@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasburst import backend
 from kerasburst.encoders.draws import as_tensor, check_intensity, ops_of
-from kerasburst.validation import LARGEST, InputError, check_int, fail, fits, known_keywords
+from kerasburst.validation import LARGEST, InputError, check_dense, check_int, fail, fits, known_keywords
 
 
 class Encoder(keras.layers.Layer, ABC):
@@ -98,6 +98,7 @@ class Encoder(keras.layers.Layer, ABC):
 
     def __call__(self, inputs, *args, **kwargs):
         """Encode `inputs` with fresh randomness."""
+        check_dense("inputs", inputs)
         if type(inputs).__module__.startswith("tensorflow.") and backend.name != "tensorflow":
             raise InputError(
                 f"inputs must be no tensor of TensorFlow while Keras runs on {backend.name}; in tf.data, "

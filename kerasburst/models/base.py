@@ -22,7 +22,16 @@ from kerasburst.neurons.lif import LIF
 from kerasburst.neurons.surrogate import Surrogate, Tensor
 from kerasburst.registry import NEURONS
 from kerasburst.seeding import derive_seed
-from kerasburst.validation import LARGEST, InputError, check_bool, check_choice, check_int, fail, known_keywords
+from kerasburst.validation import (
+    LARGEST,
+    InputError,
+    check_bool,
+    check_choice,
+    check_dense,
+    check_int,
+    fail,
+    known_keywords,
+)
 
 READOUTS = ("last", "mean", "count")
 
@@ -250,6 +259,7 @@ class SpikingNetwork(Probed, ABC):
 
     def spikes_of(self, inputs, mask=None) -> tuple[Tensor, Tensor | None]:
         """Return spikes in the compute dtype, and the mask of the steps that are no padding, or None."""
+        check_dense("inputs", inputs)
         inputs = ops.convert_to_tensor(inputs)
         if keras.backend.standardize_dtype(inputs.dtype) == "int8" and len(inputs.shape) > 2:
             batch, steps = ops.shape(inputs)[:2]

@@ -15,7 +15,7 @@ from kerasburst import backend
 from kerasburst.encoders.base import Encoder
 from kerasburst.neurons.cell import NeuronCell
 from kerasburst.neurons.layer import NeuronLayer
-from kerasburst.validation import InputError, fail
+from kerasburst.validation import InputError, check_dense, fail
 
 
 @dataclass
@@ -286,6 +286,7 @@ def as_arrays(x: Any) -> Any:
             raise fail("x", "an array of numbers", x) from None
         leaves = [x]
     for leaf in leaves:
+        check_dense("x", leaf)
         kind = getattr(getattr(leaf, "dtype", None), "kind", "f")  # of NumPy's alone
         if len(leaf.shape) == 0 or kind not in "biuf":
             raise fail("x", "an array of numbers with a batch axis, or a structure of such arrays", x)

@@ -12,7 +12,7 @@ from kerasburst import backend
 from kerasburst.neurons.base import ACTIVITY, Neuron
 from kerasburst.neurons.scan import State, scan, wide
 from kerasburst.neurons.surrogate import Tensor
-from kerasburst.validation import InputError, check_bool, fail, fits
+from kerasburst.validation import InputError, check_bool, check_dense, fail, fits
 
 
 class NeuronLayer(Neuron):
@@ -85,6 +85,7 @@ class NeuronLayer(Neuron):
 
     def call(self, inputs, initial_state=None, mask=None):
         """Run over `inputs` from `initial_state`."""
+        check_dense("inputs", inputs)
         inputs = ops.convert_to_tensor(inputs)
         if inputs.shape[1] == 0 or keras.backend.standardize_dtype(inputs.dtype) in (
             "string",
