@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from kerasburst.neurons.scan import State, held, wide
 from kerasburst.neurons.surrogate import Surrogate
+from kerasburst.validation import InputError
 
 if TYPE_CHECKING:
     from kerasburst.neurons.base import Neuron
@@ -48,8 +49,8 @@ def compiled_scan(
     static = {"settings": _settings(neurons)}
 
     @tf.custom_gradient
-    def scan(current, *others):
-        current, *others = unrecorded((current, *others))
+    def scan(*tensors):
+        current, *others = unrecorded(tensors)
         state, weights = tuple(others[: len(begin)]), tuple(others[len(begin) :])
         spk, mem, last = forward(
             current, live, state, weights, return_mem=return_mem, spike_dtype=neurons.compute_dtype, **static
@@ -59,12 +60,22 @@ def compiled_scan(
         for value in last:
             value.set_shape(current.shape[:1].concatenate(features))
 
-        def gradient(g_spk, *upstream):
+        def first(g_spk, *upstream):
             g_mem, g_last = (upstream[0], upstream[1:]) if return_mem else (None, upstream)
-            g_current, g_others = backward(
-                current, live, state, weights, *unrecorded((g_spk, g_mem)), tuple(unrecorded(g_last)), **static
-            )
+            g_current, g_others = backward(current, live, state, weights, g_spk, g_mem, g_last, **static)
             return (tf.cast(g_current, current.dtype), *g_others)
+
+        def outputs(current, *others):
+            state, weights = others[: len(begin)], others[len(begin) :]
+
+            def step(state, now, live):
+                return _advance(neurons, state, now, live, weights)
+
+            spk, mem, last = step_by_step(step, state, current, live)
+            return (tf.cast(spk, neurons.compute_dtype), *[mem] * return_mem, *last)
+
+        def gradient(*upstream):
+            return differentiable(first, outputs, tensors, upstream)
 
         return (spk, *[mem] * return_mem, *last), gradient
 
@@ -142,8 +153,53 @@ def _settings(neurons) -> tuple:
 
 
 def unrecorded(tensors):
-    """Keep an eager tape from recording what a custom gradient stands for; second derivatives are then None."""
+    """Keep an eager tape from recording what a custom gradient stands for."""
     return [None if tensor is None else tf.stop_gradient(tensor) for tensor in tensors]
+
+
+def differentiable(backward, outputs, inputs, upstream) -> tuple:
+    """Return the gradients that a compiled pass computes, with their own gradient, which plain operations compute.
+
+    A penalty on gradients needs it. Nothing of it is computed where nobody asks for second derivatives.
+
+    Args:
+        backward: the compiled pass, `*upstream -> gradients of the inputs`.
+        outputs: what it is the gradient of, by plain operations, `*inputs -> outputs`.
+        inputs: the tensors that have a gradient.
+        upstream: the gradients of the outputs.
+    """
+    count = len(inputs)
+
+    @tf.custom_gradient
+    def first(*tensors):
+        def second(*g):
+            with tf.GradientTape(watch_accessed_variables=False) as outer:
+                outer.watch(tensors)
+                with tf.GradientTape(watch_accessed_variables=False) as inner:
+                    inner.watch(tensors[:count])
+                    found = outputs(*tensors[:count])
+                again = inner.gradient(found, tensors[:count], tensors[count:], unconnected_gradients="zero")
+            return outer.gradient(again, tensors, g, unconnected_gradients="zero")
+
+        return backward(*unrecorded(tensors[count:])), second
+
+    return first(*inputs, *upstream)
+
+
+def step_by_step(advance, state, current, live=None):
+    """Run `advance(state, current, live) -> (spk, state)` over time by operations that TensorFlow differentiates twice.
+
+    Raises:
+        InputError: for a number of steps that is not known when a graph is made.
+    """
+    if current.shape[1] is None:
+        raise InputError("inputs must have a known number of steps for second derivatives, received None")
+    spk, mem = [], []
+    for t in range(current.shape[1]):
+        now, state = advance(state, current[:, t], None if live is None else live[:, t])
+        spk.append(now)
+        mem.append(state[0])
+    return tf.stack(spk, axis=1), tf.stack(mem, axis=1), state
 
 
 def _each(step, state, inputs, dtypes, *, reverse=False):

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from kerasburst import backend
-from kerasburst.neurons.compiled import put, unrecorded
-from kerasburst.neurons.functional import advance
+from kerasburst.neurons.compiled import differentiable, put, step_by_step, unrecorded
+from kerasburst.neurons.functional import advance, lif_step
 from kerasburst.neurons.scan import wide
 from kerasburst.neurons.surrogate import Surrogate
 
@@ -94,13 +94,26 @@ def lif_scan(
         if use is not None:
             spk, kept = use.forward(spk)
 
-        def gradient(*upstream):
+        def first(*upstream):
             g_spk, g_mem, g_last = upstream if return_mem else (upstream[0], None, upstream[1])
+            inputs = (None if return_mem else current, mem, initial_mem, beta, threshold, g_spk, g_mem, g_last)
+            g_current, g_initial, *others = _backward(*inputs, surrogate=surrogate, trained=trained, **settings)
+            others = (tf.zeros_like(x) if g is None else g for x, g in zip((beta, threshold), others, strict=True))
+            return tf.cast(g_current, current.dtype), g_initial, *others
+
+        def gradient(g_spk, *upstream):
             if use is not None:
                 g_spk = use.backward(g_spk, kept, current.shape)
-            inputs = (None if return_mem else current, mem, initial_mem, beta, threshold, g_spk, g_mem, g_last)
-            g_current, *others = _backward(*unrecorded(inputs), surrogate=surrogate, trained=trained, **settings)
-            return tf.cast(g_current, current.dtype), *others
+
+            def outputs(current, initial_mem, beta, threshold):
+                def step(state, now, live):
+                    spk, mem = lif_step(tf.cast(now, dtype), *state, beta, threshold, reset_mechanism, surrogate)
+                    return spk, (mem,)
+
+                spk, mem, state = step_by_step(step, (initial_mem,), current)
+                return (tf.cast(spk, g_spk.dtype), *[mem] * return_mem, *state)
+
+            return differentiable(first, outputs, tensors, (g_spk, *upstream))
 
         return ((spk, mem, last) if return_mem else (spk, last)), gradient
 
