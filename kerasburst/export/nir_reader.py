@@ -259,7 +259,7 @@ class _Reader:
             spread = [(side - 1) * d for side, d in zip(kernel.shape, dilation, strict=False)]
             padding = "same" if stride == (1, 1) and [2 * n for n in around] == spread else "valid"
             if padding == "valid" and any(around):
-                x = _each_step(keras.layers.ZeroPadding2D(around), f"{name}_padding", x)
+                x = _each_step(keras.layers.ZeroPadding2D(around, data_format="channels_last"), f"{name}_padding", x)
         if padding not in ("same", "valid") or (padding == "same" and stride != (1, 1)):
             raise InputError(f"{name} must be padded by numbers, or 'same' with stride 1, received {padding}")
         groups = int(np.ravel(node.groups)[0])
@@ -267,7 +267,7 @@ class _Reader:
             raise InputError(f"{name} must take {kernel.shape[2] * groups} channels, received {x.shape[-1]}")
         bias = np.zeros(kernel.shape[3]) if node.bias is None else node.bias
         layer = keras.layers.Conv2D(
-            kernel.shape[3], kernel.shape[:2], stride, padding, dilation_rate=dilation, groups=groups
+            kernel.shape[3], kernel.shape[:2], stride, padding, "channels_last", dilation_rate=dilation, groups=groups
         )
         return _each_step(layer, name, x, kernel, bias)
 
@@ -277,7 +277,7 @@ class _Reader:
         follows = None if after is None else self.nodes[after]
         if np.any(node.padding):
             around = _pair(name, "padding", node.padding, least=0)
-            x = _each_step(keras.layers.ZeroPadding2D(around), f"{name}_padding", x)
+            x = _each_step(keras.layers.ZeroPadding2D(around, data_format="channels_last"), f"{name}_padding", x)
         if kind_of(follows) == "Threshold" and self.before[after] == [name] and np.all(follows.threshold == 0.5):
             return _pool(name, keras.layers.MaxPooling2D, node, x)  # the threshold then leaves it as it is
         size = float(np.prod(_pair(name, "kernel_size", node.kernel_size)))
@@ -375,12 +375,12 @@ def _flatten(name, node, x):
     if start % rank or end % rank != rank - 1:
         raise InputError(f"{name} must flatten all of {tuple(x.shape[2:])}, received the axes {start} to {end}")
     x = keras.layers.Permute((1, rank + 1, *range(2, rank + 1)))(x)
-    return _each_step(keras.layers.Flatten(), name, x)
+    return _each_step(keras.layers.Flatten("channels_last"), name, x)
 
 
 def _pool(name, layer: type[keras.layers.Layer], node, x):
     window, strides = _pair(name, "kernel_size", node.kernel_size), _pair(name, "stride", node.stride)
-    return _each_step(layer(window, strides), name, x)
+    return _each_step(layer(window, strides, data_format="channels_last"), name, x)
 
 
 def _scale(name, scale, x):

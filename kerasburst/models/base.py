@@ -136,8 +136,10 @@ class SpikingNetwork(Probed, ABC):
         return list(leaves(self.course()))
 
     def _conv(self, filters: int, kernel_size: int, name: str, **options) -> keras.layers.Conv2D:
-        options = {"padding": "same", "kernel_initializer": self._initializer(name)} | options
-        return keras.layers.Conv2D(filters, kernel_size, dtype=self.dtype_policy, name=name, **options)
+        options = {"padding": "same", "kernel_initializer": self._initializer(name), "name": name} | options
+        return keras.layers.Conv2D(
+            filters, kernel_size, data_format="channels_last", dtype=self.dtype_policy, **options
+        )
 
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
         return keras.layers.Dense(units, kernel_initializer=self._initializer(name), dtype=self.dtype_policy, name=name)

@@ -125,17 +125,18 @@ class SEWResNet(UnitNetwork):
         self.stem = check_choice("stem", stem, STEMS)
         self.normalization = check_choice("normalization", normalization, NORMALIZATIONS)
         large = stem == "imagenet"
+        images: Any = {"data_format": "channels_last", "dtype": self.dtype_policy}
         self._add_unit("stem", self.width, 7 if large else 3, 2 if large else 1)
         self._course: list[tuple[list[str], list[str]]] = []  # of each block, the units of its body and its shortcut
         if large:
-            self._keep(keras.layers.ZeroPadding2D(1, dtype=self.dtype_policy, name="stem_pool_pad"))
-            self._keep(keras.layers.MaxPooling2D(3, 2, dtype=self.dtype_policy, name="stem_pool"))
+            self._keep(keras.layers.ZeroPadding2D(1, name="stem_pool_pad", **images))
+            self._keep(keras.layers.MaxPooling2D(3, 2, name="stem_pool", **images))
         channels = self.width
         for stage, blocks in enumerate(_STAGES.get(self.depth, ((self.depth - 2) // 6,) * 3)):
             for block in range(blocks):
                 strides = 2 if stage and not block else 1
                 channels = self._add_block(f"stage{stage + 1}_block{block + 1}", stage, channels, strides)
-        self._keep(keras.layers.GlobalAveragePooling2D(dtype=self.dtype_policy, name="image_mean"))
+        self._keep(keras.layers.GlobalAveragePooling2D(name="image_mean", **images))
 
     def _add_block(self, name: str, stage: int, channels: int, strides: int) -> int:
         """Create a block's units for an input of so many channels; return the output's."""

@@ -31,7 +31,11 @@ class UnitNetwork(SpikingNetwork, ABC):
         """Create the layers of a unit; the padding is alike on all sides, as in PyTorch. Return the name."""
         shifted = strides > 1 and kernel_size > 1  # where Keras' "same" pads the last rows and columns alone
         if shifted:
-            self._keep(keras.layers.ZeroPadding2D(kernel_size // 2, dtype=self.dtype_policy, name=f"{name}_pad"))
+            self._keep(
+                keras.layers.ZeroPadding2D(
+                    kernel_size // 2, "channels_last", dtype=self.dtype_policy, name=f"{name}_pad"
+                )
+            )
         padding = "same" if strides == 1 else "valid"
         plain = self.normalization == "none"
         conv = {"strides": strides, "padding": padding, "use_bias": plain}
