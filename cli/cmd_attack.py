@@ -7,26 +7,7 @@ import sys
 from pathlib import Path
 
 import click
-from kerasburst_cli.options import (
-    INVALID,
-    TRAIN_DEFAULT,
-    TRAIN_FIELDS,
-    begun_config,
-    check_going_on,
-    choose_for_events,
-    data_dir_option,
-    dataset_label,
-    directory_options,
-    encodings_option,
-    fleet_options,
-    given_values,
-    make_absolute,
-    parse_assignment,
-    place,
-    print_result,
-    set_option,
-    training_options,
-)
+from kerasburst_cli import options as shared
 from kerasburst_cli.running import choose_jax, interruptible, load_tensorflow, say
 
 from kerasburst import config as configs
@@ -51,8 +32,8 @@ _OPEN = (
     help="Audit the network of this finished training run. The run must have left some examples unused "
     "(--train-limit).",
 )
-@training_options("dataset")
-@encodings_option
+@shared.training_options("dataset")
+@shared.encodings_option
 @click.option(
     "--arm",
     "arms",
@@ -72,7 +53,6 @@ _OPEN = (
     "--match",
     type=click.Choice(["accuracy", "none"]),
     default="accuracy",
-    show_default=True,
     help="accuracy: compare arms at equal test accuracy, and at an equal gap between accuracy on members and test "
     "accuracy.",
 )
@@ -80,24 +60,15 @@ _OPEN = (
     "--protocol",
     type=click.Choice(["audit", "paper", "paper-overlapping"]),
     default="audit",
-    show_default=True,
     help="audit: N shadows and every attack; paper: one shadow and an SVM per class; paper-overlapping: the same with "
     "the shadow's data drawn from the target's, a flaw that is repeated for comparison.",
 )
-@click.option("--targets", type=int, default=1, show_default=True, help="Target models of each encoding.")
-@click.option(
-    "--shadows",
-    type=int,
-    default=8,
-    show_default=True,
-    help="N, shadow models of each encoding, an even number. For --protocol audit.",
-)
+@click.option("--targets", default=1, help="Target models of each encoding.")
+@click.option("--shadows", default=8, help="N, shadow models of each encoding, an even number. For --protocol audit.")
 @click.option(
     "--queries",
-    type=int,
     multiple=True,
     default=(1, 4, 16),
-    show_default=True,
     help="K, encodings of each example that the attacker sees. Repeatable.",
 )
 @click.option(
@@ -114,9 +85,7 @@ _OPEN = (
 )
 @click.option(
     "--pools",
-    type=int,
     default=1,
-    show_default=True,
     help="Disjoint parts of the data, each with its own members and shadow models; with 3 or more, intervals cover "
     "other data.",
 )
@@ -139,22 +108,23 @@ _OPEN = (
     help="Choose the targets' members by independent coin flips, not by halves. Epsilon is then also bounded from "
     "one run.",
 )
-@training_options(
+@shared.training_options(
     *("num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit"),
     epochs="Default: as many updates as train makes on the whole pool.",
     seed="Seed of the audit. With --run the default is the run's seed.",
     train_limit="Draw from a stratified subset of this many training examples.",
 )
-@data_dir_option
-@set_option
+@shared.data_dir_option
+@shared.set_option
 @click.option(
     "--tf-privacy/--no-tf-privacy",
     default=False,
+    show_default=False,
     help="Run tensorflow-privacy's attacks, too; each class of each encoding takes about a minute of a core. "
     "Needs pip install 'kerasburst[tf-privacy]'. --resume can add them.",
 )
-@fleet_options
-@directory_options("audit", "runs/attack-DATASET or -RUN")
+@shared.fleet_options
+@shared.directory_options("audit", "runs/attack-DATASET or -RUN")
 @click.pass_context
 def command(
     ctx,
@@ -181,12 +151,12 @@ def command(
     With --run, the target is the network of a finished training run. Its settings come from that run, and its shadow
     models are trained in the same way.
     """
-    check_going_on(resume, force, out, "audit")
-    make_absolute(options)
+    shared.check_going_on(resume, force, out, "audit")
+    shared.make_absolute(options)
     values = {**options, "encodings": encodings, "arms": arms, "snapshots": snapshots, "queries": queries}
-    given = given_values(ctx, values)
+    given = shared.given_values(ctx, values)
     if run is None and not resume and not arms:
-        choose_for_events(given, options["dataset"])
+        shared.choose_for_events(given, options["dataset"])
         values |= {"encodings": given.get("encodings", encodings)}
     if arms and "encodings" not in given:
         values["encodings"] = ()
@@ -196,8 +166,8 @@ def command(
             values[name] = given[name] = read(given[name])
         else:
             values.pop(name)
-    name = dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
-    out = place(out, f"attack-{name}")
+    name = shared.dataset_label(options["dataset"]) if run is None else user_path("--run", run).resolve().name
+    out = shared.place(out, f"attack-{name}")
 
     if _is_private(Path(run) if run is not None else out):
         choose_jax()
@@ -206,12 +176,12 @@ def command(
     from kerasburst.privacy.config import AuditConfig
 
     # A resumed audit is the one that was begun, but for what is said anew: which audit() then refuses if it differs.
-    begun = begun_config(AuditConfig, out, resume)
+    begun = shared.begun_config(AuditConfig, out, resume)
     if run is not None or (begun is not None and begun.run is not None):
         _check_open(given, assignments, run)
         config = _of_run(run, begun, {name: given[name] for name in _OPEN if name in given})
     else:
-        base = AuditConfig(train=TRAIN_DEFAULT) if begun is None else begun
+        base = AuditConfig(train=shared.TRAIN_DEFAULT) if begun is None else begun
         config = _of_options(base, values if begun is None else given, assignments)
     load_tensorflow(any_backend=True)
     from kerasburst_cli.fleet_progress import make_fleet_observer
@@ -231,11 +201,11 @@ def command(
     value = records.to_json(result)
     for alarm in alarms(value):
         _warn(alarm)
-    print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
+    shared.print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
     if not result.valid:
         verdict = judge(value)
         say("\n".join([*verdict.failed, verdict.line]), err=True)
-        sys.exit(INVALID)
+        sys.exit(shared.INVALID)
 
 
 def _warn(text: str) -> None:
@@ -273,8 +243,8 @@ def _arms(texts):
 
 def _of_options(base, values, assignments):
     """Return the config of an audit that trains its targets."""
-    train = dataclasses.replace(base.train, **{name: values[name] for name in TRAIN_FIELDS if name in values})
-    train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
+    train = dataclasses.replace(base.train, **{name: values[name] for name in shared.TRAIN_FIELDS if name in values})
+    train = configs.set_parameters(train, [shared.parse_assignment(text) for text in assignments])
     return dataclasses.replace(
         base,
         train=train,
@@ -307,7 +277,9 @@ def _of_run(run, begun, values):
     if run is not None:
         place = str(user_path("--run", run).resolve())
         begun = dataclasses.replace(begun, run=dataclasses.replace(begun.run, path=place))
-    train = dataclasses.replace(begun.train, **{name: values.pop(name) for name in TRAIN_FIELDS if name in values})
+    train = dataclasses.replace(
+        begun.train, **{name: values.pop(name) for name in shared.TRAIN_FIELDS if name in values}
+    )
     return dataclasses.replace(begun, train=train, **values)
 
 

@@ -31,19 +31,17 @@ from kerasburst.validation import BACKENDS
     multiple=True,
     help="Repeatable: they take turns, and each is compared with the first. Default: KERAS_BACKEND's.",
 )
-@click.option("--repeats", type=int, default=3, show_default=True, help="Blocks of a second or more, of each work.")
+@click.option("--repeats", default=3, help="Blocks of a second or more, of each work.")
 @click.option(
     "--block",
     "block_s",
-    type=float,
     default=1.0,
-    show_default=True,
     help="Least length of a block, seconds. From 5 on, and better from 20, a GPU's energy is measured.",
 )
 @click.option("--threads", type=int, help="Threads of each process. Default: all cores.")
 @click.option("--num-steps", "--steps", type=int, help="T, time steps. Default: 10, for encoders 32.")
 @click.option("--batch-size", type=int, help="Examples of a step. Default: 128, for encoders 256.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", default=0)
 @data_dir_option
 @click.option("--out", type=click.Path(), help="Directory to write bench.json to.")
 @json_option

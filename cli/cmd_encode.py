@@ -14,8 +14,8 @@ from kerasburst.validation import LARGEST, InputError, check_int
 
 
 @click.command("encode")
-@click.option("--dataset", default="digits", show_default=True, help="A data set's name or the path of data.")
-@click.option("--index", type=int, default=0, show_default=True, help="Which test example.")
+@click.option("--dataset", default="digits", help="A data set's name or the path of data.")
+@click.option("--index", default=0, help="Which test example.")
 @click.option(
     "--encoding",
     "encodings",
@@ -23,16 +23,10 @@ from kerasburst.validation import LARGEST, InputError, check_int
     multiple=True,
     help="Repeatable: each then has a directory in --out. Default: rate.",
 )
-@click.option("--num-steps", type=int, default=10, show_default=True, help="T, time steps.")
+@click.option("--num-steps", default=10, help="T, time steps.")
 @click.option("--feature", "features", type=int, multiple=True, help="Flat index of a feature to draw. Repeatable.")
-@click.option(
-    "--draws",
-    type=int,
-    default=200,
-    show_default=True,
-    help="Number of encodings that the empirical rates are measured on.",
-)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--draws", default=200, help="Number of encodings that the empirical rates are measured on.")
+@click.option("--seed", default=0)
 @data_dir_option
 @set_option
 @click.option("--out", type=click.Path(), help="Directory to write. Default: runs/encode-ENCODING, numbered.")

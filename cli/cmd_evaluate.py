@@ -13,7 +13,7 @@ from kerasburst import records
 
 @click.command("evaluate")
 @click.argument("run", type=click.Path())
-@click.option("--queries", type=int, default=16, show_default=True, help="K, encodings of each test example.")
+@click.option("--queries", default=16, help="K, encodings of each test example.")
 @click.option("--batch-size", type=int, help="Default: the run's.")
 @click.option("--dataset", help="The path of the run's data, if it has moved.")
 @data_dir_option

@@ -13,7 +13,7 @@ from kerasburst.registry import FORMATS
 
 @click.command("export")
 @click.argument("run", type=click.Path())
-@click.option("--format", "format", type=Named(list(FORMATS)), default="savedmodel", show_default=True)
+@click.option("--format", "format", type=Named(list(FORMATS)), default="savedmodel")
 @click.option("--out", type=click.Path(), required=True, help="Directory to write; BASE/1 for TensorFlow Serving.")
 @click.option("--force", is_flag=True, help="Replace the export in --out.")
 @json_option

@@ -21,7 +21,7 @@ from kerasburst.validation import InputError, user_path
     required=True,
     help="An .npy, .npz (with one array, or x) or PNG file of examples, or a recording of events.",
 )
-@click.option("--queries", type=int, default=16, show_default=True, help="K, encodings of each example.")
+@click.option("--queries", default=16, help="K, encodings of each example.")
 @click.option(
     "--seed", type=int, help="Seed of the encodings: the same seed gives the same answer. Default: a new one."
 )

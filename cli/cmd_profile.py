@@ -6,22 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import click
-from kerasburst_cli.options import (
-    TRAIN_DEFAULT,
-    Named,
-    begun_config,
-    check_going_on,
-    choose_for_events,
-    data_dir_option,
-    directory_options,
-    given_values,
-    make_absolute,
-    parse_assignment,
-    place,
-    print_result,
-    set_option,
-    training_options,
-)
+from kerasburst_cli import options as shared
 from kerasburst_cli.running import interruptible, load_tensorflow
 
 from kerasburst import config as configs
@@ -36,20 +21,20 @@ _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
 
 @click.command("profile")
 @click.option("--run", type=click.Path(), help="Profile the network and the encoding of this finished training run.")
-@training_options("dataset")
+@shared.training_options("dataset")
 @click.option(
     "--encoding",
     "encodings",
-    type=Named(list(ENCODINGS)),
+    type=shared.Named(list(ENCODINGS)),
     multiple=True,
     default=DEFAULT_ENCODINGS,
+    show_default=False,
     help=f"Repeatable. rate is Bernoulli, rate_regular deterministic. Default: {', '.join(DEFAULT_ENCODINGS)}.",
 )
 @click.option(
     "--mode",
     type=click.Choice(MODES),
     default="train",
-    show_default=True,
     help="Measure epochs of training, or inference on the test part.",
 )
 @click.option(
@@ -58,23 +43,24 @@ _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
     type=click.Choice(FEEDS),
     multiple=True,
     default=FEEDS[:1],
+    show_default=False,
     help="Repeatable. pipeline encodes each batch as it is needed; encoded encodes all examples before the measurement "
     "and holds them in memory, so that the network alone is measured. Default: pipeline.",
 )
-@click.option("--repeats", type=int, default=3, show_default=True, help="R, measurements of each encoding and feed.")
+@click.option("--repeats", default=3, help="R, measurements of each encoding and feed.")
 @click.option(
     "--window",
     "window_s",
     type=float,
     help="Least length of a measurement, seconds. Default: 2; 20 with a GPU, whose energy is read.",
 )
-@training_options(
+@shared.training_options(
     *("num_steps", "model", "epochs", "batch_size", "seed", "train_limit"),
     epochs=f"Epochs of the networks whose operations are counted. Default: {DEFAULT_EPOCHS}.",
 )
-@data_dir_option
-@set_option
-@directory_options("profile", "runs/profile-DATASET")
+@shared.data_dir_option
+@shared.set_option
+@shared.directory_options("profile", "runs/profile-DATASET")
 @click.pass_context
 def command(ctx, run, encodings, feeds, window_s, assignments, out, resume, force, as_json, quiet, **options):
     """Measure what encodings cost: time, memory, power, and the operations of the trained networks.
@@ -83,15 +69,15 @@ def command(ctx, run, encodings, feeds, window_s, assignments, out, resume, forc
     profile.json and profile.png, and power_trace.csv and power.png if power can be measured. What this machine cannot
     measure is null in profile.json, with the reason. The energy per example is estimated from operation counts.
     """
-    check_going_on(resume, force, out, "profile")
-    make_absolute(options)
-    given = given_values(ctx, {**options, "encodings": encodings, "feeds": feeds, "window_s": window_s})
+    shared.check_going_on(resume, force, out, "profile")
+    shared.make_absolute(options)
+    given = shared.given_values(ctx, {**options, "encodings": encodings, "feeds": feeds, "window_s": window_s})
     if run is None and not resume:
-        choose_for_events(given, options["dataset"])
+        shared.choose_for_events(given, options["dataset"])
     name = Path(options["dataset"]).stem if run is None else user_path("--run", run).resolve().name
-    out = place(out, f"profile-{name}")
+    out = shared.place(out, f"profile-{name}")
 
-    config = _config(run, given, assignments, begun_config(ProfileConfig, out, resume))
+    config = _config(run, given, assignments, shared.begun_config(ProfileConfig, out, resume))
     load_tensorflow(any_backend=True)
     from kerasburst_cli.fleet_progress import make_fleet_observer
 
@@ -103,12 +89,12 @@ def command(ctx, run, encodings, feeds, window_s, assignments, out, resume, forc
         result = profile(config, out, resume=resume, force=force, observer=observer)
     write_report(out)
     value = records.to_json(result)
-    print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
+    shared.print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
 
 
 def _config(run, given, assignments, begun) -> ProfileConfig:
     """Return the config of a new profile, or of the one that was begun with what is said anew."""
-    base = ProfileConfig(train=TRAIN_DEFAULT) if begun is None else begun
+    base = ProfileConfig(train=shared.TRAIN_DEFAULT) if begun is None else begun
     if run is not None or base.run is not None:
         flags = {option.name: option.opts[0] for option in command.params}
         closed = [flags[name] for name in given if name not in _OPEN] + (["--set"] if assignments else [])
@@ -122,7 +108,7 @@ def _config(run, given, assignments, begun) -> ProfileConfig:
         if run is not None and str(user_path("--run", run).resolve()) != base.run:
             raise InputError(f"--run must be the run that the profile was begun with, {base.run}, received {run}")
     train = dataclasses.replace(base.train, **{name: given[name] for name in _TRAIN if name in given})
-    train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
+    train = configs.set_parameters(train, [shared.parse_assignment(text) for text in assignments])
     return dataclasses.replace(
         base, train=train, **{name: given[name] for name in (*_PROFILE, "encodings") if name in given}
     )

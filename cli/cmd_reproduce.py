@@ -9,18 +9,7 @@ import os
 import sys
 
 import click
-from kerasburst_cli.options import (
-    INVALID,
-    begun_config,
-    check_going_on,
-    data_dir_option,
-    directory_options,
-    fleet_options,
-    given_values,
-    make_absolute,
-    place,
-    print_result,
-)
+from kerasburst_cli import options as shared
 from kerasburst_cli.running import interruptible, load_tensorflow, say
 
 from kerasburst import files, records
@@ -36,7 +25,6 @@ _DATASETS = list(dict.fromkeys(name for scale in SCALES.values() for name in sca
     "--scale",
     type=click.Choice(list(SCALES)),
     default="smoke",
-    show_default=True,
     help="smoke: minutes; cpu: a night on 2 cores; full: the paper's sizes.",
 )
 @click.option("--claims", type=click.Choice(list(CLAIMS)), multiple=True, help="Repeatable. Default: all.")
@@ -44,9 +32,11 @@ _DATASETS = list(dict.fromkeys(name for scale in SCALES.values() for name in sca
     "--dataset", "datasets", type=click.Choice(_DATASETS), multiple=True, help="Repeatable. Default: the scale's."
 )
 @click.option("--seeds", type=int, help="Number of seeds. Default: the scale's.")
-@data_dir_option
-@fleet_options
-@directory_options("reproduction", "runs/reproduce-SCALE", "or begin it. Claims, data sets and seeds may be added")
+@shared.data_dir_option
+@shared.fleet_options
+@shared.directory_options(
+    "reproduction", "runs/reproduce-SCALE", "or begin it. Claims, data sets and seeds may be added"
+)
 @click.pass_context
 def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
     """Test the paper's claims on this machine, each with an interval, a verdict, and the rule behind it.
@@ -55,14 +45,14 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
     reproduction.md. Data sets that are not available are skipped, with the reason. Exit code 3: controls of an audit
     failed, and its figures do not count. Exit code 1: parts failed.
     """
-    check_going_on(resume, force, out, "reproduction")
-    make_absolute(options)
-    given = given_values(ctx, options)
-    out = place(out, f"reproduce-{options['scale']}")
+    shared.check_going_on(resume, force, out, "reproduction")
+    shared.make_absolute(options)
+    given = shared.given_values(ctx, options)
+    out = shared.place(out, f"reproduce-{options['scale']}")
 
     from kerasburst.paper.config import ReproduceConfig
 
-    begun = begun_config(ReproduceConfig, out, resume)
+    begun = shared.begun_config(ReproduceConfig, out, resume)
     if begun is not None:
         for name in ("claims", "datasets"):
             if name in given:  # more of them; None is all there are
@@ -92,13 +82,13 @@ def command(ctx, jobs, backend, out, resume, force, as_json, quiet, **options):
             raise
     value = json.loads(json.dumps(records.to_json(result)))
     write_markdown(value, out / "reproduction.md")
-    print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
+    shared.print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
     if error is not None:
         raise error
     code = 0
     if any(each["failed"] for each in value["audits"]):
         say("controls of an audit failed: the figures that rest on them do not count", err=True)
-        code = INVALID
+        code = shared.INVALID
     unmade = sum(part["state"] == "failed" for part in value["plan"])
     if unmade:
         say(f"parts that could not be made: {unmade}; reproduction.md says why", err=True)

@@ -6,24 +6,7 @@ import dataclasses
 import sys
 
 import click
-from kerasburst_cli.options import (
-    INVALID,
-    TRAIN_DEFAULT,
-    TRAIN_FIELDS,
-    begun_config,
-    check_going_on,
-    data_dir_option,
-    dataset_label,
-    directory_options,
-    fleet_options,
-    given_values,
-    make_absolute,
-    parse_assignment,
-    place,
-    print_result,
-    set_option,
-    training_options,
-)
+from kerasburst_cli import options as shared
 from kerasburst_cli.running import interruptible, load_tensorflow, say
 
 from kerasburst import config as configs
@@ -47,13 +30,12 @@ _PLAN = ("seeds", "search", "samples", "shadows", "members", "queries")
     "--metric",
     "metrics",
     default="test_accuracy",
-    show_default=True,
     metavar="NAME,...",
     help="Any of test_accuracy, train_accuracy, input_firing_rate and audit_auc, which audits every point.",
 )
-@training_options("dataset", "encoding")
-@click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds, for intervals.")
-@training_options("seed", seed="The first of them.")
+@shared.training_options("dataset", "encoding")
+@click.option("--seeds", default=3, help="Number of seeds, for intervals.")
+@shared.training_options("seed", seed="The first of them.")
 @click.option(
     "--search",
     "searches",
@@ -63,33 +45,24 @@ _PLAN = ("seeds", "search", "samples", "shadows", "members", "queries")
     "attack AUC, in --trials audits. --search encoder.margin=1:8 is short for --search pareto --param "
     "encoder.margin=1:8; repeatable. A range may end in :log.",
 )
-@click.option(
-    "--samples",
-    "--trials",
-    type=int,
-    default=20,
-    show_default=True,
-    help="Points of a random search, or trials of a Pareto search.",
-)
-@click.option("--shadows", type=int, default=4, show_default=True, help="N, shadow models of each audit; even.")
+@click.option("--samples", "--trials", default=20, help="Points of a random search, or trials of a Pareto search.")
+@click.option("--shadows", default=4, help="N, shadow models of each audit; even.")
 @click.option(
     "--queries",
-    type=int,
     multiple=True,
     default=(1, 4),
-    show_default=True,
     help="K, encodings of each example that the attacker sees; audit_auc is at the largest. Repeatable.",
 )
 @click.option("--members", type=int, help="Training examples of an audit's target. Default: a third, at most 1000.")
-@training_options(
+@shared.training_options(
     *("num_steps", "model", "epochs", "batch_size", "learning_rate", "train_limit"),
     epochs="Default: the data set's own; in audits as many updates as that.",
     train_limit="Train on, or draw from, a stratified subset of this many examples.",
 )
-@data_dir_option
-@set_option
-@fleet_options
-@directory_options("sweep", "runs/sweep-DATASET-ENCODING", "or begin it. --seeds and --trials may grow")
+@shared.data_dir_option
+@shared.set_option
+@shared.fleet_options
+@shared.directory_options("sweep", "runs/sweep-DATASET-ENCODING", "or begin it. --seeds and --trials may grow")
 @click.pass_context
 def command(
     ctx, parameters, searches, metrics, assignments, jobs, backend, out, resume, force, as_json, quiet, **options
@@ -102,8 +75,8 @@ def command(
     and then the point that it chooses and the one it began with on the other half. Exit code 3: controls of an
     audit failed, and that seed of its point does not count.
     """
-    check_going_on(resume, force, out, "sweep")
-    make_absolute(options)
+    shared.check_going_on(resume, force, out, "sweep")
+    shared.make_absolute(options)
     options["metrics"] = tuple(name.strip() for name in metrics.split(","))
     ranges = [text for text in searches if "=" in text]
     if len({*(text for text in searches if text not in ranges), *(["pareto"] if ranges else [])}) > 1:
@@ -111,20 +84,21 @@ def command(
     if searches:
         options["search"] = "pareto" if ranges else searches[0]
     parameters = (*parameters, *ranges)
-    given = given_values(ctx, options)
+    given = shared.given_values(ctx, options)
     if "encoding" not in given and not resume and holds_events(options["dataset"]):
         options["encoding"] = given["encoding"] = configs.ENCODED[0]
-    out = place(out, f"sweep-{dataset_label(options['dataset'])}-{options['encoding']}")
+    out = shared.place(out, f"sweep-{shared.dataset_label(options['dataset'])}-{options['encoding']}")
 
     from kerasburst.studies.sweep.config import SweepConfig
     from kerasburst.studies.sweep.space import parse_parameter
 
     # What is resumed is what was begun, but for what is said anew; sweep() refuses what may not differ.
-    begun = begun_config(SweepConfig, out, resume)
+    begun = shared.begun_config(SweepConfig, out, resume)
     train = dataclasses.replace(
-        TRAIN_DEFAULT if begun is None else begun.train, **{n: v for n, v in given.items() if n in TRAIN_FIELDS}
+        shared.TRAIN_DEFAULT if begun is None else begun.train,
+        **{n: v for n, v in given.items() if n in shared.TRAIN_FIELDS},
     )
-    train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
+    train = configs.set_parameters(train, [shared.parse_assignment(text) for text in assignments])
     fields = {name: value for name, value in given.items() if name in (*_PLAN, "metrics")}
     if parameters or begun is None:
         fields["parameters"] = tuple(parse_parameter(text) for text in parameters)
@@ -145,13 +119,13 @@ def command(
     value = records.to_json(result)
     pictures = save_sweep_figures(value, out)
     names = [path.name for path in pictures]
-    print_result(value, out, as_json=as_json, text=lambda: summary(value, out, names))
+    shared.print_result(value, out, as_json=as_json, text=lambda: summary(value, out, names))
     if error is not None:
         raise error
     invalid = sum(bool(each["failed_controls"]) for point in value["points"] for each in point["seeds"])
     if invalid:
         say(f"controls of {invalid} audits failed: those seeds do not count", err=True)
-        sys.exit(INVALID)
+        sys.exit(shared.INVALID)
 
 
 def summary(result: dict, out, pictures) -> str:

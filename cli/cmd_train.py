@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import click
-from kerasburst_cli.options import (
-    TRAIN_DEFAULT,
-    Named,
-    check_going_on,
-    data_dir_option,
-    dataset_label,
-    given_values,
-    json_option,
-    make_absolute,
-    parse_assignment,
-    place,
-    print_result,
-    quiet_option,
-    set_option,
-    training_options,
-)
+from kerasburst_cli import options as shared
+from kerasburst_cli.parameters import models_text, parameters_text
 from kerasburst_cli.running import choose_jax, interruptible, load_tensorflow, say
 
 from kerasburst import config as configs
@@ -33,58 +20,34 @@ from kerasburst.validation import InputError, user_path
 _FIELDS = {field.name for field in dataclasses.fields(TrainConfig)} - {"encoder", "network", "neuron", "data"}
 
 
-def _list_parameters(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        load_tensorflow(any_backend=True)
-        from kerasburst_cli.parameters import parameters_text
+def _list_option(name: str, text: Callable[[], str], help: str) -> Callable:
+    """Return an option that prints a text, and ends the command."""
 
-        say(parameters_text())
-        ctx.exit()
+    def show(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            load_tensorflow(any_backend=True)
+            say(text())
+            ctx.exit()
 
-
-def _list_models(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        load_tensorflow(any_backend=True)
-        from kerasburst_cli.parameters import models_text
-
-        say(models_text())
-        ctx.exit()
+    return click.option(name, is_flag=True, is_eager=True, expose_value=False, callback=show, help=help)
 
 
 @click.command("train")
-@training_options("dataset")
+@shared.training_options("dataset")
 @click.option(
     "--encoding",
-    type=Named(list(ENCODERS)),
+    type=shared.Named(list(ENCODERS)),
     multiple=True,
-    help=f"Default: {TRAIN_DEFAULT.encoding}; none for events.",
+    help=f"Default: {shared.TRAIN_DEFAULT.encoding}; none for events.",
 )
-@training_options("num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit")
-@data_dir_option
-@set_option
-@click.option(
-    "--list-models",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_models,
-    help="List the networks that --model takes, and exit.",
+@shared.training_options("num_steps", "model", "epochs", "batch_size", "learning_rate", "seed", "train_limit")
+@shared.data_dir_option
+@shared.set_option
+@_list_option("--list-models", models_text, "List the networks that --model takes, and exit.")
+@_list_option(
+    "--list-parameters", parameters_text, "List what --set takes, with defaults, meanings and ranges, and exit."
 )
-@click.option(
-    "--list-parameters",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_parameters,
-    help="List what --set takes, with defaults, meanings and ranges, and exit.",
-)
-@click.option(
-    "--validation-split",
-    type=float,
-    default=TRAIN_DEFAULT.validation_split,
-    show_default=True,
-    help="Share of the training part held out for validation.",
-)
+@shared.config_option("validation_split", help="Share of the training part held out for validation.")
 @click.option(
     "--early-stopping",
     type=int,
@@ -94,18 +57,10 @@ def _list_models(ctx: click.Context, parameter: click.Parameter, value: bool) ->
 @click.option(
     "--keep-best", is_flag=True, help="Keep the weights of the best validation loss; needs --validation-split."
 )
-@click.option(
-    "--queries",
-    type=int,
-    default=TRAIN_DEFAULT.queries,
-    show_default=True,
-    help="K, encodings of each test example; the test accuracy is the mean over them.",
-)
-@click.option(
-    "--precision",
+@shared.config_option("queries", help="K, encodings of each test example; the test accuracy is the mean over them.")
+@shared.config_option(
+    "precision",
     type=click.Choice(configs.PRECISIONS),
-    default=TRAIN_DEFAULT.precision,
-    show_default=True,
     help="mixed_bfloat16 is faster where the processor has it (AVX512_BF16, AMX, GPUs); mixed_float16 is for GPUs.",
 )
 @click.option(
@@ -114,56 +69,27 @@ def _list_models(ctx: click.Context, parameter: click.Parameter, value: bool) ->
     help="Train with (epsilon, delta)-differential privacy, by DP-SGD on JAX; needs the extra dp. --batch-size is "
     "then the expected size of a batch.",
 )
-@click.option(
-    "--delta",
-    type=float,
-    default=TRAIN_DEFAULT.delta,
-    show_default=True,
-    help="With --epsilon: delta, below 1 / number of examples.",
+@shared.config_option("delta", help="With --epsilon: delta, below 1 / number of examples.")
+@shared.config_option(
+    "clipping_norm", "--clip", help="With --epsilon: each example's gradient is clipped to this norm."
 )
-@click.option(
-    "--clip",
-    "clipping_norm",
-    type=float,
-    default=TRAIN_DEFAULT.clipping_norm,
-    show_default=True,
-    help="With --epsilon: each example's gradient is clipped to this norm.",
-)
-@click.option(
-    "--encodings-per-example",
-    type=int,
-    default=TRAIN_DEFAULT.encodings_per_example,
-    show_default=True,
+@shared.config_option(
+    "encodings_per_example",
     help="With --epsilon: K, encodings of each example; the mean of their gradients is clipped.",
 )
-@click.option(
-    "--spike-cost",
-    type=float,
-    default=TRAIN_DEFAULT.spike_cost,
-    show_default=True,
+@shared.config_option(
+    "spike_cost",
     help="Weight in the loss of the mean probability of an input spike; needs --set encoder.trainable=true.",
 )
-@click.option(
-    "--firing-penalty",
-    type=float,
-    default=TRAIN_DEFAULT.firing_penalty,
-    show_default=True,
-    help="Weight in the loss of the hidden neurons' mean squared firing rate.",
-)
-@click.option(
-    "--adversary",
-    type=float,
-    default=TRAIN_DEFAULT.adversary,
-    show_default=True,
+@shared.config_option("firing_penalty", help="Weight in the loss of the hidden neurons' mean squared firing rate.")
+@shared.config_option(
+    "adversary",
     metavar="WEIGHT",
     help="Weight in the loss of an attacker that sees membranes and tries to tell training examples from a reference "
     "part.",
 )
-@click.option(
-    "--reference-split",
-    type=float,
-    default=TRAIN_DEFAULT.reference_split,
-    show_default=True,
+@shared.config_option(
+    "reference_split",
     help="With --adversary: share of the training part that is the reference part; nothing else is trained on it.",
 )
 @click.option(
@@ -181,8 +107,8 @@ def _list_models(ctx: click.Context, parameter: click.Parameter, value: bool) ->
     "machines of TF_CONFIG, each of which runs this command.",
 )
 @click.option("--tensorboard", is_flag=True, help="Log to OUT/tensorboard.")
-@json_option
-@quiet_option
+@shared.json_option
+@shared.quiet_option
 @click.pass_context
 def command(ctx, assignments, config_file, out, resume, force, strategy, tensorboard, as_json, quiet, **options):
     """Train a spiking network on encoded data, and measure it.
@@ -190,20 +116,20 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
     The run directory holds config.json, result.json, model.keras, history.csv and curves.png. Resume an interrupted
     run with --resume --out DIRECTORY.
     """
-    check_going_on(resume, force, out, "run")
-    given = given_values(ctx, {name: value for name, value in options.items() if name in _FIELDS})
+    shared.check_going_on(resume, force, out, "run")
+    given = shared.given_values(ctx, {name: value for name, value in options.items() if name in _FIELDS})
     if len(options["encoding"]) > 1:
         raise InputError(f"--encoding of train must be given once, received {', '.join(options['encoding'])}")
     if "encoding" in given:
         (given["encoding"],) = given["encoding"]
-    base = TRAIN_DEFAULT
+    base = shared.TRAIN_DEFAULT
     if config_file is not None:
         base = records.from_json(TrainConfig, files.read_json(config_file), config_file)
     elif resume and (user_path("--out", out) / "config.json").exists():
         path = user_path("--out", out) / "config.json"
         base = records.from_json(TrainConfig, files.read_json(path), str(path))
-    make_absolute(given)
-    if base is TRAIN_DEFAULT and "encoding" not in given and holds_events(given.get("dataset", base.dataset)):
+    shared.make_absolute(given)
+    if base is shared.TRAIN_DEFAULT and "encoding" not in given and holds_events(given.get("dataset", base.dataset)):
         given["encoding"] = configs.ENCODED[0]
     config = dataclasses.replace(base, **given)
     if config_file is not None and given.get("dataset", base.dataset) != base.dataset:
@@ -214,8 +140,8 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
         config = dataclasses.replace(config, encoder={})
     if "model" in given and given["model"] != base.model:
         config = dataclasses.replace(config, network={})
-    config = configs.set_parameters(config, [parse_assignment(text) for text in assignments])
-    out = place(out, f"{dataset_label(config.dataset)}-{config.encoding}")
+    config = configs.set_parameters(config, [shared.parse_assignment(text) for text in assignments])
+    out = shared.place(out, f"{shared.dataset_label(config.dataset)}-{config.encoding}")
     if config.epsilon is not None:
         choose_jax()
     elif "delta" in given or "clipping_norm" in given:
@@ -238,7 +164,7 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
         return
     for warning in result.warnings:
         say(f"warning: {warning}", err=True)
-    print_result(records.to_json(result), out, as_json=as_json, text=lambda: summary(result, out))
+    shared.print_result(records.to_json(result), out, as_json=as_json, text=lambda: summary(result, out))
 
 
 def summary(result, out) -> str:

@@ -5,25 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import click
-from kerasburst_cli.options import (
-    TRAIN_DEFAULT,
-    Named,
-    begun_config,
-    check_going_on,
-    choose_for_events,
-    data_dir_option,
-    dataset_label,
-    directory_options,
-    encodings_option,
-    fleet_options,
-    given_values,
-    make_absolute,
-    parse_assignment,
-    place,
-    print_result,
-    set_option,
-    training_options,
-)
+from kerasburst_cli import options as shared
 from kerasburst_cli.running import interruptible, load_tensorflow
 
 from kerasburst import config as configs
@@ -44,12 +26,9 @@ _CLOSED = ("source", "source_epochs", "source_encoding", "encodings", "num_steps
 
 
 @click.command("transfer")
-@click.option("--source", default=SOURCE, show_default=True, help="Data set to learn features on: a name or a path.")
+@click.option("--source", default=SOURCE, help="Data set to learn features on: a name or a path.")
 @click.option(
-    "--target",
-    default=TARGET,
-    show_default=True,
-    help="Data set to transfer the features to. NAME:0-4 takes some classes of a data set.",
+    "--target", default=TARGET, help="Data set to transfer the features to. NAME:0-4 takes some classes of a data set."
 )
 @click.option(
     "--from-run",
@@ -57,10 +36,10 @@ _CLOSED = ("source", "source_epochs", "source_encoding", "encodings", "num_steps
     type=click.Path(),
     help="Start from this finished training run instead of --source; its settings are the defaults.",
 )
-@encodings_option
+@shared.encodings_option
 @click.option(
     "--source-encoding",
-    type=Named(list(ENCODERS)),
+    type=shared.Named(list(ENCODERS)),
     help="The source's encoder, where one data set holds images and the other events. Default: rate for images, none "
     "for events.",
 )
@@ -72,23 +51,17 @@ _CLOSED = ("source", "source_epochs", "source_encoding", "encodings", "num_steps
 )
 @click.option("--source-epochs", type=int, help="Default: the source's own.")
 @click.option("--target-epochs", type=int, help="Epochs of every network on the target. Default: the target's own.")
-@click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds, for paired intervals.")
-@training_options(
+@click.option("--seeds", default=3, help="Number of seeds, for paired intervals.")
+@shared.training_options(
     *("seed", "train_limit", "num_steps", "model", "batch_size", "learning_rate"),
     seed="The first of them.",
     train_limit="Train source and target on stratified subsets of this many examples.",
 )
-@click.option(
-    "--queries",
-    type=int,
-    default=TRAIN_DEFAULT.queries,
-    show_default=True,
-    help="K, encodings of each test example; an accuracy is the mean over them.",
-)
-@data_dir_option
-@set_option
-@fleet_options
-@directory_options("transfer", "runs/transfer-SOURCE-TARGET", "or begin it. --seeds may grow")
+@shared.config_option("queries", help="K, encodings of each test example; an accuracy is the mean over them.")
+@shared.data_dir_option
+@shared.set_option
+@shared.fleet_options
+@shared.directory_options("transfer", "runs/transfer-SOURCE-TARGET", "or begin it. --seeds may grow")
 @click.pass_context
 def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, quiet, **options):
     """Measure transfer: train on one data set, freeze the features, train a new head on another.
@@ -98,28 +71,30 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
     whose frozen layers were never trained: if transfer does not beat it, the features were worth nothing. The
     directory holds transfer.json, transfer.png and every network's record.
     """
-    check_going_on(resume, force, out, "transfer")
-    make_absolute(options)
-    given = given_values(ctx, options)
+    shared.check_going_on(resume, force, out, "transfer")
+    shared.make_absolute(options)
+    given = shared.given_values(ctx, options)
     if "target_epochs" in given:  # of which the config knows as its epochs
         check_int("target_epochs", given["target_epochs"], low=1, high=LARGEST)
     if run is None and not resume:
-        choose_for_events(given, options["target"])
+        shared.choose_for_events(given, options["target"])
         if (events := holds_events(options["source"])) != holds_events(options["target"]):
             given.setdefault("source_encoding", ENCODED[0] if events else COMPARED_ENCODINGS[0])
     source = options["source"] if run is None else user_path("--from-run", run).resolve().name
-    out = place(out, f"transfer-{dataset_label(source)}-{dataset_label(options['target'])}")
+    out = shared.place(out, f"transfer-{shared.dataset_label(source)}-{shared.dataset_label(options['target'])}")
 
     from kerasburst.studies.transfer.config import TransferConfig
 
     # What is resumed is what was begun, but for what is said anew; transfer() refuses what may not differ.
-    begun = begun_config(TransferConfig, out, resume)
+    begun = shared.begun_config(TransferConfig, out, resume)
     if run is not None:
         config = _of_run(run, given, assignments)
     else:
-        base = TransferConfig(train=dataclasses.replace(TRAIN_DEFAULT, dataset=TARGET)) if begun is None else begun
+        base = (
+            TransferConfig(train=dataclasses.replace(shared.TRAIN_DEFAULT, dataset=TARGET)) if begun is None else begun
+        )
         train = dataclasses.replace(base.train, **{_TRAIN[name]: v for name, v in given.items() if name in _TRAIN})
-        train = configs.set_parameters(train, [parse_assignment(text) for text in assignments])
+        train = configs.set_parameters(train, [shared.parse_assignment(text) for text in assignments])
         config = dataclasses.replace(base, train=train, **{n: v for n, v in given.items() if n in _PLAN})
     load_tensorflow(any_backend=True)
     from kerasburst_cli.fleet_progress import make_fleet_observer
@@ -132,7 +107,7 @@ def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, q
         result = transfer(config, out, resume=resume, force=force, jobs=jobs, backend=backend, observer=observer)
     value = records.to_json(result)
     save_transfer_plot(value, out / "transfer.png")
-    print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
+    shared.print_result(value, out, as_json=as_json, text=lambda: summary(value, out))
 
 
 def _of_run(run, given, assignments):

@@ -88,7 +88,10 @@ def _of_option(message: str, command: click.Command | None, given: list[str]) ->
     return message
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
+
+
+@click.group(cls=LazyGroup, context_settings=_SETTINGS)
 @click.version_option(__version__, prog_name="kerasburst")
 def cli() -> None:
     """Burst spike encoders and spiking networks for Keras, and honest measurements of both.

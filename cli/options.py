@@ -141,7 +141,6 @@ backend_option = click.option(
     "--backend",
     type=click.Choice(["loky", "dask", "ray"]),
     default="loky",
-    show_default=True,
     help="loky: processes on this machine. dask, ray: the cluster at DASK_SCHEDULER_ADDRESS or RAY_ADDRESS, whose "
     "machines must all see --out; without an address, a cluster on this machine.",
 )
@@ -149,12 +148,12 @@ TRAIN_DEFAULT = TrainConfig()
 _TRAINING: dict[str, dict] = {
     "dataset": {"help": "Name of a data set, or path of your own."},
     "encoding": {"type": Named(list(ENCODERS))},
-    "num_steps": {"type": int, "help": "T, time steps."},
+    "num_steps": {"help": "T, time steps."},
     "model": {"type": Named(list(NETWORKS)), "help": "Default: depends on the data."},
     "epochs": {"type": int, "help": "Default: the data set's own."},
-    "batch_size": {"type": int},
-    "learning_rate": {"type": float},
-    "seed": {"type": int},
+    "batch_size": {},
+    "learning_rate": {},
+    "seed": {},
     "train_limit": {"type": int, "help": "Train on a stratified subset of this many examples."},
 }
 TRAIN_FIELDS = (*_TRAINING, "data_dir")  # those of TrainConfig's fields that are options of studies
@@ -171,6 +170,12 @@ def _combine(*options: Callable) -> Callable:
     return add
 
 
+def config_option(field: str, *flags: str, **settings: Any) -> Callable:
+    """Return an option that sets a field of `TrainConfig` and has its default; `flags` where it is called otherwise."""
+    flags = flags or (f"--{field.replace('_', '-')}",)
+    return click.option(*flags, field, default=getattr(TRAIN_DEFAULT, field), **settings)
+
+
 def training_options(*names: str, **helps: str) -> Callable:
     """Return a decorator that adds options which set fields of `TrainConfig`.
 
@@ -180,9 +185,8 @@ def training_options(*names: str, **helps: str) -> Callable:
     """
     found = []
     for name in names:
-        settings = {"default": getattr(TRAIN_DEFAULT, name), "show_default": True} | _TRAINING[name]
-        settings |= {"help": helps[name]} if name in helps else {}
-        found.append(click.option(f"--{name.replace('_', '-')}", **settings))
+        settings = _TRAINING[name] | ({"help": helps[name]} if name in helps else {})
+        found.append(config_option(name, **settings))
     return _combine(*found)
 
 
@@ -195,6 +199,7 @@ encodings_option = click.option(
     type=Named(list(ENCODERS)),
     multiple=True,
     default=COMPARED_ENCODINGS,
+    show_default=False,
     help=f"Repeatable; all are trained with the same examples and seeds. Default: {', '.join(COMPARED_ENCODINGS)}; "
     f"for events: {', '.join(ENCODED)}.",
 )

@@ -24,7 +24,7 @@ from kerasburst.validation import InputError, check_backend, visible
 
 if TYPE_CHECKING:
     from kerasburst.study import FleetObserver
-    from kerasburst.training.observer import TrainingObserver
+    from kerasburst.training.callbacks import TrainingObserver
 
 _lost = threading.Event()
 
