@@ -102,35 +102,10 @@ def _keras(
 
 
 def _events(
-    name: str,
-    title: str,
-    shape: tuple[int, ...],
-    train: int,
-    test: int,
-    names: tuple[str, ...],
-    epochs: int,
-    place: Callable[[Path], Path | None],
-    events: Callable[[Path], EventSet],
-    expected: str,
+    name: str, title: str, shape: tuple[int, ...], train: int, test: int, epochs: int, names: tuple[str, ...], **more
 ) -> DatasetInfo:
-    kind = "image" if len(shape) == 3 else "tabular"
-    count = train + test
-    return DatasetInfo(
-        name,
-        title,
-        kind,
-        shape,
-        len(names),
-        count,
-        train,
-        test,
-        epochs,
-        "its files",
-        names,
-        events=events,
-        place=place,
-        expected=expected,
-    )
+    kind, count = "image" if len(shape) == 3 else "tabular", train + test
+    return DatasetInfo(name, title, kind, shape, len(names), count, train, test, epochs, "its files", names, **more)
 
 
 def _numbers(count: int) -> tuple[str, ...]:
@@ -140,17 +115,13 @@ def _numbers(count: int) -> tuple[str, ...]:
 DATASETS: dict[str, DatasetInfo] = {
     info.name: info
     for info in (
-        _sklearn("digits", "Digits", (8, 8, 1), 1797, 20, tuple("0123456789"), full_scale=16.0),
+        _sklearn("digits", "Digits", (8, 8, 1), 1797, 20, _numbers(10), full_scale=16.0),
         _sklearn("iris", "Iris", (4,), 150, 200, ("setosa", "versicolor", "virginica")),
         _sklearn("breast_cancer", "Breast Cancer", (30,), 569, 60, ("malignant", "benign")),
         _sklearn("wine", "Wine", (13,), 178, 100, ("class_0", "class_1", "class_2")),
-        _keras("mnist", "MNIST", (28, 28, 1), 60_000, 5, class_names=tuple("0123456789"), layouts=(_npz("mnist"),)),
+        _keras("mnist", "MNIST", (28, 28, 1), 60_000, 5, class_names=_numbers(10), layouts=(_npz("mnist"),)),
         _keras(
-            "fashion_mnist",
-            "Fashion-MNIST",
-            (28, 28, 1),
-            60_000,
-            5,
+            *("fashion_mnist", "Fashion-MNIST", (28, 28, 1), 60_000, 5),
             class_names=_FASHION_NAMES,
             layouts=(
                 _npz("fashion_mnist"),
@@ -159,11 +130,7 @@ DATASETS: dict[str, DatasetInfo] = {
             ),
         ),
         _keras(
-            "cifar10",
-            "CIFAR-10",
-            (32, 32, 3),
-            50_000,
-            10,
+            *("cifar10", "CIFAR-10", (32, 32, 3), 50_000, 10),
             class_names=_CIFAR10_NAMES,
             layouts=(
                 _npz("cifar10"),
@@ -172,71 +139,39 @@ DATASETS: dict[str, DatasetInfo] = {
             ),
         ),
         _keras(
-            "cifar100",
-            "CIFAR-100",
-            (32, 32, 3),
-            50_000,
-            10,
-            100,
-            class_names=tuple(str(label) for label in range(100)),
-            layouts=(
-                _npz("cifar100"),
-                *cifar_layouts(100, ["train"], "test", "cifar-100-python", "fine_labels"),
-            ),
+            *("cifar100", "CIFAR-100", (32, 32, 3), 50_000, 10, 100),
+            class_names=_numbers(100),
+            layouts=(_npz("cifar100"), *cifar_layouts(100, ["train"], "test", "cifar-100-python", "fine_labels")),
         ),
         DatasetInfo(
             *("moving_digits", "Moving digits", "image", (*SENSOR, 2), 10, 1797, None, None, 12),
             "scikit-learn's digits, seen by a simulated event camera",
-            tuple("0123456789"),
+            _numbers(10),
             events=lambda _: moving_digits(),
         ),
         _events(
-            "nmnist",
-            "N-MNIST",
-            (34, 34, 2),
-            60_000,
-            10_000,
-            tuple("0123456789"),
-            5,
-            find_nmnist,
-            read_nmnist,
-            "NMNIST/Train/0/*.bin to NMNIST/Test/9/*.bin",
+            *("nmnist", "N-MNIST", (34, 34, 2), 60_000, 10_000, 5, _numbers(10)),
+            place=find_nmnist,
+            events=read_nmnist,
+            expected="NMNIST/Train/0/*.bin to NMNIST/Test/9/*.bin",
         ),
         _events(
-            "dvs_gesture",
-            "DVS Gesture",
-            (128, 128, 2),
-            1077,
-            264,
-            GESTURES,
-            20,
-            find_dvs_gesture,
-            read_dvs_gesture,
-            "DVSGesture/trials_to_train.txt and user*.aedat, or tonic's DVSGesture/ibmGestureTrain",
+            *("dvs_gesture", "DVS Gesture", (128, 128, 2), 1077, 264, 20, GESTURES),
+            place=find_dvs_gesture,
+            events=read_dvs_gesture,
+            expected="DVSGesture/trials_to_train.txt and user*.aedat, or tonic's DVSGesture/ibmGestureTrain",
         ),
         _events(
-            "shd",
-            "SHD",
-            (700,),
-            8156,
-            2264,
-            _numbers(20),
-            20,
-            find_hsd("shd"),
-            read_hsd("shd"),
-            "SHD/shd_train.h5 and SHD/shd_test.h5",
+            *("shd", "SHD", (700,), 8156, 2264, 20, _numbers(20)),
+            place=find_hsd("shd"),
+            events=read_hsd("shd"),
+            expected="SHD/shd_train.h5 and SHD/shd_test.h5",
         ),
         _events(
-            "ssc",
-            "SSC",
-            (700,),
-            75_466,
-            20_382,
-            _numbers(35),
-            10,
-            find_hsd("ssc"),
-            read_hsd("ssc"),
-            "SSC/ssc_train.h5 and SSC/ssc_test.h5",
+            *("ssc", "SSC", (700,), 75_466, 20_382, 10, _numbers(35)),
+            place=find_hsd("ssc"),
+            events=read_hsd("ssc"),
+            expected="SSC/ssc_train.h5 and SSC/ssc_test.h5",
         ),
     )
 }

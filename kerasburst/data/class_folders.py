@@ -7,16 +7,20 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from kerasburst.validation import InputError, one_line
 
 _PARTS = ("train", "test")
 
 
-def list_classes(path: Path, suffixes: Sequence[str], what: str) -> dict[str, dict[str, list[Path]]]:
-    """Return the files of each class of each part, all sorted.
+def list_classes(
+    path: Path, suffixes: Sequence[str], what: str
+) -> tuple[list[Path], np.ndarray, tuple[str, ...], int | None]:
+    """Return the files, by part, class and name; their labels; the classes' names; where the test part begins, or None.
 
-    `DIR/cat/1.png` has one part, under the empty name; `DIR/train/cat/1.png, DIR/test/cat/1.png` has two. Hidden files
-    and folders are ignored.
+    `DIR/cat/1.png` has one part; `DIR/train/cat/1.png, DIR/test/cat/1.png` has two. Hidden files and
+    folders are ignored.
 
     Args:
         path: The folder.
@@ -39,7 +43,11 @@ def list_classes(path: Path, suffixes: Sequence[str], what: str) -> dict[str, di
             problem = "is missing" if different[0] in names else "is no class of the training part"
             folder = parts[part]
             raise InputError(f"{folder} must hold the classes {_shown(names)}: {folder / different[0]} {problem}")
-    return listed
+    found = [files for classes in listed.values() for files in classes.values()]
+    counts = [len(files) for files in found]
+    y = np.repeat(np.tile(np.arange(len(names)), len(listed)), counts)
+    start = sum(counts[: len(names)]) if len(listed) == 2 else None
+    return [file for files in found for file in files], y, names, start
 
 
 def first_file(path: Path) -> Path | None:

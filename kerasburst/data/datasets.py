@@ -138,8 +138,9 @@ def _load(name: str | Path, data_dir: str | Path | None, download: bool) -> Sour
     folder = folder or _variable_folder()
     for place in filter(None, (folder, _keras_cache())):
         if found := _find(info, place):
+            layout, paths, where = found
             try:
-                return _source(info, found.read(), str(found.where))
+                return _source(info, layout.read(paths), where)
             except InputError:
                 if place is folder or not download:
                     raise  # else Keras finds the damage too, and downloads the file anew
@@ -188,7 +189,8 @@ def availability(name: str | Path, data_dir: str | Path | None = None) -> Availa
         return Availability(place is not None, str(place or _expected(info)))
     for place in filter(None, (folder, _keras_cache())):
         if found := _find(info, place):
-            return Availability(True, str(found.where), found.layout.note)
+            layout, _, where = found
+            return Availability(True, where, layout.note)
     return Availability(False, f"downloaded when first used; without a network, {_advice(info, folder)}")
 
 
@@ -339,22 +341,12 @@ def _keras_cache() -> Path:
     return _path(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"
 
 
-class _Found(NamedTuple):
-    """The files of a data set that are in a folder."""
-
-    layout: Layout
-    paths: tuple[Path, ...]
-
-    @property
-    def where(self) -> Path:
-        return self.paths[0] if len(self.paths) == 1 else self.paths[0].parent
-
-    def read(self) -> Arrays:
-        return self.layout.read(self.paths)
-
-
-def _find(info: DatasetInfo, folder: Path) -> _Found | None:
-    return next((_Found(layout, paths) for layout in info.layouts if (paths := layout.find(folder))), None)
+def _find(info: DatasetInfo, folder: Path) -> tuple[Layout, tuple[Path, ...], str] | None:
+    """Return the form in which a data set is in a folder, its files, and where they are."""
+    for layout in info.layouts:
+        if paths := layout.find(folder):
+            return layout, paths, str(paths[0] if len(paths) == 1 else paths[0].parent)
+    return None
 
 
 def _source(info: DatasetInfo, arrays: Arrays, where: str) -> Source:

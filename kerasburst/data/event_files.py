@@ -48,11 +48,12 @@ def _named(path: Path, columns: Any) -> Arrays:
             found[usual] = columns[name]
     for needed in ("t", "unit" if "unit" in found else "x"):
         if needed not in found:
-            raise InputError(f"{path} must hold t, x, y, p or t, unit; {needed} is missing, it holds {_list(columns)}")
+            raise InputError(f"{path} must hold t, x, y, p or t, unit; {needed} is missing, it holds {listed(columns)}")
     return {name: np.asarray(column) for name, column in found.items()}
 
 
-def _list(names) -> str:
+def listed(names) -> str:
+    """Return names as a message lists them."""
     return one_line(", ".join(sorted(map(str, names))), 80) or "nothing"
 
 
@@ -137,9 +138,8 @@ class Aedat3:
 
     def __init__(self, path: Path):
         self.path = path
-        self._packets: list[
-            tuple[int, int, int, int]
-        ] = []  # where events begin, how many, timestamps' high bits, first t
+        # Where events begin, how many, their timestamps' high bits, the first t.
+        self._packets: list[tuple[int, int, int, int]] = []
         with files.reading(path) as file:
             version = b""
             start = 0
@@ -194,10 +194,6 @@ class Aedat3:
         return {"t": t, "x": data >> 17 & 0x7FFF, "y": data >> 2 & 0x7FFF, "p": data >> 1 & 1}
 
 
-def _read_aedat(path: Path) -> Arrays:
-    return Aedat3(path).read()
-
-
 def _read_aedat4(path: Path) -> Arrays:
     try:
         import aedat
@@ -221,6 +217,6 @@ READERS: dict[str, Callable[[Path], Arrays]] = {
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
     ".bin": _read_bin,
-    ".aedat": _read_aedat,
+    ".aedat": lambda path: Aedat3(path).read(),
     ".aedat4": _read_aedat4,
 }

@@ -11,12 +11,12 @@ import numpy as np
 
 from kerasburst import files
 from kerasburst.data.class_folders import first_file, list_classes
-from kerasburst.data.event_files import READERS, hdf5_errors, open_hdf5, read_events
+from kerasburst.data.event_files import READERS, hdf5_errors, listed, open_hdf5, read_events
 from kerasburst.data.event_sets import EventSet, join_labels, name_classes
 from kerasburst.data.events import Recording
 from kerasburst.data.readers import Arrays, load_npz
 from kerasburst.data.sources import Reader, Source
-from kerasburst.validation import InputError, one_line
+from kerasburst.validation import InputError
 
 _SHD = {"t": "spikes/times", "unit": "spikes/units"}
 _FLAT = ("lengths", "labels")  # of a file of many recordings, beside t, x, y, p or t, unit
@@ -35,16 +35,12 @@ class _Hdf5:
             columns = dict(_SHD)
             needed = (*_SHD.values(), "labels")
         else:
-            columns = (
-                {name: name for name in ("t", "unit")}
-                if "unit" in file
-                else {n: n for n in "txyp" if n != "p" or n in file}
-            )
+            columns = {key: key for key in (("t", "unit") if "unit" in file else "txyp") if key != "p" or key in file}
             needed = (*columns.values(), *_FLAT)
         for key in needed:
             if key not in file:
                 raise InputError(
-                    f"{self.path} must hold {', '.join(needed)}; {key} is missing, it holds {_shown(file)}"
+                    f"{self.path} must hold {', '.join(needed)}; {key} is missing, it holds {listed(file)}"
                 )
         labels = file["labels"][()]
         names = file["extra/keys"][()] if "extra" in file and "keys" in file["extra"] else file.get("class_names")
@@ -138,9 +134,8 @@ def write_events(
     with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
         for key, name in columns.items():
             if getattr(recordings[0], name) is not None:
-                file[key] = np.concatenate([getattr(each, name) for each in recordings]).astype(
-                    types.get(key, np.uint16)
-                )
+                joined = np.concatenate([getattr(each, name) for each in recordings])
+                file[key] = joined.astype(types.get(key, np.uint16))
         file["lengths"] = np.array([len(each.t) for each in recordings], np.int64)
         file["labels"] = np.asarray(labels, np.int64)
         if class_names is not None:
@@ -157,8 +152,6 @@ def read_event_file(
     keys = [f"{store.path}: labels" for store in stores]
     y, classes, start = join_labels(keys, [store.labels for store in stores])
     owner = [(store, number) for store in stores for number in range(len(store.labels))]
-    if sensor is None and stores[0].sensor is not None:
-        sensor = stores[0].sensor
     return EventSet(
         name=name or path.stem,
         read=lambda number: owner[number][0].read(owner[number][1]),
@@ -166,7 +159,7 @@ def read_event_file(
         y=y,
         class_names=name_classes(stores[0].names, classes, f"{path}: class_names"),
         test_start=start,
-        sensor=sensor,
+        sensor=sensor or stores[0].sensor,
     )
 
 
@@ -206,17 +199,14 @@ class EventFileReader(Reader):
 
 def read_event_folder(path: Path, name: str = "", sensor: tuple[int, ...] | None = None) -> EventSet:
     """Return the recordings of a folder with one folder for each class, as `list_classes` takes it."""
-    listed = list_classes(path, tuple(READERS), "recordings")
-    names = tuple(next(iter(listed.values())))
-    paths = [file for classes in listed.values() for found in classes.values() for file in found]
-    counts = [[len(found) for found in classes.values()] for classes in listed.values()]
+    paths, y, names, start = list_classes(path, tuple(READERS), "recordings")
     return EventSet(
         name=name or path.resolve().name,
         read=lambda number: read_events(paths[number]),
         where=lambda number: str(paths[number]),
-        y=np.concatenate([np.repeat(np.arange(len(names)), each) for each in counts]),
+        y=y,
         class_names=names,
-        test_start=sum(counts[0]) if len(counts) == 2 else None,
+        test_start=start,
         sensor=sensor,
     )
 
@@ -243,10 +233,6 @@ class EventFolderReader(Reader):
     def read(self, path: Path) -> Source:
         """Return the recordings in 10 steps."""
         return self.read_events(path).source()
-
-
-def _shown(file) -> str:
-    return one_line(", ".join(sorted(file)), 80) or "nothing"
 
 
 def _text(value) -> str:

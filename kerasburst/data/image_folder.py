@@ -53,12 +53,7 @@ class ImageFolderReader(Reader):
 
     def read(self, path: Path) -> Source:
         """Return the source, named after the folder."""
-        listed = list_classes(path, SUFFIXES, "images")
-        names = tuple(next(iter(listed.values())))
-        paths = [file for classes in listed.values() for found in classes.values() for file in found]
-        counts = [[len(found) for found in classes.values()] for classes in listed.values()]
-        y = np.concatenate([np.repeat(np.arange(len(names)), each) for each in counts])
-        start = sum(counts[0]) if len(counts) == 2 else None
+        paths, y, names, start = list_classes(path, SUFFIXES, "images")
         return image_source(os.path.basename(os.path.abspath(path)), stream_images(paths), y, names, start)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import numpy as np
 
-from kerasburst.data.event_readers import write_events
 from kerasburst.data.event_sets import EventSet
 from kerasburst.data.events import Recording
 
@@ -37,16 +35,6 @@ def moving_digits() -> EventSet:
         sensor=SENSOR,
         polarities=2,
     )
-
-
-def write_moving_digits(path: str | Path) -> None:
-    """Write the moving digits as an event file, HDF5 of t, x, y, p, lengths and labels.
-
-    Args:
-        path: The file, `.h5`; `kerasburst train --dataset PATH` reads it.
-    """
-    recordings, labels = simulated()
-    write_events(path, recordings, labels, sensor=SENSOR, class_names=tuple("0123456789"))
 
 
 @functools.cache

@@ -5,7 +5,7 @@ import pytest
 
 import kerasburst as kb
 from kerasburst.data.datasets import load_source
-from kerasburst.data.moving_digits import SENSOR, simulated, write_moving_digits
+from kerasburst.data.moving_digits import SENSOR, simulated
 
 
 def test_recordings_are_as_an_event_camera_makes_them():
@@ -41,7 +41,7 @@ def test_a_digit_comes_back_to_where_it_was():
 
 @pytest.mark.thorough
 def test_the_file_is_the_data_set(tmp_path):
-    write_moving_digits(tmp_path / "digits.h5")
+    kb.write_events(tmp_path / "digits.h5", *simulated(), sensor=SENSOR, class_names="0123456789")
     named, file = load_source("moving_digits", num_steps=5), load_source(tmp_path / "digits.h5", num_steps=5)
     assert file.class_names == named.class_names and file.y.tolist() == named.y.tolist()
     assert file.fingerprint == named.fingerprint
