@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.export.wires import States, Wires, as_call, patched, patches_of
+from kerasburst.export.wires import States, Wires, as_call, patches_of
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.observing import patched
 from kerasburst.neurons.base import Neuron
 from kerasburst.neurons.layer import NeuronLayer
 from kerasburst.validation import InputError, fail, one_line

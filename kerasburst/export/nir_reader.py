@@ -308,9 +308,8 @@ class _Reader:
         gain = np.asarray(node.w_in * self.dt / node.tau_syn) * (node.r * self.dt / node.tau_mem)
         reset = self._reset_of(node) or "zero"
         if reset == "zero" and (self.reset or "reset_mechanism" not in (node.metadata or {})):
-            x = _neuron(
-                LeakyIntegrator, f"{name}_synapse", x, {"beta": alpha}
-            )  # NIR's reset spares this step's current
+            # NIR's reset spares this step's current.
+            x = _neuron(LeakyIntegrator, f"{name}_synapse", x, {"beta": alpha})
             return self._fire(name, x, {"beta": beta}, gain, node.v_threshold, reset)
         return self._fire(name, x, {"alpha": alpha, "beta": beta}, gain, node.v_threshold, reset, Synaptic)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.observing import patched
 from kerasburst.neurons.base import Neuron
 from kerasburst.neurons.cell import NeuronCell
 from kerasburst.neurons.layer import NeuronLayer
@@ -155,22 +155,6 @@ def _mean_so_far(key: str, wires: Wires, now):
     steps = wires.take(f"{key}_steps", tf.zeros_like(now[:, :1])) + 1.0
     wires.after |= {f"{key}_sum": total, f"{key}_steps": steps}
     return total / steps
-
-
-@contextlib.contextmanager
-def patched(patches) -> Iterator[None]:
-    """Set attributes of layers while the body runs; what they were comes back, whatever happens."""
-    patches = [(vars(layer), attributes) for layer, attributes in patches if attributes]
-    before = [{name: own[name] for name in attributes if name in own} for own, attributes in patches]
-    try:
-        for own, attributes in patches:
-            own.update(attributes)
-        yield
-    finally:
-        for (own, attributes), kept in zip(patches, before, strict=True):
-            for name in attributes:
-                own.pop(name, None)
-            own.update(kept)
 
 
 def state_keys(key: str, layer: Neuron) -> dict[str, str]:

@@ -372,6 +372,12 @@ class SpikingNetwork(Probed, ABC):
         return network
 
 
+def shared_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a network's arguments that `SpikingNetwork` has by name, of the `locals()` of an `__init__`."""
+    names = inspect.getfullargspec(SpikingNetwork.__init__).kwonlyargs
+    return {name: given[name] for name in names}
+
+
 def _described(part) -> tuple:
     """Return what a layer is made from, without what Keras counts up."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,7 +109,7 @@ def _observe_once(model: keras.layers.Layer, x: Any, listens: Callable) -> Obser
     with contextlib.ExitStack() as stack:
 
         def replace(layer, name, function):
-            stack.enter_context(_replaced(layer, name, function))
+            stack.enter_context(patched([(layer, {name: function})]))
 
         def note(layer, neurons, spk, mem):
             name, count = names[id(neurons if id(neurons) in names else layer)], 1
@@ -142,7 +142,7 @@ def _watch_neurons(layer: NeuronLayer, replace: Callable, note: Callable) -> Non
     run, call, seen = layer.run, layer.call, {}
 
     def watched_run(current, state, *mask):
-        with _attributes(layer, return_sequences=True, return_mem=True):
+        with patched([(layer, {"return_sequences": True, "return_mem": True})]):
             result = run(current, state, *mask)
         mem = result[1][layer.state_names[0]] if isinstance(result[1], dict) else result[1]
         seen["spk"], seen["mem"] = as_array(result[0]), as_array(mem)
@@ -185,7 +185,7 @@ def _watch_rnn(layer: keras.layers.RNN, replace: Callable, note: Callable) -> No
         replace(cell, "call", watched)
 
     def watched_call(sequences, initial_state=None, mask=None, training=False):
-        with _attributes(layer, unroll=True):
+        with patched([(layer, {"unroll": True})]):
             outputs = call(sequences, initial_state=initial_state, mask=mask, training=training)
         for cell in cells:
             spk, mem = (
@@ -304,29 +304,19 @@ def as_array(x: Any) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _replaced(layer: keras.layers.Layer, name: str, function: Callable) -> Iterator[None]:
-    """Replace a method of one layer, behind Keras' tracking."""
-    own = vars(layer)
-    missing = object()
-    before = own.get(name, missing)
-    own[name] = function
+def patched(patches: Iterable[tuple[keras.layers.Layer, dict[str, Any]]]) -> Iterator[None]:
+    """Set attributes of layers, behind Keras' tracking, while the body runs; what they were comes back."""
+    patches = [(vars(layer), attributes) for layer, attributes in patches if attributes]
+    before = [{name: own[name] for name in attributes if name in own} for own, attributes in patches]
     try:
+        for own, attributes in patches:
+            own.update(attributes)
         yield
     finally:
-        if before is missing:
-            del own[name]
-        else:
-            own[name] = before
-
-
-@contextlib.contextmanager
-def _attributes(layer: keras.layers.Layer, **values: bool) -> Iterator[None]:
-    before = {name: getattr(layer, name) for name in values}
-    vars(layer).update(values)
-    try:
-        yield
-    finally:
-        vars(layer).update(before)
+        for (own, attributes), kept in zip(patches, before, strict=True):
+            for name in attributes:
+                own.pop(name, None)
+            own.update(kept)
 
 
 @contextlib.contextmanager

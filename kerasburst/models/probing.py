@@ -108,9 +108,8 @@ class Probed(keras.Model):
             self.check_shape(np.shape(inputs))
         if backend.name != "tensorflow":
             mask = None if mask is None else ops.convert_to_tensor(np.asarray(mask))
-            return self.traced_probe(
-                ops.convert_to_tensor(np.asarray(inputs)), None, mask
-            )  # tf.data's are TensorFlow's
+            inputs = ops.convert_to_tensor(np.asarray(inputs))  # tf.data's are TensorFlow's
+            return self.traced_probe(inputs, None, mask)
         inputs = ops.convert_to_tensor(inputs)
         missing = size - count if self.encoder is None else 0
         filled = ops.pad(inputs, [[0, missing], *[[0, 0]] * (len(inputs.shape) - 1)]) if missing else inputs

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from kerasburst.encoders.base import Encoder
+from kerasburst.models.base import shared_arguments
 from kerasburst.models.forward import CONNECT, Part, Residual
 from kerasburst.models.units import NORMALIZATIONS, UnitNetwork
 from kerasburst.neurons.surrogate import Surrogate
@@ -99,24 +100,7 @@ class SEWResNet(UnitNetwork):
         seed: int | None = None,
         **kwargs,
     ):
-        super().__init__(
-            num_classes,
-            encoder=encoder,
-            readout=readout,
-            neuron=neuron,
-            neuron_options=neuron_options,
-            beta=beta,
-            threshold=threshold,
-            reset_mechanism=reset_mechanism,
-            surrogate=surrogate,
-            trainable_beta=trainable_beta,
-            trainable_threshold=trainable_threshold,
-            per_neuron=per_neuron,
-            recompute=recompute,
-            recompute_steps=recompute_steps,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(num_classes, **shared_arguments(locals()), **kwargs)
         self.depth = check_int("depth", depth, low=8, high=1202)  # He et al.'s deepest
         if self.depth not in _STAGES and (self.depth - 2) % 6:
             raise fail("depth", f"one of {', '.join(map(str, _STAGES))}, or 6 n + 2", depth)

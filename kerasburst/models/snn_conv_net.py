@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.base import SpikingNetwork, shared_arguments
 from kerasburst.models.forward import Pool
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.validation import LARGEST, check_choice, check_int, fail
@@ -79,24 +79,7 @@ class SNNConvNet(SpikingNetwork):
         seed: int | None = None,
         **kwargs,
     ):
-        super().__init__(
-            num_classes,
-            encoder=encoder,
-            readout=readout,
-            neuron=neuron,
-            neuron_options=neuron_options,
-            beta=beta,
-            threshold=threshold,
-            reset_mechanism=reset_mechanism,
-            surrogate=surrogate,
-            trainable_beta=trainable_beta,
-            trainable_threshold=trainable_threshold,
-            per_neuron=per_neuron,
-            recompute=recompute,
-            recompute_steps=recompute_steps,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(num_classes, **shared_arguments(locals()), **kwargs)
         if not isinstance(filters, (list, tuple)) or len(filters) != 2:
             raise fail("filters", "a pair of integers", filters)
         self.filters = tuple(check_int("filters", n, low=1, high=LARGEST) for n in filters)

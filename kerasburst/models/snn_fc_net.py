@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kerasburst.encoders.base import Encoder
-from kerasburst.models.base import SpikingNetwork
+from kerasburst.models.base import SpikingNetwork, shared_arguments
 from kerasburst.neurons.surrogate import Surrogate
 from kerasburst.validation import LARGEST, check_int
 
@@ -70,24 +70,7 @@ class SNNFCNet(SpikingNetwork):
         seed: int | None = None,
         **kwargs,
     ):
-        super().__init__(
-            num_classes,
-            encoder=encoder,
-            readout=readout,
-            neuron=neuron,
-            neuron_options=neuron_options,
-            beta=beta,
-            threshold=threshold,
-            reset_mechanism=reset_mechanism,
-            surrogate=surrogate,
-            trainable_beta=trainable_beta,
-            trainable_threshold=trainable_threshold,
-            per_neuron=per_neuron,
-            recompute=recompute,
-            recompute_steps=recompute_steps,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(num_classes, **shared_arguments(locals()), **kwargs)
         self.hidden_units = check_int("hidden_units", hidden_units, low=1, high=LARGEST)
         self.hidden_dense = self._dense(self.hidden_units, "hidden_dense")
         self.hidden_lif = self._neurons("hidden_lif")

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from kerasburst.encoders.base import Encoder
+from kerasburst.models.base import shared_arguments
 from kerasburst.models.forward import Part, Pool
 from kerasburst.models.units import NORMALIZATIONS, UnitNetwork
 from kerasburst.neurons.surrogate import Surrogate
@@ -77,24 +78,7 @@ class SpikingVGG(UnitNetwork):
         seed: int | None = None,
         **kwargs,
     ):
-        super().__init__(
-            num_classes,
-            encoder=encoder,
-            readout=readout,
-            neuron=neuron,
-            neuron_options=neuron_options,
-            beta=beta,
-            threshold=threshold,
-            reset_mechanism=reset_mechanism,
-            surrogate=surrogate,
-            trainable_beta=trainable_beta,
-            trainable_threshold=trainable_threshold,
-            per_neuron=per_neuron,
-            recompute=recompute,
-            recompute_steps=recompute_steps,
-            seed=seed,
-            **kwargs,
-        )
+        super().__init__(num_classes, **shared_arguments(locals()), **kwargs)
         if not isinstance(filters, (list, tuple)) or not filters or not all(map(_is_filled, filters)):
             raise fail("filters", "one or more tuples of integers, such as ((64,), (128, 128))", filters)
         self.filters = tuple(tuple(check_int("filters", n, low=1, high=LARGEST) for n in block) for block in filters)

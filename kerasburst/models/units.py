@@ -27,7 +27,7 @@ class UnitNetwork(SpikingNetwork, ABC):
         """Make a layer an attribute by its own name, as saving a layer that has changed needs it."""
         setattr(self, layer.name, layer)
 
-    def _add_unit(self, name: str, filters: int, kernel_size: int = 3, strides: int = 1, alpha: float = 1.0) -> str:
+    def _add_unit(self, name: str, filters: int, kernel_size: int = 3, strides: int = 1) -> str:
         """Create the layers of a unit; the padding is alike on all sides, as in PyTorch. Return the name."""
         shifted = strides > 1 and kernel_size > 1  # where Keras' "same" pads the last rows and columns alone
         if shifted:
@@ -42,8 +42,7 @@ class UnitNetwork(SpikingNetwork, ABC):
         self._keep(self._conv(filters, kernel_size, f"{name}_conv", **conv))
         if not plain:
             threshold = self._neuron["threshold"] if self.normalization == "tdbn" else None
-            options = {"threshold": threshold, "alpha": alpha, "dtype": self.dtype_policy}
-            self._keep(TimeBatchNormalization(**options, name=f"{name}_bn"))
+            self._keep(TimeBatchNormalization(threshold=threshold, dtype=self.dtype_policy, name=f"{name}_bn"))
         self._keep(self._neurons(f"{name}_lif"))
         return name
 

@@ -33,15 +33,36 @@ class TrainingFailed(RuntimeError):
     """Training cannot go on: its loss is no longer a number."""
 
 
-class Recorder(keras.callbacks.Callback):
+class Watcher(keras.callbacks.Callback):
+    """Report each epoch to the observer; alone it is for a worker that records nothing."""
+
+    def __init__(self, config, observer: TrainingObserver, steps: int):
+        super().__init__()
+        self.config, self.observer, self.steps = config, observer, steps
+        self._started = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the epoch's clock; of several workers the chief decides which epoch is the first."""
+        if self._started is None:
+            self.observer.start(
+                epochs=self.config.epochs,
+                first_epoch=epoch + 1,
+                steps=self.steps,
+                batch_size=self.config.batch_size,
+            )
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Report the epoch."""
+        self.observer.epoch(_row(epoch, logs, self._started))
+
+
+class Recorder(Watcher):
     """After each epoch, extend the history, save a checkpoint, inform the observer, and decide whether to stop."""
 
     def __init__(self, config, directory, observer, history, best, steps):
-        super().__init__()
-        self.config, self.directory, self.observer = config, directory, observer
-        self.history, self.best = history, best
-        self.steps = steps
-        self._started = 0.0
+        super().__init__(config, observer, steps)
+        self.directory, self.history, self.best = directory, history, best
 
     @property
     def best_epoch(self) -> int | None:
@@ -61,19 +82,6 @@ class Recorder(keras.callbacks.Callback):
         """Whether no epoch is left to train."""
         return len(self.history) >= self.config.epochs or self.stopped_early
 
-    def on_train_begin(self, logs=None):
-        """Report the number of epochs and steps to the observer."""
-        self.observer.start(
-            epochs=self.config.epochs,
-            first_epoch=len(self.history) + 1,
-            steps=self.steps,
-            batch_size=self.config.batch_size,
-        )
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Start the epoch's clock."""
-        self._started = time.perf_counter()
-
     def on_epoch_end(self, epoch, logs=None):
         """Record the epoch.
 
@@ -92,30 +100,6 @@ class Recorder(keras.callbacks.Callback):
         self.directory.save_checkpoint(self.model, self.history, self.best)
         self.observer.epoch(row)
         self.model.stop_training = self.done
-
-
-class Watcher(keras.callbacks.Callback):
-    """Report each epoch to the observer, on a worker that records nothing."""
-
-    def __init__(self, config, observer: TrainingObserver, steps: int):
-        super().__init__()
-        self._config, self._observer, self._steps = config, observer, steps
-        self._started = None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Start the epoch's clock; the chief decides which epoch is the first."""
-        if self._started is None:
-            self._observer.start(
-                epochs=self._config.epochs,
-                first_epoch=epoch + 1,
-                steps=self._steps,
-                batch_size=self._config.batch_size,
-            )
-        self._started = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Report the epoch."""
-        self._observer.epoch(_row(epoch, logs, self._started))
 
 
 class BatchTeller(keras.callbacks.Callback):

@@ -162,10 +162,8 @@ def evaluate(
     """
     directory = RunDirectory.of_finished(run)
     config = directory.config()
-    if data_dir is not None:
-        config = dataclasses.replace(config, data_dir=data_dir)
-    if dataset is not None:
-        config = dataclasses.replace(config, dataset=dataset)
+    moved = {"data_dir": data_dir, "dataset": dataset}
+    config = dataclasses.replace(config, **{name: value for name, value in moved.items() if value is not None})
     if batch_size is not None:
         check_int("batch_size", batch_size, low=1, high=LARGEST)
     check_int("queries", queries, low=1, high=LARGEST)

@@ -100,10 +100,10 @@ def train(
             return None
         observer.message(f"{directory.path} is finished; --epochs with a higher number trains on")
         return directory.result()
+    steps = count_batches(len(data.x_train), config.batch_size)
     if not team.chief:
         network, encoder = _build_for(team, config, data)
-        watcher = Watcher(config, observer, count_batches(len(data.x_train), config.batch_size))
-        distributed.run_epochs(team, network, encoder, config, data, callbacks=[watcher])
+        distributed.run_epochs(team, network, encoder, config, data, callbacks=[Watcher(config, observer, steps)])
         observer.message(f"done; the chief, {team.addresses[0]}, writes the results")
         return None
     with directory.claimed():
@@ -120,9 +120,7 @@ def train(
         described = describe_data(data, availability(config.dataset, config.data_dir).where)
         files.write_json(directory.path / "data.json", records.to_json(described))
         log = directory.path / "tensorboard" if tensorboard else None
-        recorder = Recorder(
-            config, directory, observer, history, best, count_batches(len(data.x_train), config.batch_size)
-        )
+        recorder = Recorder(config, directory, observer, history, best, steps)
         return _train(model, network, encoder, config, data, recorder, log, team)
 
 
@@ -190,7 +188,7 @@ def _train(
         (model if team.alone else network).set_weights(recorder.best)
     if privacy is not None:
         network = network.with_encoder(None)  # without the account
-    return _finish(network, encoder, config, data, recorder, directory, team, privacy)
+    return _finish(network, encoder, config, data, recorder, team, privacy)
 
 
 def _build_for(team: Team, config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
@@ -277,9 +275,7 @@ def _check_tensorboard() -> None:
         raise InputError("tensorboard is not installed: pip install 'kerasburst[tensorboard]'")
 
 
-def _finish(
-    network, encoder, config, data: Dataset, recorder: Recorder, directory: RunDirectory, team: Team, privacy
-) -> TrainResult:
+def _finish(network, encoder, config, data: Dataset, recorder: Recorder, team: Team, privacy) -> TrainResult:
     def measure(part: str, queries: int) -> Evaluation | None:
         x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
         seed = derive_seed(config.seed, part)
@@ -290,7 +286,7 @@ def _finish(
     recorder.observer.message("measuring accuracy")
     trained = network.with_encoder(encoder)
     test, train_part, validation = measure("test", config.queries), measure("train", 1), measure("validation", 1)
-    history = recorder.history
+    directory, history = recorder.directory, recorder.history
     seconds = [row["seconds"] for row in history]
     result = TrainResult(
         test_accuracy=test.accuracy,

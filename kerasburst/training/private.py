@@ -164,9 +164,8 @@ def check_account(batch_size: int, delta: float, train_size: int) -> tuple[int, 
         InputError: where they do not fit the number of examples.
     """
     batch_size = check_int("batch_size", batch_size, low=1, high=train_size)
-    return batch_size, check_float(
-        "delta", delta, above=0.0, below=1.0 / train_size
-    )  # else one example may be published
+    # With a larger delta one example may be published.
+    return batch_size, check_float("delta", delta, above=0.0, below=1.0 / train_size)
 
 
 _MIXING = re.compile(r"batch_?(re)?norm|^(MixUp|CutMix)$", re.IGNORECASE)
