@@ -126,23 +126,7 @@ _OPEN = (
 @shared.fleet_options
 @shared.directory_options("audit", "runs/attack-DATASET or -RUN")
 @click.pass_context
-def command(
-    ctx,
-    run,
-    assignments,
-    encodings,
-    arms,
-    snapshots,
-    queries,
-    jobs,
-    backend,
-    out,
-    resume,
-    force,
-    as_json,
-    quiet,
-    **options,
-):
+def command(ctx, run, assignments, jobs, backend, out, resume, force, as_json, quiet, **options):
     """Audit encodings for membership inference: can an attacker tell who was in the training set?
 
     Trains target and shadow models, attacks them and checks its own controls. Exit code 3: controls failed, do not use
@@ -153,14 +137,12 @@ def command(
     """
     shared.check_going_on(resume, force, out, "audit")
     shared.make_absolute(options)
-    values = {**options, "encodings": encodings, "arms": arms, "snapshots": snapshots, "queries": queries}
-    given = shared.given_values(ctx, values)
-    if run is None and not resume and not arms:
+    given = shared.given_values(ctx, options)
+    if run is None and not resume and not options["arms"]:
         shared.choose_for_events(given, options["dataset"])
-        values |= {"encodings": given.get("encodings", encodings)}
-    if arms and "encodings" not in given:
-        values["encodings"] = ()
-        given |= {"encodings": ()}
+    if options["arms"]:
+        given.setdefault("encodings", ())
+    values = options | given
     for name, read in (("snapshots", _epochs), ("arms", _arms)):
         if name in given:
             values[name] = given[name] = read(given[name])

@@ -46,7 +46,7 @@ from kerasburst.validation import BACKENDS
 @click.option("--out", type=click.Path(), help="Directory to write bench.json to.")
 @json_option
 @quiet_option
-def command(works, backends, repeats, block_s, threads, num_steps, batch_size, seed, data_dir, out, as_json, quiet):
+def command(works, out, as_json, quiet, **options):
     """Measure what training, inference, neurons and encoders cost on this machine.
 
     Each task runs in a process of its own, in blocks after a warm-up. The result is the median over the blocks, next to
@@ -59,19 +59,7 @@ def command(works, backends, repeats, block_s, threads, num_steps, batch_size, s
             say(text, err=True)
 
     compile_faster()
-    result = bench(
-        works or DEFAULT_WORKS,
-        backends=backends,
-        repeats=repeats,
-        block_s=block_s,
-        threads=threads,
-        num_steps=num_steps,
-        batch_size=batch_size,
-        seed=seed,
-        data_dir=data_dir,
-        out=out,
-        tell=tell,
-    )
+    result = bench(works or DEFAULT_WORKS, **options, out=out, tell=tell)
     click.echo(json.dumps(records.to_json(result), indent=2) if as_json else summary(result))
     if out is not None and not as_json:
         say(f"written to {out}")

@@ -31,7 +31,7 @@ from kerasburst.validation import LARGEST, InputError, check_int
 @set_option
 @click.option("--out", type=click.Path(), help="Directory to write. Default: runs/encode-ENCODING, numbered.")
 @json_option
-def command(dataset, index, encodings, num_steps, features, draws, seed, data_dir, assignments, out, as_json):
+def command(encodings, features, assignments, out, as_json, **options):
     """Draw what an encoder does to an example.
 
     Writes encoding.png (raster of features, encoded frames, empirical against exact spike probability) and
@@ -42,37 +42,25 @@ def command(dataset, index, encodings, num_steps, features, draws, seed, data_di
             raise InputError(f"--set of encode must be encoder.NAME=VALUE, received {text!r}")
     parameters = {parse_assignment(text)[1]: parse_assignment(text)[2] for text in assignments}
     encodings = list(dict.fromkeys(encodings or ["rate"]))
-    check_int("draws", draws, low=1, high=LARGEST)
+    check_int("draws", options["draws"], low=1, high=LARGEST)
     out = place(out, "encode-" + "-".join(encodings))
     load_tensorflow(any_backend=True)
     from kerasburst.reports.encoding import check_new, encode
 
     check_new(out)
     for encoding in encodings:  # a parameter that one of them does not have is found before another is drawn
-        TrainConfig(encoding=encoding, encoder=parameters, num_steps=num_steps, seed=seed).make_encoder()
+        of_encoder = {"num_steps": options["num_steps"], "seed": options["seed"], "encoder": parameters}
+        TrainConfig(encoding=encoding, **of_encoder).make_encoder()
     results = {}
     for encoding in encodings:
         folder = out / encoding if len(encodings) > 1 else out
-        results[encoding] = encode(
-            encoding,
-            out=folder,
-            dataset=dataset,
-            index=index,
-            num_steps=num_steps,
-            encoder=parameters,
-            features=list(features),
-            draws=draws,
-            seed=seed,
-            data_dir=data_dir,
-        )
+        results[encoding] = encode(encoding, out=folder, encoder=parameters, features=list(features), **options)
         if not as_json:
-            say(_summary(results[encoding], draws))
+            say(_summary(results[encoding], options["draws"]))
             say(f"written to              {folder}")
     if as_json:
-        if len(encodings) == 1:
-            click.echo(json.dumps({"out": str(out), **results[encodings[0]]}, indent=2))
-        else:
-            click.echo(json.dumps({"out": str(out), "encodings": results}, indent=2))
+        found = results[encodings[0]] if len(encodings) == 1 else {"encodings": results}
+        click.echo(json.dumps({"out": str(out), **found}, indent=2))
 
 
 def _summary(result: dict, draws: int) -> str:

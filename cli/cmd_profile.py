@@ -62,7 +62,7 @@ _OPEN = ("data_dir", *_PROFILE)  # what --run leaves open
 @shared.set_option
 @shared.directory_options("profile", "runs/profile-DATASET")
 @click.pass_context
-def command(ctx, run, encodings, feeds, window_s, assignments, out, resume, force, as_json, quiet, **options):
+def command(ctx, run, assignments, out, resume, force, as_json, quiet, **options):
     """Measure what encodings cost: time, memory, power, and the operations of the trained networks.
 
     Every measurement runs in a new process, one at a time, in rotating order, after a warm-up. The directory holds
@@ -71,7 +71,7 @@ def command(ctx, run, encodings, feeds, window_s, assignments, out, resume, forc
     """
     shared.check_going_on(resume, force, out, "profile")
     shared.make_absolute(options)
-    given = shared.given_values(ctx, {**options, "encodings": encodings, "feeds": feeds, "window_s": window_s})
+    given = shared.given_values(ctx, options)
     if run is None and not resume:
         shared.choose_for_events(given, options["dataset"])
     name = Path(options["dataset"]).stem if run is None else user_path("--run", run).resolve().name

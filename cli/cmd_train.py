@@ -3,21 +3,58 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import itertools
+import re
 from collections.abc import Callable
 
 import click
 from kerasburst_cli import options as shared
-from kerasburst_cli.parameters import models_text, parameters_text
 from kerasburst_cli.running import choose_jax, interruptible, load_tensorflow, say
 
 from kerasburst import config as configs
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import holds_events
-from kerasburst.registry import ENCODERS
+from kerasburst.data.events import Reading
+from kerasburst.registry import ENCODERS, NETWORKS, NEURONS
 from kerasburst.validation import InputError, user_path
 
+_SCOPES = {"encoder": ENCODERS, "model": NETWORKS, "neuron": NEURONS}
 _FIELDS = {field.name for field in dataclasses.fields(TrainConfig)} - {"encoder", "network", "neuron", "data"}
+
+
+def parameters_text(width: int = 100) -> str:
+    """Return the parameters that `--set` takes, by class, with defaults, meanings and ranges, in lines of `width`."""
+    text = click.HelpFormatter(width=width)
+    for owner, rows in itertools.groupby(shared.all_parameters(), key=lambda row: (row[1].partition(".")[0], row[0])):
+        meanings = _meanings(Reading if owner[0] == "data" else _SCOPES[owner[0]][owner[1]])
+        lines = [(f"{name}={default!r}", meanings.get(name.partition(".")[2], "")) for _, name, default in rows]
+        with text.section(" ".join(owner)):
+            both = ("encoder.trainable=False", "trainable_burst_size and trainable_intensity_map together")
+            text.write_dl([both, *lines] if any(line.startswith("encoder.trainable_") for line, _ in lines) else lines)
+    return text.getvalue().strip()
+
+
+def models_text() -> str:
+    """Return the networks that `--model` takes, with what each is."""
+    text = click.HelpFormatter(width=100)
+    with text.section("networks"):
+        text.write_dl([(name, (NETWORKS[name].__doc__ or "").strip().partition("\n")[0]) for name in NETWORKS])
+    return text.getvalue().strip()
+
+
+def _meanings(cls: type) -> dict[str, str]:
+    """Return what the `Args` sections of a class and of its bases say of each parameter."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        document = inspect.cleandoc(vars(base).get("__doc__") or "")
+        section = re.search(r"^Args:\n((?:(?: .*)?\n?)+)", document, re.MULTILINE)
+        entries = re.finditer(r"^ {4}(\w[\w, ]*): (.*(?:\n {5,}.*)*)", section[1] if section else "", re.MULTILINE)
+        for names, text in (entry.groups() for entry in entries):
+            said = " ".join(text.split()).replace("`", "").removesuffix(".")
+            found |= dict.fromkeys(names.split(", "), said)
+    return found
 
 
 def _list_option(name: str, text: Callable[[], str], help: str) -> Callable:

@@ -9,11 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasburst import backend
-from kerasburst.data.augment import augment
-from kerasburst.data.events import Reading
+from kerasburst.data.events import PADDING, Reading
 from kerasburst.data.lazy import Examples
 from kerasburst.encoders.base import Encoder
-from kerasburst.encoders.draws import as_tensor, check_intensity
+from kerasburst.encoders.draws import as_tensor, check_intensity, draws
 from kerasburst.seeding import derive_seed
 from kerasburst.validation import InputError, check_bool, check_int, fail
 
@@ -184,6 +183,46 @@ def _order_and_encode(x, y, encoder, batch_size, seed, epoch, shuffle, num_epoch
         return tf.stack([tf.fill(tf.shape(index), key), index], axis=1)
 
     return tf.data.Dataset.range(epoch, epoch + num_epochs).flat_map(batches), encode, n
+
+
+def augment(x: tf.Tensor, seeds: tf.Tensor, reading: Reading) -> tf.Tensor:
+    """Return examples as training sees them in one epoch.
+
+    Args:
+        x: `(batch, height, width, channels)`, or with an axis of steps after the batch.
+        seeds: `(batch, 2)` ints, a pair for each example; its change depends on that alone.
+        reading: With flip, an example is mirrored left to right with probability 1/2. With crop c, it is a part of its
+            own size of itself with c pixels of 0 around it; where the part begins is uniform.
+
+    Returns:
+        As `x`.
+
+    Example:
+        >>> x = tf.reshape(tf.range(4.0), (1, 1, 4, 1))
+        >>> pairs = [[0, seed] for seed in range(20)]
+        >>> seen = augment(tf.repeat(x, 20, axis=0), tf.constant(pairs), Reading(flip=True))
+        >>> sorted({tuple(int(v) for v in row) for row in seen.numpy()[:, 0, :, 0]})
+        [(0, 1, 2, 3), (3, 2, 1, 0)]
+    """
+    k = draws(tf.zeros((tf.shape(x)[0], 1)), 3, seeds)[:, :, 0]
+    height, width = x.shape[-3], x.shape[-2]
+    rows = tf.repeat(tf.range(height)[None], tf.shape(x)[0], axis=0)
+    columns = tf.repeat(tf.range(width)[None], tf.shape(x)[0], axis=0)
+    if reading.flip:
+        columns = tf.where((k[:, 0] < 2**22)[:, None], width - 1 - columns, columns)
+    if reading.crop:
+        down, right = ((k[:, i] % (2 * reading.crop + 1) - reading.crop)[:, None] for i in (1, 2))
+        rows, columns = rows + down, columns + right
+    for index, size, axis in ((rows, height, -3), (columns, width, -2)):
+        inside = (index >= 0) & (index < size)
+        x = tf.gather(x, tf.clip_by_value(index, 0, size - 1), axis=x.shape.rank + axis, batch_dims=1)
+        shape = [-1] + [1] * (x.shape.rank - 1)
+        shape[axis] = size
+        keep = tf.reshape(inside, shape)
+        if x.dtype == tf.int8:
+            keep = keep | (x == PADDING)
+        x = tf.where(keep, x, tf.zeros_like(x))
+    return x
 
 
 def _gatherer(x, encoder: Encoder | None):

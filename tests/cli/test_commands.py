@@ -240,8 +240,8 @@ def test_list_models(kerasburst):
 
 
 def test_every_parameter_has_a_meaning():
+    from kerasburst_cli.cmd_train import parameters_text
     from kerasburst_cli.options import all_parameters
-    from kerasburst_cli.parameters import parameters_text
 
     text = parameters_text(width=2000)
     for _, name, default in all_parameters():

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasburst.data.augment import augment
 from kerasburst.data.events import Reading
-from kerasburst.data.pipeline import make_dataset, make_parts
+from kerasburst.data.pipeline import augment, make_dataset, make_parts
 from kerasburst.encoders.direct import DirectEncoder
 from kerasburst.encoders.none import NoEncoder
 from kerasburst.validation import InputError
