@@ -10,17 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from kerasburst.data import published_events as published
 from kerasburst.data.event_sets import EventSet
 from kerasburst.data.moving_digits import SENSOR, moving_digits
-from kerasburst.data.published_events import (
-    GESTURES,
-    find_dvs_gesture,
-    find_hsd,
-    find_nmnist,
-    read_dvs_gesture,
-    read_hsd,
-    read_nmnist,
-)
 from kerasburst.data.readers import Arrays, Layout, cifar_layouts, read_fashion_mnist, read_npz, read_sklearn
 
 
@@ -151,26 +143,26 @@ DATASETS: dict[str, DatasetInfo] = {
         ),
         _events(
             *("nmnist", "N-MNIST", (34, 34, 2), 60_000, 10_000, 5, _numbers(10)),
-            place=find_nmnist,
-            events=read_nmnist,
+            place=published.find_nmnist,
+            events=published.read_nmnist,
             expected="NMNIST/Train/0/*.bin to NMNIST/Test/9/*.bin",
         ),
         _events(
-            *("dvs_gesture", "DVS Gesture", (128, 128, 2), 1077, 264, 20, GESTURES),
-            place=find_dvs_gesture,
-            events=read_dvs_gesture,
+            *("dvs_gesture", "DVS Gesture", (128, 128, 2), 1077, 264, 20, published.GESTURES),
+            place=published.find_dvs_gesture,
+            events=published.read_dvs_gesture,
             expected="DVSGesture/trials_to_train.txt and user*.aedat, or tonic's DVSGesture/ibmGestureTrain",
         ),
         _events(
             *("shd", "SHD", (700,), 8156, 2264, 20, _numbers(20)),
-            place=find_hsd("shd"),
-            events=read_hsd("shd"),
+            place=published.find_hsd("shd"),
+            events=published.read_hsd("shd"),
             expected="SHD/shd_train.h5 and SHD/shd_test.h5",
         ),
         _events(
             *("ssc", "SSC", (700,), 75_466, 20_382, 10, _numbers(35)),
-            place=find_hsd("ssc"),
-            events=read_hsd("ssc"),
+            place=published.find_hsd("ssc"),
+            events=published.read_hsd("ssc"),
             expected="SSC/ssc_train.h5 and SSC/ssc_test.h5",
         ),
     )

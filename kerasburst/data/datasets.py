@@ -44,17 +44,7 @@ def load_source(
 ) -> Source:
     """Load a data set, neither split nor scaled.
 
-    Args:
-        name: A name in `DATASETS`, or a path that one of `READERS` reads, such as an `.npz` file with `x_train,
-            y_train, x_test, y_test` or `x, y`; with `:0-4,7` appended, these classes alone. `tonic:NAME` is a data set
-            of the package tonic.
-        data_dir: Folder to search for files; None: the one that KERASBURST_DATA names, if any. Keras' cache is
-            searched next.
-        download: Whether Keras may download what is not found.
-        spikes: Whether the examples are spikes, `(num_steps, *features)`, as the encoding "none" takes them; None:
-            those with 4 dimensions or more are.
-        num_steps: T, steps that recordings of events are binned into; None: 10. Other data has its own.
-        options: How the data is read, by the names of `kerasburst.data.events.Reading`.
+    Other arguments than `download`, whether Keras may download what is not found, are those of `load_dataset`.
 
     Returns:
         The checked source.

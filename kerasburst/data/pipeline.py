@@ -92,18 +92,8 @@ def make_parts(
 ) -> tf.data.Dataset:
     """Stream some parts of each of `make_dataset`'s batches, for one of several machines that share them.
 
-    Args:
-        x: intensities `(n, *features)`; this and the other arguments are as for `make_dataset`.
-        y: labels `(n,)`.
-        encoder: the encoder layer.
-        batch_size: examples in a whole batch.
-        seed: int of at least 0.
-        parts: numbers of the parts to stream, in order, for each batch.
-        of: number of parts of a batch; some parts of a small batch may be empty.
-        epoch: number of the first epoch.
-        shuffle: whether each epoch has its own random order.
-        num_epochs: number of consecutive epochs.
-        augmented: as for `make_dataset`.
+    Each batch is dealt into `of` parts, some of which may be empty; `parts` are the numbers of those to stream, in
+    order. The other arguments are those of `make_dataset`.
 
     Returns:
         A data set of `(spikes, labels, size)`; size is the number of examples in the whole batch.

@@ -150,11 +150,9 @@ def read_tonic(name: str, folder: Path | None) -> EventSet:
 
     local = type(name, (cls,), {"download": refuse})
     parts = []
-    for options in (
-        ({"train": True}, {"train": False})
-        if "train" in cls.__init__.__code__.co_varnames
-        else (({"split": "train"}, {"split": "test"}) if "split" in cls.__init__.__code__.co_varnames else ({},))
-    ):
+    choices = {"train": ({"train": True}, {"train": False}), "split": ({"split": "train"}, {"split": "test"})}
+    takes = cls.__init__.__code__.co_varnames
+    for options in next((both for name, both in choices.items() if name in takes), ({},)):
         try:
             parts.append(local(save_to=str(folder), **options))
         except InputError:

@@ -93,7 +93,7 @@ def read_layers(
     if warn and reader.assumed:
         warnings.warn(
             f"{name} does not say {' and '.join(reader.assumed)}: read with {' and '.join(reader.assumed.values())}; "
-            f"to choose, pass {' and '.join(argument + '=' for argument in reader.arguments)}",
+            f"to choose, pass {' and '.join(value.partition('=')[0] + '=' for value in reader.assumed.values())}",
             UserWarning,
             stacklevel=3,
         )
@@ -108,19 +108,16 @@ class _Reader:
         self.nodes, edges = flat(graph)
         metadata = graph.metadata if isinstance(graph.metadata, dict) else {}
         self.ours = as_text(metadata.get("producer")) == "kerasburst"
-        self.assumed: dict[str, str] = {}
-        self.arguments: list[str] = []
+        self.assumed: dict[str, str] = {}  # what nobody says, and the argument that it was read with
         if dt is None:
             dt = metadata.get("dt")
             if dt is None:
                 dt = DT
                 self.assumed["how long a step is"] = f"dt={DT:g}"
-                self.arguments.append("dt")
         self.dt = check_float("dt", dt.item() if hasattr(dt, "item") else dt, above=0.0)
         silent = [name for name, node in self.nodes.items() if kind_of(node) in _FIRES and self._reset_of(node) is None]
         if silent:
             self.assumed["how its neurons are reset"] = 'reset_mechanism="zero"'
-            self.arguments.append("reset_mechanism")
         self.before: dict[str, list[str]] = {name: [] for name in self.nodes}
         self.after: dict[str, list[str]] = {name: [] for name in self.nodes}
         for start, end in edges:
@@ -227,8 +224,7 @@ class _Reader:
             case "Scale":
                 return _scale(name, node.scale, x)
             case "LIF" | "IF":
-                if np.any(node.v_reset):
-                    raise InputError(f"{name} must be reset to 0, received a v_reset of {np.ravel(node.v_reset)[0]:g}")
+                _check_reset(name, node)
                 beta, gain = self._decay(name)
                 return self._fire(name, x, {"beta": beta}, gain, node.v_threshold, self._reset_of(node) or "zero")
             case "CubaLIF":
@@ -301,8 +297,7 @@ class _Reader:
         return np.clip(1.0 - self.dt / np.asarray(tau, "float64"), 0.0, 1.0)
 
     def _cuba_lif(self, name, node, x):
-        if np.any(node.v_reset):
-            raise InputError(f"{name} must be reset to 0, received a v_reset of {np.ravel(node.v_reset)[0]:g}")
+        _check_reset(name, node)
         alpha = self._of_time_constant(name, "tau_syn", node.tau_syn)
         beta = self._of_time_constant(name, "tau_mem", node.tau_mem)
         gain = np.asarray(node.w_in * self.dt / node.tau_syn) * (node.r * self.dt / node.tau_mem)
@@ -320,6 +315,11 @@ class _Reader:
         parameters = {**decays, "threshold": np.asarray(threshold, "float64") / gain}
         spk, self.mem = _neuron(cls, name, x, parameters, reset_mechanism=reset, return_mem=True)
         return spk
+
+
+def _check_reset(name, node) -> None:
+    if np.any(node.v_reset):
+        raise InputError(f"{name} must be reset to 0, received a v_reset of {np.ravel(node.v_reset)[0]:g}")
 
 
 def _neuron(cls, name, x, parameters, **settings):

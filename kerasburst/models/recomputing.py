@@ -92,14 +92,8 @@ def _check_plain(neurons: NeuronLayer) -> None:
 def walk_recomputed(course: Sequence[Part], spikes: Tensor, fire: Fire, training: bool, mask: Tensor | None):
     """Return what `walk` does; of what comes before the first dense layer, keep only the images between blocks.
 
-    A block ends with a pooling, or is a `Residual`.
-
-    Args:
-        course: as for `walk`.
-        spikes: likewise.
-        fire: likewise.
-        training: whether statistics are those of the batch.
-        mask: bool `(batch, num_steps)`, for statistics.
+    A block ends with a pooling, or is a `Residual`. With `training`, statistics are those of the batch, at the steps
+    that `mask` leaves, bool `(batch, num_steps)`.
     """
     images = list(itertools.takewhile(lambda part: not isinstance(part, keras.layers.Dense), course))
     for block in _blocks(images):

@@ -105,14 +105,16 @@ def build(config: TrainConfig, data: Dataset) -> tuple[SpikingNetwork, Encoder]:
 
 def compile_network(network: SpikingNetwork, config: TrainConfig) -> None:
     """Compile a network as `build` does; call it again after layers were frozen."""
-    metrics = "metrics" if config.epsilon is None else "weighted_metrics"  # private batches are filled up by weight 0
-    network.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        **{metrics: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]},
-    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    # Private batches are filled up by weight 0.
+    _compile(network, keras.optimizers.Adam(config.learning_rate), loss, weighted=config.epsilon is not None)
+
+
+def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer, loss, weighted: bool) -> None:
+    accuracy = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+    model.compile(optimizer=optimizer, loss=loss, **{"weighted_metrics" if weighted else "metrics": accuracy})
     # All variables are there before the first step: a step that makes some is traced twice.
-    network.optimizer.build(network.trainable_variables)
+    model.optimizer.build(model.trainable_variables)
 
 
 def is_trained(encoder: Encoder) -> bool:
@@ -123,10 +125,7 @@ def is_trained(encoder: Encoder) -> bool:
 def to_fit(network: SpikingNetwork, encoder: Encoder, config: TrainConfig) -> keras.Model:
     """Return the model that `fit` trains: the network on spikes, or both where the encoder is trained or attacked.
 
-    Args:
-        network: compiled; the model shares its weights, and has its optimizer's settings and its loss.
-        encoder: of the training.
-        config: likewise.
+    The network is compiled; the model shares its weights, and has its optimizer's settings and its loss.
     """
     if config.adversary:
         model = AdversarialModel(
@@ -139,13 +138,8 @@ def to_fit(network: SpikingNetwork, encoder: Encoder, config: TrainConfig) -> ke
     shape = network.spikes_shape
     model.build(shape if encoder.encoded else (None, *shape[2:]))
     optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)
-    metrics = "weighted_metrics" if config.adversary else "metrics"
-    model.compile(
-        optimizer=type(optimizer).from_config(optimizer.get_config()),
-        loss=network.loss,
-        **{metrics: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]},
-    )
-    model.optimizer.build(model.trainable_variables)
+    optimizer = type(optimizer).from_config(optimizer.get_config())
+    _compile(model, optimizer, network.loss, weighted=bool(config.adversary))
     return model
 
 

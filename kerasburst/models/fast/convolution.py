@@ -49,12 +49,7 @@ def convolve_and_pool(
 ) -> tf.Tensor:
     """Return `convolve`'s result, pooled as by `kerasburst.models.fast.pooling.max_pool`.
 
-    Args:
-        x: as for `convolve`.
-        kernel: likewise.
-        bias: likewise.
-        relu: whether max(0, .) follows.
-        training: as for `convolve`.
+    With `relu`, max(0, .) follows. The other arguments are those of `convolve`.
 
     Example:
         >>> convolve_and_pool(tf.ones((1, 2, 2, 1)), tf.ones((3, 3, 1, 1)), -tf.ones(1), relu=True).numpy().tolist()
