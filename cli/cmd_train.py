@@ -13,7 +13,7 @@ from kerasburst_cli import options as shared
 from kerasburst_cli.running import choose_jax, interruptible, load_tensorflow, say
 
 from kerasburst import config as configs
-from kerasburst import files, records
+from kerasburst import records
 from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import holds_events
 from kerasburst.data.events import Reading
@@ -161,10 +161,9 @@ def command(ctx, assignments, config_file, out, resume, force, strategy, tensorb
         (given["encoding"],) = given["encoding"]
     base = shared.TRAIN_DEFAULT
     if config_file is not None:
-        base = records.from_json(TrainConfig, files.read_json(config_file), config_file)
-    elif resume and (user_path("--out", out) / "config.json").exists():
-        path = user_path("--out", out) / "config.json"
-        base = records.from_json(TrainConfig, files.read_json(path), str(path))
+        base = records.load(TrainConfig, config_file)
+    elif resume and (path := user_path("--out", out) / "config.json").exists():
+        base = records.load(TrainConfig, path)
     shared.make_absolute(given)
     if base is shared.TRAIN_DEFAULT and "encoding" not in given and holds_events(given.get("dataset", base.dataset)):
         given["encoding"] = configs.ENCODED[0]

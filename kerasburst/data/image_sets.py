@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,8 @@ class TinyImageNetReader(Reader):
                 )
             tested.append(path / "val" / "images" / name)
             labels.append(wnids.index(wnid))
-        y = np.concatenate(
-            [np.repeat(np.arange(len(wnids)), [len(each) for each in train]), np.array(labels, np.int64)]
-        )
+        y = np.repeat(np.arange(len(wnids)), [len(each) for each in train])
+        y = np.concatenate([y, np.array(labels, np.int64)])
         paths = [file for each in train for file in each]
         names = tuple(titles.get(wnid, wnid) for wnid in wnids)
         x = stream_images([*paths, *tested], colour=True)
@@ -77,8 +76,8 @@ class HuggingFaceReader(Reader):
             raise InputError(f"{path} is not a readable data set of Hugging Face ({one_line(error)})") from None
         splits = dict(stored) if isinstance(stored, datasets.DatasetDict) else {"train": stored}
         features = next(iter(splits.values())).features
-        image = _only(path, "column of images", [n for n, f in features.items() if isinstance(f, datasets.Image)])
-        label = _only(path, "column of labels", [n for n, f in features.items() if isinstance(f, datasets.ClassLabel)])
+        image = _only(path, "column of images", features, datasets.Image)
+        label = _only(path, "column of labels", features, datasets.ClassLabel)
         parts = [splits[name] for name in _parts(path, {n: min(part[label]) >= 0 for n, part in splits.items()})]
         labels = [np.asarray(part[label], np.int64) for part in parts]
         return _source(path, labels, features[label].names, lambda i, k: np.asarray(parts[i][k][image]))
@@ -99,19 +98,15 @@ class TFDSReader(Reader):
         try:
             import tensorflow_datasets as tfds
         except ImportError:
-            raise InputError(
-                f"{path} needs tensorflow-datasets: pip install tensorflow-datasets array-record"
-            ) from None
+            needed = "pip install tensorflow-datasets array-record"
+            raise InputError(f"{path} needs tensorflow-datasets: {needed}") from None
         try:
             builder = tfds.builder_from_directory(str(path))
             features = builder.info.features
-            image = _only(path, "feature image", [n for n, f in features.items() if isinstance(f, tfds.features.Image)])
-            label = _only(
-                path, "feature label", [n for n, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
-            )
-            parts = [
-                builder.as_data_source(split=name) for name in _parts(path, dict.fromkeys(builder.info.splits, True))
-            ]
+            image = _only(path, "feature image", features, tfds.features.Image)
+            label = _only(path, "feature label", features, tfds.features.ClassLabel)
+            names = _parts(path, dict.fromkeys(builder.info.splits, True))
+            parts = [builder.as_data_source(split=name) for name in names]
             labels = [np.array([part[k][label] for k in range(len(part))], np.int64) for part in parts]
         except InputError:
             raise
@@ -159,7 +154,9 @@ def _parts(path: Path, labelled: dict[str, bool]) -> list[str]:
     return ["train", *[name for name in _TEST_PARTS if labelled.get(name)][:1]]
 
 
-def _only(path: Path, what: str, found: Sequence[str]) -> str:
+def _only(path: Path, what: str, features: Mapping[str, Any], kind: type) -> str:
+    """Return the name of the one feature of a kind."""
+    found = [name for name, feature in features.items() if isinstance(feature, kind)]
     if len(found) != 1:
         raise InputError(f"{path} must have one {what}, received {', '.join(found) or 'none'}")
     return found[0]

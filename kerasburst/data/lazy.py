@@ -53,7 +53,9 @@ class Examples:
             return self.read(int(self.index[key]))
         if isinstance(key, tuple) or key is None or key is Ellipsis:
             return np.asarray(self)[key]
-        return replace(self, index=self.index[np.asarray(key, None if len(key) else int) if _listed(key) else key])
+        if isinstance(key, (list, np.ndarray, range)):
+            key = np.asarray(key, None if len(key) else int)
+        return replace(self, index=self.index[key])
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self.read(int(number)) for number in self.index)
@@ -109,7 +111,3 @@ def live_steps(x: np.ndarray) -> np.ndarray | None:
         [[True, False]]
     """
     return None if x.dtype != np.int8 else x.reshape(*x.shape[:2], -1)[..., 0] >= 0
-
-
-def _listed(key) -> bool:
-    return isinstance(key, (list, np.ndarray, range))

@@ -56,14 +56,9 @@ class NIR(Format):
         details = {"dt_s": DT, "nir": nir.__version__, "readout": graph.metadata["readout"]}
         if self.nir_reset or any(isinstance(node, nir.CubaLIF) for node in graph.nodes.values()):
             details["nir_reset"] = f"zero; {_difference(graph, network)}"
+        does = "spikes of one time step to the output neurons' spikes, channels first"
         return Written(
-            {
-                "graph": {
-                    "does": "spikes of one time step to the output neurons' spikes, channels first",
-                    "inputs": inputs,
-                    "outputs": outputs,
-                }
-            },
+            {"graph": {"does": does, "inputs": inputs, "outputs": outputs}},
             {
                 "serving_default": "NIR has no encoder: encode outside",
                 "encoded": "NIR gives the output neurons' spikes; the simulator must read the logits from the membrane",

@@ -212,7 +212,7 @@ class Graph:
         node = self.nir.Conv2d(tuple(size), kernel, layer.strides, padding, layer.dilation_rate, layer.groups, bias)
         if not same:
             spread = [(side - 1) * step for side, step in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
-            padded = [n + 2 * beside for n, beside in zip(size, signal.padding, strict=True)]
+            padded = _padded(size, signal.padding)
             size = [(n - d - 1) // stride + 1 for n, d, stride in zip(padded, spread, layer.strides, strict=True)]
         return Signal((self.add(layer.name, node, signal),), [layer.filters, *size])
 
@@ -226,11 +226,8 @@ class Graph:
         """Make a normalisation part of the weights of the node before it."""
         (source, *others), nir = signal.sources, self.nir
         node = self.nodes[source]
-        if (
-            others
-            or not isinstance(node, (nir.Conv2d, nir.Affine, nir.Linear))
-            or any(a == source for a, _ in self.edges)
-        ):
+        follows_weights = isinstance(node, (nir.Conv2d, nir.Affine, nir.Linear))
+        if others or not follows_weights or any(a == source for a, _ in self.edges):
             raise InputError(f"{layer.name} must follow one convolution or Dense for nir, which has no normalisation")
         if layer.axis not in (-1, len(signal.shape), len(signal.shape) + 1):
             raise InputError(f"{layer.name} must normalise channels, the last axis, for nir, received {layer.axis}")
@@ -280,11 +277,8 @@ class Graph:
                 "activations: train with --set model.conv_activation=lif"
             )
         node = self.nir.SumPool2d(np.array(window), np.array(strides), np.array(signal.padding))
-        padded = [
-            signal.shape[0],
-            *(n + 2 * beside for n, beside in zip(signal.shape[1:], signal.padding, strict=True)),
-        ]
-        total = Signal((self.add(f"{name}_sum", node, signal),), _pooled(padded, window, strides))
+        padded = _padded(signal.shape[1:], signal.padding)
+        total = Signal((self.add(f"{name}_sum", node, signal),), _pooled([signal.shape[0], *padded], window, strides))
         any_spike = self.nir.Threshold(np.full(total.shape, 0.5, "float32"))
         return Signal((self.add(f"{name}_any", any_spike, total),), total.shape, spiking=True)
 
@@ -365,6 +359,10 @@ def _check_plain(layer) -> None:
         raise InputError(f"{layer.name} must not be quantized for nir, received {layer.quantization_mode}")
     if layer.activation is not keras.activations.linear:
         raise InputError(f"{layer.name} must have no activation for nir, which has none but spikes")
+
+
+def _padded(size, padding) -> list[int]:
+    return [n + 2 * beside for n, beside in zip(size, padding, strict=True)]
 
 
 def _pooled(shape, window, strides) -> list[int]:

@@ -152,9 +152,7 @@ def _watch_neurons(layer: NeuronLayer, replace: Callable, note: Callable) -> Non
         seen.clear()
         outputs = call(*args, **kwargs)
         spk = seen.get("spk")
-        if spk is None or (
-            layer.return_sequences and getattr(layer, "fires", True)
-        ):  # as a call of one's own returns them
+        if spk is None or (layer.return_sequences and layer.fires):  # as a call of one's own returns them
             spk = as_array(keras.tree.flatten(outputs)[0])
         note(layer, layer, spk, seen.get("mem"))
         return outputs
@@ -177,9 +175,8 @@ def _watch_rnn(layer: keras.layers.RNN, replace: Callable, note: Callable) -> No
         def watched(*args, **kwargs):
             output, states = step(*args, **kwargs)
             mem = keras.tree.flatten(states)[0]
-            steps[id(cell)].append(
-                (as_array(output if getattr(cell, "fires", True) else ops.zeros_like(output)), as_array(mem))
-            )
+            spk = output if cell.fires else ops.zeros_like(output)
+            steps[id(cell)].append((as_array(spk), as_array(mem)))
             return output, states
 
         replace(cell, "call", watched)

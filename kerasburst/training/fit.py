@@ -80,8 +80,8 @@ def train(
     observer = observer or TrainingObserver()
     team = open_team(strategy, observer.message)
     with team.agreement() as agreement:
-        if tensorboard:
-            _check_tensorboard()
+        if tensorboard and importlib.util.find_spec("tensorboard") is None:
+            raise InputError("tensorboard is not installed: pip install 'kerasburst[tensorboard]'")
         directory = RunDirectory(out) if team.chief else None
         going_on = team.chief and _goes_on(directory, resume, force)
         if going_on:
@@ -268,11 +268,6 @@ def run_epochs(
 def _steps_at_once(network: SpikingNetwork, steps: int) -> int:
     """Return how many steps one call takes: a divisor of an epoch's, since no call may run into the next epoch."""
     return max(n for n in range(1, min(network.steps_at_once, steps) + 1) if steps % n == 0)
-
-
-def _check_tensorboard() -> None:
-    if importlib.util.find_spec("tensorboard") is None:
-        raise InputError("tensorboard is not installed: pip install 'kerasburst[tensorboard]'")
 
 
 def _finish(network, encoder, config, data: Dataset, recorder: Recorder, team: Team, privacy) -> TrainResult:

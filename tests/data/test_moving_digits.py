@@ -10,18 +10,8 @@ from kerasburst.data.moving_digits import SENSOR, simulated
 
 def test_recordings_are_as_an_event_camera_makes_them():
     recordings, labels = simulated()
-    assert len(recordings) == 1797 and np.bincount(labels).tolist() == [
-        178,
-        182,
-        177,
-        183,
-        181,
-        182,
-        181,
-        179,
-        174,
-        180,
-    ]
+    of_each_digit = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert len(recordings) == 1797 and np.bincount(labels).tolist() == of_each_digit
     counts = [len(each.t) for each in recordings]
     assert 200 < min(counts) and max(counts) < 3000
     for each in recordings[::100]:

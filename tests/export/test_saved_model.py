@@ -69,8 +69,7 @@ def test_parity_with_a_readout_over_time(exported):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    ("kind", "reset", "readout"),
-    [("fc", "subtract", "count"), ("relu", "zero", "last"), ("lif", "none", "last")],
+    ("kind", "reset", "readout"), [("fc", "subtract", "count"), ("relu", "zero", "last"), ("lif", "none", "last")]
 )
 def test_parity_on_the_same_spikes_whole_and_step_by_step(kind, reset, readout, tmp_path):
     network = make(kind, reset_mechanism=reset, readout=readout, beta=0.8, threshold=0.7)

@@ -55,13 +55,7 @@ def test_the_network_s_gradients(monkeypatch, activation, channels, recompute, p
         monkeypatch.setattr(fast, "_PASSING", 2 * 6 * 9 * 8 * 3 * 4)
     trained = {"trainable_beta": True, "trainable_threshold": True, "per_neuron": True}
     network = SNNConvNet(
-        3,
-        filters=(3, 4),
-        hidden_units=7,
-        conv_activation=activation,
-        recompute=recompute,
-        readout="mean",
-        **trained,
+        3, filters=(3, 4), hidden_units=7, conv_activation=activation, recompute=recompute, readout="mean", **trained
     )
     spikes = tf.constant(draw_spikes(5, 6, 9, 8, channels), tf.float32)
     network.build(spikes.shape)
