@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +23,8 @@ from kerasburst.privacy.audit import AuditStudy
 from kerasburst.privacy.config import TEST_EXAMPLES, check_canaries
 from kerasburst.privacy.lessons import lesson, place, roles, splits_path
 from kerasburst.privacy.result import AuditResult
-from kerasburst.privacy.signals import OUTPUTS, collect_signals, key_text, stored_key
+from kerasburst.privacy.shadow import paths
+from kerasburst.privacy.signals import OUTPUTS, collect_signals, store, stored_key
 from kerasburst.privacy.splits import AuditSplits, check_shadows, draw_audit_splits
 from kerasburst.privacy.statistics import phi
 from kerasburst.registry import STUDIES
@@ -289,9 +291,9 @@ class ModelsStudy(AuditStudy):
     def is_done(self, task):
         """Return whether a model's answers exist."""
         arm, role = task.arguments["arm"], task.arguments["role"]
-        record, signals, snapshots = _paths(self.out, arm, role)
+        _, record, signals, snapshots = paths(self.out / folder_name(arm), role)
         try:
-            key = key_text(_key(self.config, role, files.read_json(record)))
+            key = _key(self.config, role, files.read_json(record))
         except (InputError, KeyError, TypeError):
             return False
         return stored_key(snapshots) == key and stored_key(signals) == key
@@ -332,18 +334,16 @@ def train_and_ask(folder: str, arm: str, role: str) -> None:
         "seed": seed,
         "firing_rates": {},
     }
-    paths = _paths(out, arm, role)
-    for path in paths:
+    _, record_path, signals_path, snapshots_path = paths(out / folder_name(arm), role)
+    for path in (record_path, signals_path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    key = np.array(key_text(_key(config, role, record)))
+    key = _key(config, role, record)
     more = {} if signals.trace is None else {"phi_trace": phi(signals.trace, labels).astype(np.float32)}
     mem = signals.logits if signals.trace is None else signals.trace[:, :, -1]
-    files.write_json(paths[0], record)
-    with files.replacing(paths[2]) as temporary:
-        epochs = np.arange(1, len(logits) + 1)
-        np.savez(temporary, key=key, epochs=epochs, logits=np.stack(logits), test_accuracies=np.array(accuracies))
-    with files.replacing(paths[1]) as temporary:
-        np.savez(temporary, key=key, asked=what.asked, labels=labels, logits=signals.logits, mem=mem, **more)
+    snapshots = {"logits": np.stack(logits), "test_accuracies": np.array(accuracies)}
+    files.write_json(record_path, record)
+    store(snapshots_path, key, {"epochs": np.arange(1, len(logits) + 1), **snapshots})
+    store(signals_path, key, {"asked": what.asked, "labels": labels, "logits": signals.logits, "mem": mem, **more})
 
 
 def _models(train: Train, x: np.ndarray, y: np.ndarray, seed: int) -> Iterator[Any]:
@@ -358,8 +358,8 @@ def _accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     return float((logits.argmax(-1) == labels[:, None]).mean())
 
 
-def _key(config: ModelsConfig, role: str, record: dict) -> dict:
-    return {
+def _key(config: ModelsConfig, role: str, record: dict) -> str:
+    key = {
         "role": role,
         "weights": record["weights"],
         "asked": record["asked"],
@@ -367,10 +367,4 @@ def _key(config: ModelsConfig, role: str, record: dict) -> dict:
         "seed": config.seed,
         "outputs": config.outputs,
     }
-
-
-def _paths(out: Path, arm: str, role: str) -> tuple[Path, Path, Path]:
-    """Return the paths of a model's record, answers and snapshots."""
-    folder = out / folder_name(arm)
-    signals = folder / "signals"
-    return folder / "models" / f"{role}.json", signals / f"{role}.npz", signals / f"{role}-snapshots.npz"
+    return json.dumps(key, sort_keys=True)

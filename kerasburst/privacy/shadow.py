@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,13 +44,12 @@ from kerasburst.privacy.lessons import (
     roles,
 )
 from kerasburst.privacy.signals import (
-    cached,
     collect_dropped,
     collect_replay,
     collect_signals,
     fed_probabilities,
-    key_text,
     replay_rows,
+    store,
     stored_key,
 )
 from kerasburst.privacy.splits import AuditSplits
@@ -73,9 +73,9 @@ def task(folder: Path, encoding: str, role: str, config: AuditConfig, beside: Pa
     return Task(f"{config.compared[encoding].folder}/{role}", "kerasburst.privacy.shadow:train_and_ask", arguments)
 
 
-def signals_key(config: AuditConfig, encoder: TrainConfig, role: str, record: dict) -> dict:
-    """Return everything that a role's signals depend on."""
-    return {
+def signals_key(config: AuditConfig, encoder: TrainConfig, role: str, record: dict) -> str:
+    """Return everything that a role's signals depend on, as JSON."""
+    key = {
         "role": role,
         "weights": record["weights"],
         "asked": record["asked"],
@@ -87,6 +87,7 @@ def signals_key(config: AuditConfig, encoder: TrainConfig, role: str, record: di
         "seed": config.train.seed,
         **({"attacks": list(config.attacks)} if config.attacks else {}),
     }
+    return json.dumps(key, sort_keys=True)
 
 
 def load_plan(folder: str | Path) -> tuple[AuditConfig, dict[str, TrainConfig]]:
@@ -123,14 +124,14 @@ def is_done(task: Task) -> bool:
     folder, encoding, role = (task.arguments[name] for name in ("folder", "encoding", "role"))
     config, trainings = load_plan(folder)
     arm = config.compared[encoding]
-    model, record, signals, snapshots = _paths(Path(folder) / arm.folder, role)
+    model, record, signals, snapshots = paths(Path(folder) / arm.folder, role)
     if not (record.exists() and model.exists()):
         return False
     try:
         found = files.read_json(record)
         if not _trained_as(found, trainings[encoding]):
             return False
-        key = key_text(signals_key(config, trainings[encoding], role, found))
+        key = signals_key(config, trainings[encoding], role, found)
     except (InputError, KeyError, TypeError):
         return False
     if snapshot_epochs(Path(folder), role) and stored_key(snapshots) != key:
@@ -158,7 +159,7 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
     source = load_source(training.dataset, **training.reading())
     what = lesson(role, pools, source.y, source.num_classes, config.train.seed)
     mine = role_config(training, role, max(CANARIES, len(what.train)))
-    model_path, record_path, signals_path, snapshots_path = _paths(Path(folder) / arm.folder, role)
+    model_path, record_path, signals_path, snapshots_path = paths(Path(folder) / arm.folder, role)
     for path in (model_path, signals_path):
         path.parent.mkdir(parents=True, exist_ok=True)
     data = _data(source, what, splits, mine)
@@ -176,13 +177,10 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
     few = min(SNAPSHOT_QUERIES, max(config.queries))
     asking = AskAt(epochs, lambda: _snapshot(network, encoder, mine, data, x, few, seed))
     stored = load_recorded(model_path, record_path)
-    if stored is not None and not _trained_as(stored[1], training):
-        stored = None
-    if stored is not None and epochs:  # what it answered on its way is gone with the process, unless it was written
-        stored = (
-            stored if stored_key(snapshots_path) == key_text(signals_key(config, training, role, stored[1])) else None
-        )
-    if stored is not None:
+    usable = stored is not None and _trained_as(stored[1], training)
+    if usable and epochs:  # what it answered on its way is gone with the process, unless it was written
+        usable = stored_key(snapshots_path) == signals_key(config, training, role, stored[1])
+    if usable:
         network, record = stored
     else:
         if config.run is not None and role == "target-0":
@@ -215,14 +213,14 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
         files.write_json(record_path, record)
     network, encoder = _apart(network, encoder)
     key = signals_key(config, training, role, record)
-    if stored_key(signals_path) == key_text(key):
+    if stored_key(signals_path) == key:
         return
     answers = _ask(network, encoder, x, what, max(config.queries), seed)
     answers |= _own_queries(config, role, record, network, encoder, x, what, seed)
-    if epochs:
+    if epochs and not usable:
         last = Snapshot(answers["logits"][:, :few], record["test_accuracy"])
-        cached(snapshots_path, key, lambda: asking.together(last))
-    cached(signals_path, key, lambda: answers)
+        store(snapshots_path, key, asking.together(last))
+    store(signals_path, key, answers)
 
 
 def _trained_as(record: dict, training: TrainConfig) -> bool:
@@ -294,7 +292,7 @@ def _alike(
     theirs = lesson(role, pools, what.y, data.num_classes, config.train.seed)
     alike = encoding in trainings and same_config(trainings[encoding], training)
     same = alike and config.run is None and np.array_equal(theirs.train, what.train)
-    found = load_recorded(*_paths(beside / config.compared[encoding].folder, role)[:2]) if same else None
+    found = load_recorded(*paths(beside / config.compared[encoding].folder, role)[:2]) if same else None
     return found if found is not None and found[1]["data"] == data.fingerprint else None  # which is of labels, too
 
 
@@ -414,7 +412,7 @@ def _free(splits: AuditSplits) -> np.ndarray:
     return np.setdiff1d(splits.shadow_pool, splits.fillers)
 
 
-def _paths(folder: Path, role: str) -> tuple[Path, Path, Path, Path]:
+def paths(folder: Path, role: str) -> tuple[Path, Path, Path, Path]:
     """Return the paths of a role's model, record, signals and snapshots, in its arm's folder."""
     models, signals = folder / "models", folder / "signals"
     return models / f"{role}.keras", models / f"{role}.json", signals / f"{role}.npz", signals / f"{role}-snapshots.npz"

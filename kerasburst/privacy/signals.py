@@ -6,7 +6,6 @@ one seeded, shuffled order, so that only the model can distinguish them.
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -276,32 +275,14 @@ def fed_probabilities(network: SpikingNetwork, encoder: Encoder, x: np.ndarray, 
     return Signals(logits, trace)
 
 
-def cached(path: str | Path, key: dict, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Load arrays from `path` if they were written under `key`, else compute and write them.
-
-    Args:
-        path: an `.npz` file.
-        key: everything that the arrays depend on, as JSON values.
-        compute: returns the arrays.
-    """
-    path = Path(path)
-    text = key_text(key)
-    if stored_key(path) == text:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files if name != "key"}
-    arrays = compute()
+def store(path: str | Path, key: str, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays to `path` (`.npz`) under a key, the JSON text of everything that they depend on."""
     with files.replacing(path) as temporary:
-        np.savez(temporary, key=np.array(text), **arrays)
-    return arrays
-
-
-def key_text(key: dict) -> str:
-    """Return the text that a file of `cached` holds for a key."""
-    return json.dumps(key, sort_keys=True)
+        np.savez(temporary, key=np.array(key), **arrays)
 
 
 def stored_key(path: str | Path) -> str | None:
-    """Return the text of the key that a file of `cached` was written under; None without a whole file."""
+    """Return the key that a file of `store` was written under; None without a whole file."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             return str(stored["key"])

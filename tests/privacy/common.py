@@ -10,7 +10,7 @@ from kerasburst.config import TrainConfig
 from kerasburst.data.datasets import load_source
 from kerasburst.privacy import lessons, shadow
 from kerasburst.privacy.config import AuditConfig
-from kerasburst.privacy.signals import key_text
+from kerasburst.privacy.signals import store
 from kerasburst.seeding import derive_seed
 from kerasburst.study import FleetObserver
 
@@ -131,26 +131,24 @@ class Pretend(FleetHere):
             "readout": config.train.network.get("readout", "last"),
         }
         files.write_json(models / f"{role}.json", record)
-        key = np.array(key_text(shadow.signals_key(config, trainings[encoding], role, record)))
+        key = shadow.signals_key(config, trainings[encoding], role, record)
         if epochs := shadow.snapshot_epochs(folder, role):
             growing = [hardness + (phi - hardness) * epoch / epochs[-1] for epoch in epochs]
-            np.savez(
-                signals / f"{role}-snapshots.npz",
-                key=key,
-                epochs=np.array(epochs),
-                logits=np.stack([logits_of(each[:, None], labels, classes) for each in growing]),
-                test_accuracies=np.linspace(0.5, record["test_accuracy"], len(epochs)),
-            )
-        np.savez(
-            signals / f"{role}.npz",
-            key=key,
-            asked=lesson.asked,
-            labels=labels,
-            logits=logits_of(asked_of_queries, labels, classes),
-            mem=logits_of(asked_of_queries, labels, classes),
-            phi_trace=(asked_of_queries[..., None] * ramp + rng.normal(0, 0.3, (*asked_of_queries.shape, steps))),
-            bypass_logits=logits_of(phi[:, None], labels, classes),
-        )
+            snapshots = {
+                "epochs": np.array(epochs),
+                "logits": np.stack([logits_of(each[:, None], labels, classes) for each in growing]),
+                "test_accuracies": np.linspace(0.5, record["test_accuracy"], len(epochs)),
+            }
+            store(signals / f"{role}-snapshots.npz", key, snapshots)
+        answers = {
+            "asked": lesson.asked,
+            "labels": labels,
+            "logits": logits_of(asked_of_queries, labels, classes),
+            "mem": logits_of(asked_of_queries, labels, classes),
+            "phi_trace": asked_of_queries[..., None] * ramp + rng.normal(0, 0.3, (*asked_of_queries.shape, steps)),
+            "bypass_logits": logits_of(phi[:, None], labels, classes),
+        }
+        store(signals / f"{role}.npz", key, answers)
 
 
 def logits_of(phi, labels, classes):

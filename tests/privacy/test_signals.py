@@ -10,12 +10,12 @@ from kerasburst import InputError, PoissonBurstEncoder, RateEncoder, SNNFCNet
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.models.saving import weights_hash
 from kerasburst.privacy.signals import (
-    cached,
     collect_dropped,
     collect_replay,
     collect_signals,
     fed_probabilities,
     replay_rows,
+    store,
     stored_key,
 )
 from kerasburst.privacy.statistics import phi
@@ -253,23 +253,15 @@ def test_a_frozen_encoder_is_found_out(network):
         collect_signals(network, x, encoder=Frozen(5), queries=2)
 
 
-def test_cache_is_read_under_the_same_key_only(tmp_path):
-    calls = []
-
-    def compute():
-        calls.append(1)
-        return {"a": np.arange(3)}
-
+def test_arrays_are_stored_under_their_key(tmp_path):
     path = tmp_path / "signals.npz"
-    for _ in range(2):
-        assert cached(path, {"seed": 0, "k": [1, 2]}, compute)["a"].tolist() == [0, 1, 2]
-    assert len(calls) == 1
-    cached(path, {"seed": 1, "k": [1, 2]}, compute)
-    assert len(calls) == 2
+    assert stored_key(path) is None
+    store(path, '{"seed": 0}', {"a": np.arange(3)})
+    with np.load(path) as stored:
+        assert stored["a"].tolist() == [0, 1, 2]
+    assert stored_key(path) == '{"seed": 0}'
     path.write_bytes(path.read_bytes()[:50])
     assert stored_key(path) is None
-    cached(path, {"seed": 1, "k": [1, 2]}, compute)
-    assert len(calls) == 3
 
 
 def test_weights_hash_sees_every_weight(network):
