@@ -197,7 +197,8 @@ def draw_run_splits(
     used = np.concatenate([splits.train, splits.validation])
     pool = np.concatenate([used, untouched])
     single = np.zeros(len(source.y), bool)
-    single[pool] = _without_equal(source.x[pool])
+    _, inverse, counts = np.unique(digests(source.x[pool]), return_inverse=True, return_counts=True)
+    single[pool] = counts[inverse] == 1
     own, rest = splits.train[single[splits.train]], untouched[single[untouched]]
 
     spare = len(rest) - len(splits.train)  # beyond non-members and fillers, which make up a training part
@@ -270,12 +271,6 @@ def _follow(labels: np.ndarray, y: np.ndarray, candidates: np.ndarray, size: int
             found.append(candidate)
         position += 1
     return np.array(found, np.int64), position
-
-
-def _without_equal(x: np.ndarray) -> np.ndarray:
-    """Return a mask of the examples that have no equal."""
-    _, inverse, counts = np.unique(digests(x), return_inverse=True, return_counts=True)
-    return counts[inverse] == 1
 
 
 def _too_small(

@@ -8,7 +8,7 @@ from typing import ClassVar
 from kerasburst import config as configs
 from kerasburst.config import TrainConfig
 from kerasburst.privacy.arms import Arm, arms_of
-from kerasburst.privacy.splits import PROTOCOLS
+from kerasburst.privacy.splits import PROTOCOLS, check_shadows
 from kerasburst.registry import ATTACKS
 from kerasburst.training.run_directory import RunReference
 from kerasburst.validation import LARGEST, MOST, check_bool, check_choice, check_int, fail
@@ -97,9 +97,7 @@ class AuditConfig:
             raise fail("queries", "one or more numbers", self.queries)
         check_choice("protocol", self.protocol, PROTOCOLS)
         check_int("targets", self.targets, low=1, high=MOST)
-        check_int("shadows", self.shadows, low=2, high=MOST)
-        if self.shadows % 2:
-            raise fail("shadows", "even, so that each point is in half of them", self.shadows)
+        check_shadows(self.shadows)
         for name, low in (("members", 4), ("population", 2)):  # the blind baseline is judged on half of the members
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), low=low, high=LARGEST)

@@ -43,11 +43,11 @@ def epsilon_lower_bound(
         Jagielski et al., Auditing Differentially Private Machine Learning, 2020; Nasr et al., Adversary Instantiation,
         2021.
     """
-    _, delta = _checked(confidence, delta)
+    tail, delta = _checked(confidence, delta)
     thresholds = np.unique(np.concatenate([chosen_on.member_scores, chosen_on.non_member_scores]))
-    threshold = thresholds[int(np.argmax(_at_thresholds(chosen_on, thresholds, confidence, delta)))]
+    threshold = thresholds[int(np.argmax(_at_thresholds(chosen_on, thresholds, tail, delta)))]
     return EpsilonBound(
-        epsilon=float(_at_thresholds(scores, threshold, confidence, delta)),
+        epsilon=float(_at_thresholds(scores, threshold, tail, delta)),
         confidence=confidence,
         delta=delta,
         method="clopper_pearson",
@@ -186,9 +186,8 @@ def _chance(right: int, guesses: int, points: int, epsilon: float, delta: float)
     return float(min(1.0, beyond + 2 * points * delta * within.max()))
 
 
-def _at_thresholds(scores: MembershipScores, thresholds: np.ndarray, confidence: float, delta: float) -> np.ndarray:
+def _at_thresholds(scores: MembershipScores, thresholds: np.ndarray, tail: float, delta: float) -> np.ndarray:
     """Return the bound at each threshold."""
-    tail, _ = _checked(confidence, delta)
     sides = np.sort(scores.member_scores), np.sort(scores.non_member_scores)
     tp, fp = (len(side) - np.searchsorted(side, thresholds) for side in sides)
     return _rates_bound(tp, len(sides[0]), fp, len(sides[1]), tail, delta)

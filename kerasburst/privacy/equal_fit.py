@@ -157,21 +157,14 @@ class ArmModels:
     def curve(self, seed: int = 0) -> ArmCurve:
         """Attack every model at every snapshot."""
         names = curve_attacks(self)
-        aucs: dict[str, list] = {name: [] for name in names}
-        tprs: dict[str, list] = {name: [] for name in names}
-        left_out: dict[str, list] = {name: [] for name in names}
+        aucs, tprs, left_out = ({name: [] for name in names} for _ in range(3))
         for snapshot in range(len(self.pools[0].epochs)):
-            scores = [_scores(pool.evidence(snapshot, seed), names) for pool in self.pools]
-            for name in names:
-                targets = [
-                    t
-                    for p, each in zip(self.pools, scores, strict=True)
-                    for t in target_scores(each[name], p.membership)
-                ]
-                aucs[name].append([target.auc() for target in targets])
-                tprs[name].append(tpr_over_targets(targets, _FPR))
+            scores = [(pool.membership, _scores(pool.evidence(snapshot, seed), names)) for pool in self.pools]
             without = self._without(snapshot, names, seed)
             for name in names:
+                targets = [target for masks, each in scores for target in target_scores(each[name], masks)]
+                aucs[name].append([target.auc() for target in targets])
+                tprs[name].append(tpr_over_targets(targets, _FPR))
                 left_out[name].append(without[name])
         return ArmCurve(
             epochs=self.pools[0].epochs,
@@ -435,18 +428,8 @@ def match(curves: dict[str, ArmCurve]) -> tuple[Matched, ...]:
         pools, pairs = one.units.T
         for attack, at in itertools.product([name for name in one.attacks if name in other.attacks], AT):
             each = matched_difference(one.snapshots(attack), other.snapshots(attack), at=at, pools=pools, pairs=pairs)
-            found.append(
-                Matched(
-                    first=first,
-                    second=second,
-                    at=at,
-                    attack=attack,
-                    difference=each.difference,
-                    interval=each.interval,
-                    verdict=each.verdict,
-                    common=each.common,
-                )
-            )
+            figures = {name: getattr(each, name) for name in ("difference", "interval", "verdict", "common")}
+            found.append(Matched(first=first, second=second, at=at, attack=attack, **figures))
     return tuple(found)
 
 

@@ -85,10 +85,10 @@ def lesson(role: str, pools: Pools, y: np.ndarray, num_classes: int, seed: int) 
         return Lesson(splits.shadow_train(number), y, np.concatenate([asked, splits.canaries]))
     if role == UNTRAINED:
         return Lesson(splits.target_train(0), y, splits.audited)
-    chosen, member = planted_points(splits, num_classes)
+    chosen = splits.audited[: 2 * max(CANARIES, members_needed(num_classes))]  # every other one is a member
     y = y.copy()  # random labels: only a model that has seen one can know it
     y[chosen] = np.random.default_rng(derive_seed(seed, "audit", "canaries")).integers(0, num_classes, len(chosen))
-    return Lesson(chosen[member], y, chosen)
+    return Lesson(chosen[::2], y, chosen)
 
 
 def _mislabelled(y: np.ndarray, canaries: np.ndarray, num_classes: int, seed: int) -> np.ndarray:
@@ -98,12 +98,6 @@ def _mislabelled(y: np.ndarray, canaries: np.ndarray, num_classes: int, seed: in
     y = y.copy()
     y[canaries] = (y[canaries] + np.random.default_rng(seed).integers(1, num_classes, len(canaries))) % num_classes
     return y
-
-
-def planted_points(splits: AuditSplits, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mislabelled points of the planted leak, and a mask of those that its model trains on."""
-    chosen = splits.audited[: 2 * max(CANARIES, members_needed(num_classes))]
-    return chosen, np.arange(len(chosen)) % 2 == 0
 
 
 def role_config(config: TrainConfig, role: str, batch: int = CANARIES) -> TrainConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -206,25 +205,8 @@ def verdict(low: float, high: float, margin: float = MARGIN) -> str:
     return LOWER if high < 0 else HIGHER if low > 0 else UNDECIDED
 
 
-def curve(arm: Snapshots, at: str = "test_accuracy") -> Mapping[str, np.ndarray]:
-    """Return the curve of an arm's mean AUC over its mean fit, as `matched_difference` reads it for one pool.
-
-    Args:
-        arm: snapshots of its models.
-        at: "test_accuracy" or "gap".
-
-    Returns:
-        "fit" and "auc", `(P,)` each, the fit ascending.
-
-    Example:
-        >>> {name: values.tolist() for name, values in curve(Snapshots([[0.5, 0.8, 0.7]], [[0.5, 0.6, 0.9]])).items()}
-        {'fit': [0.5, 0.8], 'auc': [0.5, 0.6]}
-    """
-    fit, auc = _curve(arm.fit(at), arm.auc)
-    return {"fit": fit, "auc": auc}
-
-
 def _curve(fit: np.ndarray, auc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean fit and mean AUC over models `(N, E)` at the snapshots whose fit is above that of all before."""
     fit, auc = fit.mean(axis=0), auc.mean(axis=0)
     best = np.maximum.accumulate(fit)
     rises = np.concatenate([[True], fit[1:] > best[:-1]])

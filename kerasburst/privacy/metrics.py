@@ -99,7 +99,8 @@ class MembershipScores:
             spread = np.sqrt(delong_covariance(*sides)[0, 0])
             low, high = (auc, auc) if auc in (0.0, 1.0) else _logit_interval(auc, spread, tail)
         if high - low < 1e-12:
-            return self._no_spread(auc, confidence)
+            width = separation_bound(len(self.member_scores), len(self.non_member_scores), confidence)
+            low, high = max(0.0, auc - width), min(1.0, auc + width)
         return float(low), float(high)
 
     def roc(self) -> tuple[np.ndarray, np.ndarray]:
@@ -130,9 +131,11 @@ class MembershipScores:
         None ("not resolvable") if there are fewer than 10 / fpr non-members.
         """
         allowed = self._allowed(fpr)
-        if allowed is None:
-            return None
-        return float((self.member_scores > np.sort(self.non_member_scores)[-allowed - 1]).mean())
+        return None if allowed is None else self.tpr_with(allowed)
+
+    def tpr_with(self, false_positives: int) -> float:
+        """Return the largest TPR of a threshold with at most so many false positives."""
+        return float((self.member_scores > np.sort(self.non_member_scores)[-false_positives - 1]).mean())
 
     def tpr_at_fpr_interval(
         self, fpr: float, confidence: float = 0.95, num_samples: int = 2000, seed: int = 0
@@ -185,10 +188,6 @@ class MembershipScores:
         for name in ("member_scores", "non_member_scores"):
             if len(getattr(self, name)) < 2:
                 raise fail(name, "at least 2 for an interval", len(getattr(self, name)))
-
-    def _no_spread(self, centre: float, confidence: float) -> tuple[float, float]:
-        width = separation_bound(len(self.member_scores), len(self.non_member_scores), confidence)
-        return max(0.0, centre - width), min(1.0, centre + width)
 
 
 def paired_auc_difference(

@@ -144,17 +144,6 @@ def _true_class(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.arange(z.shape[-1]) == labels.reshape(-1, *(1,) * (z.ndim - 1))
 
 
-def log_odds(z: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return log p_y and log(1 - p_y), each `(n, ...)`, of checked logits `(n, ..., C)`.
-
-    Example:
-        >>> [part.round(3).tolist() for part in log_odds(np.log([[0.8, 0.2]]), np.array([0]))]
-        [[-0.223], [-1.609]]
-    """
-    value = _phi(z, labels)
-    return -np.logaddexp(0.0, -value), -np.logaddexp(0.0, value)
-
-
 def checked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return logits as float64 and labels as an array, which fit each other.
 

@@ -150,16 +150,6 @@ def attack_slice(
     return tuple(found)
 
 
-def slow(members: int, non_members: int) -> bool:
-    """Return whether a slice is large enough for the trained attacks, which take about a minute of a core.
-
-    Example:
-        >>> slow(12, 40), slow(40, 11)
-        (True, False)
-    """
-    return min(members, non_members) >= LEAST_TRAINED
-
-
 def epsilon_by_chance(members: int, non_members: int, seed: int = 0) -> float:
     """Return what its epsilon lower bound exceeds in 5 % of draws of random scores.
 

@@ -34,15 +34,15 @@ def pieces(labels: np.ndarray, membership: np.ndarray) -> dict[str, list[tuple[i
         membership: in target 0, bool `(n,)`.
 
     Example:
-        >>> found = pieces(np.arange(48) // 24, np.arange(48) % 2)
+        >>> found = pieces(np.arange(48) // 24, np.arange(48) % 2 == 0)
         >>> {name: [label for label, _ in some] for name, some in found.items()}
         {'all': [None, 0, 1], 'class-0': [0], 'class-1': [1]}
     """
     every, trained = tuple(tf_privacy.ATTACKS), tuple(tf_privacy.TRAINED)
     found = {"all": [(None, every)]}
     for label in np.unique(labels).tolist():
-        members = int(membership[labels == label].sum())
-        slow = tf_privacy.slow(members, int((labels == label).sum()) - members)
+        side = membership[labels == label]
+        slow = min(side.sum(), (~side).sum()) >= tf_privacy.LEAST_TRAINED
         found["all"].append((label, tuple(name for name in every if not slow or name not in trained)))
         if slow:
             found[f"class-{label}"] = [(label, trained)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerasburst.intervals import hierarchical_interval
-from kerasburst.privacy.matching import Snapshots, curve, matched_difference, verdict
+from kerasburst.privacy.matching import Snapshots, matched_difference, verdict
 from kerasburst.validation import InputError
 
 EPOCHS = np.array([2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
@@ -88,9 +88,12 @@ def test_by_hand():
 
 
 def test_only_snapshots_that_rise_belong_to_the_curve():
-    arm = Snapshots([[0.5, 0.7, 0.6, 0.7, 0.8]], [[0.5, 0.55, 0.6, 0.65, 0.7]])
-    found = curve(arm)
-    assert found["fit"].tolist() == [0.5, 0.7, 0.8] and found["auc"].tolist() == [0.5, 0.55, 0.7]
+    arm = Snapshots([[0.5, 0.7, 0.6, 0.7, 0.8]] * 2, [[0.5, 0.55, 0.6, 0.65, 0.7]] * 2)
+    rising = Snapshots([[0.5, 0.7, 0.8]] * 2, [[0.5, 0.55, 0.7]] * 2)
+    guess = Snapshots([[0.5, 0.8]] * 2, [[0.5, 0.5]] * 2)
+    # Trapezoids: 0.2 * 0.025 and 0.1 * 0.125, over 0.3.
+    assert matched_difference(arm, guess).difference == matched_difference(rising, guess).difference
+    assert matched_difference(arm, guess).difference == pytest.approx(0.0175 / 0.3, abs=1e-3)
 
 
 def test_ranges_that_do_not_meet():

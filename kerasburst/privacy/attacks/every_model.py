@@ -166,10 +166,5 @@ def tpr_over_targets(targets: Sequence[MembershipScores], fpr: float) -> np.ndar
     sizes = [len(target.non_member_scores) for target in targets]
     if sum(sizes) < RESOLVABLE / fpr or min(sizes) < 1 / fpr:
         return None
-    return np.array(
-        [_tpr(target, int(np.floor(fpr * size + 1e-9))) for target, size in zip(targets, sizes, strict=True)]
-    )
-
-
-def _tpr(target: MembershipScores, allowed: int) -> float:
-    return float((target.member_scores > np.sort(target.non_member_scores)[-allowed - 1]).mean())
+    allowed = [int(np.floor(fpr * size + 1e-9)) for size in sizes]
+    return np.array([target.tpr_with(each) for target, each in zip(targets, allowed, strict=True)])

@@ -7,7 +7,7 @@ from scipy.special import logsumexp
 
 from kerasburst.privacy.attacks.attack import Attack, Evidence
 from kerasburst.privacy.attacks.lira import lira
-from kerasburst.privacy.statistics import checked, log_odds
+from kerasburst.privacy.statistics import phi
 
 
 def dropout_signal(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -29,8 +29,8 @@ def dropout_signal(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     References:
         Guan et al., On the Privacy Risks of Spiking Neural Networks, arXiv 2502.13191, 2025.
     """
-    z, labels = checked(logits, labels)
-    right, wrong = log_odds(z, labels)
+    values = phi(logits, labels)
+    right, wrong = -np.logaddexp(0.0, -values), -np.logaddexp(0.0, values)  # log p and log(1 - p)
     return logsumexp(right, axis=1) - logsumexp(wrong, axis=1)
 
 
