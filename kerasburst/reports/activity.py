@@ -63,7 +63,7 @@ def draw_activity(
     for (name, arrays), (left, right) in zip(activity.items(), grid, strict=True):
         spk = np.asarray(arrays["spk"][example])
         spk = spk.reshape(len(spk), -1)
-        chosen = _spread(np.arange(spk.shape[1]), neurons)
+        chosen = spread(np.arange(spk.shape[1]), neurons)
         raster(left, spk[:, chosen], [str(i) for i in chosen], "neuron")
         left.set_title(f"{name}: spikes", fontsize=10)
         right.set_title(f"{name}: membranes", fontsize=10)
@@ -84,7 +84,8 @@ def draw_activity(
     return figure
 
 
-def _spread(values: np.ndarray, most: int) -> np.ndarray:
+def spread(values: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many values, spread over all, with the first and the last."""
     return values[np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))]
 
 

@@ -17,10 +17,10 @@ from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.bursts import BurstEncoder
 from kerasburst.encoders.statistics import EncodingStatistics, encoding_statistics
 from kerasburst.pictures import save_picture
-from kerasburst.reports.activity import raster
+from kerasburst.reports.activity import raster, spread
 from kerasburst.validation import InputError, check_int, user_path, visible
 
-_MOST_FRAMES = 10
+_MOST_FRAMES, _MOST_FEATURES = 10, 24
 
 
 def encode(
@@ -124,7 +124,7 @@ def draw_encoding(
     for feature in features or []:
         check_int("feature", feature, low=0, high=size - 1)
     statistics = encoding_statistics(encoder, x, draws=draws, seed=seed)
-    chosen = features or _spread(statistics.x.ravel())
+    chosen = features or _features(statistics.x.ravel())
     summary = {
         "example": example,
         "title": title,
@@ -140,12 +140,12 @@ def draw_encoding(
     return summary
 
 
-def _spread(x: np.ndarray, most: int = 24) -> list[int]:
+def _features(x: np.ndarray) -> list[int]:
     """Return features from the darkest to the brightest, silent background once."""
     order = np.argsort(x, kind="stable")
     bright = order[x[order] > 0]
     pool = np.concatenate([order[:1], bright]) if len(bright) < len(order) else order
-    return [int(i) for i in pool[np.unique(np.linspace(0, len(pool) - 1, min(most, len(pool))).round().astype(int))]]
+    return spread(pool, _MOST_FEATURES).tolist()
 
 
 def _is_trained(encoder: Encoder) -> bool:
@@ -162,7 +162,7 @@ def _draw(statistics: EncodingStatistics, chosen: list[int], title: str, encoder
     _raster(figure.add_subplot(grid[0, 0]), statistics, chosen)
     _agreement(figure.add_subplot(grid[0, 1]), statistics)
     if image:
-        shown = np.unique(np.linspace(0, num_steps - 1, min(num_steps, _MOST_FRAMES)).round().astype(int))
+        shown = spread(np.arange(num_steps), _MOST_FRAMES)
         frames = grid[1, :].subgridspec(1, len(shown) + 1)
         _frame(figure.add_subplot(frames[0, 0]), statistics.x, "intensity")
         for i, t in enumerate(shown):

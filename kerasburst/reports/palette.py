@@ -88,8 +88,7 @@ def encoding_styles(names: Iterable[str]) -> dict[str, Style]:
 def panel(size: tuple[float, float]) -> Axes:
     """Return the axes of a new figure."""
     axes = Figure(figsize=size, layout="constrained").subplots()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 

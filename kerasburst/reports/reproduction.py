@@ -24,15 +24,9 @@ _KINDS = {
 }
 
 
-def write_markdown(result: dict, path: str | Path) -> Path:
-    """Write the page.
-
-    Args:
-        result: `Reproduction.to_json()`.
-        path: of the page.
-    """
+def write_markdown(result: dict, path: str | Path) -> None:
+    """Write the page of `Reproduction.to_json()`."""
     files.write_text(path, reproduction_markdown(result))
-    return Path(path)
 
 
 def reproduction_markdown(result: dict) -> str:
@@ -241,9 +235,8 @@ def tables(items: list[Item]) -> list[Table]:
         notes += [f"{WARNED}: {'; '.join(each)}."] if (each := warnings(value)) else []
         title = f"{item.label}: scale {value['scale']}"
         tables.append(Table(title, head, tuple(rows), " ".join(notes), item.link, tuple(value["rules"])))
-        beside = tuple(_beside(value))
-        if beside:
-            ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
+        ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
+        if beside := tuple(_beside(value["audits"], ks)):
             head = ("data", "protocol", "encoding", "test accuracy, %", "on members, %")
             head = (*head, *(f"AUC, K = {k}" for k in ks), "left out")
             title = f"{item.label}: AUC and accuracy"
@@ -251,9 +244,8 @@ def tables(items: list[Item]) -> list[Table]:
     return tables
 
 
-def _beside(value) -> Iterable[tuple[Cell, ...]]:
-    ks = sorted({k for each in value["audits"] for k in each["aucs"]}, key=int)
-    for each in value["audits"]:
+def _beside(audits: list[dict], ks: list[str]) -> Iterable[tuple[Cell, ...]]:
+    for each in audits:
         cells = [name_cell(each["dataset"]), name_cell(each["kind"], each["attack"]), name_cell(each["encoding"])]
         cells += [number(*over_seeds(each[name].values()), 1, 100) for name in ("test_accuracies", "train_accuracies")]
         for k in ks:

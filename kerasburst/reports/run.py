@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kerasburst.data.datasets import may_have_moved
 from kerasburst.intervals import wilson
-from kerasburst.reports.palette import SIZE, Drawing, encoding_styles, panel, svg, widen
+from kerasburst.reports.palette import SIZE, Drawing, encoding_styles, errors, panel, svg, widen
 from kerasburst.reports.table import Cell, Table, name_cell, number, percent
 from kerasburst.reports.view import Item, StudyView
 from kerasburst.validation import InputError, shown
@@ -65,11 +65,11 @@ def drawings(items: list[Item]) -> list[Drawing]:
         for x, (name, style) in enumerate(styles.items()):
             runs = [item for item in mine if str(item.config.get("encoding")) == name]
             for i, item in enumerate(runs):
-                value, (low, high) = item.value["test_accuracy"], item.value["test_accuracy_interval"]
+                value, ends = item.value["test_accuracy"], item.value["test_accuracy_interval"]
                 axes.errorbar(
                     x + 0.5 * ((i + 0.5) / len(runs) - 0.5),
                     100 * value,
-                    yerr=[[100 * max(0.0, value - low)], [100 * max(0.0, high - value)]],
+                    yerr=errors(value, ends, 100.0),
                     fmt=style.marker,
                     color=style.colour,
                     ms=4,

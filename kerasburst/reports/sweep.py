@@ -6,10 +6,11 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kerasburst.pictures import save_picture
-from kerasburst.reports.palette import GREY, STYLES, Drawing, errors, svg, widen
+from kerasburst.reports.palette import GREY, STYLES, Drawing, errors, panel, svg, widen
 from kerasburst.reports.table import Cell, Table, count, estimate, is_number, number, shown, table_of
 from kerasburst.reports.view import Item, StudyView
 from kerasburst.validation import visible
@@ -20,7 +21,7 @@ TITLES = {
     "input_firing_rate": "input firing rate",
     "audit_auc": "attack AUC",
 }
-EFFECTS = "differences paired by seed, averaged over points that are alike but for the parameter, with 95 % over seeds"
+_PAIRED = "paired by seed, averaged over points that are alike but for the parameter, with 95 % over seeds"
 NOTHING_JUDGED = "Only the first point was chosen: no other is as accurate and leaks less. There is nothing to judge."
 _MARK = STYLES[0][0], STYLES[1][0]
 _SPAN = 0.05  # the least that an axis or the colours show of accuracies, rates and AUCs
@@ -87,12 +88,10 @@ def pairs_used(effect: dict) -> str:
     return str(effect["pairs"]) + f" of {effect['of']}" * (effect["pairs"] < effect["of"])
 
 
-def _figure(result: dict, width: float, height: float, title: str):
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
+def _axes(width: float, height: float, title: str) -> Axes:
+    axes = panel((width, height))
     axes.set_title(title, fontsize=10, loc="left")
-    return figure, axes
+    return axes
 
 
 def _line(result: dict, metric: str) -> Figure:
@@ -102,13 +101,11 @@ def _line(result: dict, metric: str) -> Figure:
     numeric = all(map(is_number, values))
     x = values if numeric else list(range(len(values)))
     order = sorted(range(len(x)), key=lambda i: x[i])
-    figure, axes = _figure(result, 4.6, 3.3, metric_title(result, metric))
+    axes = _axes(4.6, 3.3, metric_title(result, metric))
     found = [points[i]["estimates"][metric] for i in order]
     means = [each["mean"] for each in found]
-    ends = [each["interval"] or (each["mean"], each["mean"]) for each in found]
-    errors = [[m - low for m, (low, _) in zip(means, ends, strict=True)],
-              [high - m for m, (_, high) in zip(means, ends, strict=True)]]  # fmt: skip
-    axes.errorbar([x[i] for i in order], means, errors, fmt="o-", color=_MARK[0], ms=4, lw=1.2, capsize=3)
+    bars = np.hstack([errors(each["mean"], each["interval"] or [each["mean"]] * 2) for each in found])
+    axes.errorbar([x[i] for i in order], means, bars, fmt="o-", color=_MARK[0], ms=4, lw=1.2, capsize=3)
     if not numeric:
         axes.set_xticks(x, [shown(value) for value in values])
     elif len(values) <= 8:
@@ -116,7 +113,7 @@ def _line(result: dict, metric: str) -> Figure:
     axes.set(xlabel=_short(label))
     widen(axes, "y", _SPAN, (0, 1))
     axes.grid(alpha=0.3)
-    return figure
+    return axes.figure
 
 
 def _heat_map(result: dict, metric: str) -> Figure:
@@ -132,35 +129,33 @@ def _heat_map(result: dict, metric: str) -> Figure:
         values[place] = found["mean"]
         ends = "" if found["interval"] is None else "\n{:.3f}–{:.3f}".format(*found["interval"])
         text[place] = f"{found['mean']:.3f}{ends}"
-    figure, axes = _figure(result, 1.9 + 0.72 * len(columns), 1.3 + 0.52 * len(rows), metric_title(result, metric))
+    axes = _axes(1.9 + 0.72 * len(columns), 1.3 + 0.52 * len(rows), metric_title(result, metric))
     axes.spines[:].set_visible(False)
     axes.set_facecolor("#eeeeee")
-    # Low AUCs are the good ones: dark is better in every map.
-    low, high = _colour_range(values)
-    cmap = "viridis" if metric == "audit_auc" else "viridis_r"
-    image = axes.imshow(values, cmap=cmap, vmin=low, vmax=high, aspect="auto")
+    colours = _colours(values, metric)
+    image = axes.imshow(values, aspect="auto", **colours)
     for (row, column), said in text.items():
-        value = values[row, column]
-        dark = np.isfinite(value) and ((value - low) / (high - low) < 0.5) == (metric == "audit_auc")
+        share = (values[row, column] - colours["vmin"]) / (colours["vmax"] - colours["vmin"])
+        dark = np.isfinite(share) and (share < 0.5) == (metric == "audit_auc")
         axes.text(column, row, said, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(len(columns)), [shown(value) for value in columns])
     axes.set_yticks(range(len(rows)), [shown(value) for value in rows])
     axes.set(xlabel=_short(column_label), ylabel=_short(row_label))
-    figure.colorbar(image, ax=axes, shrink=0.9)
-    return figure
+    axes.figure.colorbar(image, ax=axes, shrink=0.9)
+    return axes.figure
 
 
-def _colour_range(values: np.ndarray) -> tuple[float, float]:
-    """Return the ends of the colours, wide enough that noise does not fill them."""
+def _colours(values: np.ndarray, metric: str) -> dict:
+    """Return the colours of a map: so wide that noise does not fill them, and dark is better, as are low AUCs."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     edge = max(0.0, (_SPAN - (high - low)) / 2)
-    return low - edge, high + edge
+    return {"vmin": low - edge, "vmax": high + edge, "cmap": "viridis" if metric == "audit_auc" else "viridis_r"}
 
 
 def _cloud(result: dict, metric: str) -> Figure:
     points = [point for point in result["points"] if metric in point["estimates"]]
     row_label, column_label = result["parameters"]
-    figure, axes = _figure(result, 5.2, 3.8, metric_title(result, metric))
+    axes = _axes(5.2, 3.8, metric_title(result, metric))
     columns, rows = ([point["values"][label] for point in points] for label in (column_label, row_label))
     for values, ticks in ((columns, axes.set_xticks), (rows, axes.set_yticks)):
         if not all(map(is_number, values)):  # a place for each, in the order of the search
@@ -168,42 +163,21 @@ def _cloud(result: dict, metric: str) -> Figure:
             values[:] = [places[shown(value)] for value in values]
             ticks(range(len(places)), list(places))
     means = np.array([point["estimates"][metric]["mean"] for point in points])
-    low, high = _colour_range(means)
-    marks = axes.scatter(
-        columns,
-        rows,
-        c=means,
-        vmin=low,
-        vmax=high,
-        cmap="viridis" if metric == "audit_auc" else "viridis_r",
-        s=60,
-        edgecolors=GREY,
-        lw=0.5,
-    )
+    marks = axes.scatter(columns, rows, c=means, s=60, edgecolors=GREY, lw=0.5, **_colours(means, metric))
     axes.set(xlabel=_short(column_label), ylabel=_short(row_label))
     axes.grid(alpha=0.3)
-    figure.colorbar(marks, ax=axes, shrink=0.9)
-    return figure
+    axes.figure.colorbar(marks, ax=axes, shrink=0.9)
+    return axes.figure
 
 
 def _pareto(result: dict) -> Figure:
-    figure, axes = _figure(result, 5.2, 4.0, "accuracy against attack: upper left is better")
-    points = [(i, point) for i, point in enumerate(result["points"]) if point["on_front"] is not None]
-    for _, point in points:
-        colour = _MARK[1] if point["on_front"] else GREY
-        accuracy, auc = point["estimates"]["test_accuracy"], point["estimates"]["audit_auc"]
-        axes.errorbar(
-            auc["mean"],
-            100 * accuracy["mean"],
-            xerr=errors(auc["mean"], auc["interval"]),
-            yerr=errors(accuracy["mean"], accuracy["interval"], 100.0),
-            fmt="s" if point["on_front"] else "o",
-            color=colour,
-            ms=5 if point["on_front"] else 4,
-            alpha=1.0 if point["on_front"] else 0.55,
-            elinewidth=0.6,
-        )
-    means = {i: (p["estimates"]["audit_auc"]["mean"], 100 * p["estimates"]["test_accuracy"]["mean"]) for i, p in points}
+    axes = _axes(5.2, 4.0, "accuracy against attack: upper left is better")
+    means = {}
+    for i, point in enumerate(result["points"]):
+        if point["on_front"] is not None:
+            of_front = {"fmt": "s", "color": _MARK[1], "ms": 5, "alpha": 1.0}
+            style = of_front if point["on_front"] else {"fmt": "o", "color": GREY, "ms": 4, "alpha": 0.55}
+            means[i] = _mark(axes, point, elinewidth=0.6, **style)
     front = [means[i] for i in result["front"]]
     axes.step([x for x, _ in front], [y for _, y in front], where="pre", color=_MARK[1], lw=1, ls=(0, (5, 2)))
     for place, i in enumerate(result["front"]):
@@ -211,9 +185,12 @@ def _pareto(result: dict) -> Figure:
         # By turns below and above, where the front has no point: neighbours may lie close.
         at = {"xytext": (-6, 5), "ha": "right"} if place % 2 else {"xytext": (6, -11), "ha": "left"}
         axes.annotate(said, means[i], **at, textcoords="offset points", fontsize=8, color=_MARK[1])
-    if judged := result.get("judged"):
-        for point, filled, name in zip(judged["points"], (True, False), ("chosen", "first"), strict=True):
-            _mark_judged(axes, means, point, filled, name)
+    judged = result["judged"]["points"] if result.get("judged") else ()
+    for point, face, name in zip(judged, (_MARK[0], "white"), ("chosen", "first"), strict=False):
+        if {"test_accuracy", "audit_auc"} <= point["estimates"].keys():
+            means[name] = _mark(axes, point, elinewidth=0.8, fmt="D", color=_MARK[0], mfc=face, ms=7)
+            at = {"xytext": (7, 7), "textcoords": "offset points"}
+            axes.annotate(f"{name}, judged", means[name], **at, fontsize=8, color=_MARK[0])
     names = ", ".join(map(_short, result["parameters"]))
     # Intervals of two seeds are wider than all else: the means set the frame.
     for axis, values in zip("xy", zip(*means.values(), strict=True), strict=True):
@@ -224,26 +201,16 @@ def _pareto(result: dict) -> Figure:
     axes.set(xlabel=metric_title(result, "audit_auc"), ylabel="test accuracy, %")
     axes.annotate(f"labels: {names}", (1, 0), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=GREY)
     axes.grid(alpha=0.3)
-    return figure
+    return axes.figure
 
 
-def _mark_judged(axes, means: dict, point: dict, filled: bool, name: str) -> None:
-    """Draw a point as it was judged, and count it for the frame."""
-    accuracy, auc = (point["estimates"].get(metric) for metric in ("test_accuracy", "audit_auc"))
-    if accuracy is None or auc is None:
-        return
-    means[name] = auc["mean"], 100 * accuracy["mean"]
-    axes.errorbar(
-        *means[name],
-        xerr=errors(auc["mean"], auc["interval"]),
-        yerr=errors(accuracy["mean"], accuracy["interval"], 100.0),
-        fmt="D",
-        color=_MARK[0],
-        mfc=_MARK[0] if filled else "white",
-        ms=7,
-        elinewidth=0.8,
-    )
-    axes.annotate(f"{name}, judged", means[name], xytext=(7, 7), textcoords="offset points", fontsize=8, color=_MARK[0])
+def _mark(axes: Axes, point: dict, **style) -> tuple[float, float]:
+    """Draw a point with its intervals, and return where it lies: AUC, and accuracy in percent."""
+    accuracy, auc = point["estimates"]["test_accuracy"], point["estimates"]["audit_auc"]
+    at = auc["mean"], 100 * accuracy["mean"]
+    bars = errors(accuracy["mean"], accuracy["interval"], 100.0)
+    axes.errorbar(*at, xerr=errors(auc["mean"], auc["interval"]), yerr=bars, **style)
+    return at
 
 
 def headline(item: Item) -> str:
@@ -311,8 +278,7 @@ def effects_table(value: dict) -> Table | None:
         for each in value.get("effects") or ()
     ]
     head = ("parameter", "from", "to", "pairs", *(metric_title(value, metric) for metric in value["metrics"]))
-    note = f"{EFFECTS[0].upper()}{EFFECTS[1:]}."
-    return table_of(head, rows, "what each parameter does", note) if rows else None
+    return table_of(head, rows, "what each parameter does", f"Differences {_PAIRED}.") if rows else None
 
 
 def judged_table(value: dict) -> Table | None:
@@ -345,16 +311,12 @@ def judged_table(value: dict) -> Table | None:
 
 def tables(items: list[Item]) -> list[Table]:
     """Return the tables of the page of many results."""
-    pairs = [(item, table) for item in items for table in _all_tables(item.value)]
+    pairs = [(item, of(item.value)) for item in items for of in (points_table, effects_table, judged_table)]
     return [
         dataclasses.replace(table, title=f"{item.label}: {table.title}", link=item.link)
         for item, table in pairs
         if table is not None
     ]
-
-
-def _all_tables(value: dict) -> tuple[Table | None, ...]:
-    return points_table(value), effects_table(value), judged_table(value)
 
 
 def _value(value: object) -> Cell:

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from kerasburst.pictures import save_picture
-from kerasburst.reports.palette import WIDE, Drawing, legend, panel, styles_of, svg, widen
+from kerasburst.reports.palette import WIDE, Drawing, errors, legend, panel, styles_of, svg, widen
 from kerasburst.reports.table import Table, estimate, name_cell, number, over_seeds, table_of
 from kerasburst.reports.view import Item, StudyView
 from kerasburst.validation import visible
@@ -49,10 +49,9 @@ def save_transfer_plot(result: dict, path: str | Path) -> Path:
             accuracy.plot([sum(values) / len(values)], [row + offset], "|", color=style.colour, ms=16, mew=2)
         pairs = ((-0.12, "difference", scratch.colour, "scratch"), (0.12, "over_control", control.colour, "control"))
         for offset, field, colour, against in pairs:
-            centre, interval = 100 * found[field], found[f"{field}_interval"]
-            ends = [[centre - 100 * interval[0]], [100 * interval[1] - centre]] if interval else None
+            centre, bars = 100 * found[field], errors(found[field], found[f"{field}_interval"], 100.0)
             label = f"transfer − {against}" if row == 0 else None
-            difference.errorbar([centre], [row + offset], xerr=ends, fmt="o", color=colour, capsize=3, label=label)
+            difference.errorbar([centre], [row + offset], xerr=bars, fmt="o", color=colour, capsize=3, label=label)
     difference.axvline(0.0, color="black", lw=0.8)
     accuracy.set(xlabel="test accuracy (%), one mark a seed", yticks=range(len(encodings)), yticklabels=encodings)
     difference.set_xlabel("difference (points), 95 % over seeds")

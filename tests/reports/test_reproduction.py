@@ -5,7 +5,7 @@ from kerasburst import records
 from kerasburst.paper.claims import CLAIMS
 from kerasburst.paper.judging import RULES, audited, judge_claim
 from kerasburst.paper.result import Reproduction
-from kerasburst.reports.reproduction import figure, interval, reproduction_markdown, said, write_markdown
+from kerasburst.reports.reproduction import figure, interval, reproduction_markdown, said
 from tests.paper.test_judging import audits, part
 
 
@@ -35,7 +35,7 @@ def reproduction(complete=True):
 
 
 def test_verdicts_come_first_with_figure_interval_and_seeds(tmp_path):
-    page = write_markdown(reproduction(), tmp_path / "r.md").read_text()
+    page = reproduction_markdown(reproduction())
     rows = [line for line in page.splitlines() if line.startswith("| Poisson-Burst")]
     assert rows[0] == (
         "| Poisson-Burst lowers attack AUC against rate coding | by up to 6.5 % of its value (one shadow "
