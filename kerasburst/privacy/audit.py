@@ -224,7 +224,7 @@ class AuditStudy(Study):
                 mine += [] if canaries is None else [controls.canaries(canaries, name)]
             found += mine
             encodings[name] = dataclasses.replace(
-                encoding_result(models, scores[name], outcomes, config),
+                encoding_result(models, scores[name], outcomes),
                 tf_privacy=tf_privacy_tasks.collect(self.out / arm.folder, models) if config.tf_privacy else None,
                 canaries=canaries,
                 epsilon=epsilon,

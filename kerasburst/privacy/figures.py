@@ -62,16 +62,15 @@ class EncodingModels:
         records, answers, bypass = {}, {}, {}
         labels = rows = None
         for role in roles((splits,)):
-            if role in (UNTRAINED, PLANTED) and not (folder / "models" / f"{role}.json").exists():
-                continue  # models of one's own have no such controls
             path = folder / "models" / f"{role}.json"
+            if role in (UNTRAINED, PLANTED) and not path.exists():
+                continue  # models of one's own have no such controls
             records[role] = files.read_json(path)
             for part in ("train", "test"):
                 check_float(f"{path}: {part}_accuracy", records[role].get(f"{part}_accuracy", 0.0), low=0.0, high=1.0)
             with np.load(folder / "signals" / f"{role}.npz", allow_pickle=False) as stored:
                 more = {name: stored[name] for name in AT_LARGEST if name in stored}
-                trace = stored["phi_trace"] if "phi_trace" in stored else None
-                answers[role] = Answers(stored["logits"], stored["mem"], trace, **more)
+                answers[role] = Answers(stored["logits"], stored["mem"], stored.get("phi_trace"), **more)
                 if "bypass_logits" in stored:
                     fed = stored["bypass_logits"]
                     bypass[role] = Answers(fed, fed, phi(fed, stored["labels"])[..., None])
@@ -144,7 +143,7 @@ def score(models: EncodingModels, config: AuditConfig) -> tuple[Scores, Outcomes
     return {key: np.stack(values) for key, values in found.items()}, outcomes
 
 
-def encoding_result(models: EncodingModels, scores: Scores, outcomes: Outcomes, config: AuditConfig) -> EncodingResult:
+def encoding_result(models: EncodingModels, scores: Scores, outcomes: Outcomes) -> EncodingResult:
     """Compute the figures of one encoding."""
     splits = models.splits
     targets = [models.records[f"target-{t}"] for t in range(len(splits.targets))]

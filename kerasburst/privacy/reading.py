@@ -1,4 +1,7 @@
-"""What the JSON of an audit says: which figures count, and what its controls do not show."""
+"""What the JSON of an audit says: which figures count, and what its controls do not show.
+
+Each function takes the values of an audit.json.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,7 @@ from kerasburst.privacy.result import LEAST_LEAK
 
 
 def is_own(audit: dict) -> bool:
-    """Return whether an audit is of models that a user's own functions trained.
-
-    Args:
-        audit: the values of an audit.json.
-    """
+    """Return whether an audit is of models that a user's own functions trained."""
     return "train" not in audit["config"]
 
 
@@ -28,36 +27,17 @@ def step_word(audit: dict) -> str:
 
 
 def failed_controls(audit: dict, encoding: str) -> list[str]:
-    """Return the names of the failed controls that an encoding depends on: its own, and those of the data.
-
-    Args:
-        audit: the values of an audit.json.
-        encoding: the encoder's name.
-    """
+    """Return the names of the failed controls that an encoding depends on: its own, and those of the data."""
     return [c["name"] for c in audit["controls"] if not c["ok"] and c["encoding"] in (None, encoding)]
 
 
 def auc_at(audit: dict, encoding: str, attack: str, queries: int) -> float:
-    """Return an attack's AUC at K queries, or at the largest smaller K: a deterministic encoder is asked once.
-
-    Args:
-        audit: the values of an audit.json.
-        encoding: the encoder's name.
-        attack: the attack's name.
-        queries: K.
-    """
+    """Return an attack's AUC at K queries, or at the largest smaller K: a deterministic encoder is asked once."""
     return attack_at(audit, encoding, attack, queries)["auc"]
 
 
 def attack_at(audit: dict, encoding: str, attack: str, queries: int) -> dict:
-    """Return an attack's figures as `auc_at` chooses them.
-
-    Args:
-        audit: the values of an audit.json.
-        encoding: the encoder's name.
-        attack: the attack's name.
-        queries: K.
-    """
+    """Return an attack's figures as `auc_at` chooses them."""
     found = {a["queries"]: a for a in audit["encodings"][encoding]["attacks"] if a["name"] == attack}
     return found[max(k for k in found if k <= queries)]
 
@@ -66,10 +46,7 @@ def caveats(audit: dict) -> tuple[str, ...]:
     """Return what the controls of a valid audit do not show: that an arm has learnt, and that its leak can be found.
 
     A leak can be found if mislabelled examples were: by the control planted_leak in a network of its own, or as
-    canaries.
-
-    Args:
-        audit: the values of an audit.json. Arms whose controls failed are left out.
+    canaries. Arms whose controls failed are left out.
     """
     arms = {name: arm for name, arm in audit["encodings"].items() if not failed_controls(audit, name)}
     chance = _chance(audit)

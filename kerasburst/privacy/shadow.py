@@ -14,7 +14,6 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -218,8 +217,7 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
     answers = _ask(network, encoder, x, what, max(config.queries), seed)
     answers |= _own_queries(config, role, record, network, encoder, x, what, seed)
     if epochs and not usable:
-        last = Snapshot(answers["logits"][:, :few], record["test_accuracy"])
-        store(snapshots_path, key, asking.together(last))
+        store(snapshots_path, key, asking.together((answers["logits"][:, :few], record["test_accuracy"])))
     store(signals_path, key, answers)
 
 
@@ -238,17 +236,7 @@ def _apart(network, encoder):
     return (network, encoder) if network.encoder is None else (network.with_encoder(None), network.encoder)
 
 
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """What a model answers at one epoch.
-
-    Args:
-        logits: about the points of its lesson, float32 `(n, K, C)`.
-        test_accuracy: on the test part.
-    """
-
-    logits: np.ndarray
-    test_accuracy: float
+Snapshot = tuple[np.ndarray, float]  # at one epoch: logits about a lesson's points `(n, K, C)`, and test accuracy
 
 
 class AskAt(keras.callbacks.Callback):
@@ -256,7 +244,7 @@ class AskAt(keras.callbacks.Callback):
 
     Args:
         epochs: ascending; the last is the end, which is asked when the training is over.
-        ask: returns the `Snapshot`.
+        ask: returns a `Snapshot`.
     """
 
     def __init__(self, epochs: Sequence[int], ask: Callable[[], Snapshot]):
@@ -270,11 +258,11 @@ class AskAt(keras.callbacks.Callback):
 
     def together(self, last: Snapshot) -> dict[str, np.ndarray]:
         """Return all snapshots as arrays; a training that stopped before some of them answers as at its end."""
-        found = self.found + [last] * (len(self.epochs) - len(self.found))
+        logits, accuracies = zip(*self.found, *[last] * (len(self.epochs) - len(self.found)), strict=True)
         return {
             "epochs": np.array(self.epochs),
-            "logits": np.stack([each.logits for each in found]),
-            "test_accuracies": np.array([each.test_accuracy for each in found]),
+            "logits": np.stack(logits),
+            "test_accuracies": np.array(accuracies),
         }
 
 
@@ -340,7 +328,7 @@ def _snapshot(network, encoder, config: TrainConfig, data: Dataset, x, queries: 
         queries=1,
         seed=derive_seed(config.seed, "test"),
     )
-    return Snapshot(collect_signals(network, x, encoder=encoder, queries=queries, seed=seed).logits, tested.accuracy)
+    return collect_signals(network, x, encoder=encoder, queries=queries, seed=seed).logits, tested.accuracy
 
 
 def _measure(network, encoder, config: TrainConfig, data: Dataset, queries: int) -> dict:

@@ -142,7 +142,8 @@ def judge(audit: dict) -> Verdict:
     for c in failed:
         came = f"the AUC was {estimate(c['auc'], c['interval'])}" if c.get("auc") is not None else c.get("detail", "")
         what = f". What to do: {c['remedy']}" if c.get("remedy") else ""
-        lines.append(f"{c['name']}{_of(c)} failed: {came}; the rule: {c.get('rule', '')}{what}")
+        of = f" ({c['encoding']})" if c["encoding"] else ""
+        lines.append(f"{c['name']}{of} failed: {came}; the rule: {c.get('rule', '')}{what}")
     if not failed:
         names = ", ".join(dict.fromkeys(c["name"] for c in controls))
         return Verdict("valid", f"All {len(controls)} controls hold: {names}.", caveats=caveats(audit))
@@ -153,10 +154,6 @@ def judge(audit: dict) -> Verdict:
         return Verdict("invalid", text + "Use no figure of this audit.", tuple(lines))
     text += f"Use no figure of {', '.join(unusable)}. All controls of {', '.join(sound)} hold."
     return Verdict("partly valid", text, tuple(lines), caveats(audit))
-
-
-def _of(control: dict) -> str:
-    return f" ({control['encoding']})" if control["encoding"] else ""
 
 
 def alarms(audit: dict) -> list[str]:

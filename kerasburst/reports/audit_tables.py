@@ -104,6 +104,7 @@ def epsilon(audit: dict) -> Table | None:
     """Return the lower bounds of epsilon beside what is certified; None without either."""
     rows = []
     certified = [e.get("certified_epsilon") for e in audit["encodings"].values()]
+    uncertified = "–" if certified.count(None) == len(certified) else "none"
     for (name, e), most in zip(audit["encodings"].items(), certified, strict=True):
         bounds = [] if failed_controls(audit, name) else e.get("epsilon") or []
         found = [
@@ -115,11 +116,9 @@ def epsilon(audit: dict) -> Table | None:
             )
             for each in bounds
         ]
+        guaranteed = Cell(uncertified if most is None else f"{most:g}", most)
         for each in found or ([] if most is None else [("–", "–", number(None), "–")]):
-            row = (name, *each)
-            if any(each is not None for each in certified):
-                row += (Cell("none" if most is None else f"{most:g}", most),)
-            rows.append(row)
+            rows.append((name, *each, guaranteed))
     note = (
         "Epsilon is at least this, each with 95 % confidence, by the counts on the first target. It is in nats: with "
         "an epsilon of 1, one example can make an answer e = 2.7 times as likely. Attack, threshold and number of "
@@ -131,7 +130,7 @@ def epsilon(audit: dict) -> Table | None:
         "arms with the same AUC may have very different ones."
     )
     head = ("arm", "attack", "method", "epsilon, lower bound", "counted", "certified epsilon")
-    return table_of(head[: len(rows[0])], rows, note=note) if rows else None
+    return table_of(head, rows, note=note) if rows else None
 
 
 def _counted(bound: dict) -> str:

@@ -102,6 +102,22 @@ def test_intervals_have_the_pair_as_their_unit():
     assert (low, high) == (pytest.approx(29 / 30 - 4.3027 / 30, abs=1e-4), 1.0)
 
 
+def pool_of(phi, membership, pairs, epochs, test_accuracies):
+    """Return a pool of models with this phi `(snapshots, models, points)`, without population and canaries."""
+    labels, none = np.zeros(phi.shape[-1], int), np.empty((*phi.shape[:2], 0))
+    return PoolModels(
+        membership=membership,
+        pairs=pairs,
+        labels=(labels, labels[:0], labels[:0]),
+        epochs=epochs,
+        audited=np.stack([phi, np.zeros_like(phi)], axis=-1)[..., None, :],
+        population=none,
+        canaries=none,
+        canary_members=np.zeros((len(pairs) // 2 * 2, 0), bool),
+        test_accuracies=test_accuracies,
+    )
+
+
 @pytest.mark.parametrize("pairs", [2, 3])
 def test_models_of_unlike_confidence_that_leak_nothing_pass_the_control_of_other_targets(pairs):
     # A reference that is less sure than the others lowers the score of what it was trained on.
@@ -111,18 +127,8 @@ def test_models_of_unlike_confidence_that_leak_nothing_pass_the_control_of_other
         masks = np.array([rng.permutation(400) < 200, *complementary_halves(400, 2 * pairs, seed)])
         sure = 1.0 + rng.normal(0.0, 0.5, (len(masks), 1)) + 0.5 * rng.normal(size=400)
         sure += 0.3 * rng.normal(size=masks.shape)
-        labels, none = np.zeros(400, int), np.empty((1, len(masks), 0))
-        pool = PoolModels(
-            membership=masks,
-            pairs=np.array([-1, *np.repeat(np.arange(pairs), 2)]),
-            labels=(labels, labels[:0], labels[:0]),
-            epochs=np.array([1]),
-            audited=np.stack([sure, np.zeros_like(sure)], axis=-1)[None, ..., None, :],
-            population=none,
-            canaries=none,
-            canary_members=np.zeros((2 * pairs, 0), bool),
-            test_accuracies=np.full((1, len(masks)), 0.5),
-        )
+        numbers = np.array([-1, *np.repeat(np.arange(pairs), 2)])
+        pool = pool_of(sure[None], masks, numbers, np.array([1]), np.full((1, len(masks)), 0.5))
         control = controls.cross_target(ArmModels((pool,)).cross_scores(), "rate", 0.99)
         assert control.ok, control
         aucs.append(control.auc)
@@ -167,27 +173,14 @@ def world(seed, less=0.0, points=200, models=8, alike=0.9):
     """
     hardness, rng = np.random.default_rng(9).normal(size=points), np.random.default_rng(seed)
     membership = np.array(complementary_halves(points, models, seed))
-    common, labels, none = rng.normal(size=(models, points)), np.zeros(points, int), np.empty((len(EPOCHS), models, 0))
+    common = rng.normal(size=(models, points))
     arms = {}
     for name, speed, lower in (("fast", 1.0, 0.0), ("slow", 0.5, less)):
         noise = np.sqrt(alike) * common + np.sqrt(1 - alike) * rng.normal(size=(models, points))
         q = 0.7 - 0.2 * np.exp(-speed * EPOCHS / 8)
         phi = hardness + noise + (8 * (q - 0.5) - lower)[:, None, None] * membership
-        arms[name] = ArmModels(
-            (
-                PoolModels(
-                    membership=membership,
-                    pairs=np.arange(models) // 2,
-                    labels=(labels, labels[:0], labels[:0]),
-                    epochs=EPOCHS,
-                    audited=np.stack([phi, np.zeros_like(phi)], axis=-1)[..., None, :],
-                    population=none,
-                    canaries=none,
-                    canary_members=np.zeros((models, 0), bool),
-                    test_accuracies=q[:, None] + rng.normal(0, 0.003, (len(EPOCHS), models)),
-                ),
-            )
-        )
+        accuracies = q[:, None] + rng.normal(0, 0.003, (len(EPOCHS), models))
+        arms[name] = ArmModels((pool_of(phi, membership, np.arange(models) // 2, EPOCHS, accuracies),))
     return arms
 
 
@@ -233,20 +226,20 @@ def test_intervals_cover_the_mean_over_audits(by_lira_alone, less):
     assert truth == pytest.approx(0.03 if less else 0.0, abs=0.01)
 
 
+def with_target(arm, phi, member):
+    """Return an arm of 4 pairs whose first model is a target without a partner, with this phi."""
+    (pool,) = arm.pools
+    audited = pool.audited.copy()
+    audited[:, 0, :, 0, 0] = phi
+    masks, pairs = np.concatenate([member[None], pool.membership[1:]]), np.array([-1, 0, 1, 1, 2, 2, 3, 3])
+    return ArmModels((dataclasses.replace(pool, audited=audited, membership=masks, pairs=pairs),))
+
+
 def test_epsilon_is_bounded_by_the_target_with_what_the_others_chose(by_lira_alone):
     arm = world(0, points=400)["fast"]
-    (pool,) = arm.pools
-    member = np.random.default_rng(7).random(400) < 0.5  # dealt by flips
-    rows, shown = slice(1, None), 0.0
+    member, shown = np.random.default_rng(7).random(400) < 0.5, 0.0  # dealt by flips
     for leak in (0.0, 6.0):  # the target alone leaks
-        phi = np.random.default_rng(8).normal(size=400) + leak * member
-        audited = pool.audited.copy()
-        audited[:, 0, :, 0, 0] = phi
-        masks = np.concatenate([member[None], pool.membership[rows]])
-        with_target = dataclasses.replace(
-            pool, audited=audited, membership=masks, pairs=np.array([-1, 0, 1, 1, 2, 2, 3, 3])
-        )
-        models = ArmModels((with_target,))
+        models = with_target(arm, np.random.default_rng(8).normal(size=400) + leak * member, member)
         rates, run = equal_fit.epsilon_bounds(models, models.curve(), flips=True)
         assert (rates.method, run.method, run.attack, run.confidence) == (
             "clopper_pearson",
@@ -268,12 +261,8 @@ def test_epsilon_is_bounded_by_the_target_with_what_the_others_chose(by_lira_alo
 def test_bounds_of_epsilon_hold_without_a_leak(by_lira_alone):
     above = []
     for seed in range(60):
-        (pool,) = world(seed, points=200)["fast"].pools
         rng = np.random.default_rng(seed)
-        member, audited = rng.random(200) < 0.5, pool.audited.copy()
-        audited[:, 0, :, 0, 0] = rng.normal(size=200)
-        masks = np.concatenate([member[None], pool.membership[1:]])
-        pairs = np.array([-1, 0, 1, 1, 2, 2, 3, 3])
-        models = ArmModels((dataclasses.replace(pool, audited=audited, membership=masks, pairs=pairs),))
+        member = rng.random(200) < 0.5
+        models = with_target(world(seed, points=200)["fast"], rng.normal(size=200), member)
         above.append([b.epsilon > 0 for b in equal_fit.epsilon_bounds(models, models.curve(), flips=True)])
     assert (np.mean(above, axis=0) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 60)).all()
