@@ -259,11 +259,8 @@ class AskAt(keras.callbacks.Callback):
     def together(self, last: Snapshot) -> dict[str, np.ndarray]:
         """Return all snapshots as arrays; a training that stopped before some of them answers as at its end."""
         logits, accuracies = zip(*self.found, *[last] * (len(self.epochs) - len(self.found)), strict=True)
-        return {
-            "epochs": np.array(self.epochs),
-            "logits": np.stack(logits),
-            "test_accuracies": np.array(accuracies),
-        }
+        arrays = {"logits": np.stack(logits), "test_accuracies": np.array(accuracies)}
+        return {"epochs": np.array(self.epochs), **arrays}
 
 
 def _alike(
@@ -310,9 +307,7 @@ def _held_out(source: Source, data: Dataset, splits: AuditSplits, encoder, confi
     """Return a function that streams examples of the shadow pool that no model trains on."""
 
     def stream():
-        free = _free(splits)[:_HELD_OUT]
-        if not len(free):
-            raise InputError("early_stopping needs examples that no model trains on, the audit's pool leaves none")
+        free = _free(splits, "early_stopping")[:_HELD_OUT]
         x = data.scaling.apply(source.x[free])
         return make_dataset(x, source.y[free], encoder, config.batch_size, derive_seed(config.seed, "held out"))
 
@@ -320,14 +315,9 @@ def _held_out(source: Source, data: Dataset, splits: AuditSplits, encoder, confi
 
 
 def _snapshot(network, encoder, config: TrainConfig, data: Dataset, x, queries: int, seed: int) -> Snapshot:
-    tested = evaluate_network(
-        network,
-        encoder,
-        data.x_test[:TEST_EXAMPLES],
-        data.y_test[:TEST_EXAMPLES],
-        queries=1,
-        seed=derive_seed(config.seed, "test"),
-    )
+    x_test, y_test = data.x_test[:TEST_EXAMPLES], data.y_test[:TEST_EXAMPLES]
+    test_seed = derive_seed(config.seed, "test")
+    tested = evaluate_network(network, encoder, x_test, y_test, queries=1, seed=test_seed)
     return collect_signals(network, x, encoder=encoder, queries=queries, seed=seed).logits, tested.accuracy
 
 
@@ -388,16 +378,17 @@ def _own_queries(
 
 def _data(source: Source, what: Lesson, splits: AuditSplits, config: TrainConfig) -> Dataset:
     relabelled = dataclasses.replace(source, y=what.y)
-    reference = _free(splits)[: len(what.train)] if config.adversary else ()
-    if config.adversary and not len(reference):
-        raise InputError("adversary needs examples that no model trains on, the audit's pool leaves none")
+    reference = _free(splits, "adversary")[: len(what.train)] if config.adversary else ()
     parts = Splits(what.train, [], splits.test, pool_size=splits.pool_size, reference=reference)
     return Dataset.from_source(relabelled, parts)
 
 
-def _free(splits: AuditSplits) -> np.ndarray:
+def _free(splits: AuditSplits, needed_by: str) -> np.ndarray:
     """Return the examples of the shadow pool that no model trains on and no attack is judged on."""
-    return np.setdiff1d(splits.shadow_pool, splits.fillers)
+    found = np.setdiff1d(splits.shadow_pool, splits.fillers)
+    if not len(found):
+        raise InputError(f"{needed_by} needs examples that no model trains on, the audit's pool leaves none")
+    return found
 
 
 def paths(folder: Path, role: str) -> tuple[Path, Path, Path, Path]:

@@ -53,9 +53,8 @@ def audit_figures(audit: dict, scores: dict[str, np.ndarray]) -> list[Drawing]:
         name: dataclasses.replace(style, label=name + " (controls failed)" * bool(failed_controls(audit, name)))
         for name, style in encoding_styles(audit["encodings"]).items()
     }
-    found = [_roc(audit, scores, encodings), _averaging(audit, encodings), _references(audit, encodings)]
-    found.append(_steps(audit, encodings))
-    found += [_histograms(audit, encodings), _accuracy(audit, encodings)]
+    others = (_averaging, _references, _steps, _histograms, _accuracy)
+    found = [_roc(audit, scores, encodings), *(draw(audit, encodings) for draw in others)]
     return [part for part in found if part is not None]
 
 

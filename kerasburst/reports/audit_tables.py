@@ -42,11 +42,17 @@ def controls(audit: dict) -> Table:
     return table_of(("control", *audit["encodings"], "rule"), rows)
 
 
+def _with_interval(found: dict, name: str, at: str | None = None) -> Cell:
+    """Return the cell of a figure with its interval; of figures at several rates or priors, that at one."""
+    value, ends = found[name], found[f"{name}_interval"]
+    return number(value, ends) if at is None else number(value[at], ends[at])
+
+
 def auc(attack: dict | None, note: str = "") -> Cell:
     """Return the cell of an AUC with its interval, bold where that lies above a guess."""
     if attack is None:
         return number(None)
-    cell = number(attack["auc"], attack["auc_interval"])
+    cell = _with_interval(attack, "auc")
     mark = "bold" if attack["auc_interval"][0] > 0.5 else ""
     return dataclasses.replace(cell, mark=mark, note=f"{cell.note}{note}")
 
@@ -232,31 +238,19 @@ def attacks(audit: dict, name: str, several: bool) -> list[Table]:
     names = list(dict.fromkeys(a["name"] for a in e["attacks"]))
     ks = sorted({a["queries"] for a in e["attacks"]})
     rates = list(e["attacks"][0]["tpr_at_fpr"])
-    rows, everything = [], []
+    rows = []
     for attack in names:
         a = find(e, attack)
         over = a["auc_interval_over_targets"] if several else None
-        rows.append(
-            (
-                attack,
-                *(auc(find(e, attack, k)) for k in ks),
-                number(None) if over is None else Cell(span(over)),
-                number(a["attacker_advantage"], a["attacker_advantage_interval"]),
-                *(number(a["tpr_at_fpr"][fpr], a["tpr_at_fpr_interval"][fpr]) for fpr in rates),
-                number(a["ppv"]["0.1"], a["ppv_interval"]["0.1"]),
-            )
-        )
+        aucs = (auc(find(e, attack, k)) for k in ks)
+        cells = [_with_interval(a, "attacker_advantage"), *(_with_interval(a, "tpr_at_fpr", fpr) for fpr in rates)]
+        over_targets = number(None) if over is None else Cell(span(over))
+        rows.append((attack, *aucs, over_targets, *cells, _with_interval(a, "ppv", "0.1")))
+    everything = []
     for a in e["attacks"]:
-        everything.append(
-            (
-                a["name"],
-                a["queries"],
-                auc(a),
-                number(a["attacker_advantage"], a["attacker_advantage_interval"]),
-                number(a["threshold_advantage"], a["threshold_advantage_interval"]),
-                *(number(a["tpr_at_fpr"][fpr], a["tpr_at_fpr_interval"][fpr]) for fpr in rates),
-            )
-        )
+        cells = [_with_interval(a, name) for name in ("attacker_advantage", "threshold_advantage")]
+        cells += [_with_interval(a, "tpr_at_fpr", fpr) for fpr in rates]
+        everything.append((a["name"], a["queries"], auc(a), *cells))
     at = [f"TPR at {100 * float(fpr):g} % FPR" for fpr in rates]
     head = ("attack", *(f"AUC, K = {k}" for k in ks), "over targets", "advantage", *at, "PPV at 10 % FPR, prior 10 %")
     title = (
@@ -268,7 +262,7 @@ def attacks(audit: dict, name: str, several: bool) -> list[Table]:
     if by_class:
         a = e["attacks"][-1]
         cells = [number(value, a["auc_interval_per_class"][label]) for label, value in by_class.items()]
-        cells += [number(a["auc_macro"], a["auc_macro_interval"]), number(a["auc"], a["auc_interval"])]
+        cells += [_with_interval(a, name) for name in ("auc_macro", "auc")]
         head = (f"AUC by class, K = {a['queries']}", *map(str, by_class), "macro", "pooled")
         tables.append(table_of(head, [(a["name"], *cells)]))
     head = ("attack", "K", "AUC", "advantage", "advantage at the shadows' threshold", *at)
@@ -291,10 +285,7 @@ def tf_privacy(encodings: dict) -> dict | None:
                 continue
             bound, chance = a["epsilon_lower_bound"], a["epsilon_by_chance"]
             mark = "muted" if bound is None or bound < chance else ""
-            cells = [
-                number(a["auc"], a["auc_interval"]),
-                number(a["attacker_advantage"], a["attacker_advantage_interval"]),
-            ]
+            cells = [_with_interval(a, name) for name in ("auc", "attacker_advantage")]
             cells += [Cell("none" if bound is None else f"{bound:.2f}", mark=mark), number(chance, None, 2)]
             rows.append((attack, *cells, ""))
         sides = f"{whole[0]['members']} members, {whole[0]['non_members']} non-members"
@@ -348,10 +339,7 @@ def attacks_table(name: str, found: dict, trained: str) -> Table:
         trained: the training examples in words.
     """
     rows = [
-        (
-            *(a["name"], a["queries"], number(a["auc"], a["auc_interval"])),
-            number(a["tpr_at_fpr"]["0.1"], a["tpr_at_fpr_interval"]["0.1"]),
-        )
+        (a["name"], a["queries"], _with_interval(a, "auc"), _with_interval(a, "tpr_at_fpr", "0.1"))
         for a in found["attacks"]
     ]
     tested, fitted = (

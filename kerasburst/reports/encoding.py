@@ -18,6 +18,7 @@ from kerasburst.encoders.bursts import BurstEncoder
 from kerasburst.encoders.statistics import EncodingStatistics, encoding_statistics
 from kerasburst.pictures import save_picture
 from kerasburst.reports.activity import raster, spread
+from kerasburst.training.setup import is_trained
 from kerasburst.validation import InputError, check_int, user_path, visible
 
 _MOST_FRAMES, _MOST_FEATURES = 10, 24
@@ -130,7 +131,7 @@ def draw_encoding(
         "title": title,
         "encoder": type(encoder).__name__,
         "features_drawn": [int(f) for f in chosen],
-        **({"trained": encoder.summary()} if _is_trained(encoder) else {}),
+        **({"trained": encoder.summary()} if is_trained(encoder) else {}),
         **records.to_json(statistics),
     }
     out = Path(out)
@@ -148,13 +149,9 @@ def _features(x: np.ndarray) -> list[int]:
     return spread(pool, _MOST_FEATURES).tolist()
 
 
-def _is_trained(encoder: Encoder) -> bool:
-    return isinstance(encoder, BurstEncoder) and encoder.is_trained
-
-
 def _draw(statistics: EncodingStatistics, chosen: list[int], title: str, encoder: Encoder) -> Figure:
     num_steps = len(statistics.spikes)
-    image, trained = statistics.x.ndim == 3, _is_trained(encoder)
+    image, trained = statistics.x.ndim == 3, is_trained(encoder)
     figure = Figure(figsize=(11 + 3 * trained, 5.9 if image else 4.2), layout="constrained")
     grid = figure.add_gridspec(2 if image else 1, 2 + trained, height_ratios=[3, 0.85] if image else None)
     if trained:

@@ -13,7 +13,7 @@ from kerasburst_cli.main import main
 from kerasburst import files, records
 from kerasburst.config import TrainConfig
 from kerasburst.privacy import tf_privacy, tf_privacy_tasks
-from kerasburst.privacy.attacks import loss_scores, modified_entropy_scores
+from kerasburst.privacy.attacks import lira, loss_scores, modified_entropy_scores
 from kerasburst.privacy.audit import audit
 from kerasburst.privacy.config import AuditConfig
 from kerasburst.privacy.metrics import MembershipScores
@@ -168,6 +168,20 @@ def test_bad_arguments(change, message):
     logits, labels, membership = answers(12, leak=0)
     with pytest.raises(InputError, match=message):
         tf_privacy.attack_slice(**({"logits": logits, "labels": labels, "membership": membership} | change))
+
+
+@needs_extra
+@pytest.mark.parametrize("fixed_variance", [True, False])
+@pytest.mark.parametrize("num_shadows", [4, 7, 16])
+def test_online_lira_is_theirs_with_the_sign_turned(fixed_variance, num_shadows):
+    compute_score_lira = tf_privacy.load("membership_inference_attack.advanced_mia").compute_score_lira
+    rng = np.random.default_rng(num_shadows)
+    membership = rng.random((num_shadows, 40)) < 0.5
+    membership[:2], membership[2:4] = True, False
+    shadows, target = rng.normal(membership * 1.5, 1.0 + membership), rng.normal(0.5, 1.5, 40)
+    sides = [[shadows[membership[:, i] == side, i][:, None] for i in range(40)] for side in (True, False)]
+    theirs = compute_score_lira(target[:, None], *sides, option="both", fix_variance=fixed_variance)
+    np.testing.assert_allclose(lira(target, shadows, membership, fixed_variance=fixed_variance), -theirs, rtol=1e-9)
 
 
 def test_pieces_cover_every_slice_and_attack_once():
