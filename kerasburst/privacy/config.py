@@ -142,16 +142,8 @@ class AuditConfig:
     def _check_run(self) -> None:
         if not isinstance(self.run, RunReference):
             raise fail("run", "a RunReference", self.run)
-        of_the_run = {
-            "protocol": "audit",
-            "targets": 1,
-            "encodings": (self.train.encoding,),
-            "arms": (),
-            "pools": 1,
-            "flips": False,
-            "half": None,
-        }
-        for name, value in of_the_run.items():
+        of_the_run = {"protocol": "audit", "targets": 1, "encodings": (self.train.encoding,), "arms": (), "pools": 1}
+        for name, value in {**of_the_run, "flips": False, "half": None}.items():
             if getattr(self, name) != value:
                 raise fail(name, f"{value!r} in the audit of a run", getattr(self, name))
 

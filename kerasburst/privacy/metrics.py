@@ -106,7 +106,8 @@ class MembershipScores:
     def roc(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the step points (fpr, tpr), from (0, 0) to (1, 1), one for each distinct score as threshold."""
         thresholds = np.unique(np.concatenate([self.member_scores, self.non_member_scores]))[::-1]
-        rates = [_share_at_least(s, thresholds) for s in (self.non_member_scores, self.member_scores)]
+        sides = np.sort(self.non_member_scores), np.sort(self.member_scores)
+        rates = [(len(side) - np.searchsorted(side, thresholds)) / len(side) for side in sides]
         return tuple(np.concatenate([[0.0], rate]) for rate in rates)
 
     def attacker_advantage(self) -> float:
@@ -242,10 +243,6 @@ def _logit_interval(auc: float, spread: float, tail: float) -> tuple[float, floa
 
 def _ppv(tpr: float, prior: float, fpr: float) -> float:
     return prior * tpr / (prior * tpr + (1 - prior) * fpr)
-
-
-def _share_at_least(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    return (len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")) / len(scores)
 
 
 def _tail(confidence: float) -> float:

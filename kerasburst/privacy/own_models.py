@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import keras
@@ -167,18 +168,9 @@ class ModelsConfig:
         check_int("batch_size", self.batch_size, low=1)
 
     @property
-    def compared(self) -> dict[str, _OwnArm]:
-        """All arms by name."""
-        return {name: _OwnArm(name) for name in self.arms}
-
-
-@dataclasses.dataclass(frozen=True)
-class _OwnArm:
-    name: str
-
-    @property
-    def folder(self) -> str:
-        return folder_name(self.name)
+    def compared(self) -> dict[str, SimpleNamespace]:
+        """All arms by name, with their folders."""
+        return {name: SimpleNamespace(folder=folder_name(name)) for name in self.arms}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -37,6 +37,8 @@ def test_what_is_read(text, encoding, encoder, defence, parameters):
         ("input_noise:sd=x", "input_noise.sd must be"),
         ("input_noise:encoding=rat", "encoding must be an encoder, received rat"),
         ("early_stopping:patience=0", "early_stopping.patience must be"),
+        ("rate:gain=1,gain=2", "--arm must set gain once"),
+        ("private:epsilon=none", "private.epsilon must be a finite number above 0, received None"),
     ],
 )
 def test_what_is_refused(text, message):
@@ -102,18 +104,6 @@ def test_a_private_arm_trains_privately():
     assert plain.epsilon is None
     with pytest.raises(InputError, match="epsilon must be"):
         parse_arm("private:epsilon=0")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("rate:gain=1,gain=2", "--arm must set gain once"),
-        ("private:epsilon=none", "private.epsilon must be a finite number above 0, received None"),
-    ],
-)
-def test_what_would_count_for_nothing_is_refused(text, message):
-    with pytest.raises(InputError, match=message):
-        parse_arm(text)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def reproduction(complete=True):
     return json.loads(json.dumps(records.to_json(result)))
 
 
-def test_verdicts_come_first_with_figure_interval_and_seeds(tmp_path):
+def test_verdicts_come_first_with_figure_interval_and_seeds():
     page = reproduction_markdown(reproduction())
     rows = [line for line in page.splitlines() if line.startswith("| Poisson-Burst")]
     assert rows[0] == (
