@@ -306,21 +306,13 @@ def _draw(config: AuditConfig, source: Source, run: AuditedRun | None) -> tuple[
     sizes = {name: getattr(config, name) for name in ("members", "shadows", "population", "canaries")}
     if run is not None:
         return (draw_run_splits(source, run.splits, seed=seed, **sizes),)
+    sizes |= {name: getattr(config, name) for name in ("protocol", "targets", "flips")}
     parts = make_splits(source, seed, config.train.train_limit)
     train, test = (half_of(source.x, each, config.half) for each in (parts.train, parts.test))
-    return tuple(
-        draw_audit_splits(
-            source.x,
-            part,
-            test,
-            seed=seed if pool == 0 else derive_seed(seed, "audit", "pool", pool),
-            protocol=config.protocol,
-            targets=config.targets,
-            flips=config.flips,
-            **sizes,
-        )
-        for pool, part in enumerate(part_pool(source.x, train, config.pools, seed))
-    )
+    pools = part_pool(source.x, train, config.pools, seed)
+    seeds = [seed, *(derive_seed(seed, "audit", "pool", pool) for pool in range(1, len(pools)))]
+    drawn = zip(pools, seeds, strict=True)
+    return tuple(draw_audit_splits(source.x, pool, test, seed=own, **sizes) for pool, own in drawn)
 
 
 def _trainings(config: AuditConfig, source: Source, splits: AuditSplits) -> dict[str, TrainConfig]:

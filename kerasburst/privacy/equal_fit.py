@@ -103,14 +103,8 @@ class PoolModels:
         """Yield what the attacker of each model knows at a snapshot; `without` leaves a pair out altogether."""
         rows = np.flatnonzero(self.pairs != without)
         audited, population = ([each[row] for row in rows] for each in self._answers[snapshot])
-        return every_target(
-            audited,
-            self.labels[0],
-            self.membership[rows],
-            population if len(self.labels[1]) else (),
-            self.labels[1],
-            seed,
-        )
+        population = population if len(self.labels[1]) else ()
+        return every_target(audited, self.labels[0], self.membership[rows], population, self.labels[1], seed)
 
     @functools.cached_property
     def _answers(self) -> list[tuple[list[Answers], list[Answers]]]:

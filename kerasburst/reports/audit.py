@@ -225,16 +225,9 @@ def drawings(items: list[Item]) -> list[Drawing]:
             attacks = [a for a in found["attacks"] if a["name"] == MAIN_ATTACK[value["protocol"]]]
             for attack in attacks[:1] + attacks[1:][-1:]:  # the fewest and the most queries
                 most = attack is attacks[-1]
-                axes.errorbar(
-                    attack["auc"],
-                    100 * found["test_accuracy"],
-                    xerr=errors(attack["auc"], attack["auc_interval"] if most else None),
-                    fmt=style.marker,
-                    color=style.colour,
-                    mfc=style.colour if most else "white",
-                    ms=5,
-                    elinewidth=0.7,
-                )
+                bars = errors(attack["auc"], attack["auc_interval"] if most else None)
+                look = {"fmt": style.marker, "color": style.colour, "mfc": style.colour if most else "white", "ms": 5}
+                axes.errorbar(attack["auc"], 100 * found["test_accuracy"], xerr=bars, elinewidth=0.7, **look)
         axes.axvline(0.5, color=GREY, ls=(0, GUESS), lw=1)
         axes.set(title=dataset, xlabel="AUC", ylabel="test accuracy, %")
         widen(axes, "x", 0.1, (0, 1))

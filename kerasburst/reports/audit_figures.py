@@ -251,16 +251,8 @@ def _accuracy(audit: dict, encodings: dict[str, Style]) -> Drawing:
             if i >= _MOST - 1:
                 axes.plot(attack["auc"], rows[name] - 2 * step, "|", color=style.colour, alpha=0.6, ms=5)
                 continue
-            axes.errorbar(
-                attack["auc"],
-                rows[name] + step * (1 - i),
-                xerr=errors(attack["auc"], attack["auc_interval"]),
-                fmt=STYLES[i][2],
-                color=style.colour,
-                ms=5,
-                capsize=2,
-                lw=1,
-            )
+            x, y, bars = attack["auc"], rows[name] + step * (1 - i), errors(attack["auc"], attack["auc_interval"])
+            axes.errorbar(x, y, xerr=bars, fmt=STYLES[i][2], color=style.colour, ms=5, capsize=2, lw=1)
     axes.axvline(0.5, color=GREY, ls=(0, GUESS), lw=1)
     axes.set(xlabel="AUC", ylabel="test accuracy, %")
     widen(axes, "x", 0.1, (0, 1))

@@ -68,16 +68,10 @@ def summary(audit: dict, main: str) -> Table:
             )
             continue
         best = max(e["attacks"], key=lambda a: a["auc"])
-        rows.append(
-            (
-                name,
-                *(number(e[f"{part}_accuracy"], e[f"{part}_accuracy_interval"], 1, 100) for part in ("test", "train")),
-                *(auc(find(e, main, k)) for k in ks),
-                _limit(e, main),
-                auc(best, f"; {best['name']}, K = {best['queries']}"),
-                "",
-            )
-        )
+        parts = [f"{part}_accuracy" for part in ("test", "train")]
+        cells = [number(e[part], e[f"{part}_interval"], 1, 100) for part in parts]
+        cells += [*(auc(find(e, main, k)) for k in ks), _limit(e, main)]
+        rows.append((name, *cells, auc(best, f"; {best['name']}, K = {best['queries']}"), ""))
     head = (arm_word(audit), "test accuracy, %", "accuracy on members, %", *(f"AUC of {main}, K = {k}" for k in ks))
     own = is_own(audit)
     note = (
@@ -113,18 +107,12 @@ def epsilon(audit: dict) -> Table | None:
     uncertified = "–" if certified.count(None) == len(certified) else "none"
     for (name, e), most in zip(audit["encodings"].items(), certified, strict=True):
         bounds = [] if failed_controls(audit, name) else e.get("epsilon") or []
-        found = [
-            (
-                each["attack"],
-                each["method"].replace("_", " "),
-                Cell(f"{each['epsilon']:.2f}", each["epsilon"]),
-                Cell(_counted(each), mark="text"),
-            )
-            for each in bounds
-        ]
         guaranteed = Cell(uncertified if most is None else f"{most:g}", most)
-        for each in found or ([] if most is None else [("–", "–", number(None), "–")]):
-            rows.append((name, *each, guaranteed))
+        for each in bounds:
+            cells = Cell(f"{each['epsilon']:.2f}", each["epsilon"]), Cell(_counted(each), mark="text"), guaranteed
+            rows.append((name, each["attack"], each["method"].replace("_", " "), *cells))
+        if not bounds and most is not None:
+            rows.append((name, "–", "–", number(None), "–", guaranteed))
     note = (
         "Epsilon is at least this, each with 95 % confidence, by the counts on the first target. It is in nats: with "
         "an epsilon of 1, one example can make an answer e = 2.7 times as likely. Attack, threshold and number of "
@@ -296,15 +284,10 @@ def tf_privacy(encodings: dict) -> dict | None:
         for a in each["attacks"]:
             if a["label"] is not None:
                 by_class.setdefault(str(a["label"]), []).append(a)
-        rows = [
-            (
-                label,
-                group[0]["members"],
-                group[0]["non_members"],
-                *(number(None if a["skipped"] else a["auc"]) for a in group),
-            )
-            for label, group in by_class.items()
-        ]
+        rows = []
+        for label, group in by_class.items():
+            aucs = (number(None if a["skipped"] else a["auc"]) for a in group)
+            rows.append((label, group[0]["members"], group[0]["non_members"], *aucs))
         if rows:
             head = ("AUC by class", "members", "others", *(a["attack"].replace("_", " ") for a in whole))
             tables[-1].append(table_of(head, rows))

@@ -156,14 +156,8 @@ def drawing(audit: dict) -> Drawing | None:
         ends = [point["auc_interval"][HEADLINE] or (auc, auc) for point, auc in zip(points, aucs, strict=True)]
         axes.fill_between(x, *zip(*ends, strict=True), color=style.colour, alpha=0.14, lw=0)
         axes.plot(x, aucs, color=style.colour, ls=style.ls, marker=style.marker, ms=4.5, lw=1.5)
-        axes.annotate(
-            str(points[-1]["epoch"]),
-            (x[-1], aucs[-1]),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize=7,
-            color=style.colour,
-        )
+        at = {"xytext": (4, 3), "textcoords": "offset points"}
+        axes.annotate(str(points[-1]["epoch"]), (x[-1], aucs[-1]), **at, fontsize=7, color=style.colour)
     axes.axhline(0.5, color=GREY, ls=(0, GUESS), lw=1)
     axes.set(xlabel="test accuracy, %", ylabel="AUC of the strongest attack")
     widen(axes, "x", 5, (0, 100))
@@ -204,21 +198,15 @@ def tables(audit: dict) -> list[Table]:
     )
     head = ("arms", "at equal", "attack", "difference of AUCs", "both reach, %", "verdict of the first")
     found = [table_of(head, rows, "Differences at equal accuracy or gap", note)] if rows else []
-    points = []
+    points, attacks = [], _attacks(curves)
     for name, of_arm in curves.items():
         for p in of_arm:
             accuracy = number(p["test_accuracy"], p["test_accuracy_interval"], 1, 100)
             member = number(p["member_accuracy"], None, 1, 100)
-            aucs = [number(p["auc"].get(a), p["auc_interval"].get(a)) for a in _attacks(curves)]
+            aucs = [number(p["auc"].get(a), p["auc_interval"].get(a)) for a in attacks]
             tpr = number(p["tpr_at_1_fpr"].get(HEADLINE))
             points.append((name, p["epoch"], accuracy, member, *aucs, tpr, p.get("strongest", "")))
-    head = (
-        "arm",
-        step_word(audit),
-        "test accuracy, %",
-        "on members, %",
-        *(f"AUC, {name}" for name in _attacks(curves)),
-    )
+    head = ("arm", step_word(audit), "test accuracy, %", "on members, %", *(f"AUC, {name}" for name in attacks))
     if points:
         head = (*head, "TPR at 1 % FPR, strongest", "most often strongest")
         note = (

@@ -114,14 +114,9 @@ def _panel(axes: Axes, name: str, encodings: dict[str, dict], base: str | None) 
         largest = max([largest, *values])
         ratio = None if _encoding(encoding) == base else one["ratios"].get(base, {}).get(name)
         label = f"{median:.3g}" if median < 1000 else f"{median:,.0f}"
-        axes.annotate(
-            label if ratio is None else f"{label}  (×{ratio[1]:.2f})",
-            (max([median, *values]), height),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
+        label += "" if ratio is None else f"  (×{ratio[1]:.2f})"
+        at = {"xytext": (5, 0), "textcoords": "offset points"}
+        axes.annotate(label, (max([median, *values]), height), **at, va="center", fontsize=8)
     axes.set_yticks(heights, list(encodings), fontsize=9)
     axes.set_ylim(len(encodings) - 0.5, -0.5)
     axes.set_xlim(0, 1.45 * largest or 1)

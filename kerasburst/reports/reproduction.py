@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,29 +37,23 @@ def reproduction_markdown(result: dict) -> str:
         result: `Reproduction.to_json()`.
     """
     finished = sum(part["state"] == "finished" for part in result["plan"])
+    claims = result["claims"]
+    verdicts = [[c["text"], c["paper"], _ours(c), interval(c), c["verdict"]["seeds"], said(c)] for c in claims]
     blocks = [
         "# The paper's claims, tested",
         f"Scale `{result['scale']}` ({result['note']}); {finished} of {len(result['plan'])} parts finished"
         + ("." if result["complete"] else ": **not complete**, the verdicts use the finished parts."),
         "## Verdicts",
-        markdown(
-            table_of(
-                ["claim", "the paper", "ours", "95 % interval", "seeds", "verdict"],
-                [
-                    [c["text"], c["paper"], _ours(c), interval(c), c["verdict"]["seeds"], said(c)]
-                    for c in result["claims"]
-                ],
-            )
-        ),
+        markdown(table_of(["claim", "the paper", "ours", "95 % interval", "seeds", "verdict"], verdicts)),
         *([f"{WARNED}:", _list(warned)] if (warned := warnings(result)) else []),
         "## Rules",
         _list(result["rules"]),
-        _list(f"`{c['name']}` ({c['figure']}): {c['rule']}." for c in result["claims"]),
+        _list(f"`{c['name']}` ({c['figure']}): {c['rule']}." for c in claims),
     ]
     if result["audits"]:
         blocks += ["## AUC and accuracy", "Means, with 95 % intervals over seeds, cut to 0 to 1.", _audits(result)]
     blocks.append("## Every figure")
-    for claim in result["claims"]:
+    for claim in claims:
         blocks.append(f"### {claim['text']}")
         spoken = f" Decided by {claim['spoken_for']}." if claim["spoken_for"] else ""
         blocks.append(f"Figure: {claim['figure']}. The paper: {claim['paper']}.{spoken}")
@@ -150,17 +145,10 @@ def _audits(result: dict) -> str:
             mean, ends = over_seeds(by_seed.values())
             if mean is not None:
                 aucs.append(f"K = {k}: {estimate(mean, ends)}")
-        rows.append(
-            [
-                each["dataset"],
-                _KINDS[each["kind"]],
-                each["encoding"],
-                _share(each["test_accuracies"]),
-                _share(each["train_accuracies"]),
-                f"{each['attack']}, {'; '.join(aucs)}" if aucs else "–",
-                "; ".join(f"seed {seed}: control failed: {names}" for seed, names in each["failed"].items()) or "all",
-            ]
-        )
+        of_attack = f"{each['attack']}, {'; '.join(aucs)}" if aucs else "–"
+        failed = "; ".join(f"seed {seed}: control failed: {names}" for seed, names in each["failed"].items())
+        shares = [_share(each[name]) for name in ("test_accuracies", "train_accuracies")]
+        rows.append([each["dataset"], _KINDS[each["kind"]], each["encoding"], *shares, of_attack, failed or "all"])
     head = ["data", "protocol", "encoding", "test accuracy", "on members", "AUC", "seeds that count"]
     return markdown(table_of(head, rows))
 
@@ -175,20 +163,11 @@ def _runs(result: dict) -> str:
     groups: dict[tuple[str, str], list[dict]] = {}
     for part in result["plan"]:
         groups.setdefault((part["kind"], part["dataset"]), []).append(part)
-    rows = [
-        [
-            _KINDS[kind],
-            dataset,
-            len(parts),
-            sum(part["tasks"] for part in parts),
-            ", ".join(
-                f"{count} {state}"
-                for state in ("finished", "failed", "not run")
-                if (count := sum(part["state"] == state for part in parts))
-            ),
-        ]
-        for (kind, dataset), parts in groups.items()
-    ]
+    rows = []
+    for (kind, dataset), parts in groups.items():
+        counts = collections.Counter(part["state"] for part in parts)
+        states = ", ".join(f"{counts[state]} {state}" for state in ("finished", "failed", "not run") if counts[state])
+        rows.append([_KINDS[kind], dataset, len(parts), sum(part["tasks"] for part in parts), states])
     return markdown(table_of(["what", "data", "parts", "models", "state"], rows))
 
 
@@ -314,12 +293,5 @@ def _forest(rows, unit: str, band: float | None) -> Axes:
     return axes
 
 
-VIEW = StudyView(
-    "The paper's claims",
-    "reproduction.json",
-    ("claims", "plan", "scale"),
-    headline,
-    tables,
-    drawings,
-    owns_inside=True,
-)
+_FIELDS = ("claims", "plan", "scale")
+VIEW = StudyView("The paper's claims", "reproduction.json", _FIELDS, headline, tables, drawings, owns_inside=True)

@@ -65,16 +65,10 @@ def drawings(items: list[Item]) -> list[Drawing]:
         for x, (name, style) in enumerate(styles.items()):
             runs = [item for item in mine if str(item.config.get("encoding")) == name]
             for i, item in enumerate(runs):
-                value, ends = item.value["test_accuracy"], item.value["test_accuracy_interval"]
-                axes.errorbar(
-                    x + 0.5 * ((i + 0.5) / len(runs) - 0.5),
-                    100 * value,
-                    yerr=errors(value, ends, 100.0),
-                    fmt=style.marker,
-                    color=style.colour,
-                    ms=4,
-                    elinewidth=0.8,
-                )
+                value, place = item.value["test_accuracy"], x + 0.5 * ((i + 0.5) / len(runs) - 0.5)
+                bars = errors(value, item.value["test_accuracy_interval"], 100.0)
+                look = {"fmt": style.marker, "color": style.colour, "ms": 4, "elinewidth": 0.8}
+                axes.errorbar(place, 100 * value, yerr=bars, **look)
         axes.set_xticks(range(len(names)), names, fontsize=8)
         axes.set(title=dataset, ylabel="test accuracy, %", xlim=(-0.6, len(names) - 0.4))
         widen(axes, "y", 5, (0, 100))

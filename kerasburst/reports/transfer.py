@@ -35,18 +35,10 @@ def save_transfer_plot(result: dict, path: str | Path) -> Path:
     for row, name in enumerate(encodings):
         found = result["encodings"][name]
         for offset, style in zip((-0.22, 0.0, 0.22), styles_of(_ARMS), strict=True):
-            values = [100 * value for value in found[style.label]]
-            label = _LABELS[style.label] if row == 0 else None
-            accuracy.plot(
-                values,
-                [row + offset] * len(values),
-                style.marker,
-                color=style.colour,
-                alpha=0.6,
-                label=label,
-                ls="none",
-            )
-            accuracy.plot([sum(values) / len(values)], [row + offset], "|", color=style.colour, ms=16, mew=2)
+            values, colour = [100 * value for value in found[style.label]], style.colour
+            heights, label = [row + offset] * len(values), _LABELS[style.label] if row == 0 else None
+            accuracy.plot(values, heights, style.marker, color=colour, alpha=0.6, label=label, ls="none")
+            accuracy.plot([sum(values) / len(values)], [row + offset], "|", color=colour, ms=16, mew=2)
         pairs = ((-0.12, "difference", scratch.colour, "scratch"), (0.12, "over_control", control.colour, "control"))
         for offset, field, colour, against in pairs:
             centre, bars = 100 * found[field], errors(found[field], found[f"{field}_interval"], 100.0)
@@ -89,17 +81,10 @@ def arms_table(value: dict) -> Table:
 def tables(items: list[Item]) -> list[Table]:
     """Return the tables of the page of many results."""
     each = [(item, arms_table(item.value)) for item in items]
-    rows = [
-        (
-            item.cell,
-            name_cell(
-                _pair(item.value), "; ".join(filter(None, [f"{item.value['freeze']} frozen", _guarantee(item.value)]))
-            ),
-            *row,
-        )
-        for item, table in each
-        for row in table.rows
-    ]
+    rows = []
+    for item, table in each:
+        how = "; ".join(filter(None, [f"{item.value['freeze']} frozen", _guarantee(item.value)]))
+        rows += [(item.cell, name_cell(_pair(item.value), how), *row) for row in table.rows]
     return [table_of(("transfer", "data", *each[0][1].head), rows, note=_NOTE)]
 
 
