@@ -220,17 +220,11 @@ def _encoded(x: Any, encoder: Encoder | None, seed: int, batch_size: int) -> Ite
 
 @dataclasses.dataclass
 class _Sum:
-    """What a layer received, over all examples and steps.
-
-    Args:
-        name: the layer's.
-        reach: how many neurons each input reaches.
-        itemsize: bytes of an input.
-    """
+    """What a layer received, over all examples and steps."""
 
     name: str
-    reach: np.ndarray
-    itemsize: int
+    reach: np.ndarray  # how many neurons each input reaches
+    itemsize: int  # bytes of an input
     total: Any = 0
     times: int = 0
     spikes: bool = True
@@ -242,8 +236,17 @@ class _Sum:
     def cost(self, num_steps: int, n: int) -> LayerCost:
         dense = _whole(int(self.reach.sum()) * self.times / (n * num_steps))
         acs = int((np.rint(self.total).astype(np.int64) * self.reach).sum()) if self.spikes else 0
-        rate = float(self.total.sum()) / (self.times * self.reach.size) if self.spikes else None
-        return _layer_cost(self.name, dense, acs, rate, num_steps, n)
+        macs = 0 if self.spikes else dense * num_steps
+        return LayerCost(
+            name=self.name,
+            input_is_spikes=self.spikes,
+            input_rate=float(self.total.sum()) / (self.times * self.reach.size) if self.spikes else None,
+            dense_macs_per_step=dense,
+            effective_acs=acs,
+            effective_acs_per_sample=acs / n,
+            effective_macs_per_sample=float(macs),
+            energy_estimate_j_per_sample=1e-12 * (PJ_PER_MAC * macs + PJ_PER_AC * acs / n),
+        )
 
     def inputs_per_step(self, num_steps: int, n: int) -> float:
         return self.reach.size * self.times / (n * num_steps)
@@ -280,13 +283,18 @@ def _cost(model: keras.layers.Layer, parts: Iterator[tuple[Any, int]]) -> Networ
         rates.append((size, seen.rates()))
         neurons = sum(run.spk[0, 0].size * len(run.neurons.state_names) for run in seen.runs)
     inputs = sum(each.itemsize * each.inputs_per_step(num_steps, n) for each in sums.values())
-    return _network_cost(
-        [each.cost(num_steps, n) for each in sums.values()],
-        n,
-        num_steps,
-        mean_rates(rates),
-        model,
-        round(_MEMBRANE_BYTES * neurons + inputs),
+    layers = tuple(each.cost(num_steps, n) for each in sums.values())
+    return NetworkCost(
+        examples=n,
+        num_steps=num_steps,
+        layers=layers,
+        firing_rates=mean_rates(rates),
+        dense_macs_per_sample=_whole(num_steps * sum(layer.dense_macs_per_step for layer in layers)),
+        effective_acs_per_sample=sum(layer.effective_acs for layer in layers) / n,
+        effective_macs_per_sample=sum(layer.effective_macs_per_sample for layer in layers),
+        energy_estimate_j_per_sample=sum(layer.energy_estimate_j_per_sample for layer in layers),
+        weight_bytes=sum(int(np.prod(w.shape)) * tf.as_dtype(w.dtype).size for w in model.weights),
+        activity_bytes_per_step=round(_MEMBRANE_BYTES * neurons + inputs),
     )
 
 
@@ -314,39 +322,3 @@ def _has_connections(layer: keras.layers.Layer) -> bool:
             f"{layer.name} ({type(layer).__name__})"
         )
     return False
-
-
-def _layer_cost(name: str, dense: int | float, acs: int, rate: float | None, num_steps: int, n: int) -> LayerCost:
-    macs = 0 if rate is not None else dense * num_steps
-    return LayerCost(
-        name=name,
-        input_is_spikes=rate is not None,
-        input_rate=rate,
-        dense_macs_per_step=dense,
-        effective_acs=acs,
-        effective_acs_per_sample=acs / n,
-        effective_macs_per_sample=float(macs),
-        energy_estimate_j_per_sample=1e-12 * (PJ_PER_MAC * macs + PJ_PER_AC * acs / n),
-    )
-
-
-def _network_cost(
-    layers: list[LayerCost],
-    n: int,
-    num_steps: int,
-    rates: dict[str, float],
-    network: keras.layers.Layer,
-    activity_bytes: int,
-) -> NetworkCost:
-    return NetworkCost(
-        examples=n,
-        num_steps=num_steps,
-        layers=tuple(layers),
-        firing_rates=rates,
-        dense_macs_per_sample=_whole(num_steps * sum(layer.dense_macs_per_step for layer in layers)),
-        effective_acs_per_sample=sum(layer.effective_acs for layer in layers) / n,
-        effective_macs_per_sample=sum(layer.effective_macs_per_sample for layer in layers),
-        energy_estimate_j_per_sample=sum(layer.energy_estimate_j_per_sample for layer in layers),
-        weight_bytes=sum(int(np.prod(w.shape)) * tf.as_dtype(w.dtype).size for w in network.weights),
-        activity_bytes_per_step=activity_bytes,
-    )
