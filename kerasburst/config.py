@@ -13,6 +13,7 @@ from kerasburst.validation import (
     InputError,
     check_bool,
     check_choice,
+    check_choices,
     check_float,
     check_int,
     fail,
@@ -249,39 +250,13 @@ def for_encodings(config: TrainConfig, encodings: Iterable[str]) -> dict[str, Tr
     }
 
 
-def resolve_each(
-    config: TrainConfig, encodings: Iterable[str], kind: str, default_epochs: int
-) -> dict[str, TrainConfig]:
-    """Return the training of each encoding, with every default filled in.
-
-    Args:
-        config: what they share, as for `for_encodings`.
-        encodings: names of encoders.
-        kind: the data set's kind, "image" or "tabular".
-        default_epochs: for a config that has none.
-
-    Raises:
-        InputError: for a parameter that no encoder has, or that neuron or network lacks.
-
-    Example:
-        >>> resolve_each(TrainConfig(), ("rate", "delayed_burst"), "image", 5)["delayed_burst"].epochs
-        5
-    """
-    shared = for_encodings(config, encodings)
-    return {encoding: training.resolved(kind, default_epochs) for encoding, training in shared.items()}
-
-
 def check_encodings(encodings: object) -> tuple[str, ...]:
     """Return names of encoders as a tuple, each known and named once.
 
     Raises:
         InputError: for anything else.
     """
-    if not isinstance(encodings, tuple | list):
-        raise fail("encodings", "a list of names", encodings)
-    names = tuple(check_choice("encoding", name, ENCODERS) for name in encodings)
-    if not names or len(set(names)) < len(names):
-        raise fail("encoding", "one or more names, each once", names)
+    names = check_choices("encoding", encodings, ENCODERS)
     takes_spikes(names)
     return names
 

@@ -68,17 +68,14 @@ def parameters(scope: str, name: str = "") -> dict[str, Any]:
         given_elsewhere |= {"activity_regularizer"}
     elif scope == "model":
         given_elsewhere |= {"neuron_options", *parameters("neuron")}
+    cls = {"encoder": ENCODERS, "model": NETWORKS, "neuron": NEURONS}[scope][name or "lif"]
     found = {}
-    for base in reversed(_settable_class(scope, name).__mro__):
+    for base in reversed(cls.__mro__):
         if base.__module__.split(".")[0] not in ("keras", "torch", "builtins", "abc") and "__init__" in vars(base):
             for parameter in inspect.signature(vars(base)["__init__"]).parameters.values():
                 if parameter.name not in given_elsewhere:
                     found[parameter.name] = parameter.default
     return found
-
-
-def _settable_class(scope: str, name: str) -> type:
-    return {"encoder": ENCODERS, "model": NETWORKS, "neuron": NEURONS}[scope][name or "lif"]
 
 
 def filled(scope: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:

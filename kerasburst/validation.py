@@ -184,6 +184,16 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
     return value
 
 
+def check_choices(argument: str, values: object, choices: Iterable[str]) -> tuple[str, ...]:
+    """Return a list's `values` as a tuple if they are one or more of `choices`, each once."""
+    if not isinstance(values, tuple | list):
+        raise fail(f"{argument}s", "a list of names", values)
+    names = tuple(check_choice(argument, name, choices) for name in values)
+    if not names or len(set(names)) < len(names):
+        raise fail(argument, "one or more names, each once", names)
+    return names
+
+
 def check_backend() -> str:
     """Return the backend that Keras uses or would use: `KERAS_BACKEND`, else Keras' own settings file.
 

@@ -86,7 +86,8 @@ def test_parameters_are_set_by_scope_and_the_config_is_left_alone():
 
 def test_each_encoding_gets_its_own_parameters_and_one_that_none_has_is_refused():
     config = TrainConfig(encoder={"mean_burst_size": 2.0, "gain": 0.5})
-    each = configs.resolve_each(config, ("rate", "poisson_burst"), "tabular", 7)
+    shared = configs.for_encodings(config, ("rate", "poisson_burst"))
+    each = {encoding: training.resolved("tabular", 7) for encoding, training in shared.items()}
     assert each["rate"].encoder == {"mode": "bernoulli", "gain": 0.5}
     assert each["poisson_burst"].encoder["mean_burst_size"] == 2.0 and "gain" not in each["poisson_burst"].encoder
     assert {one.epochs for one in each.values()} == {7} and {one.model for one in each.values()} == {"SNNFCNet"}

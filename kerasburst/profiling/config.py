@@ -11,7 +11,7 @@ from kerasburst.config import TrainConfig
 from kerasburst.profiling.gpu import Gpu, find_gpu
 from kerasburst.registry import ENCODERS
 from kerasburst.training.run_directory import RunDirectory
-from kerasburst.validation import MOST, InputError, check_choice, check_float, check_int, fail, path_text
+from kerasburst.validation import MOST, InputError, check_choice, check_choices, check_float, check_int, fail, path_text
 
 DEFAULT_EPOCHS = 5  # of a network that is trained to be profiled
 WINDOW_S = 2.0
@@ -91,26 +91,16 @@ class ProfileConfig:
         """Check every value that needs no data."""
         if not isinstance(self.train, TrainConfig):
             raise fail("train", "a TrainConfig", self.train)
-        if not isinstance(self.encodings, tuple | list):
-            raise fail("encodings", "a list of names", self.encodings)
-        encodings = tuple(check_choice("encoding", name, ENCODINGS) for name in self.encodings)
-        if not encodings or len(set(encodings)) < len(encodings):
-            raise fail("encoding", "one or more names, each once", encodings)
-        configs.takes_spikes(encodings)
+        object.__setattr__(self, "encodings", check_choices("encoding", self.encodings, ENCODINGS))
+        configs.takes_spikes(self.encodings)
         check_choice("mode", self.mode, MODES)
         check_int("repeats", self.repeats, low=1, high=MOST)
         check_float("window_s", self.window_s, low=0.0, high=86_400.0)
-        if not isinstance(self.feeds, tuple | list):
-            raise fail("feeds", "a list of names", self.feeds)
-        feeds = tuple(check_choice("feed", name, FEEDS) for name in self.feeds)
-        if not feeds or len(set(feeds)) < len(feeds):
-            raise fail("feed", "one or more names, each once", feeds)
-        object.__setattr__(self, "feeds", feeds)
+        object.__setattr__(self, "feeds", check_choices("feed", self.feeds, FEEDS))
         if self.run is not None:
             object.__setattr__(self, "run", path_text("run", self.run, "the path of a run directory"))
         if self.run is None and "mode" in self.train.encoder:
             raise InputError("encoder.mode must not be set: rate is Bernoulli and rate_regular is regular, by name")
-        object.__setattr__(self, "encodings", encodings)
 
     @property
     def arms(self) -> list[tuple[str, str]]:

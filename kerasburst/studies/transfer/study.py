@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from kerasburst import files, records
-from kerasburst.config import resolve_each
+from kerasburst.config import for_encodings
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.derived import with_sample_shape
 from kerasburst.data.sources import Source
@@ -164,8 +164,11 @@ def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict,
     ):
         info = known_dataset(training.dataset)
         default = DEFAULT_EPOCHS if info is None else info.default_epochs
-        resolved = resolve_each(training, names, data.kind, default)
-        parts[part] = {name: resolved[own] for name, own in zip(config.encodings, encodings, strict=True)}
+        each_own = for_encodings(training, names)
+        parts[part] = {
+            name: each_own[own].resolved(data.kind, default)
+            for name, own in zip(config.encodings, encodings, strict=True)
+        }
         for each in parts[part].values():
             check_fits(each, data.num_classes, data.sample_shape)
             if each.adversary or is_trained(each.make_encoder()):
