@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
+from typing import Any, NamedTuple
 
 from kerasburst.profiling.metrics import Metric, Reader, Unknown, energy_of_samples, too_short
 from kerasburst.validation import one_line
@@ -179,16 +180,14 @@ class GpuPower(Metric):
     def __init__(self, gpu: Gpu, minimum_window_s: float):
         self._minimum_window_s = minimum_window_s
         self._power, self._counter = Reader(gpu.power_w, gpu.errors), Reader(gpu.energy_j, gpu.errors)
-        self._idle: list[float] = []
+        self._idle: list[tuple[float, float]] = []
         self._trace: list[tuple[float, float]] = []
         self._begun = self._ended = None
         self._by = ""
 
     def rest(self, seconds: float) -> None:
         """Sample the power at rest."""
-        power = self._power()
-        if power is not None:
-            self._idle.append(power)
+        self._power.note(self._idle, seconds)
 
     def start(self) -> None:
         """Read the counter."""
@@ -196,9 +195,7 @@ class GpuPower(Metric):
 
     def sample(self, seconds: float) -> None:
         """Sample the power."""
-        power = self._power()
-        if power is not None:
-            self._trace.append((seconds, power))
+        self._power.note(self._trace, seconds)
 
     def stop(self) -> None:
         """Read the counter."""
@@ -215,7 +212,7 @@ class GpuPower(Metric):
 
     def _idle_power(self) -> float | Unknown:
         if self._idle:
-            return sum(self._idle) / len(self._idle)
+            return sum(power for _, power in self._idle) / len(self._idle)
         return Unknown(self._power.failure or "no power was sampled before the region")
 
     def _energy(self, wall_s: float) -> float | Unknown:
@@ -256,22 +253,21 @@ class GpuUse(Metric):
 
     def __init__(self, gpu: Gpu):
         self._memory, self._busy = Reader(gpu.memory_mb, gpu.errors), Reader(gpu.utilisation_percent, gpu.errors)
-        self._memory_mb: list[float] = []
-        self._percent: list[float] = []
+        self._memory_mb: list[tuple[float, float]] = []
+        self._percent: list[tuple[float, float]] = []
 
     def sample(self, seconds: float) -> None:
         """Read both."""
-        for reader, values in ((self._memory, self._memory_mb), (self._busy, self._percent)):
-            value = reader()
-            if value is not None:
-                values.append(value)
+        self._memory.note(self._memory_mb, seconds)
+        self._busy.note(self._percent, seconds)
 
     def figures(self, wall_s: float) -> dict[str, float | Unknown]:
         """Return the largest memory and the mean utilisation; unknown where any reading failed."""
         memory, busy = self._memory.failure, self._busy.failure
+        used, percent = ([value for _, value in readings] for readings in (self._memory_mb, self._percent))
         return {
-            "gpu_nvml_peak_mb": max(self._memory_mb) if memory is None else Unknown(memory),
-            "gpu_utilisation_percent": sum(self._percent) / len(self._percent) if busy is None else Unknown(busy),
+            "gpu_nvml_peak_mb": max(used) if memory is None else Unknown(memory),
+            "gpu_utilisation_percent": sum(percent) / len(percent) if busy is None else Unknown(busy),
         }
 
     def methods(self) -> dict[str, str]:
@@ -293,80 +289,62 @@ class AllocatorPeak(Metric):
     """
 
     def __init__(self, backend: str = "tensorflow"):
-        self._name, self._module, self._reset, self._read, self._since = _ALLOCATORS[backend]
-        self._peak: float | Unknown = Unknown("the region has not ended")
-        self._reset_done = False
+        self._module, self._allocator = backend, _ALLOCATORS[backend]
 
     def start(self) -> None:
         """Reset the allocator's peak to what is allocated now, where the library can."""
-        self._attempt(self._reset)
+        self._begun = self._attempt(self._allocator.reset)
 
     def stop(self) -> None:
         """Read the peak, unless it could not be reset."""
-        if self._reset_done:
-            self._attempt(self._read)
+        self._peak = self._begun if isinstance(self._begun, Unknown) else self._attempt(self._allocator.read)
 
-    def _attempt(self, call: Callable[[ModuleType], float | None]) -> None:
-        library = sys.modules.get(self._module)
-        self._reset_done = False
+    def _attempt(self, call: Callable[[ModuleType], float | None]) -> float | None | Unknown:
+        library, name = sys.modules.get(self._module), self._allocator.name
         if library is None:
-            self._peak = Unknown(f"{self._name} is not loaded")
-            return
+            return Unknown(f"{name} is not loaded")
         try:
-            peak = call(library)
-            self._reset_done = True
-            if peak is not None:
-                self._peak = peak / 1e6
-        except _NoGpu:
-            self._peak = Unknown(f"{self._name} uses no GPU")
+            return call(library) if self._allocator.uses_gpu(library) else Unknown(f"{name} uses no GPU")
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
-            self._peak = Unknown(f"{self._name}'s allocator tells nothing of {_DEVICE}: {one_line(error)}")
+            return Unknown(f"{name}'s allocator tells nothing of {_DEVICE}: {one_line(error)}")
 
     def figures(self, wall_s: float) -> dict[str, float | Unknown]:
         """Return the peak in MB (10^6 bytes)."""
-        return {"gpu_peak_mb": self._peak}
+        return {"gpu_peak_mb": self._peak if isinstance(self._peak, Unknown) else self._peak / 1e6}
 
     def methods(self) -> dict[str, str]:
         """Return whose count it is."""
-        return {"gpu_peak_mb": f"peak of {self._name}'s allocator on {_DEVICE}, {self._since}"}
+        return {"gpu_peak_mb": f"peak of {self._allocator.name}'s allocator on {_DEVICE}, {self._allocator.since}"}
 
 
-class _NoGpu(Exception):
-    """The library uses no GPU."""
+class _Allocator(NamedTuple):
+    """What a backend's module tells of its allocator; `read` returns the peak in bytes."""
+
+    name: str
+    uses_gpu: Callable[[Any], bool]
+    reset: Callable[[Any], None]
+    read: Callable[[Any], float]
+    since: str = "reset at the region's start"
 
 
-def _reset_tensorflow(tf: ModuleType) -> None:
-    if not tf.config.list_logical_devices("GPU"):
-        raise _NoGpu
-    tf.config.experimental.reset_memory_stats(_DEVICE)
-
-
-def _read_tensorflow(tf: ModuleType) -> float:
-    return tf.config.experimental.get_memory_info(_DEVICE)["peak"]
-
-
-def _reset_jax(jax: ModuleType) -> None:
-    if jax.devices()[0].platform != "gpu":
-        raise _NoGpu
-
-
-def _read_jax(jax: ModuleType) -> float:
-    return jax.devices()[0].memory_stats()["peak_bytes_in_use"]
-
-
-def _reset_torch(torch: ModuleType) -> None:
-    if not torch.cuda.is_available():
-        raise _NoGpu
-    torch.cuda.reset_peak_memory_stats()
-
-
-def _read_torch(torch: ModuleType) -> float:
-    return torch.cuda.max_memory_allocated()
-
-
-# By backend: the library's name, its module, how to reset its peak, how to read it in bytes, since when it counts.
-_ALLOCATORS = {
-    "tensorflow": ("TensorFlow", "tensorflow", _reset_tensorflow, _read_tensorflow, "reset at the region's start"),
-    "jax": ("JAX", "jax", _reset_jax, _read_jax, "since the process began: JAX cannot reset it"),
-    "torch": ("torch", "torch", _reset_torch, _read_torch, "reset at the region's start"),
+_ALLOCATORS = {  # by the name of the backend, which is its module's
+    "tensorflow": _Allocator(
+        name="TensorFlow",
+        uses_gpu=lambda tf: bool(tf.config.list_logical_devices("GPU")),
+        reset=lambda tf: tf.config.experimental.reset_memory_stats(_DEVICE),
+        read=lambda tf: tf.config.experimental.get_memory_info(_DEVICE)["peak"],
+    ),
+    "jax": _Allocator(
+        name="JAX",
+        uses_gpu=lambda jax: jax.devices()[0].platform == "gpu",
+        reset=lambda jax: None,
+        read=lambda jax: jax.devices()[0].memory_stats()["peak_bytes_in_use"],
+        since="since the process began: JAX cannot reset it",
+    ),
+    "torch": _Allocator(
+        name="torch",
+        uses_gpu=lambda torch: torch.cuda.is_available(),
+        reset=lambda torch: torch.cuda.reset_peak_memory_stats(),
+        read=lambda torch: torch.cuda.max_memory_allocated(),
+    ),
 }

@@ -84,6 +84,12 @@ class Reader:
         self._count += 1
         return value
 
+    def note(self, readings: list[tuple[float, float]], seconds: float) -> None:
+        """Append `seconds` and the value to the readings, unless this or an earlier one failed."""
+        value = self()
+        if value is not None:
+            readings.append((seconds, value))
+
 
 def energy_of_samples(trace: list[tuple[float, float]], wall_s: float) -> float | Unknown:
     """Integrate sampled power by trapezoids, constant before the first sample and after the last.

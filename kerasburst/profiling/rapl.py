@@ -37,16 +37,11 @@ class PackageEnergy(Metric):
 
     def rest(self, seconds: float) -> None:
         """Read the counters at rest."""
-        self._note(self._idle, seconds)
+        self._read.note(self._idle, seconds)
 
     def sample(self, seconds: float) -> None:
         """Read the counters."""
-        self._note(self._region, seconds)
-
-    def _note(self, readings: list[tuple[float, float]], seconds: float) -> None:
-        energy = None if self._missing else self._read()
-        if energy is not None:
-            readings.append((seconds, energy))
+        self._read.note(self._region, seconds)
 
     def figures(self, wall_s: float) -> dict[str, float | Unknown]:
         """Return power and energy of the region, and power at rest."""
@@ -76,11 +71,7 @@ def _power(readings: list[tuple[float, float]]) -> float | Unknown:
 
 
 class _Package:
-    """One package's counter, corrected where it wraps around.
-
-    Args:
-        folder: of the package.
-    """
+    """One package's counter, corrected where it wraps around."""
 
     def __init__(self, folder: Path):
         self._path = folder / "energy_uj"
