@@ -70,6 +70,13 @@ class SweepPoint:
     auc_by_queries: dict[str, Estimate] | None = None
     on_front: bool | None = None
 
+    @property
+    def accuracy_and_auc(self) -> tuple[float, float] | None:
+        """Mean test accuracy and mean AUC; None where it lacks one of them."""
+        if not {TEST_ACCURACY, AUDIT_AUC} <= set(self.estimates):
+            return None
+        return self.estimates[TEST_ACCURACY].mean, self.estimates[AUDIT_AUC].mean
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Effect:
@@ -190,12 +197,7 @@ def with_front(points: Sequence[SweepPoint]) -> tuple[tuple[SweepPoint, ...], tu
     Returns:
         the points, and the indices of those on it, the most accurate first.
     """
-    both = [
-        (point.estimates[TEST_ACCURACY].mean, point.estimates[AUDIT_AUC].mean)
-        if {TEST_ACCURACY, AUDIT_AUC} <= set(point.estimates)
-        else None
-        for point in points
-    ]
+    both = [point.accuracy_and_auc for point in points]
     front = pareto_front(both)
     marked = [
         point if pair is None else dataclasses.replace(point, on_front=i in front)

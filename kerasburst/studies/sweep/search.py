@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kerasburst.seeding import derive_seed
-from kerasburst.studies.sweep.config import AUDIT_AUC, TEST_ACCURACY
 from kerasburst.studies.sweep.result import SweepPoint
 from kerasburst.studies.sweep.space import Parameter
 from kerasburst.validation import InputError, is_number
@@ -84,11 +83,7 @@ def choose(points: Sequence[SweepPoint]) -> int | None:
 
     Where the first point has none, the most accurate one takes its place in the rule.
     """
-    both = {
-        i: (point.estimates[TEST_ACCURACY].mean, point.estimates[AUDIT_AUC].mean)
-        for i, point in enumerate(points)
-        if {TEST_ACCURACY, AUDIT_AUC} <= set(point.estimates)
-    }
+    both = {i: point.accuracy_and_auc for i, point in enumerate(points) if point.accuracy_and_auc is not None}
     if not both:
         return None
     bar = both[0][0] if 0 in both else max(accuracy for accuracy, _ in both.values())

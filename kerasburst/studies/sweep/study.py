@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from kerasburst.privacy.lessons import load_pools
 from kerasburst.privacy.reading import auc_at, failed_controls
 from kerasburst.privacy.result import Matched
 from kerasburst.privacy.splits import draw_audit_splits, half_of
-from kerasburst.studies.sweep.config import AUDIT_AUC, METRICS, TEST_ACCURACY, SweepConfig
+from kerasburst.studies.sweep.config import AUDIT_AUC, METRICS, SweepConfig
 from kerasburst.studies.sweep.result import (
     Judged,
     SeedFigures,
@@ -108,7 +108,7 @@ class SweepStudy(Collection):
         """Find the points that are no valid configuration."""
         source = sources["dataset"]
         self.check = PointCheck(self.config, source)
-        self.data = {"kind": source.kind, "fingerprint": source.fingerprint}
+        self.fingerprint = source.fingerprint
         if self.config.search == "pareto":
             load_optuna()
             self.points = self._begun_trials()
@@ -140,11 +140,10 @@ class SweepStudy(Collection):
             if index == len(self.points) and not self._ask():
                 break
             if index not in self.reasons:
-                point = self.points[index]
-                yield [self._part(part_name(index, seed), point, seed, 0) for seed in self.config.seed_list]
+                yield [self._part(index, seed, half=0) for seed in self.config.seed_list]
         if chosen := choose(self._summaries()):  # neither none nor the first
             yield [
-                self._part(judged_name(index, seed), self.points[index], seed, 1)
+                self._part(index, seed, half=1)
                 for seed in self.config.seed_list
                 for index in (chosen, 0)
                 if index not in self.reasons
@@ -154,12 +153,7 @@ class SweepStudy(Collection):
         """Add the search's next point; return False where it is over."""
         if len(self.points) >= self.config.samples:
             return False
-        told = [
-            (point.values, (point.estimates[TEST_ACCURACY].mean, point.estimates[AUDIT_AUC].mean))
-            if {TEST_ACCURACY, AUDIT_AUC} <= set(point.estimates)
-            else (point.values, None)
-            for point in self._summaries()
-        ]
+        told = [(point.values, point.accuracy_and_auc) for point in self._summaries()]
         point = next_point(self.config.parameters, told, self.config.train.seed, lambda point: not self.check(point))
         if point is None:
             return False
@@ -167,24 +161,39 @@ class SweepStudy(Collection):
         files.write_json(self.out / "trials.json", self.points)
         return True
 
-    def _part(self, name: str, point: Mapping[str, Any], seed: int, half: int | None = None):
-        return name, functools.partial(_begin, self.config, point, seed, self.data, self.out / name, half)
+    def _part(self, index: int, seed: int, half: int | None = None) -> tuple[str, Callable[[], Part]]:
+        name = folder_name(index, seed, half)
+        return name, functools.partial(self._begin, self.points[index], seed, self.out / name, half)
+
+    def _begin(self, point: Mapping[str, Any], seed: int, folder: Path, half: int | None) -> Part:
+        training = self.config.training(point, seed)
+        if not self.config.audited:
+            return TrainingPart(training.resolved(self.check.kind, self.check.epochs), folder, self.fingerprint)
+        audit = self.config.audit_of(training, half)
+        stored = stored_result(folder / "audit.json", audit, [self.fingerprint])
+        if stored is not None:
+            return Done(stored)
+        part = AuditStudy(audit, folder)
+        part.begin(resume=True)
+        return part
 
     def parts(self):
         """Yield every point at one seed before any at the next."""
         for seed in self.config.seed_list:
-            for index, point in enumerate(self.points):
+            for index in range(len(self.points)):
                 if index not in self.reasons:
-                    yield self._part(part_name(index, seed), point, seed)
+                    yield self._part(index, seed)
 
     def _summaries(self) -> list[SweepPoint]:
         """Return the points with their figures over seeds."""
         return [
-            SweepPoint(values=point, reason=self.reasons[index])
-            if index in self.reasons
-            else sum_up(point, [self._figures(part_name(index, seed), seed) for seed in self.config.seed_list])
+            SweepPoint(values=point, reason=self.reasons[index]) if index in self.reasons else self._sum_up(index)
             for index, point in enumerate(self.points)
         ]
+
+    def _sum_up(self, index: int, half: int | None = None) -> SweepPoint:
+        seeds = self.config.seed_list
+        return sum_up(self.points[index], [self._figures(folder_name(index, seed, half), seed) for seed in seeds])
 
     def conclude(self, sources):
         """Sum up the points over their seeds."""
@@ -209,12 +218,11 @@ class SweepStudy(Collection):
 
     def _judge(self, chosen: int, compared: int) -> Judged:
         """Compare the chosen point with the first on the half of the data that chose nothing."""
-        seeds = self.config.seed_list
-        point, first = (
-            sum_up(self.points[index], [self._figures(judged_name(index, seed), seed) for seed in seeds])
-            for index in (chosen, 0)
-        )
-        curves = {seed: [self._curve(judged_name(index, seed), seed) for index in (chosen, 0)] for seed in seeds}
+        point, first = (self._sum_up(index, half=1) for index in (chosen, 0))
+        curves = {
+            seed: [self._curve(folder_name(index, seed, half=1), seed) for index in (chosen, 0)]
+            for seed in self.config.seed_list
+        }
         by_seed = {
             str(seed): _at_equal_accuracy(*pair) for seed, pair in curves.items() if pair[0] is not None and pair[1]
         }
@@ -247,27 +255,18 @@ class SweepStudy(Collection):
         result = records.to_json(self.results[name])
         if self.config.audited:
             return _of_audit(result, seed, self.out / name, self.config)
-        return _of_training(result, seed)
+        figures = {name: result[name] for name in ("test_accuracy", "train_accuracy")}
+        return SeedFigures(seed=seed, figures=figures | {"input_firing_rate": result["firing_rates"]["input"]})
 
 
-def part_name(index: int, seed: int) -> str:
-    """Return the folder of a point at a seed.
-
-    Example:
-        >>> part_name(3, 0)
-        'point-0003/seed-0'
-    """
-    return f"point-{index:04}/seed-{seed}"
-
-
-def judged_name(index: int, seed: int) -> str:
-    """Return the folder of a point's audit on the half of the data that chose nothing.
+def folder_name(index: int, seed: int, half: int | None = None) -> str:
+    """Return the folder of a point at a seed, or of its audit on the half of the data that chose nothing, half 1.
 
     Example:
-        >>> judged_name(3, 0)
-        'judged-0003/seed-0'
+        >>> folder_name(3, 0), folder_name(3, 0, half=1)
+        ('point-0003/seed-0', 'judged-0003/seed-0')
     """
-    return f"judged-{index:04}/seed-{seed}"
+    return f"{'judged' if half == 1 else 'point'}-{index:04}/seed-{seed}"
 
 
 class PointCheck:
@@ -283,7 +282,9 @@ class PointCheck:
 
     def __init__(self, config: SweepConfig, source: Source):
         config.check_names(source.kind)
-        self.config, self.kind, self.epochs = config, source.kind, _default_epochs(config)
+        info = known_dataset(config.train.dataset)
+        self.epochs = DEFAULT_EPOCHS if info is None else info.default_epochs
+        self.config, self.kind = config, source.kind
         # What all points share is refused at once, and not once for each of them.
         config.train.resolved(source.kind, self.epochs)
         self._source = source
@@ -334,34 +335,9 @@ class PointCheck:
                     )
 
 
-def _default_epochs(config: SweepConfig) -> int:
-    info = known_dataset(config.train.dataset)
-    return DEFAULT_EPOCHS if info is None else info.default_epochs
-
-
-def _begin(
-    config: SweepConfig, point: Mapping[str, Any], seed: int, data: dict[str, str], folder: Path, half: int | None
-) -> Part:
-    training = config.training(point, seed)
-    if not config.audited:
-        return TrainingPart(training.resolved(data["kind"], _default_epochs(config)), folder, data["fingerprint"])
-    audit = config.audit_of(training, half)
-    stored = stored_result(folder / "audit.json", audit, [data["fingerprint"]])
-    if stored is not None:
-        return Done(stored)
-    part = AuditStudy(audit, folder)
-    part.begin(resume=True)
-    return part
-
-
 def _at_equal_accuracy(one: ArmCurve, other: ArmCurve) -> Matched:
     found = match({"chosen": one, "first": other})
     return next(each for each in found if (each.attack, each.at) == (STRONGEST, "test_accuracy"))
-
-
-def _of_training(result: dict, seed: int) -> SeedFigures:
-    figures = {name: result[name] for name in ("test_accuracy", "train_accuracy")}
-    return SeedFigures(seed=seed, figures=figures | {"input_firing_rate": result["firing_rates"]["input"]})
 
 
 def _of_audit(result: dict, seed: int, folder: Path, config: SweepConfig) -> SeedFigures:

@@ -170,7 +170,7 @@ class Cheap:
     def __init__(self, stop_after=None):
         self.ran, self.stop_after = [], stop_after
 
-    def __call__(self, config, point, seed, data, folder, half):
+    def __call__(self, point, seed, folder, half):
         path, name = folder / "audit.json", f"{folder.parent.name}/{folder.name}"
         if not path.exists():
             if len(self.ran) == self.stop_after:
@@ -186,7 +186,7 @@ class Cheap:
 
 def cheap(monkeypatch, out, stop_after=None, **changes):
     begin = Cheap(stop_after)
-    monkeypatch.setattr("kerasburst.studies.sweep.study._begin", begin)
+    monkeypatch.setattr("kerasburst.studies.sweep.study.SweepStudy._begin", begin)
     monkeypatch.setattr("kerasburst.studies.sweep.study.SweepStudy._curve", lambda *_: None)
     config = audited("encoder.burst_interval=1:6", "encoder.mean_burst_size=1.0:20:log", **{
         **{"search": "pareto", "samples": 8, "seeds": 2, "queries": (1,), "train": {"dataset": "iris", "num_steps": 9}},
