@@ -138,9 +138,44 @@ class ProfileStudy(Study):
 
     def conclude(self, sources):
         """Summarise the measurements, and write power_trace.csv where there is power."""
+        out, config, source = self.out, self.config, sources["dataset"]
         for folder in ("networks", "measurements"):
-            files.remove_leftovers(self.out / folder)
-        return _summarise(self, sources["dataset"])
+            files.remove_leftovers(out / folder)
+        measured, found = {}, {}
+        for name, feed in config.arms:
+            arm = arm_name(name, feed)
+            paths = [measurement_path(out, name, feed, repeat) for repeat in range(config.repeats)]
+            measured[arm] = [files.read_json(path) for path in paths]
+            found[arm] = EncodingProfile.of_measurements(files.read_json(record_path(out, name)), measured[arm])
+
+        def baselines(feed: str) -> dict[str, EncodingProfile]:
+            return {one.encoding: one for one in found.values() if one.feed == feed and one.encoding in BASELINES}
+
+        examples = next(iter(found.values())).examples
+        unit = {"train": "one epoch of training on", "infer": "inference, once over"}
+        included = "encoding included" if config.feeds == ("pipeline",) else "encoding left out in /encoded"
+        _write_traces(out / "power_trace.csv", measured)
+        return ProfileResult(
+            mode=config.mode,
+            pass_is=f"{unit[config.mode]} {examples} examples, {included}",
+            repeats=config.repeats,
+            encodings={name: one.against(baselines(one.feed)) for name, one in found.items()},
+            energy_source=ENERGY_SOURCE,
+            load_average_before=self.load_before,
+            data={
+                "name": source.name,
+                "note": source.note,
+                "fingerprint": source.fingerprint,
+                "sample_shape": list(source.x.shape[1:]),
+                "num_classes": source.num_classes,
+                "examples": {part: len(getattr(self.splits, part)) for part in ("train", "test")},
+            },
+            machine=machine_facts(),
+            versions=versions(),
+            config=records.to_json(config),
+            trainings=records.to_json(self.trainings),
+            seed=config.train.seed,
+        )
 
 
 def turns(config: ProfileConfig) -> list[tuple[str, str, int]]:
@@ -187,45 +222,6 @@ def _splits(config: ProfileConfig, source: Source, begun: Path | None) -> Splits
             raise InputError(f"run must have a record of its splits, {config.run}/splits.npz does not exist")
         return splits
     return make_splits(source, config.train.seed, config.train.train_limit, config.train.validation_split)
-
-
-def _summarise(study: ProfileStudy, source: Source) -> ProfileResult:
-    out, config, splits = study.out, study.config, study.splits
-    measured, found = {}, {}
-    for name, feed in config.arms:
-        arm = arm_name(name, feed)
-        paths = [measurement_path(out, name, feed, repeat) for repeat in range(config.repeats)]
-        measured[arm] = [files.read_json(path) for path in paths]
-        found[arm] = EncodingProfile.of_measurements(files.read_json(record_path(out, name)), measured[arm])
-
-    def baselines(feed: str) -> dict[str, EncodingProfile]:
-        return {one.encoding: one for one in found.values() if one.feed == feed and one.encoding in BASELINES}
-
-    examples = next(iter(found.values())).examples
-    unit = {"train": "one epoch of training on", "infer": "inference, once over"}
-    included = "encoding included" if config.feeds == ("pipeline",) else "encoding left out in /encoded"
-    _write_traces(out / "power_trace.csv", measured)
-    return ProfileResult(
-        mode=config.mode,
-        pass_is=f"{unit[config.mode]} {examples} examples, {included}",
-        repeats=config.repeats,
-        encodings={name: one.against(baselines(one.feed)) for name, one in found.items()},
-        energy_source=ENERGY_SOURCE,
-        load_average_before=study.load_before,
-        data={
-            "name": source.name,
-            "note": source.note,
-            "fingerprint": source.fingerprint,
-            "sample_shape": list(source.x.shape[1:]),
-            "num_classes": source.num_classes,
-            "examples": {part: len(getattr(splits, part)) for part in ("train", "test")},
-        },
-        machine=machine_facts(),
-        versions=versions(),
-        config=records.to_json(config),
-        trainings={name: records.to_json(training) for name, training in study.trainings.items()},
-        seed=config.train.seed,
-    )
 
 
 def _write_traces(path: Path, measured: dict[str, list[dict]]) -> None:

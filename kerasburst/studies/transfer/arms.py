@@ -74,11 +74,6 @@ def record_path(folder: str | Path, encoding: str, seed: int, arm: str) -> Path:
     return Path(folder) / encoding / f"seed-{seed}" / f"{arm}.json"
 
 
-def is_done(task: Task) -> bool:
-    """Return whether an arm's record is there."""
-    return record_path(**task.arguments).exists()
-
-
 def load_plan(folder: str | Path) -> dict:
     """Read an experiment's plan: `config`, `freeze`, `sources` and `targets` (trainings by encoding, resolved)."""
     folder = Path(folder)

@@ -14,7 +14,7 @@ from kerasburst.data.derived import with_sample_shape
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.models.saving import weights_hash
-from kerasburst.studies.transfer.arms import ARMS, SCRATCH, TRANSFER, frozen_layers, is_done, record_path, task
+from kerasburst.studies.transfer.arms import ARMS, SCRATCH, TRANSFER, frozen_layers, record_path, task
 from kerasburst.studies.transfer.config import TransferConfig
 from kerasburst.studies.transfer.result import TransferResult, compare_arms
 from kerasburst.study import FleetObserver, Study
@@ -97,9 +97,8 @@ class TransferStudy(Study):
         else:
             frames = source.encoded and not target.encoded
             target = with_sample_shape(target, source.sample_shape[1:] if frames else source.sample_shape)
-        plan, self.frozen = _plan(self.config, source, target)
-        self.plan = plan
-        return plan
+        self.plan, self.frozen = _plan(self.config, source, target)
+        return self.plan
 
     def tasks(self):
         """Return a task for each arm, encoding and seed."""
@@ -110,11 +109,68 @@ class TransferStudy(Study):
 
     def is_done(self, task):
         """Return whether an arm's record is there."""
-        return is_done(task)
+        return record_path(**task.arguments).exists()
 
     def conclude(self, sources):
         """Compare the arms."""
-        return _conclude(self.out, self.config, self.plan, self.frozen, sources)
+        config, plan = self.config, self.plan
+        for folder in self.out.glob("*/seed-*"):
+            files.remove_leftovers(folder)
+        arms = {
+            (e, seed, arm): files.read_json(record_path(self.out, e, seed, arm))
+            for e in config.encodings
+            for seed in config.seed_list
+            for arm in ARMS
+        }
+
+        def accuracies(encoding: str, arm: str) -> list[float]:
+            return [arms[encoding, seed, arm]["test_accuracy"] for seed in config.seed_list]
+
+        encodings = {}
+        for encoding in config.encodings:
+            begun = [arms[encoding, seed, TRANSFER]["source"] for seed in config.seed_list]
+            warnings = [
+                f"{arm}, seed {seed}: {text}"
+                for (e, seed, arm), record in arms.items()
+                if e == encoding
+                for text in record["warnings"]
+            ]
+            encodings[encoding] = compare_arms(
+                *(accuracies(encoding, arm) for arm in ARMS),
+                source=None if config.run is not None else [record["test_accuracy"] for record in begun],
+                rate=accuracies("rate", TRANSFER) if "rate" in config.encodings and encoding != "rate" else None,
+                warnings=warnings,
+            )
+        privacy = None if config.run is None else RunDirectory.of_finished(config.run.path).result().privacy
+        any_record = arms[config.encodings[0], config.seed_list[0], SCRATCH]
+        first = next(iter(plan["sources"].values()))
+        return TransferResult(
+            encodings=encodings,
+            freeze=plan["freeze"],
+            frozen_layers=self.frozen,
+            seeds=config.seed_list,
+            data={
+                part: {
+                    "name": data.name,
+                    "note": data.note,
+                    "fingerprint": data.fingerprint,
+                    "sample_shape": list(data.sample_shape),
+                    "learnt_in": plan["sample_shape" if part == "target" else "source_shape"],
+                    "num_classes": data.num_classes,
+                }
+                for part, data in sources.items()
+            },
+            budget={
+                "source_epochs": first["epochs"],
+                "target_epochs": any_record["epochs"],
+                "target_train_examples": any_record["examples"]["train"],
+                "target_test_examples": any_record["examples"]["test"],
+                "test_queries": any_record["test_queries"],
+            },
+            config=records.to_json(config),
+            versions=versions(),
+            source_privacy=records.to_json(privacy),
+        )
 
 
 def config_of_run(run: str | Path, target: str | Path, target_epochs: int | None = None, **options) -> TransferConfig:
@@ -188,67 +244,3 @@ def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict,
         **{part: {name: records.to_json(each) for name, each in some.items()} for part, some in parts.items()},
     }
     return plan, frozen
-
-
-def _conclude(out: Path, config: TransferConfig, plan: dict, frozen, sources: dict[str, Source]) -> TransferResult:
-    for folder in out.glob("*/seed-*"):
-        files.remove_leftovers(folder)
-    arms = {
-        (e, seed, arm): files.read_json(record_path(out, e, seed, arm))
-        for e in config.encodings
-        for seed in config.seed_list
-        for arm in ARMS
-    }
-
-    def accuracies(encoding: str, arm: str) -> list[float]:
-        return [arms[encoding, seed, arm]["test_accuracy"] for seed in config.seed_list]
-
-    encodings = {}
-    for encoding in config.encodings:
-        begun = [arms[encoding, seed, TRANSFER]["source"] for seed in config.seed_list]
-        warnings = [
-            f"{arm}, seed {seed}: {text}"
-            for (e, seed, arm), record in arms.items()
-            if e == encoding
-            for text in record["warnings"]
-        ]
-        encodings[encoding] = compare_arms(
-            *(accuracies(encoding, arm) for arm in ARMS),
-            source=None if config.run is not None else [record["test_accuracy"] for record in begun],
-            rate=accuracies("rate", TRANSFER) if "rate" in config.encodings and encoding != "rate" else None,
-            warnings=warnings,
-        )
-    any_record = arms[config.encodings[0], config.seed_list[0], SCRATCH]
-    first = next(iter(plan["sources"].values()))
-    return TransferResult(
-        encodings=encodings,
-        freeze=plan["freeze"],
-        frozen_layers=frozen,
-        seeds=config.seed_list,
-        data={
-            part: {
-                "name": data.name,
-                "note": data.note,
-                "fingerprint": data.fingerprint,
-                "sample_shape": list(data.sample_shape),
-                "learnt_in": plan["sample_shape" if part == "target" else "source_shape"],
-                "num_classes": data.num_classes,
-            }
-            for part, data in sources.items()
-        },
-        budget={
-            "source_epochs": first["epochs"],
-            "target_epochs": any_record["epochs"],
-            "target_train_examples": any_record["examples"]["train"],
-            "target_test_examples": any_record["examples"]["test"],
-            "test_queries": any_record["test_queries"],
-        },
-        config=records.to_json(config),
-        versions=versions(),
-        source_privacy=None if config.run is None else _privacy(config.run.path),
-    )
-
-
-def _privacy(run: str) -> dict | None:
-    found = RunDirectory.of_finished(run).result().privacy
-    return None if found is None else records.to_json(found)
