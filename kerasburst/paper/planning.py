@@ -227,18 +227,26 @@ def _audit(config: ReproduceConfig, kind: str, source: Source, name: str, settin
     epochs = audit.train.epochs or -(-known_dataset(name).default_epochs * train // members)
     known = kind == PAPER and of_audit == of_paper  # the audit's target is this one's
     seconds = scales.audit_seconds(setting, members, population, epochs, test, count, max(queries), known)
-    return [
-        Part(
-            kind=kind,
-            dataset=name,
-            name=f"{kind}/{_label(name)}/seed-{seed}",
-            config=audit,
-            tasks=len(audit.encodings) * (1 + count + 2),
-            seconds=len(audit.encodings) * seconds,
-            data={name: source.fingerprint},
-            seed=seed,
-        )
-    ]
+    arms = len(audit.encodings)
+    return [_part(kind, source, name, seed, audit, tasks=arms * (1 + count + 2), seconds=arms * seconds)]
+
+
+def _part(
+    kind: str, source: Source, dataset: str, seed: int, config: Any, tasks: int, seconds: float, encoding: str = ""
+) -> Part:
+    """Return the part of one seed on one data set."""
+    run = f"{encoding}-seed-{seed}" if encoding else f"seed-{seed}"
+    return Part(
+        kind=kind,
+        dataset=dataset,
+        name=f"{kind}/{_label(dataset)}/{run}",
+        config=config,
+        tasks=tasks,
+        seconds=seconds,
+        data={dataset: source.fingerprint},
+        encoding=encoding or None,
+        seed=seed,
+    )
 
 
 def _equal_fit(config: ReproduceConfig, source: Source, name: str, setting: Setting) -> Part:
@@ -253,16 +261,8 @@ def _equal_fit(config: ReproduceConfig, source: Source, name: str, setting: Sett
     )
     shadows, arms = audit.pools * audit.shadows, len(audit.arms)
     sizes = audit.members, audit.population, audit.train.epochs, _sizes(source)[1]
-    return Part(
-        kind=EQUAL_FIT,
-        dataset=name,
-        name=f"{EQUAL_FIT}/{_label(name)}/seed-0",
-        config=audit,
-        tasks=arms * (1 + shadows + 2),
-        seconds=arms * scales.audit_seconds(setting, *sizes, shadows, max(audit.queries)),
-        data={name: source.fingerprint},
-        seed=0,
-    )
+    seconds = arms * scales.audit_seconds(setting, *sizes, shadows, max(audit.queries))
+    return _part(EQUAL_FIT, source, name, 0, audit, tasks=arms * (1 + shadows + 2), seconds=seconds)
 
 
 def _trainings(
@@ -277,19 +277,7 @@ def _trainings(
         training = given.resolved(source.kind, epochs)
         examples = training.train_limit or train
         seconds = scales.training_seconds(setting, examples, training.epochs, examples + training.queries * test)
-        parts.append(
-            Part(
-                kind=kind,
-                dataset=name,
-                name=f"{kind}/{_label(name)}/{encoding}-seed-{seed}",
-                config=training,
-                tasks=1,
-                seconds=seconds,
-                data={name: source.fingerprint},
-                encoding=encoding,
-                seed=seed,
-            )
-        )
+        parts.append(_part(kind, source, name, seed, training, tasks=1, seconds=seconds, encoding=encoding))
     return parts
 
 
@@ -329,16 +317,9 @@ def _transfer(
 def _profile(config: ReproduceConfig, source: Source, name: str, setting: Setting, seed: int) -> Part:
     encodings = ("rate_regular", *(encoding for encoding in ENCODINGS if encoding != "rate"))
     training = _training(config, source, name, setting, seed)
-    return Part(
-        kind=PROFILE,
-        dataset=name,
-        name=f"{PROFILE}/{_label(name)}/seed-{seed}",
-        config=ProfileConfig(train=training, encodings=encodings, repeats=1),  # seeds are its repeats
-        tasks=len(encodings),
-        seconds=len(encodings) * scales.PROFILE_S,
-        data={name: source.fingerprint},
-        seed=seed,
-    )
+    profile = ProfileConfig(train=training, encodings=encodings, repeats=1)  # seeds are its repeats
+    seconds = len(encodings) * scales.PROFILE_S
+    return _part(PROFILE, source, name, seed, profile, tasks=len(encodings), seconds=seconds)
 
 
 def _sizes(source: Source) -> tuple[int, int]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kerasburst.paper.rules import (
-    Verdict,
-)
+from kerasburst.paper.rules import Verdict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -91,8 +91,12 @@ class ReproductionStudy(Collection):
     def prepare(self, sources):
         """Plan the parts; with fewer seeds than before a reproduction is not resumed."""
         config = self.config
-        if self.resumed:
-            _check_not_fewer(config, records.load(ReproduceConfig, self.out / "config.json"))
+        begun = records.load(ReproduceConfig, self.out / "config.json") if self.resumed else config
+        if len(config.seed_list) < len(begun.seed_list):  # nobody can choose a verdict
+            raise InputError(
+                f"seeds must be at least {len(begun.seed_list)}, with which the reproduction was begun, "
+                f"received {len(config.seed_list)}"
+            )
         self.plan = plan_parts(config)
         if not self.plan.parts:
             missing = "; ".join(f"{name} is {why}" for name, why in self.plan.skipped.items())
@@ -149,21 +153,10 @@ class ReproductionStudy(Collection):
         )
 
 
-def _check_not_fewer(config: ReproduceConfig, begun: ReproduceConfig) -> None:
-    """Refuse fewer seeds than before, so that nobody can choose a verdict."""
-    if len(config.seed_list) < len(begun.seed_list):
-        raise InputError(
-            f"seeds must be at least {len(begun.seed_list)}, with which the reproduction was begun, "
-            f"received {len(config.seed_list)}"
-        )
-
-
 def _state(part: Part, result: dict | None, failed: dict[str, str]) -> dict:
-    if result is not None:
-        return {"state": "finished", "reason": ""}
-    if part.name in failed:
+    if result is None and part.name in failed:
         return {"state": "failed", "reason": failed[part.name]}
-    return {"state": "not run", "reason": ""}
+    return {"state": "not run" if result is None else "finished", "reason": ""}
 
 
 def _clear(out: Path) -> None:
