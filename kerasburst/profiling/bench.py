@@ -112,11 +112,6 @@ class LimitMeter:
                 self._answers.append(self._worker.ask("run", steps=1))
             except WorkerFailed as error:
                 self._reason = str(error)
-        return self.rates
-
-    @property
-    def rates(self) -> LimitRates:
-        """The best so far."""
         return LimitRates.best_of(self._answers, self._reason)
 
     def close(self) -> None:

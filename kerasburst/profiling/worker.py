@@ -65,11 +65,7 @@ def _device_peak_mb() -> float | None:
 
 
 class _Energy:
-    """The GPU's energy over a block, where there is a GPU with a counter and the block lasts long enough.
-
-    Args:
-        batch_size: examples of a step.
-    """
+    """The GPU's energy over a block, where there is a GPU with a counter and the block lasts long enough."""
 
     def __init__(self, batch_size: int):
         self._batch_size, self._gpu = batch_size, find_gpu()

@@ -98,10 +98,11 @@ def run_fleet(
             with files.new_directory("log_dir", log_dir):
                 pass
             fleet = _Fleet(is_done, observer, refusal_ends_all)
+            shares = backend == "loky" and len(left) > 1
             with (
                 BACKENDS[backend](jobs, len(left), address) as pool,
                 hold_lease(log_dir) as lease,
-                _compiled_once(log_dir if backend == "loky" and len(left) > 1 else None) as shared,
+                _compiled_once(log_dir / ".compiled") if shares else contextlib.nullcontext({}) as shared,
             ):
                 # By all tasks, not by those left: a resumed fleet computes as one that was never stopped.
                 each = threads or max(1, pool.cores // min(jobs or pool.cores, len(tasks)))
@@ -114,13 +115,7 @@ def run_fleet(
 
 
 class _Fleet:
-    """The state of a fleet's tasks.
-
-    Args:
-        is_done: returns whether a task's result is there.
-        observer: receives the progress.
-        refusal_ends_all: whether a task's InputError ends the others.
-    """
+    """The state of a fleet's tasks; its arguments are those of `run_fleet`."""
 
     def __init__(self, is_done: Callable[[Task], bool], observer: FleetObserver, refusal_ends_all: bool):
         self.failures: list[Outcome] = []
@@ -205,17 +200,16 @@ def _checked(tasks: Iterable[Task]) -> list[Task]:
 
 
 @contextlib.contextmanager
-def _compiled_once(log_dir: Path | None) -> Iterator[dict[str, str]]:
+def _compiled_once(folder: Path) -> Iterator[dict[str, str]]:
     """Yield environment variables that let a fleet's tasks share what XLA compiles; on TensorFlow, for a CPU only.
 
     Models of one kind need the same code, and compiling it can take longer than training a small model. The code suits
     this machine's processor, so it is deleted when the fleet ends.
-
-    Args:
-        log_dir: the fleet's folder, which will hold the code; None to share nothing.
     """
-    folder = None if log_dir is None else _emptied(log_dir / ".compiled")
-    if folder is None:
+    shutil.rmtree(folder, ignore_errors=True)  # a killed fleet's
+    try:
+        folder.mkdir()
+    except OSError:  # as on a full disk
         yield {}
         return
     shared = {} if _JAX_KEPT_IN in os.environ else {_JAX_KEPT_IN: str(folder), **_JAX_KEPT}
@@ -227,16 +221,6 @@ def _compiled_once(log_dir: Path | None) -> Iterator[dict[str, str]]:
         yield shared
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _emptied(folder: Path) -> Path | None:
-    """Return a new folder, in place of a killed fleet's; None where there can be none, as on a full disk."""
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir()
-    except OSError:
-        return None
-    return folder
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from kerasburst import files
 from kerasburst.validation import InputError
@@ -69,20 +68,15 @@ def hold_lease(folder: Path, patience_s: float = 1.0) -> Iterator[Lease]:
     """
     path = folder / ".fleet"
     with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
-        locks = _lock(file, time.monotonic() + patience_s, folder)
-        lease = Lease(str(path.absolute()), uuid.uuid4().hex, socket.gethostname() if locks else "")
+        deadline = time.monotonic() + patience_s
+        while (locked := files.lock(file.fileno())) is False:
+            if time.monotonic() > deadline:
+                raise InputError(f"log_dir must be free, another process runs a fleet in {folder}")
+            time.sleep(0.05)
+        lease = Lease(str(path.absolute()), uuid.uuid4().hex, socket.gethostname() if locked else "")
         file.truncate(0)
         file.write(lease.token.encode())
         try:
             yield lease
         finally:
             file.truncate(0)
-
-
-def _lock(file: IO[bytes], deadline: float, folder: Path) -> bool:
-    """Lock the file and return True; return False where there are no locks."""
-    while (locked := files.lock(file.fileno())) is False:
-        if time.monotonic() > deadline:
-            raise InputError(f"log_dir must be free, another process runs a fleet in {folder}")
-        time.sleep(0.05)
-    return locked is True

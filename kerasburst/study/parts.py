@@ -203,7 +203,6 @@ class _Ending(FleetObserver):
             self._left[name] += 1
 
     def is_done(self, task: Task) -> bool:
-        """Return whether a task is done, asking the part that owns it."""
         name, own = self.owner[task.name]
         if task.name not in self._done and self._parts[name].is_done(own):
             self._done.add(task.name)
@@ -220,27 +219,21 @@ class _Ending(FleetObserver):
             self._finished(name)
 
     def start(self, total, done):
-        """Pass on; finish the parts that were done before."""
         self._observer.start(total, done)
         self._finish_those_done()
 
     def task_finished(self, name, seconds):
-        """Pass on; finish the part if that was its last task."""
         self._observer.task_finished(name, seconds)
         self._finish_those_done()
 
     def task_started(self, name):
-        """Pass on."""
         self._observer.task_started(name)
 
     def task_retried(self, name, reason):
-        """Pass on."""
         self._observer.task_retried(name, reason)
 
     def task_failed(self, name, reason):
-        """Pass on."""
         self._observer.task_failed(name, reason)
 
     def close(self):
-        """Pass on."""
         self._observer.close()

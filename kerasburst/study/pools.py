@@ -164,10 +164,15 @@ def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
 
     with contextlib.ExitStack() as stack:
         address = address or dask.config.get("scheduler-address", None)
-        client = None if address else _dask_client(distributed)
+        client = None
+        if not address:
+            with contextlib.suppress(ValueError):  # there is none
+                client = distributed.default_client()
         if address or client:
             if address:
-                stack.enter_context(_quiet("distributed.client"))
+                log = logging.getLogger("distributed.client")
+                stack.callback(log.setLevel, log.level)
+                log.setLevel(logging.CRITICAL)  # an exception repeats its message in one line
                 client = stack.enter_context(
                     _answering(address, "Dask", lambda: distributed.Client(address, timeout=_ANSWER_S))
                 )
@@ -199,18 +204,6 @@ def open_dask(jobs: int | None, tasks: int, address: str | None) -> Iterator[Poo
         yield Pool(submit, jobs, cores, (distributed.KilledWorker,))
 
 
-@contextlib.contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Silence a logger whose message an exception repeats in one line."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
 def _hand_over(future, ours: Future) -> None:
     """Copy the result or error of a Dask future, or that it was cancelled."""
     if future.cancelled():  # its result could block for ever while the client closes
@@ -220,13 +213,6 @@ def _hand_over(future, ours: Future) -> None:
         ours.set_result(future.result())
     except BaseException as error:
         ours.set_exception(error)
-
-
-def _dask_client(distributed):
-    try:
-        return distributed.default_client()
-    except ValueError:
-        return None
 
 
 @contextlib.contextmanager
