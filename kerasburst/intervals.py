@@ -76,16 +76,13 @@ def separation_bound(members: int, non_members: int, confidence: float) -> float
     return 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / min(members, non_members))
 
 
-def seed_interval(
-    values: np.ndarray, confidence: float = 0.95, ends: tuple[float, float] = (-math.inf, math.inf)
-) -> tuple[float, float, float]:
-    """Return the mean over seeds with Student's t-interval, cut to the values that the figure can have.
+def seed_interval(values: np.ndarray, ends: tuple[float, float] = (-math.inf, math.inf)) -> tuple[float, float, float]:
+    """Return the mean over seeds with Student's 95 % t-interval, cut to the values that the figure can have.
 
         mean +- t_{S-1} s / sqrt(S),  s with ddof 1
 
     Args:
         values: one figure for each seed, `(S,)`, at least 2, finite.
-        confidence: between 0 and 1.
         ends: the least and the largest value that the figure can have, (0, 1) for a share.
 
     Returns:
@@ -100,12 +97,11 @@ def seed_interval(
         >>> [round(value, 3) for value in seed_interval([0.96, 0.98, 1.0], ends=(0.0, 1.0))]
         [0.98, 0.93, 1.0]
     """
-    check_float("confidence", confidence, above=0.0, below=1.0)
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise fail("values", "at least 2 finite numbers", values.tolist())
     mean = float(values.mean())
-    width = stats.t.ppf((1.0 + confidence) / 2.0, len(values) - 1) * stats.sem(values)
+    width = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
     return mean, max(float(mean - width), ends[0]), min(float(mean + width), ends[1])
 
 
@@ -229,12 +225,10 @@ def pair_means(values: np.ndarray, pools: np.ndarray | None, pairs: np.ndarray |
     ]
 
 
-def units_to_decide(
-    deviation: float, freedom: int, effect: float, power: float = 0.8, confidence: float = 0.95
-) -> tuple[int, int, int]:
-    """Return how many seeds, pairs or pools would tell an effect from 0 with a stated power, with an interval.
+def units_to_decide(deviation: float, freedom: int, effect: float, power: float = 0.8) -> tuple[int, int, int]:
+    """Return how many seeds, pairs or pools would tell an effect from 0 with a stated power, with a 95 % interval.
 
-        the least n of at least 2 with P(|t_{n-1}(effect sqrt(n) / s)| > t_{n-1, (1 + confidence) / 2}) >= power
+        the least n of at least 2 with P(|t_{n-1}(effect sqrt(n) / s)| > t_{n-1, 0.975}) >= power
 
     where t(c) has the noncentral t-distribution. The effect is given; the mean that was seen would not do, as a mean
     that is large by chance needs few. The chi-square interval of s gives that of n.
@@ -244,7 +238,6 @@ def units_to_decide(
         freedom: its degrees of freedom, at least 1: one less than the number of units that it comes from.
         effect: the smallest mean that matters, such as an equivalence margin; above 0.
         power: probability of telling it from 0, between 0 and 1.
-        confidence: of the test and of the interval of n.
 
     Returns:
         (n, low, high).
@@ -260,16 +253,15 @@ def units_to_decide(
     check_int("freedom", freedom, low=1)
     effect = check_float("effect", effect, above=0.0)
     power = check_float("power", power, above=0.0, below=1.0)
-    check_float("confidence", confidence, above=0.0, below=1.0)
-    tails = (1.0 + confidence) / 2.0, (1.0 - confidence) / 2.0
+    tails = 0.975, 1 - 0.975
     spreads = [deviation, *(deviation * np.sqrt(freedom / stats.chi2.ppf(tail, freedom)) for tail in tails)]
-    found, low, high = (_least_units(effect / spread, power, confidence) for spread in spreads)
+    found, low, high = (_least_units(effect / spread, power) for spread in spreads)
     return found, low, high
 
 
-def _least_units(effect: float, power: float, confidence: float) -> int:
+def _least_units(effect: float, power: float) -> int:
     def enough(n: int) -> bool:
-        limit, shift = stats.t.ppf((1.0 + confidence) / 2.0, n - 1), effect * np.sqrt(n)
+        limit, shift = stats.t.ppf(0.975, n - 1), effect * np.sqrt(n)
         with np.errstate(divide="ignore"):  # older scipy divides by an underflowed tail, and then gives 0 for it
             return stats.nct.sf(limit, n - 1, shift) + stats.nct.cdf(-limit, n - 1, shift) >= power
 

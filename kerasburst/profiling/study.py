@@ -83,12 +83,7 @@ def profile(
 
 
 class ProfileStudy(Study):
-    """A profile as a study: networks are trained side by side, then measured one at a time.
-
-    Args:
-        config: what to profile.
-        out: the profile's directory.
-    """
+    """A profile as a study: networks are trained side by side, then measured one at a time."""
 
     config_class = ProfileConfig
     result_name = "profile.json"

@@ -35,40 +35,25 @@ _FLOAT32_BYTES = 4
 Run = Callable[[int], dict]  # does so many steps and returns the seconds that they took
 
 
-def conv_net_flop(
-    batch_size: int,
-    num_steps: int,
-    *,
-    training: bool,
-    image=(28, 28, 1),
-    filters=(32, 64),
-    hidden_units=1000,
-    num_classes=10,
-) -> int:
-    """Return the floating-point operations of one `SNNConvNet` step on a batch, with 3 x 3 kernels.
+def conv_net_flop(batch_size: int, num_steps: int, *, training: bool) -> int:
+    """Return the floating-point operations of one `SNNConvNet` step on a batch of 28 x 28 images, with 3 x 3 kernels.
 
     Example:
-        >>> conv_net_flop(1, 1, training=False, image=(4, 4, 1), filters=(1, 1), hidden_units=2, num_classes=3)
-        376
-
-    which is 2 (9 x 16 + 9 x 4 + 1 x 2 + 2 x 3).
+        >>> conv_net_flop(1, 1, training=False)  # 2 (9 x 784 x 32 + 9 x 196 x 32 x 64 + 49 x 64 x 1000 + 1000 x 10)
+        13968928
     """
-    (height, width, channels), (first, second) = image, filters
-    layers = [9 * height * width * channels * first, 9 * (height // 2) * (width // 2) * first * second]
-    layers += [(height // 4) * (width // 4) * second * hidden_units, hidden_units * num_classes]
+    layers = [9 * 28 * 28 * 32, 9 * 14 * 14 * 32 * 64, 7 * 7 * 64 * 1000, 1000 * 10]
     return _flop(layers, batch_size, num_steps, training)
 
 
-def fc_net_flop(
-    batch_size: int, num_steps: int, *, training: bool, features=FEATURES, hidden_units=1000, num_classes=2
-) -> int:
-    """Return the floating-point operations of one `SNNFCNet` step on a batch.
+def fc_net_flop(batch_size: int, num_steps: int, *, training: bool) -> int:
+    """Return the floating-point operations of one `SNNFCNet` step on a batch of the table's values.
 
     Example:
-        >>> fc_net_flop(1, 1, training=True, features=3, hidden_units=5, num_classes=2)  # 2 (2 x 15) + 3 (2 x 10)
-        120
+        >>> fc_net_flop(1, 1, training=True)  # 2 (2 x 30 x 1000) + 3 (2 x 1000 x 2)
+        132000
     """
-    return _flop([features * hidden_units, hidden_units * num_classes], batch_size, num_steps, training)
+    return _flop([FEATURES * 1000, 1000 * 2], batch_size, num_steps, training)
 
 
 def _flop(connections: list[int], batch_size: int, num_steps: int, training: bool) -> int:

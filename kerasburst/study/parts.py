@@ -122,10 +122,6 @@ class Collection(Study):
     """A study made of parts, which are studies and trainings with directories of their own and share one fleet.
 
     A part that cannot be begun or finished ends no other: `failed` has the reason, `results` what the others returned.
-
-    Args:
-        config: an instance of `config_class`.
-        out: the directory.
     """
 
     def __init__(self, config: Any, out: str | Path):

@@ -85,10 +85,6 @@ class SweepStudy(Collection):
 
     The points of a Pareto search are in trials.json: each is written there before it is run, so that a search that was
     killed goes on with what it had asked for, and does nothing twice.
-
-    Args:
-        config: what to do.
-        out: the sweep's directory.
     """
 
     config_class = SweepConfig

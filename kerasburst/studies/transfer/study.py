@@ -69,12 +69,7 @@ def transfer(
 
 
 class TransferStudy(Study):
-    """A transfer as a study: its networks are the tasks.
-
-    Args:
-        config: what to do.
-        out: the experiment's directory.
-    """
+    """A transfer as a study: its networks are the tasks."""
 
     config_class = TransferConfig
     result_name = "transfer.json"
