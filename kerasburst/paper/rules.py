@@ -240,13 +240,12 @@ def judge(
         "seeds": len(values),
         "confounded": any(abs(gap) > CONFOUNDED_POINTS for gap in gaps.values()),
     }
-    if len(values) < 2 and interval is not None:
-        verdict, reason = rule.verdict(*interval), ""
-        if verdict == UNDECIDED:
-            reason = "the interval is too wide"
-        return Verdict(verdict=verdict, interval=interval, size=rule.met(*interval), reason=reason, **common)
-    if len(values) < 2:
+    if len(values) < 2 and interval is None:
         return Verdict(verdict=UNDECIDED, reason="one seed has no spread; two or more give an interval", **common)
+    if len(values) < 2:
+        verdict = rule.verdict(*interval)
+        reason = "the interval is too wide" if verdict == UNDECIDED else ""
+        return Verdict(verdict=verdict, interval=interval, size=rule.met(*interval), reason=reason, **common)
     from scipy import stats  # `kerasburst reproduce --help` need not wait for it
 
     deviation, freedom = (float(values.std(ddof=1)), len(values) - 1) if spread is None else spread

@@ -189,15 +189,10 @@ def fan_out(layer: keras.layers.Layer, input_shape: tuple[int, ...]) -> np.ndarr
     first = layer.data_format == "channels_first"
     sizes = input_shape[1:] if first else input_shape[:-1]
     reach = np.ones((), np.int64)
-    for size, kernel, stride, dilation in zip(
-        sizes, layer.kernel_size, layer.strides, _each(layer.dilation_rate, len(sizes)), strict=True
-    ):
+    dilations = np.broadcast_to(layer.dilation_rate, len(sizes))
+    for size, kernel, stride, dilation in zip(sizes, layer.kernel_size, layer.strides, dilations, strict=True):
         reach = np.multiply.outer(reach, _reached(size, kernel, stride, dilation, layer.padding))
     return np.broadcast_to(np.expand_dims(per_channel * reach, 0 if first else -1), input_shape)
-
-
-def _each(value: int | tuple[int, ...], count: int) -> tuple[int, ...]:
-    return (value,) * count if isinstance(value, int) else tuple(value)
 
 
 def _reached(size: int, kernel: int, stride: int, dilation: int, padding: str) -> np.ndarray:

@@ -83,10 +83,12 @@ class _Nursery:
     def __init__(self, around: Surroundings, log: IO[bytes]):
         self.around = around
         inherited = {name: value for name, value in os.environ.items() if name != SAFE_PATH}
+        path = dict.fromkeys(os.path.join(around.directory, folder) for folder in (*around.path, *sys.path))
+        here = around.environment | {"PYTHONPATH": os.pathsep.join(path)}
         self.worker = Worker(
             # -P: the working directory is no place to import from, unless it is one for the fleet's process
             (sys.executable, "-P", "-m", "kerasburst.study.worker", *dataclasses.astuple(around.lease)),
-            environment={**SHARED_GPU, DEFER: "1"} | inherited | around.environment | _import_path(around),
+            environment={**SHARED_GPU, DEFER: "1"} | inherited | here,
             directory=around.directory,
             errors=log,
         )
@@ -130,11 +132,6 @@ def _nursery(around: Surroundings, log) -> _Nursery:
             return nursery
         nursery.worker.end()
     return _Nursery(around, log)
-
-
-def _import_path(around: Surroundings) -> dict[str, str]:
-    folders = dict.fromkeys(os.path.join(around.directory, folder) for folder in (*around.path, *sys.path))
-    return {"PYTHONPATH": os.pathsep.join(folders)}
 
 
 def read_tail(log: str | Path, begins_at: int = 0) -> str:
