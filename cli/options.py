@@ -55,17 +55,10 @@ def parse_assignment(text: str) -> tuple[str, str, Any]:
 
 
 def _value(text: str) -> Any:
-    if text.lower() in ("none", "null"):
-        return None
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return files.parse_json(text, "--set")
-    except InputError:
-        pass
-    if "," in text and "(" not in text:
+    value = files.parse_word(text)
+    if value == text and "," in text and "(" not in text:
         return [_value(part.strip()) for part in text.split(",")]
-    return text
+    return value
 
 
 def numbered(folder: str, name: str) -> Path:

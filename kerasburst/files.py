@@ -279,6 +279,22 @@ def parse_json(text: str | bytes, source: str) -> Any:
     return value
 
 
+def parse_word(text: str) -> Any:
+    """Return the value of a word on the command line: none, true or false in any case, JSON, or else the text.
+
+    Example:
+        >>> parse_word("True"), parse_word("[8, 16]"), parse_word("lif")
+        (True, [8, 16], 'lif')
+    """
+    words = {"none": None, "null": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return parse_json(text, "the word")
+    except InputError:
+        return text
+
+
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):

@@ -114,7 +114,7 @@ def parse_arm(text: str) -> Arm:
             raise InputError(f"--arm must be NAME[:parameter=value,...], received {text!r}")
         if key.strip() in given:
             raise InputError(f"--arm must set {key.strip()} once, received {text!r}")
-        given[key.strip()] = _value(value.strip())
+        given[key.strip()] = files.parse_word(value.strip())
     if name in DEFENCES:
         base = str(given.pop("encoding", "rate_regular"))
         encoding, encoder = NAMED.get(base, (base, {}))
@@ -167,12 +167,3 @@ def _check(arm: str, given, known) -> None:
             raise InputError(
                 f"arm {arm}: {name} is unknown, it has {', '.join(known) or 'no parameters'}{suggestion(name, known)}"
             )
-
-
-def _value(text: str) -> Any:
-    if text.lower() in ("none", "true", "false"):
-        return {"none": None, "true": True, "false": False}[text.lower()]
-    try:
-        return files.parse_json(text, "--arm")
-    except InputError:
-        return text

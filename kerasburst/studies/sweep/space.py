@@ -184,15 +184,7 @@ def _listed(text: str) -> tuple:
 
 
 def _word(text: str) -> Any:
-    words = {"none": None, "null": None, "true": True, "false": False}
-    if text.lower() in words:
-        return words[text.lower()]
-    if re.fullmatch(_NUMBER, text):
-        return _number(text)
-    try:
-        return files.parse_json(text, "--param")
-    except InputError:
-        return text
+    return _number(text) if re.fullmatch(_NUMBER, text) else files.parse_word(text)
 
 
 def _number(text: str) -> int | float:
