@@ -40,7 +40,7 @@ class Registry(Mapping):
 
     def __init__(self, kind: str, builtin: Mapping[str, str]):
         self.kind = kind
-        self._entries: dict[str, Any] = dict(builtin)
+        self._builtin, self._entries = builtin, dict[str, Any](builtin)
         self._discovered = False
 
     def __getitem__(self, name: str) -> Any:
@@ -90,6 +90,11 @@ class Registry(Mapping):
         if module != "__main__" and module.split(".")[0] != "kerasburst":
             modules = [each for each in os.environ.get(PLUGINS, "").split(",") if each]
             os.environ[PLUGINS] = ",".join(dict.fromkeys([*modules, module]))
+
+    def import_builtin(self) -> None:
+        """Import the modules of the package's own entries."""
+        for path in self._builtin.values():
+            importlib.import_module(path.partition(":")[0])
 
     def _discover(self) -> None:
         """Add what other packages declare: entry points, and the modules that `KERASBURST_PLUGINS` names."""
