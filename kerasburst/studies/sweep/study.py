@@ -11,7 +11,6 @@ from typing import Any
 
 from kerasburst import files, records
 from kerasburst.data.datasets import known_dataset, load_source
-from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.privacy.audit import AuditStudy
 from kerasburst.privacy.equal_fit import STRONGEST, ArmCurve, ArmModels, match
@@ -102,23 +101,65 @@ class SweepStudy(Collection):
 
     def prepare(self, sources):
         """Find the points that are no valid configuration."""
-        source = sources["dataset"]
-        self.check = PointCheck(self.config, source)
-        self.fingerprint = source.fingerprint
-        if self.config.search == "pareto":
+        config, self.source = self.config, sources["dataset"]
+        config.check_names(self.source.kind)
+        info = known_dataset(config.train.dataset)
+        self.epochs = DEFAULT_EPOCHS if info is None else info.default_epochs
+        # What all points share is refused at once, and not once for each of them.
+        config.train.resolved(self.source.kind, self.epochs)
+        self._drawn = set[int | None]()  # limits of training sets that splits have been drawn from
+        if config.search == "pareto":
             load_optuna()
             self.points = self._begun_trials()
-            self.check.ranges(self.points[0])
+            self._check_ranges()
         else:
-            self.points = self.config.points()
-        self.reasons = {index: reason for index, point in enumerate(self.points) if (reason := self.check(point))}
-        if self.config.search != "pareto" and len(self.reasons) == len(self.points):
+            self.points = config.points()
+        self.reasons = {index: reason for index, point in enumerate(self.points) if (reason := self._check(point))}
+        if config.search != "pareto" and len(self.reasons) == len(self.points):
             raise InputError(f"--param leaves no configuration; the first point: {self.reasons[0]}")
         return {}
 
+    def _check(self, point: Mapping[str, Any]) -> str:
+        """Return why a point is no configuration; nothing where it is one."""
+        config, source = self.config, self.source
+        try:
+            training = config.training(point, config.train.seed).resolved(source.kind, self.epochs)
+            shape = source.sample_shape
+            if source.recorded:  # events are binned into each point's own steps
+                shape = (training.num_steps, *shape[1:])
+            check_fits(training, source.num_classes, shape)
+            if training.train_limit not in self._drawn:
+                parts = make_splits(source, training.seed, training.train_limit)
+                if config.audited:
+                    sizes = {"seed": training.seed, "members": config.members, "shadows": config.shadows}
+                    for half in (0, 1) if config.search == "pareto" else (None,):
+                        train, test = (half_of(source.x, each, half) for each in (parts.train, parts.test))
+                        draw_audit_splits(source.x, train, test, **sizes)
+                self._drawn.add(training.train_limit)
+        except InputError as error:
+            return str(error)
+        return ""
+
+    def _check_ranges(self) -> None:
+        """Check that each end of each range is part of a configuration, with the first point or with other ends."""
+        start = self.points[0]
+        for parameter in self.config.parameters:
+            others = [p for p in self.config.parameters if p is not parameter]
+            for value in edges(parameter):
+                reason = ""
+                for rest in itertools.product(*([start[p.label], *edges(p)] for p in others)):
+                    point = dict(zip([p.label for p in others], rest, strict=True)) | {parameter.label: value}
+                    if not (why := self._check(point)):
+                        break
+                    reason = reason or why
+                else:
+                    raise InputError(
+                        f"--param {parameter.label} leaves no configuration at {one_line(value, 80)}: {reason}"
+                    )
+
     def _begun_trials(self) -> list[dict[str, Any]]:
         """Return the points of the search that is resumed, or the first one of a new search."""
-        path, start = self.out / "trials.json", self.config.start(self.check.kind, self.check.epochs)
+        path, start = self.out / "trials.json", self.config.start(self.source.kind, self.epochs)
         if not (self.resumed and os.path.lexists(path)):
             return [start]
         points = files.read_json(path)
@@ -150,7 +191,7 @@ class SweepStudy(Collection):
         if len(self.points) >= self.config.samples:
             return False
         told = [(point.values, point.accuracy_and_auc) for point in self._summaries()]
-        point = next_point(self.config.parameters, told, self.config.train.seed, lambda point: not self.check(point))
+        point = next_point(self.config.parameters, told, self.config.train.seed, lambda point: not self._check(point))
         if point is None:
             return False
         self.points.append(point)
@@ -164,9 +205,10 @@ class SweepStudy(Collection):
     def _begin(self, point: Mapping[str, Any], seed: int, folder: Path, half: int | None) -> Part:
         training = self.config.training(point, seed)
         if not self.config.audited:
-            return TrainingPart(training.resolved(self.check.kind, self.check.epochs), folder, self.fingerprint)
+            resolved = training.resolved(self.source.kind, self.epochs)
+            return TrainingPart(resolved, folder, self.source.fingerprint)
         audit = self.config.audit_of(training, half)
-        stored = stored_result(folder / "audit.json", audit, [self.fingerprint])
+        stored = stored_result(folder / "audit.json", audit, [self.source.fingerprint])
         if stored is not None:
             return Done(stored)
         part = AuditStudy(audit, folder)
@@ -263,72 +305,6 @@ def folder_name(index: int, seed: int, half: int | None = None) -> str:
         ('point-0003/seed-0', 'judged-0003/seed-0')
     """
     return f"{'judged' if half == 1 else 'point'}-{index:04}/seed-{seed}"
-
-
-class PointCheck:
-    """Says why a point is no configuration; nothing where it is one.
-
-    Args:
-        config: the sweep.
-        source: the data.
-
-    Raises:
-        InputError: for a parameter that is unknown, or what all points share.
-    """
-
-    def __init__(self, config: SweepConfig, source: Source):
-        config.check_names(source.kind)
-        info = known_dataset(config.train.dataset)
-        self.epochs = DEFAULT_EPOCHS if info is None else info.default_epochs
-        self.config, self.kind = config, source.kind
-        # What all points share is refused at once, and not once for each of them.
-        config.train.resolved(source.kind, self.epochs)
-        self._source = source
-        self._drawn = set[int | None]()  # limits of training sets that splits have been drawn from
-
-    def __call__(self, point: Mapping[str, Any]) -> str:
-        """Return the reason for a point."""
-        config, source = self.config, self._source
-        try:
-            training = config.training(point, config.train.seed).resolved(source.kind, self.epochs)
-            shape = source.sample_shape
-            if source.recorded:  # events are binned into each point's own steps
-                shape = (training.num_steps, *shape[1:])
-            check_fits(training, source.num_classes, shape)
-            if training.train_limit not in self._drawn:
-                parts = make_splits(source, training.seed, training.train_limit)
-                if config.audited:
-                    sizes = {"seed": training.seed, "members": config.members, "shadows": config.shadows}
-                    for half in (0, 1) if config.search == "pareto" else (None,):
-                        train, test = (half_of(source.x, each, half) for each in (parts.train, parts.test))
-                        draw_audit_splits(source.x, train, test, **sizes)
-                self._drawn.add(training.train_limit)
-        except InputError as error:
-            return str(error)
-        return ""
-
-    def ranges(self, start: Mapping[str, Any]) -> None:
-        """Check that each end of each range is part of some configuration.
-
-        Args:
-            start: the values of the first point, at which the other parameters are tried, and then at their own ends.
-
-        Raises:
-            InputError: for an end that is not.
-        """
-        for parameter in self.config.parameters:
-            others = [p for p in self.config.parameters if p is not parameter]
-            for value in edges(parameter):
-                reason = ""
-                for rest in itertools.product(*([start[p.label], *edges(p)] for p in others)):
-                    point = dict(zip([p.label for p in others], rest, strict=True)) | {parameter.label: value}
-                    if not (why := self(point)):
-                        break
-                    reason = reason or why
-                else:
-                    raise InputError(
-                        f"--param {parameter.label} leaves no configuration at {one_line(value, 80)}: {reason}"
-                    )
 
 
 def _at_equal_accuracy(one: ArmCurve, other: ArmCurve) -> Matched:
