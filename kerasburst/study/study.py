@@ -240,12 +240,7 @@ def stored_result(path: Path, config: Any, data: Sequence[str]) -> dict | None:
 
 
 def _resumes(study: Study, *, resume: bool, force: bool) -> bool:
-    """Return whether to resume the study in the directory; otherwise the directory is free or may be replaced.
-
-    Raises:
-        InputError: where the directory is a file, holds other files, holds a study but neither `resume` nor `force` is
-            set, or holds one that was begun with another config.
-    """
+    """Return whether to resume the study in the directory; it must be free, or hold a study to resume or replace."""
     out, what = study.out, study.what
     if not out.exists():
         return False

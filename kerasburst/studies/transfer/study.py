@@ -11,7 +11,6 @@ from kerasburst import files, records
 from kerasburst.config import for_encodings
 from kerasburst.data.datasets import known_dataset, load_source
 from kerasburst.data.derived import with_sample_shape
-from kerasburst.data.sources import Source
 from kerasburst.data.splits import make_splits
 from kerasburst.models.saving import weights_hash
 from kerasburst.studies.transfer.arms import ARMS, SCRATCH, TRANSFER, frozen_layers, record_path, task
@@ -86,13 +85,43 @@ class TransferStudy(Study):
 
     def prepare(self, sources):
         """Bring the target into the source's shape, or images into that of spikes, and resolve every training."""
-        source, target = sources["source"], sources["target"]
+        config, source, target = self.config, sources["source"], sources["target"]
         if target.encoded and not source.encoded:
             source = with_sample_shape(source, target.sample_shape[1:])
         else:
             frames = source.encoded and not target.encoded
             target = with_sample_shape(target, source.sample_shape[1:] if frames else source.sample_shape)
-        self.plan, self.frozen = _plan(self.config, source, target)
+        parts = {}
+        names = tuple(dict.fromkeys((*config.encodings, *config.source_encodings)))  # a parameter is of some encoder
+        for part, data, training, encodings in (
+            ("targets", target, config.of_target, config.encodings),
+            ("sources", source, config.of_source, config.source_encodings),
+        ):
+            info = known_dataset(training.dataset)
+            default = DEFAULT_EPOCHS if info is None else info.default_epochs
+            each_own = for_encodings(training, names)
+            parts[part] = {
+                name: each_own[own].resolved(data.kind, default)
+                for name, own in zip(config.encodings, encodings, strict=True)
+            }
+            for each in parts[part].values():
+                check_fits(each, data.num_classes, data.sample_shape)
+                if each.adversary or is_trained(each.make_encoder()):
+                    raise InputError("a transfer needs an encoder that is not trained, and no adversary")
+            for seed in config.seed_list:
+                make_splits(data, seed, training.train_limit)
+        training = parts["targets"][config.encodings[0]]
+        network = training.make_network(target.num_classes)
+        freeze = config.freeze or (
+            "conv" if any(isinstance(each, keras.layers.Conv2D) for each in network.layers) else "hidden"
+        )
+        self.frozen = tuple(layer.name for layer in frozen_layers(network, freeze))
+        self.plan = {
+            "freeze": freeze,
+            "sample_shape": list(target.sample_shape),
+            "source_shape": list(source.sample_shape),
+            **records.to_json(parts),
+        }
         return self.plan
 
     def tasks(self):
@@ -203,39 +232,3 @@ def config_of_run(run: str | Path, target: str | Path, target_epochs: int | None
         run=reference,
         **mine,
     )
-
-
-def _plan(config: TransferConfig, source: Source, target: Source) -> tuple[dict, tuple[str, ...]]:
-    """Check everything that can be refused; return plan.json and the names of the frozen layers."""
-    parts = {}
-    names = tuple(dict.fromkeys((*config.encodings, *config.source_encodings)))  # a parameter is of some encoder
-    for part, data, training, encodings in (
-        ("targets", target, config.of_target, config.encodings),
-        ("sources", source, config.of_source, config.source_encodings),
-    ):
-        info = known_dataset(training.dataset)
-        default = DEFAULT_EPOCHS if info is None else info.default_epochs
-        each_own = for_encodings(training, names)
-        parts[part] = {
-            name: each_own[own].resolved(data.kind, default)
-            for name, own in zip(config.encodings, encodings, strict=True)
-        }
-        for each in parts[part].values():
-            check_fits(each, data.num_classes, data.sample_shape)
-            if each.adversary or is_trained(each.make_encoder()):
-                raise InputError("a transfer needs an encoder that is not trained, and no adversary")
-        for seed in config.seed_list:
-            make_splits(data, seed, training.train_limit)
-    training = parts["targets"][config.encodings[0]]
-    network = training.make_network(target.num_classes)
-    freeze = config.freeze or (
-        "conv" if any(isinstance(each, keras.layers.Conv2D) for each in network.layers) else "hidden"
-    )
-    frozen = tuple(layer.name for layer in frozen_layers(network, freeze))
-    plan = {
-        "freeze": freeze,
-        "sample_shape": list(target.sample_shape),
-        "source_shape": list(source.sample_shape),
-        **{part: {name: records.to_json(each) for name, each in some.items()} for part, some in parts.items()},
-    }
-    return plan, frozen
