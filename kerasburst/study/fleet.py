@@ -98,11 +98,13 @@ def run_fleet(
             with files.new_directory("log_dir", log_dir):
                 pass
             fleet = _Fleet(is_done, observer, refusal_ends_all)
-            shares = backend == "loky" and len(left) > 1
+            compiled: contextlib.AbstractContextManager[dict[str, str]] = contextlib.nullcontext({})
+            if backend == "loky" and len(left) > 1:
+                compiled = _compiled_once(log_dir / ".compiled")
             with (
                 BACKENDS[backend](jobs, len(left), address) as pool,
                 hold_lease(log_dir) as lease,
-                _compiled_once(log_dir / ".compiled") if shares else contextlib.nullcontext({}) as shared,
+                compiled as shared,
             ):
                 # By all tasks, not by those left: a resumed fleet computes as one that was never stopped.
                 each = threads or max(1, pool.cores // min(jobs or pool.cores, len(tasks)))
