@@ -16,12 +16,12 @@ from kerasburst.paper.rules import (
     CONTRADICTED,
     MISSED,
     NOT_COMPARABLE,
+    NOT_MEASURABLE,
     OPEN,
     SUPPORTED,
     UNDECIDED,
     Verdict,
     judge,
-    not_measurable,
 )
 from kerasburst.privacy.reading import auc_at, failed_controls
 
@@ -87,13 +87,13 @@ def judge_claim(claim: Claim, found: Found, failed: Failed = (), why_not: Sequen
     elif chosen and not speaking:
         reason = "; ".join(f"{s.dataset}: {s.silent or NOT_COMPARABLE}" for s in chosen)
         apart = any(not s.comparable for s in chosen)
-        verdict = Verdict(verdict=NOT_COMPARABLE, reason=reason) if apart else not_measurable(reason)
+        verdict = Verdict(verdict=NOT_COMPARABLE if apart else NOT_MEASURABLE, reason=reason)
     elif speaking:
-        verdict = not_measurable("no seed counts on every data set")
+        verdict = Verdict(verdict=NOT_MEASURABLE, reason="no seed counts on every data set")
     else:
         reasons = [reason for each in series for reason in each.left_out]
         reasons = reasons or [*(why for _, why in failed), *why_not] or [_NOT_RUN]
-        verdict = not_measurable("; ".join(dict.fromkeys(reasons)))
+        verdict = Verdict(verdict=NOT_MEASURABLE, reason="; ".join(dict.fromkeys(reasons)))
     return ClaimResult(
         name=claim.name,
         text=claim.text,
@@ -197,7 +197,8 @@ def _row(claim: Claim, series: Series) -> ClaimRow:
     elif seeds:
         verdict = _judge(claim, [series], seeds)
     else:
-        verdict = not_measurable("; ".join(series.left_out) or "no seed has both encodings")
+        reason = "; ".join(series.left_out) or "no seed has both encodings"
+        verdict = Verdict(verdict=NOT_MEASURABLE, reason=reason)
     return ClaimRow(
         dataset=series.dataset,
         kind=series.kind,

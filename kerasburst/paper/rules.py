@@ -289,8 +289,3 @@ def _seeds_to_decide(deviation: float, freedom: int, rule: Rule) -> tuple[int | 
 
 def _amount(value: float, unit: str) -> str:
     return f"{value:g}{unit.removesuffix('s') if value == 1 else unit}"
-
-
-def not_measurable(reason: str) -> Verdict:
-    """Return the verdict on a claim that cannot be measured here."""
-    return Verdict(verdict=NOT_MEASURABLE, reason=reason)

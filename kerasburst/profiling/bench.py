@@ -203,6 +203,7 @@ def bench(
         if (out / "bench.json").exists():
             raise InputError(f"out must be a directory without a bench.json, {out} is not")
     machine, load = {**machine_facts(), "gpu": gpu_facts()}, load_average()
+    labels = {name: "kerasburst" if name == "tensorflow" else f"kerasburst on {name}" for name in backends}
     measurements, origins = [], {}
     with tempfile.TemporaryDirectory() as folder:
         meter = LimitMeter(limit_options(machine, threads, limit_scale))
@@ -214,7 +215,7 @@ def bench(
                 meter.measure()
                 origins[work] = make_inputs(info.inputs, path, **size, seed=seed, data_dir=data_dir)
                 options = {**size, "threads": threads, "inputs": path, "seed": seed}
-                turns = [Participant(label(name), work, options | {"backend": name}) for name in backends]
+                turns = [Participant(labels[name], work, options | {"backend": name}) for name in backends]
                 how = {"repeats": repeats, "settle_s": settle_s, "tell": tell}
                 measurements += measure_together(turns, block_s=block_s, **how)
                 Path(path).unlink()
@@ -232,16 +233,6 @@ def bench(
         with files.new_directory("out", out):
             files.write_json(out / "bench.json", records.to_json(result))
     return result
-
-
-def label(backend: str) -> str:
-    """Return how a measurement on a backend is labelled.
-
-    Example:
-        >>> label("tensorflow"), label("jax")
-        ('kerasburst', 'kerasburst on jax')
-    """
-    return "kerasburst" if backend == "tensorflow" else f"kerasburst on {backend}"
 
 
 def limit_options(machine: dict, threads: int, scale: float) -> dict:

@@ -2,15 +2,7 @@ import math
 
 import pytest
 
-from kerasburst.paper.rules import (
-    AUC_RULE,
-    Region,
-    above,
-    below,
-    between,
-    judge,
-    not_measurable,
-)
+from kerasburst.paper.rules import AUC_RULE, Region, above, below, between, judge
 from kerasburst.privacy.matching import MARGIN
 from kerasburst.validation import InputError
 
@@ -159,10 +151,3 @@ def test_what_is_no_figure_is_refused(values):
 def test_gaps_must_be_figures_too():
     with pytest.raises(InputError, match="accuracy_gaps must be finite numbers"):
         judge([0.1, 0.2], AUC_RULE, accuracy_gaps=[1.0, math.nan])
-
-
-def test_what_cannot_be_measured_says_why():
-    found = not_measurable("no GPU")
-    assert (
-        (found.verdict, found.reason) == ("not measurable here", "no GPU") and found.figure is None and found.seeds == 0
-    )
