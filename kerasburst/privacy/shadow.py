@@ -27,7 +27,7 @@ from kerasburst.data.events import Reading
 from kerasburst.data.pipeline import make_dataset
 from kerasburst.data.sources import Source
 from kerasburst.data.splits import Splits
-from kerasburst.models.saving import load_recorded, weights_hash
+from kerasburst.models.saving import load_recorded, save_model, weights_hash
 from kerasburst.privacy.audited_run import AuditedRun
 from kerasburst.privacy.config import SNAPSHOT_QUERIES, TARGET_QUERIES, TEST_EXAMPLES, AuditConfig
 from kerasburst.privacy.defences import Defence
@@ -207,12 +207,11 @@ def train_and_ask(folder: str, encoding: str, role: str, beside: str | None = No
         }
         kept = network.with_encoder(encoder if trained else None)  # drops the optimizer, which must have run
         record["weights"] = weights_hash(kept)
-        with files.replacing(model_path) as temporary:
-            kept.save(temporary)
+        save_model(kept, model_path)
         files.write_json(record_path, record)
     network, encoder = _apart(network, encoder)
     key = signals_key(config, training, role, record)
-    if stored_key(signals_path) == key:
+    if stored_key(signals_path) == key and (usable or not epochs):
         return
     answers = _ask(network, encoder, x, what, max(config.queries), seed)
     answers |= _own_queries(config, role, record, network, encoder, x, what, seed)

@@ -12,6 +12,7 @@ from kerasburst.privacy.audit import audit
 from kerasburst.privacy.epsilon import guesses_bound, rates_bound
 from kerasburst.privacy.equal_fit import ArmCurve, ArmModels, PoolModels, interval_over_units, match
 from kerasburst.privacy.matching import verdict
+from kerasburst.privacy.shadow import train_and_ask
 from kerasburst.privacy.splits import complementary_halves
 from tests.privacy.common import RUN_FLEET, FleetHere, Pretend, audit_config, write_data
 
@@ -158,6 +159,13 @@ def test_asking_on_the_way_changes_no_weight(tmp_path, monkeypatch):
     with np.load(signals / "shadow-1-snapshots.npz") as asked, np.load(signals / "shadow-1.npz") as end:
         assert asked["epochs"].tolist() == [1, 3] and np.array_equal(asked["logits"][-1], end["logits"][:, :1])
         assert not np.array_equal(asked["logits"][0], asked["logits"][1])
+        first = dict(asked)
+    # Only what it answered on its way is lost: it is trained again, and the same model has the same answers.
+    (signals / "shadow-1-snapshots.npz").unlink()
+    train_and_ask(str(tmp_path / "asked"), "rate", "shadow-1")
+    assert files.read_json(tmp_path / "asked/rate/models/shadow-1.json")["weights"] == weights[0]
+    with np.load(signals / "shadow-1-snapshots.npz") as again:
+        assert all(np.array_equal(again[name], value) for name, value in first.items())
 
 
 EPOCHS = np.array([4, 12, 36])
