@@ -161,6 +161,17 @@ def lock(handle: int) -> bool | None:
     return True
 
 
+@contextlib.contextmanager
+def temporary_place(folder: Path) -> Iterator[None]:
+    """Let the libraries that the body calls put their temporary files into `folder`, for `remove_leftovers` to find."""
+    before, tempfile.tempdir = tempfile.tempdir, tempfile.mkdtemp(prefix=_LEFTOVER, dir=folder)
+    try:
+        yield
+    finally:
+        shutil.rmtree(tempfile.tempdir, ignore_errors=True)
+        tempfile.tempdir = before
+
+
 def is_leftover(path: Path) -> bool:
     """Return whether `path` is a temporary file of a process that was killed while writing."""
     return path.name.startswith(_LEFTOVER)

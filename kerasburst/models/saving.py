@@ -53,6 +53,12 @@ def load_model(path: str | Path) -> keras.Model:
     return model
 
 
+def save_model(model: keras.Model, path: str | Path) -> None:
+    """Save a `.keras` file as a whole or not at all; a process that is killed leaves nothing outside of its folder."""
+    with files.replacing(path) as temporary, files.temporary_place(Path(path).parent):
+        model.save(temporary)
+
+
 def load_recorded(model_path: str | Path, record_path: str | Path) -> tuple[keras.Model, dict] | None:
     """Load a model and the record of its training.
 
@@ -81,5 +87,5 @@ def weights_hash(model: keras.Model | keras.layers.Layer) -> str:
     digest = hashlib.sha256()
     for value in model.get_weights():
         digest.update(f"|{value.dtype.str} {value.shape}|".encode())
-        digest.update(np.ascontiguousarray(value).data)
+        digest.update(value.tobytes())
     return digest.hexdigest()

@@ -32,7 +32,7 @@ from kerasburst.data.splits import Splits, make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.encoders.none import NoEncoder
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.saving import load_model
+from kerasburst.models.saving import load_model, save_model
 from kerasburst.profiling.config import BASELINES, ProfileConfig, arm_name
 from kerasburst.profiling.cost import ENERGY_SOURCE, network_cost
 from kerasburst.profiling.host import free_memory, load_average, machine_facts
@@ -284,8 +284,8 @@ def teach(folder: str, name: str) -> None:
     cost = network_cost(network, x, encoder=encoder, **how)
     record = record_path(Path(folder), name)
     record.parent.mkdir(parents=True, exist_ok=True)
-    with files.replacing(record.with_suffix(".keras")) as temporary:
-        network.with_encoder(encoder if is_trained(encoder) else None).save(temporary)  # a copy without optimizer
+    copy = network.with_encoder(encoder if is_trained(encoder) else None)  # without optimizer
+    save_model(copy, record.with_suffix(".keras"))
     files.write_json(record, {"evaluation": records.to_json(evaluation), "cost": records.to_json(cost)})
 
 

@@ -20,7 +20,7 @@ from kerasburst.data.pipeline import count_batches, make_dataset
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
 from kerasburst.models.encoded import EncodedModel
-from kerasburst.models.saving import weights_hash
+from kerasburst.models.saving import save_model, weights_hash
 from kerasburst.seeding import derive_seed
 from kerasburst.training import distributed, private
 from kerasburst.training.adversary import AdversarialModel, with_reference
@@ -312,8 +312,7 @@ def _finish(network, encoder, config, data: Dataset, recorder: Recorder, team: T
         privacy=privacy,
         trained_encoder=encoder.summary() if is_trained(encoder) else None,
     )
-    with files.replacing(directory.path / "model.keras") as temporary:
-        trained.save(temporary)
+    save_model(trained, directory.path / "model.keras")
     title = f"{data.name}, encoding {config.encoding}"
     save_curves(history, directory.path / "curves.png", title, result.test_accuracy)
     files.write_json(directory.path / "result.json", records.to_json(result))

@@ -1,16 +1,20 @@
 """Files of networks and of composed models, read in a fresh process after `import kerasburst` alone; clones."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from kerasburst import files
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.models import SNNConvNet, SNNFCNet
-from kerasburst.models.saving import weights_hash
+from kerasburst.models.saving import save_model, weights_hash
 from kerasburst.neurons import LIF, LIFCell
 
 X = np.random.default_rng(0).uniform(size=(4, 6)).astype("float32")
@@ -70,3 +74,29 @@ def test_weights_hash_sees_values_shapes_and_types():
     assert before == weights_hash(one.with_encoder(None)) and len(before) == 64
     one.hidden_dense.kernel.assign(one.hidden_dense.kernel + 1)
     assert weights_hash(one) != before
+
+
+def test_weights_of_bfloat16_have_a_hash():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, dtype="bfloat16", kernel_initializer="ones")])
+    before = weights_hash(model)
+    model.layers[0].kernel.assign(2 * model.layers[0].kernel)
+    assert weights_hash(model) != before
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_kill_would_leave_of_saving_lies_in_the_folder(fails, tmp_path, monkeypatch):
+    model, seen, before = network(), [], tempfile.gettempdir()
+
+    def save(path):
+        """Look where Keras puts its temporary files, and save."""
+        seen.append(Path(tempfile.gettempdir()))
+        keras.Model.save(model, path)
+        if fails:
+            raise OSError("the disk is full")
+
+    monkeypatch.setattr(model, "save", save, raising=False)
+    with pytest.raises(OSError, match="full") if fails else contextlib.nullcontext():
+        save_model(model, tmp_path / "model.keras")
+    assert seen[0].parent == tmp_path and files.is_leftover(seen[0])
+    assert tempfile.gettempdir() == before
+    assert [path.name for path in tmp_path.iterdir()] == ([] if fails else ["model.keras"])

@@ -28,7 +28,7 @@ from kerasburst.data.derived import with_sample_shape
 from kerasburst.data.splits import make_splits
 from kerasburst.encoders.base import Encoder
 from kerasburst.models.base import SpikingNetwork
-from kerasburst.models.saving import load_recorded, weights_hash
+from kerasburst.models.saving import load_recorded, save_model, weights_hash
 from kerasburst.seeding import derive_seed
 from kerasburst.studies.transfer.config import TransferConfig
 from kerasburst.study import Task
@@ -162,8 +162,7 @@ def _source(
     network, encoder = build(training, data)
     run_epochs(network, encoder, training, data)
     record = {"weights": weights_hash(network), **_measure(network, encoder, training, data)}
-    with files.replacing(model_path) as temporary:
-        network.with_encoder(None).save(temporary)
+    save_model(network.with_encoder(None), model_path)
     files.write_json(record_path, record)
     return network, record
 
