@@ -229,6 +229,9 @@ class Network:
 def _check_whole(model) -> None:
     if not isinstance(model, keras.Model):
         raise fail("model", "a Keras model", model)
+    for layer in model._flatten_layers():
+        if layer.compute_dtype == "float64":  # signatures and states are float32
+            raise InputError(f"model must compute in at most 32 bits, layer {layer.name} computes in float64")
     if isinstance(model, SpikingNetwork):
         if not model.built:
             raise InputError("model must be built, received one without weights: call it once, or its build")

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kerasburst as kb
 from kerasburst.encoders.rate import RateEncoder
 from kerasburst.export import savedmodel
 from kerasburst.models.saving import load_model
+from kerasburst.validation import InputError
 from tests.eager import eagerly
 from tests.models.common import ENCODERS, VARIED
 
@@ -276,3 +278,23 @@ def test_a_long_sequence_and_one_of_unknown_length(tmp_path):
     for n in (80, 7):
         got = loaded.signatures["encoded"](spikes=tf.constant(x[:, :n]))["logits"]
         np.testing.assert_allclose(got, bare(x[:, :n]), atol=1e-4)
+
+
+def test_a_model_of_float64_is_refused(tmp_path):
+    """Its signatures are float32: the file would compute something else than the model."""
+    whole = make("fc", dtype="float64")
+    inputs = keras.Input((STEPS, 4))
+    part = keras.Model(inputs, kb.LIF()(keras.layers.Dense(2, dtype="float64", name="wide")(inputs))[:, -1])
+    for model, layer in ((whole, whole.name), (part, "wide")):
+        with pytest.raises(InputError, match=f"at most 32 bits, layer {layer} computes in float64"):
+            savedmodel(model, tmp_path / "served")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.thorough
+def test_a_model_of_bfloat16(tmp_path):
+    network = make("fc", dtype="bfloat16")
+    savedmodel(network, tmp_path / "served")
+    x = spikes("fc")
+    got = tf.saved_model.load(str(tmp_path / "served")).signatures["encoded"](spikes=tf.constant(x))["logits"]
+    assert np.median(np.abs(got - logits_of_keras(network, x)[0])) < 0.02
