@@ -27,6 +27,7 @@ def format_of_keras():
     keras.config.set_image_data_format(before)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_are_the_same(name, format_of_keras):
     logits, shapes = [], []
