@@ -37,7 +37,7 @@ class LiteRT(Format):
         step = tf.function(run, autograph=False).get_concrete_function(**specs)
         module = tf.Module()
         module.weights = [v.value for v in network.model.weights]
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory(dir=folder) as place:  # a kill leaves nothing elsewhere
             tf.saved_model.save(module, place, signatures={"step": step})
             converter = tf.lite.TFLiteConverter.from_saved_model(place, signature_keys=["step"])
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
